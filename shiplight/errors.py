@@ -1,0 +1,93 @@
+"""Every error that Ship Light raises on purpose, in one tree.
+
+    ShipLightError
+    ├── EngineNotReachable     no engine answers, or not with these rights
+    ├── EngineFailed           an engine answered, and what it was asked for failed
+    ├── DockerfileError        the Dockerfile cannot be read; knows its line
+    ├── ContextError           the files to send cannot be read or sent
+    ├── BaseNotAvailable       a base is neither local, nor to be pulled, nor to be assembled
+    ├── BuildFailed            a step of the build failed; knows the step and its line
+    ├── BuildCancelled         the build was interrupted, and the engine was told
+    ├── ImageNotFound          no image and no archive of that name
+    ├── ArchiveError           an image archive is damaged, hostile, or no image archive
+    ├── ProbeFailed            a container could not be started or asked
+    ├── ClaimFailed            a sentence of a lesson turned out to be false here
+    └── UsageError             the command line or a call asks for what there is not
+
+A message says what happened, where, and what was seen; `hint` says what to do next.
+"""
+
+
+class ShipLightError(Exception):
+    """Base of the tree: `str(error)` is the message, and the hint on a line of its own."""
+
+    hint_word = "Try"
+
+    def __init__(self, message: str, *, hint: str = ""):
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}\n  {self.hint_word}: {self.hint}" if self.hint else self.message
+
+
+class EngineNotReachable(ShipLightError):
+    """No engine answers at the endpoint, or this user may not ask it."""
+
+
+class EngineFailed(ShipLightError):
+    """The engine answered with an error, or stopped answering in mid-sentence."""
+
+
+class DockerfileError(ShipLightError):
+    """The Dockerfile cannot be read. `line` is 1-based; None where no line is to blame."""
+
+    hint_word = "Look"
+
+    def __init__(self, message: str, *, line: int | None = None, hint: str = ""):
+        super().__init__(message, hint=hint)
+        self.line = line
+
+
+class ContextError(ShipLightError):
+    """A file of the build context cannot be read or sent."""
+
+
+class BaseNotAvailable(ShipLightError):
+    """A base image is neither here, nor to be pulled, nor to be assembled."""
+
+
+class BuildFailed(ShipLightError):
+    """A step failed. `step` is the failed step (or None), `line` its line in the Dockerfile."""
+
+    hint_word = "Look"
+
+    def __init__(self, message: str, *, step=None, line: int | None = None, hint: str = ""):
+        super().__init__(message, hint=hint)
+        self.step = step
+        self.line = line
+
+
+class BuildCancelled(ShipLightError):
+    """The build was interrupted; the connection is closed and the engine has stopped it."""
+
+
+class ImageNotFound(ShipLightError):
+    """Neither an image of that name on the engine nor an archive at that path."""
+
+
+class ArchiveError(ShipLightError):
+    """An image archive is truncated, inconsistent, hostile, or not an image archive."""
+
+
+class ProbeFailed(ShipLightError):
+    """A container could not be started, or never answered."""
+
+
+class ClaimFailed(ShipLightError):
+    """A claim that a lesson makes is false on this machine."""
+
+
+class UsageError(ShipLightError):
+    """A command or a call asks for something that does not exist."""
