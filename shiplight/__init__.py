@@ -1,0 +1,36 @@
+"""Ship Light: Docker multi-stage builds, learned by building, measuring and proving them.
+
+client = shiplight.connect()                  # the Docker SDK's own client
+build = shiplight.build(client, "go/multi")   # BuildKit, with live steps
+image = shiplight.measure(client, build.tag)  # layers and bytes, from the image itself
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Banner": "lessons",
+    "build": "builds",
+    "catalogue": "catalogue",
+    "charts": "charts",
+    "claim": "lessons",
+    "clean_up": "lessons",
+    "connect": "engine",
+    "frames": "frames",
+    "held_against": "lessons",
+    "measure": "sizes",
+    "probe": "containers",
+    "recipe": "builds",
+}
+__all__ = sorted(_HOMES)
+
+
+def __getattr__(name: str):
+    """Load a room when it is first asked for: `./lab --help` needs none of them."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    room = import_module(f".{_HOMES[name]}", __name__)
+    return room if _HOMES[name] == name else getattr(room, name)
+
+
+def __dir__():
+    return __all__

@@ -1,0 +1,370 @@
+"""Where an image comes from: a saved archive, read once as it streams by, in constant memory.
+
+Read are the layout of `docker save` up to engine 24 (manifest.json and layer.tar files), the OCI
+layout with or without manifest.json, layers plain, gzip or zstd, and all of it packed once more.
+What a blob is, an archive says only at its end; so JSON is kept, and what looks like a layer is
+parsed as it passes. Nothing is written to disk. What an image is made of is held against its
+digests; hashing and the estimate of packed bytes each run in a thread beside the reading.
+"""
+
+import hashlib
+import json
+import posixpath
+import queue
+import re
+import threading
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+
+import xxhash
+
+from .changes import Entry
+from .errors import ArchiveError
+from .image import Image, LayerContent, assemble
+from .layouts import Manifest, checked_config, choose, manifests
+from .tarstream import BLOCK, Limits, Stream, clean_path, looks_like_tar, members, packing, unpacked
+
+MAX_JSON = 8 << 20  # bytes of one JSON document
+MAX_ALL_JSON = 64 << 20  # bytes of all that are kept
+TELL_EVERY = 4 << 20
+
+Known = Callable[[str], LayerContent | None]
+
+_HINT = "save the image again; an archive from an unknown source is better not used at all"
+_BLOB = re.compile(r"(?:^|/)blobs/sha256/([0-9a-f]{64})$")
+_CONFIG = re.compile(r"^(?:sha256:)?([0-9a-f]{64})(?:\.json)?$")
+
+
+def read_image(
+    source, *, name: str | None = None, platform: str | None = None,
+    known: Known | None = None, progress: Callable[[int], None] | None = None,
+) -> Image:  # fmt: skip
+    """The image in an archive: a file open for reading bytes, or an iterator of chunks.
+
+    `name` chooses among several images and `platform` (`linux/arm64`; this machine's where not
+    given) among several platforms. `known` says what a layer of that diff_id holds, to spare
+    reading it. `progress` is called with the bytes read so far. Raises ArchiveError.
+    """
+    with _Aside() as hashing, _Aside() as packing_up:
+        archive = _Archive(known or (lambda diff_id: None), hashing, packing_up)
+        archive.read(_opened(source, progress))
+    found = manifests(archive)
+    if not found:
+        raise ArchiveError(
+            f"this is no image archive: {archive.summary()}.",
+            hint="`docker save NAME -o image.tar` writes one",
+        )
+    return _image(archive, choose(found, name=name, platform=platform))
+
+
+def _opened(source, progress) -> Stream:
+    """The tar stream of the archive itself, unpacked where it is packed."""
+    chunks = iter(lambda: source.read(BLOCK), b"") if hasattr(source, "read") else iter(source)
+    stream = Stream(_counted(chunks, progress), "the archive")
+    head = stream.peek(512)
+    if kind := packing(head):
+        stream = Stream(unpacked(stream, kind), "the archive")
+        head = stream.peek(512)
+    if not looks_like_tar(head):
+        seen = "it is empty" if not head else f"it begins with {head[:8]!r}"
+        raise ArchiveError(
+            f"this is no tar archive, plain, gzip or zstd: {seen}.",
+            hint="`docker save NAME -o image.tar` writes one",
+        )
+    return stream
+
+
+def _counted(chunks: Iterable[bytes], progress) -> Iterator[bytes]:
+    total = told = 0
+    for chunk in chunks:
+        total += len(chunk)
+        if progress and total - told >= TELL_EVERY:
+            told = total
+            progress(total)
+        yield bytes(chunk)
+    if progress and total > told:
+        progress(total)
+
+
+class _Aside:
+    """One thread that eats blocks beside the reading; sha256 and zlib let go of the interpreter."""
+
+    def __enter__(self):
+        self._blocks: queue.Queue = queue.Queue(maxsize=16)
+        self._error: Exception | None = None
+        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self._blocks.put(None)
+        self._thread.join()
+        if self._error and kind is None:
+            raise self._error
+
+    def feed(self, eat: Callable[[bytes], None], blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks, after handing each to `eat`."""
+        for block in blocks:
+            self._blocks.put((eat, block))
+            yield block
+
+    def _work(self) -> None:
+        while job := self._blocks.get():
+            eat, block = job
+            try:
+                eat(block)
+            except Exception as error:  # kept for the end; a dead thread would stop the reading
+                self._error = error
+
+
+class PackedEstimate:
+    """What gzip would make of a layer, in bytes, without compressing all of it.
+
+    Small layers are compressed whole. Of larger ones every n-th window of 8 KiB is, with the 32
+    KiB before it as its dictionary, as gzip would have them; n grows with the layer up to 64.
+    Deterministic. Measured on 40 layers of 10 to 300 MB: 0.8 % off zlib's level 6 on average,
+    3.0 % at most.
+    """
+
+    WINDOW, REACH = 8 << 10, 32 << 10
+    WHOLE, MOST = 4 << 20, 64
+    FRAME = 18  # bytes of gzip's own header and trailer
+
+    def __init__(self, size: int):
+        self.size, self.step = size, min(self.MOST, -(-size // self.WHOLE)) * self.WINDOW
+        self._whole = zlib.compressobj(6, wbits=-15) if size <= self.WHOLE else None
+        self._seen = self._sampled = self._packed = 0
+        self._before = b""
+
+    def update(self, block: bytes) -> None:
+        """The next block, which is a multiple of the window unless it is the last."""
+        if self._whole:
+            self._packed += len(self._whole.compress(block))
+            return
+        data = self._before + block
+        shift = self._seen - len(self._before)
+        for start in range(-self._seen % self.step, len(block), self.step):
+            self._sample(data, self._seen + start - shift)
+        self._seen += len(block)
+        self._before = data[-self.REACH :]
+
+    def _sample(self, data: bytes, start: int) -> None:
+        window = data[start : start + self.WINDOW]
+        before = data[max(0, start - self.REACH) : start]
+        dictionary = {"zdict": before} if before else {}
+        packer = zlib.compressobj(6, wbits=-15, **dictionary)
+        self._packed += len(packer.compress(window)) + len(packer.flush())
+        self._sampled += len(window)
+
+    def result(self) -> int:
+        """Bytes; to be asked once, at the end."""
+        if self._whole:
+            return self._packed + len(self._whole.flush()) + self.FRAME
+        return self._packed * self.size // self._sampled + self.FRAME
+
+
+class _Blob:
+    """One file of the archive: its digest, and what it turned out to be."""
+
+    def __init__(self, path: str, size: int):
+        self.path, self.size, self.digest = path, size, hashlib.sha256()
+        self.data: bytes | None = None  # of JSON
+        self.entries: tuple[Entry, ...] | None = None  # of a layer
+        self.known: LayerContent | None = None
+        self.unpacked_digest = self.digest  # another one where the layer is packed
+        self.estimate: PackedEstimate | None = None
+        self.error: ArchiveError | None = None
+
+    @property
+    def is_packed(self) -> bool:
+        return self.unpacked_digest is not self.digest
+
+    def content(self) -> LayerContent:
+        """The layer; whatever went wrong with it as it passed is raised now."""
+        if self.error:
+            raise self.error
+        if self.known:
+            return self.known
+        if self.entries is None:
+            raise ArchiveError(f"{self.path} is no layer: no tar, plain, gzip or zstd.", hint=_HINT)
+        estimate = self.estimate.result() if self.estimate else None
+        diff_id = f"sha256:{self.unpacked_digest.hexdigest()}"
+        self.known = LayerContent(diff_id, self.entries, estimate)  # asked again where used twice
+        return self.known
+
+
+class _Archive:
+    """The files of an archive by path, after one pass over it."""
+
+    def __init__(self, known: Known, hashing: _Aside, packing_up: _Aside):
+        self._known, self._hashing, self._packing_up = known, hashing, packing_up
+        self._limits = Limits()
+        self._blobs: dict[str, _Blob] = {}
+        self._links: dict[str, str] = {}
+        self._json_bytes = 0
+
+    def read(self, stream: Stream) -> None:
+        for header in members(stream, self._limits):
+            path = clean_path(header.name, "the archive")
+            if header.kind == "file":
+                self._links.pop(path, None)
+                self._blobs[path] = self._blob(path, header.stored, stream)
+            elif header.kind == "symlink":
+                self._links[path] = posixpath.join(posixpath.dirname(path), header.link)
+            elif header.kind == "hardlink":
+                self._links[path] = header.link
+        stream.drain()
+
+    def summary(self) -> str:
+        """What is at its top, in a few words."""
+        top = sorted({path.partition("/")[0] for path in self._blobs})
+        held = ", ".join(top[:5]) + (", …" if len(top) > 5 else "") or "no files"
+        return f"it holds {held}; no manifest.json or index.json names an image"
+
+    def get(self, path: str) -> _Blob | None:
+        """The file at a path, links followed; None where there is none."""
+        for _ in range(16):
+            path = clean_path(path, "the archive")
+            if path not in self._links:
+                return self._blobs.get(path)
+            path = self._links[path]
+        raise ArchiveError(f"{path} is a link to itself.", hint=_HINT)
+
+    def need(self, path: str, what: str) -> _Blob:
+        """The file at a path, its digest checked where its name is one."""
+        blob = self.get(path)
+        if blob is None:
+            raise ArchiveError(
+                f"{what} is missing from the archive: {path}.",
+                hint="it was saved only in part, or for another platform: save the image again",
+            )
+        named = _BLOB.search(blob.path) or _CONFIG.search(posixpath.basename(blob.path))
+        if named and named[1] != blob.digest.hexdigest():
+            raise ArchiveError(
+                f"{what} is damaged: {blob.path} has the digest sha256:{blob.digest.hexdigest()}.",
+                hint="save the image again",
+            )
+        return blob
+
+    def json(self, path: str, what: str) -> dict | list:
+        """The JSON document at a path."""
+        blob = self.need(path, what)
+        if blob.data is None:
+            most = f"JSON of at most {MAX_JSON >> 20} MiB"
+            raise ArchiveError(f"{what} is not {most}: {path}, {blob.size:,} bytes.", hint=_HINT)
+        try:
+            return json.loads(blob.data)
+        except (ValueError, RecursionError) as error:
+            raise ArchiveError(f"{what} is no valid JSON: {path}.", hint=_HINT) from error
+
+    def _blob(self, path: str, size: int, stream: Stream) -> _Blob:
+        blob = _Blob(path, size)
+        head = stream.peek(min(512, size))[:size]
+        blocks = self._hashing.feed(blob.digest.update, stream.pieces(size))
+        is_layer = size == 0 or packing(head) or looks_like_tar(head)
+        if is_layer and (named := _BLOB.search(path)):
+            blob.known = self._known_in_full(f"sha256:{named[1]}")
+        if is_layer and not blob.known:
+            self._read_layer(blob, blocks, packing(head), stream)
+        elif head.lstrip()[:1] in (b"{", b"[") and self._may_keep(size):
+            blob.data = b"".join(blocks)
+        for _ in blocks:
+            pass  # the digest is of everything
+        return blob
+
+    def _may_keep(self, size: int) -> bool:
+        if size > MAX_JSON or self._json_bytes + size > MAX_ALL_JSON:
+            return False
+        self._json_bytes += size
+        return True
+
+    def _known_in_full(self, diff_id: str) -> LayerContent | None:
+        content = self._known(diff_id)
+        return content if content and content.packed_estimate is not None else None
+
+    def _read_layer(self, blob: _Blob, blocks: Iterator[bytes], kind: str, outer: Stream) -> None:
+        """Parse what looks like a layer; if it is none, only an image made of it has to know."""
+        what = f"the layer {blob.path}"
+        if kind:
+            blob.unpacked_digest = hashlib.sha256()
+            unpacking = unpacked(Stream(blocks, what), kind)
+            blocks = self._hashing.feed(blob.unpacked_digest.update, unpacking)
+        else:
+            blob.estimate = PackedEstimate(blob.size)
+            blocks = self._packing_up.feed(blob.estimate.update, blocks)
+        layer = Stream(self._bounded(blocks), what)
+        try:
+            blob.entries = tuple(_entries(layer, self._limits))
+            layer.drain()
+        except ArchiveError as error:
+            if outer.cut:
+                raise
+            blob.error = error
+
+    def _bounded(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._limits.count_bytes(len(block))
+            yield block
+
+
+def _entries(layer: Stream, limits: Limits) -> Iterator[Entry]:
+    """The entries of one layer. Whiteouts become what they hide."""
+    for header in members(layer, limits):
+        path = clean_path(header.name, layer.what)
+        folder, slash, base = path.rpartition("/")
+        if base.startswith(".wh."):
+            yield from _mark(folder, slash, base, layer)
+        elif path:
+            link = header.link
+            if header.kind == "hardlink":
+                link = clean_path(link, layer.what)
+            content = _fingerprint(layer, header.stored) if header.stored else ""
+            size, mode, uid, gid = header.size, header.mode, header.uid, header.gid
+            yield Entry(path, header.kind, size, mode, uid, gid, link, content)
+
+
+def _mark(folder: str, slash: str, base: str, layer: Stream) -> Iterator[Entry]:
+    """A whiteout; `.wh..wh.` begins the opaque mark, and AUFS's own files, which are nothing."""
+    hidden = base.removeprefix(".wh.")
+    if hidden in ("", ".", ".."):
+        raise ArchiveError(f"{layer.what}: {folder}{slash}{base} hides no name.", hint=_HINT)
+    if base == ".wh..wh..opq":
+        yield Entry(folder, "opaque")
+    elif not hidden.startswith(".wh."):
+        yield Entry(folder + slash + hidden, "whiteout")
+
+
+def _fingerprint(layer: Stream, count: int) -> str:
+    """XXH3 of the next bytes: 8 GB a second here, where blake2b does 0.5."""
+    if count <= BLOCK:
+        return xxhash.xxh3_128_hexdigest(layer.exactly(count))
+    digest = xxhash.xxh3_128()
+    for piece in layer.pieces(count):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _image(archive: _Archive, manifest: Manifest) -> Image:
+    """The image that a manifest describes, its layers held against its configuration."""
+    what = "the configuration"
+    config = checked_config(archive.json(manifest.config, what), layers=len(manifest.layers))
+    contents, packed = [], []
+    for number, path in enumerate(manifest.layers):
+        diff_id = config["rootfs"]["diff_ids"][number]
+        blob = archive.need(path, f"layer {number}")
+        content = blob.content()
+        if content.diff_id != diff_id:
+            raise ArchiveError(
+                f"layer {number} is not the one that the image was made with: {path} unpacks to "
+                f"{content.diff_id}, the configuration says {diff_id}.",
+                hint="save the image again",
+            )
+        contents.append(content)
+        packed.append((f"sha256:{blob.digest.hexdigest()}", blob.size) if blob.is_packed else None)
+    return assemble(
+        manifest.names[0] if manifest.names else "",
+        config,
+        contents,
+        config_digest=f"sha256:{archive.need(manifest.config, what).digest.hexdigest()}",
+        packed=packed,
+    )

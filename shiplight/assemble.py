@@ -1,0 +1,195 @@
+"""Assembling offline equivalents of official images from packages, as `bases/` describes them."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from . import buildkit, dockerfile, engine, journal, progress, setup
+from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
+from .context import read_context
+from .errors import BaseNotAvailable
+from .units import format_bytes
+
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+
+
+def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
+    """Assemble `recipe` and what it needs; the name of the image. Raises BaseNotAvailable.
+
+    What is there already is taken as it is, so an interrupted run goes on where it stopped.
+    """
+    if engine.has_image(client, recipe.equivalent):
+        return recipe.equivalent
+    _check_machine(client, recipe)
+    for needed in recipe.needs:
+        assemble(client, recipes()[needed], tasks)
+    tasks.begin(recipe.equivalent, "assembling from packages")
+    try:
+        make = _from_rootfs if recipe.kind == "rootfs" else _from_dockerfile
+        make(client, recipe, tasks)
+    except BaseException:
+        tasks.end(recipe.equivalent, "failed", failed=True)
+        raise
+    tasks.end(recipe.equivalent, "offline equivalent")
+    return recipe.equivalent
+
+
+def ca_bundle() -> bytes:
+    """The certificate bundle that this machine's variables name; empty where they name none."""
+    for variable in CA_VARIABLES:
+        path = os.environ.get(variable, "")
+        if path and Path(path).is_file():
+            return Path(path).read_bytes()
+    return b""
+
+
+def _check_machine(client, recipe: Recipe) -> None:
+    """Raises BaseNotAvailable where equivalents cannot be assembled, with what to do there."""
+    platform = engine.describe(client).platform
+    hint = "connect to a registry, or set SHIPLIGHT_MIRROR to one that answers"
+    if platform != recipe.platform:
+        raise BaseNotAvailable(
+            f"{recipe.reference} cannot be pulled, and its offline equivalent exists for "
+            f"{recipe.platform} only; this engine is {platform}.",
+            hint=hint,
+        )
+    if recipe.kind != "rootfs":
+        return
+    why = f"{recipe.reference} cannot be pulled, and its offline equivalent needs"
+    try:
+        if not setup.is_root():
+            raise setup.SetupFailed(f"{why} root on Debian or Ubuntu")
+        if shutil.which("mmdebstrap") is None:
+            setup.install_packages(["mmdebstrap", "debian-archive-keyring"], f"{why} mmdebstrap")
+    except setup.SetupFailed as error:
+        raise BaseNotAvailable(str(error), hint=hint) from error
+
+
+def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
+    """A Debian root file system, made by mmdebstrap and streamed into the engine."""
+    folder = str(FOLDER / recipe.recipe)
+    command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
+    name, tag = engine.split_reference(recipe.equivalent)
+    changes = [*recipe.rootfs["changes"]]
+    changes += [f"LABEL {key}={value}" for key, value in journal.labels().items()]
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            ["mmdebstrap", *command],
+            env=os.environ | recipe.rootfs["environment"],
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            start_new_session=True,  # on failure mmdebstrap signals its whole process group
+        )
+        try:
+            engine.import_rootfs(
+                client, _counted(process, recipe, tasks), name, tag, changes=changes
+            )
+        except BaseException:
+            process.terminate()
+            process.wait()
+            engine.remove_image(client, recipe.equivalent)
+            raise
+        if process.wait() != 0:
+            engine.remove_image(client, recipe.equivalent)
+            errors.seek(0)
+            raise _mmdebstrap_failed(recipe, errors.read())
+
+
+def _counted(process, recipe: Recipe, tasks: progress.Tasks):
+    """The process's output in chunks, with its bytes told."""
+    total = 0
+    while chunk := process.stdout.read(1 << 18):
+        total += len(chunk)
+        tasks.tell(recipe.equivalent, f"{format_bytes(total)} from packages")
+        yield chunk
+
+
+def _mmdebstrap_failed(recipe: Recipe, said: bytes) -> BaseNotAvailable:
+    lines = said.decode("utf-8", "replace").strip().splitlines()[-6:]
+    return BaseNotAvailable(
+        f"mmdebstrap could not assemble {recipe.equivalent}.\n  Last lines:\n"
+        + "\n".join(f"    {line}" for line in lines),
+        hint="do Debian's packages answer from here? `apt-get update` says",
+    )
+
+
+def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
+    """An ordinary build of a folder in `bases/`, with its downloads and the CA bundle beside it."""
+    text = (FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
+    read = dockerfile.parse(text)
+    uses = dockerfile.image_uses(read, recipe.target, recipe.args)
+    provided = [
+        Base(use.reference, recipes()[canonical(use.reference)].equivalent, "equivalent") for use in uses
+    ]
+    with tempfile.TemporaryDirectory(prefix="shiplight-base-") as folder:
+        context = Path(folder) / "context"
+        shutil.copytree(FOLDER / recipe.recipe, context)
+        target = _with_ca(context, recipe)
+        for download in recipe.downloads:
+            tasks.tell(recipe.equivalent, f"downloading {download['package']}")
+            shutil.copyfile(_downloaded(download), context / download["file"])
+        tasks.tell(recipe.equivalent, "building")
+        buildkit.solve(
+            client,
+            read_context(
+                context,
+                dockerfile="Dockerfile",
+                dockerfile_text=text_to_send(client, read, provided, recipe.args),
+            ),
+            read,
+            tag=recipe.equivalent,
+            title=recipe.equivalent,
+            target=target,
+            build_args=recipe.args,
+            screen=tasks.screen,
+        )
+
+
+def _with_ca(context: Path, recipe: Recipe) -> str | None:
+    """Put the CA bundle beside a builder base's Dockerfile; the target to build."""
+    if not recipe.builder:
+        return recipe.target
+    bundle = ca_bundle()
+    (context / "ca.crt").write_bytes(bundle)
+    return recipe.ca_target if bundle else recipe.target
+
+
+def _downloaded(download: dict) -> Path:
+    """One package file from Python's registry, fetched by pip, checked, kept for the next time."""
+    kept = journal.folder("downloads") / download["file"]
+    if not (kept.exists() and _sha256(kept) == download["sha256"]):
+        wheel = f"{download['package']}=={download['version']}"
+        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+            said = subprocess.run(
+                [
+                    *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
+                    *("--only-binary=:all:", "--dest", folder),
+                    *download.get("pip", []),
+                    wheel,
+                ],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            files = list(Path(folder).iterdir())
+            if said.returncode or len(files) != 1:
+                raise BaseNotAvailable(
+                    f"pip could not download {wheel}: {said.stderr.strip()[-500:]}",
+                    hint="does Python's package registry answer from here?",
+                )
+            if _sha256(files[0]) != download["sha256"]:
+                raise BaseNotAvailable(
+                    f"{wheel} is not the file that bases.toml names (another sha256).",
+                    hint="do not use it; tell the authors",
+                )
+            os.replace(files[0], kept)
+    return kept
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,113 @@
+"""Base images: what they are called, what stands for them, and putting that into what is sent.
+
+Dockerfiles name official images and stay as a reader would write them. Equivalents and a mirror's
+images have names of their own (`shiplight/base/...`); the mapping happens in what is sent.
+"""
+
+import os
+import tomllib
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+
+from . import dockerfile, engine
+from .errors import UsageError
+
+FOLDER = Path(__file__).resolve().parents[1] / "bases"
+KINDS = ("official", "mirrored", "equivalent")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How an equivalent is assembled, and what it has to be: one table of `bases/bases.toml`."""
+
+    reference: str
+    equivalent: str
+    recipe: str
+    kind: str
+    platform: str
+    differs: str = ""
+    builder: bool = False
+    target: str | None = None
+    ca_target: str | None = None
+    args: dict = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    downloads: tuple[dict, ...] = ()
+    published: dict = field(default_factory=dict)
+    contract: dict = field(default_factory=dict)
+    rootfs: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base that is on the engine: what the Dockerfile names, and the image that stands for it."""
+
+    reference: str
+    used: str
+    kind: str
+
+
+@cache
+def recipes() -> dict[str, Recipe]:
+    """Every recipe by the official reference that it stands for."""
+    data = tomllib.loads((FOLDER / "bases.toml").read_text(encoding="utf-8"))
+    return {canonical(entry["reference"]): Recipe(**entry) for entry in data["base"]}
+
+
+def canonical(reference: str) -> str:
+    """The short form under which two spellings of one image meet.
+
+    >>> canonical("docker.io/library/golang:1.23"), canonical("busybox")
+    ('golang:1.23', 'busybox:latest')
+    """
+    name, tag = engine.split_reference(reference)
+    for prefix in ("docker.io/library/", "index.docker.io/library/", "docker.io/", "library/"):
+        if name.startswith(prefix):
+            name = name.removeprefix(prefix)
+            break
+    return f"{name}@{tag}" if "@" in reference else f"{name}:{tag}"
+
+
+def mirrored(reference: str) -> str | None:
+    """The name of `reference` at the mirror that SHIPLIGHT_MIRROR names; None where none is named.
+
+    Docker Hub's official images are under `library/` there; other registries' host names go.
+    """
+    mirror = os.environ.get("SHIPLIGHT_MIRROR", "").removeprefix("https://").strip("/")
+    if not mirror:
+        return None
+    name = canonical(reference)
+    host, slash, rest = name.partition("/")
+    if not slash:
+        return f"{mirror}/library/{name}"
+    return f"{mirror}/{rest if '.' in host or ':' in host else name}"
+
+
+def wanted_kind() -> str | None:
+    """The kind that SHIPLIGHT_BASES asks for, or None where any will do."""
+    asked = os.environ.get("SHIPLIGHT_BASES", "auto")
+    if asked not in ("auto", *KINDS):
+        raise UsageError(f"SHIPLIGHT_BASES is {asked!r}.", hint=f"auto, {', '.join(KINDS)}")
+    return None if asked == "auto" else asked
+
+
+def kind_of(provided: list[Base]) -> str:
+    """The kind of a whole set: `none`, one kind, or `mixed`."""
+    kinds = {base.kind for base in provided}
+    return "none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
+
+
+def text_to_send(client, read: dockerfile.Dockerfile, provided: list[Base], build_args) -> str:
+    """The Dockerfile's text with its bases mapped; line numbers and what is on disk stay.
+
+    A `# syntax=` line asks the engine for a frontend image: where that is neither here nor to be
+    pulled, the line is sent blank, and the engine's own frontend reads the file.
+    """
+    mapping = {base.reference: base.used for base in provided if base.used != base.reference}
+    if read.syntax and not _can_have(client, read.syntax):
+        read = dockerfile.parse(dockerfile.blank_syntax(read))
+    return dockerfile.map_images(read, mapping, build_args=build_args)
+
+
+def _can_have(client, reference: str) -> bool:
+    return engine.has_image(client, reference) or not engine.registry_answers(client, reference)

@@ -1,0 +1,161 @@
+"""BuildKit through the Docker SDK's own connection: one context in, one image and its steps out.
+
+`client.images.build()` calls the classic builder, which knows neither cache mounts nor parallel
+stages. So the context is posted to the same engine, over the same client, with `version=2`.
+"""
+
+import base64
+import re
+import time
+from dataclasses import replace
+
+from . import dockerfile, engine, journal, progress
+from .context import Context
+from .errors import BuildCancelled, BuildFailed, EngineFailed
+from .trace import Step, Trace
+from .units import format_seconds
+
+EXIT_CODE = re.compile(r"(?:exit code|executor failed running .*): (\d+)")
+
+
+def solve(
+    client,
+    context: Context,
+    read: dockerfile.Dockerfile,
+    *,
+    tag: str,
+    title: str,
+    target: str | None = None,
+    build_args: dict[str, str] | None = None,
+    platform: str | None = None,
+    cache_namespace: str | None = None,
+    no_cache: bool = False,
+    screen=progress.Screen,
+) -> tuple[str, float, tuple[Step, ...]]:
+    """Build `context`, showing the steps as they run: engine id, seconds, steps.
+
+    `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
+    engine already. `screen(draw)` shows the progress. Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
+    """
+    namespace = cache_namespace or f"shiplight-{journal.lab_id()}"
+    parameters = {
+        "t": tag,
+        "dockerfile": context.dockerfile,
+        "labels": journal.labels(),
+        "target": target,
+        "platform": platform,
+        "nocache": "1" if no_cache else None,
+        "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
+    }
+    journal.write("build", tag=tag, state="begun")
+    trace, began = Trace(), time.time()
+    clock = time.monotonic()
+
+    def draw():
+        now = time.time()
+        return progress.steps_table(
+            trace.steps(),
+            title=f"Building {title} · {format_seconds(now - began)}",
+            now=now,
+            rows=None if progress.in_notebook() else progress.terminal_rows(),
+        )
+
+    with screen(draw) as shown:
+        try:
+            engine_id, said = _follow(client, context, parameters, trace)
+        except KeyboardInterrupt as interrupt:
+            raise BuildCancelled(
+                f"the build of {title} was interrupted after {format_seconds(time.time() - began)};"
+                " its connection is closed, so the engine stops it.",
+                hint="build again: finished steps come from the cache",
+            ) from interrupt
+        finally:
+            steps = _with_lines(trace.steps(), read)
+            _remember(tag, steps)
+        seconds = time.monotonic() - clock
+        if engine_id is None:
+            shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
+            raise _failed(said, steps, tag, context.dockerfile)
+        shown.keep = progress.steps_table(steps, title=_done(title, seconds, steps))
+    return engine_id, seconds, steps
+
+
+def _follow(client, context, parameters, trace: Trace) -> tuple[str | None, str]:
+    """The image's id and nothing, or None and what the engine said went wrong."""
+    engine_id = None
+    with engine.post_build(client, context.tar(), **parameters) as lines:
+        for line in lines:
+            if "errorDetail" in line or "error" in line:
+                detail = line.get("errorDetail") or {}
+                return None, detail.get("message") or str(line.get("error"))
+            if line.get("id") == "moby.buildkit.trace":
+                _add(trace, line.get("aux"))
+            elif isinstance(line.get("aux"), dict) and "ID" in line["aux"]:
+                engine_id = line["aux"]["ID"]
+    if engine_id is None:
+        raise EngineFailed(
+            "the engine's answer ended before the build did.",
+            hint="`./lab doctor` says whether it still runs; then build again",
+        )
+    return engine_id, ""
+
+
+def _add(trace: Trace, encoded) -> None:
+    try:
+        trace.add(base64.b64decode(encoded))
+    except (ValueError, TypeError) as error:
+        raise engine.not_an_answer(str(encoded).encode()) from error
+
+
+def _done(title: str, seconds: float, steps: tuple[Step, ...]) -> str:
+    numbered = [step for step in steps if step.stage is not None]
+    cached = sum(step.cached for step in numbered)
+    return f"Built {title} in {format_seconds(seconds)} · {len(numbered)} steps, {cached} cached"
+
+
+def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
+    return tuple(replace(step, line=dockerfile.line_of_step(read, step.name)) for step in steps)
+
+
+def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFailed:
+    """The error that names the step, its line, its last words, and where to look."""
+    blamed = [s for s in steps if s.error and "cancel" not in s.error.lower()]
+    if not blamed:
+        return BuildFailed(f"the engine could not build {tag}: {said}", hint=_look(said))
+    step = blamed[-1]
+    code = EXIT_CODE.search(step.error)
+    what = f"exited with {code[1]}" if code else f"failed: {step.error}"
+    after = f" after {format_seconds(step.seconds)}" if step.seconds is not None else ""
+    where = f" ({name}, line {step.line})" if step.line else f" ({name})"
+    message = f"step {' '.join(step.name.split())} {what}{after}{where}."
+    if step.log:
+        message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
+    return BuildFailed(message, step=step, line=step.line, hint=_look("\n".join([said, *step.log])))
+
+
+def _look(said: str) -> str:
+    """Where a failure like this one usually comes from."""
+    proxy = "a proxy's certificate is unknown inside the container: README, “Behind a proxy”"
+    for sign, advice in [
+        ("no space left", "the engine's disk is full: `./lab clean` gives back what this lab used"),
+        ("CERTIFICATE_VERIFY_FAILED", proxy),
+        ("certificate signed by unknown", proxy),
+        ("Temporary failure resolving", "the container has no way to the network"),
+        ("executable file not found", "is that program in this stage's base?"),
+        ("parse error", "the line that the engine names"),
+        ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
+        ("not found", "is it copied or installed before this line, and not in .dockerignore?"),
+        ("no such file", "is it copied before this line, and not in .dockerignore?"),
+    ]:
+        if sign in said:
+            return advice
+    return "the last lines above; `target=` builds the stage before this one, to look into it"
+
+
+def _remember(tag: str, steps: tuple[Step, ...]) -> None:
+    """Journal when and what was built: `clean` knows this lab's cache records by it."""
+    spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
+    made = [step.instruction for step in steps if step.stage is not None and not step.cached]
+    if made and spans:
+        window = [min(start for start, _ in spans), max(end for _, end in spans)]
+        journal.write("build", tag=tag, state="ended", window=window, steps=made)

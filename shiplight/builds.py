@@ -1,0 +1,183 @@
+"""Building what a learner names: a variant of the catalogue, or a folder with a Dockerfile."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import bases, buildkit, catalogue, dockerfile, engine, journal
+from .context import read_context
+from .errors import DockerfileError, UsageError
+from .provide import provide
+from .setting import Setting
+from .trace import Step
+from .units import format_seconds
+
+
+@dataclass(frozen=True)
+class Build:
+    """One finished build. `tag` names the image; `seconds` is from posting to the image's id.
+
+    `bases` maps each external image that the Dockerfile names to the one that was used for it.
+    """
+
+    app: str
+    variant: str
+    tag: str
+    engine_id: str
+    seconds: float
+    steps: tuple[Step, ...]
+    bases: dict[str, str]
+    setting: Setting
+
+    @property
+    def numbered_steps(self) -> tuple[Step, ...]:
+        """The Dockerfile's own steps, without BuildKit's loading and exporting."""
+        return tuple(step for step in self.steps if step.stage is not None)
+
+    @property
+    def cached_steps(self) -> int:
+        """How many of the Dockerfile's own steps came from the cache."""
+        return sum(step.cached for step in self.numbered_steps)
+
+    def __repr__(self) -> str:
+        steps = f"{len(self.numbered_steps)} steps, {self.cached_steps} cached"
+        return f"Build {self.tag}  {format_seconds(self.seconds)}, {steps}"
+
+    def to_dict(self) -> dict:
+        """The build as JSON holds it, without its setting."""
+        return {
+            "tag": self.tag,
+            "seconds": round(self.seconds, 3),
+            "cached_steps": self.cached_steps,
+            "steps": [step.to_dict() for step in self.steps],
+            "bases": self.bases,
+        }
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be built: a folder, its Dockerfile and its text, and the names of the result."""
+
+    folder: Path
+    dockerfile: str
+    text: str
+    app: str
+    variant: str
+
+    @property
+    def tag(self) -> str:
+        """The image's name: its lab keeps it apart from everybody else's."""
+        return f"shiplight/{journal.lab_id()}/{self.app}:{self.variant}"
+
+
+def build(
+    client,
+    what: str,
+    *,
+    text: str | None = None,
+    file: str | None = None,
+    name: str | None = None,
+    target: str | None = None,
+    build_args: dict[str, str] | None = None,
+    platform: str | None = None,
+    cache_namespace: str | None = None,
+    no_cache: bool = False,
+) -> Build:
+    """Build `what` on the engine with BuildKit, showing its steps as they run.
+
+    `what` is `app/variant` of the catalogue, or a folder or Dockerfile; `file` names another
+    Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
+    the image. `cache_namespace` keeps cache mounts apart: each lab has its own.
+    Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
+    the connection is closed; BaseNotAvailable, DockerfileError, ContextError, EngineFailed.
+    """
+    wanted = order(what, text=text, file=file, name=name)
+    arguments = build_args or {}
+    read = dockerfile.parse(wanted.text)
+    uses = dockerfile.image_uses(read, target, arguments)
+    provided = provide(client, [use.reference for use in uses], platform=platform)
+    context = read_context(
+        wanted.folder,
+        dockerfile=wanted.dockerfile,
+        dockerfile_text=bases.text_to_send(client, read, provided, arguments),
+    )
+    engine_id, seconds, steps = buildkit.solve(
+        client,
+        context,
+        read,
+        tag=wanted.tag,
+        title=f"{wanted.app}/{wanted.variant}",
+        target=target,
+        build_args=arguments,
+        platform=platform,
+        cache_namespace=cache_namespace,
+        no_cache=no_cache,
+    )
+    return Build(
+        app=wanted.app,
+        variant=wanted.variant,
+        tag=wanted.tag,
+        engine_id=engine_id,
+        seconds=seconds,
+        steps=steps,
+        bases={base.reference: base.used for base in provided},
+        setting=engine.setting(client, bases=bases.kind_of(provided)),
+    )
+
+
+def order(
+    what: str, *, text: str | None = None, file: str | None = None, name: str | None = None
+) -> Order:
+    """What `what` names: `app/variant` of the catalogue, or a folder or Dockerfile on disk."""
+    row = None if file else catalogue.find(what)
+    if row is not None:
+        folder, file, app, variant = row.folder, row.dockerfile, row.app, row.variant
+    else:
+        folder, file = _on_disk(what, file)
+        app, variant = _slug(folder.resolve().name), "latest"
+    if name:
+        app, slash, rest = name.partition("/")
+        app, variant = _slug(app), _slug(rest) if slash else variant
+    return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
+
+
+def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
+    """Folder and Dockerfile name of a path. Raises UsageError where there is nothing."""
+    path = Path(what or "(nothing)").expanduser()
+    if path.is_file():
+        return path.parent, file or path.name
+    if path.is_dir():
+        return path, file or "Dockerfile"
+    raise UsageError(
+        f"{path} is neither in the catalogue nor a folder.",
+        hint=f"one of {', '.join(row.name for row in catalogue.rows())}, or a folder",
+    )
+
+
+def _slug(name: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    if not slug:
+        raise UsageError(f"{name!r} cannot name an image.", hint="use letters and digits")
+    return slug
+
+
+def _read(folder: Path, file: str) -> str:
+    """The Dockerfile's text. Raises ContextError where there is none, with those that there are."""
+    if not (folder / file).is_file():
+        read_context(folder, dockerfile=file)
+    try:
+        return (folder / file).read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile") from error
+
+
+class Recipe(str):
+    """The text of a Dockerfile, shown as it is written."""
+
+    def __repr__(self) -> str:
+        return self.rstrip("\n")
+
+
+def recipe(what: str) -> Recipe:
+    """The Dockerfile that `build(client, what)` builds; a changed copy goes back as `text=`."""
+    return Recipe(order(what).text)

@@ -1,0 +1,205 @@
+"""What changed: layers laid over one another, what is live at the end, and what is buried.
+
+A layer is a list of entries, one per tar header. `overlay` applies the layers base first, by the
+rules of the OCI image specification (layer.md): whiteouts and opaque whiteouts act on the layers
+below their own, a directory over a directory merges, anything else replaces what was there.
+
+Content is counted once, however many hard links name it, and is buried when its last name goes.
+So for every image: unpacked bytes = live bytes + reclaimable bytes.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+REMOVED = "removed"
+DIRECTORY_REMOVED = "directory removed"
+OPAQUE_DIRECTORY = "opaque directory"
+REPLACED = "replaced"
+METADATA_ONLY = "metadata only"
+
+MARKS = ("whiteout", "opaque")  # kinds that say what is gone, and are no files themselves
+
+
+class Entry(NamedTuple):
+    """One entry of a layer.
+
+    `path` is relative and clean (`usr/bin/env`); of a whiteout, the path that it hides.
+    `kind` is file, hardlink, symlink, dir, device, fifo, whiteout or opaque; `size` is the bytes
+    of a regular file, 0 for all others; `link` is the target of a symlink or hard link.
+    `content` is a fast fingerprint (XXH3, 128 bits, hex) of a regular file, "" where it is empty.
+    """
+
+    path: str
+    kind: str
+    size: int = 0
+    mode: int = 0
+    uid: int = 0
+    gid: int = 0
+    link: str = ""
+    content: str = ""
+
+
+class Buried(NamedTuple):
+    """Content that ships and that nobody sees: where it was, how much, and which layers did it.
+
+    `how` is removed, directory removed, opaque directory, replaced or metadata only (the same
+    content came again, for the sake of its owner, mode or time).
+    """
+
+    path: str
+    bytes: int
+    added_by: int
+    buried_by: int
+    how: str
+
+
+@dataclass(frozen=True)
+class Overlay:
+    """`live` is what a container sees, {path: (entry, layer index)}; `buried` what it does not."""
+
+    live: dict[str, tuple[Entry, int]]
+    buried: tuple[Buried, ...]
+
+
+def unpacked_bytes(entries: Iterable[Entry]) -> int:
+    """Bytes of the regular files in one layer; further names of a file add nothing."""
+    return sum(entry.size for entry in entries if entry.kind == "file")
+
+
+def count_files(entries: Iterable[Entry]) -> int:
+    """How many names of regular files one layer holds, as `find -type f` counts them."""
+    return sum(entry.kind in ("file", "hardlink") for entry in entries)
+
+
+def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
+    """The layers, base first, laid over one another.
+
+    >>> base = [Entry("app", "file", 1000, content="aa")]
+    >>> overlay([base, [Entry("app", "whiteout")]]).buried
+    (Buried(path='app', bytes=1000, added_by=0, buried_by=1, how='removed'),)
+    """
+    stack = _Stack()
+    for entries in layers:
+        stack.apply(entries)
+    return Overlay(stack.live(), tuple(stack.buried))
+
+
+class _Content:
+    """The bytes behind one or more names: an inode."""
+
+    __slots__ = ("entry", "layer", "names")
+
+    def __init__(self, entry: Entry, layer: int):
+        self.entry, self.layer, self.names = entry, layer, 0
+
+    def same_bytes(self, other: "_Content") -> bool:
+        mine, theirs = self.entry, other.entry
+        return (mine.size, mine.content) == (theirs.size, theirs.content)
+
+
+class _Name(NamedTuple):
+    """A live path: its entry, its layer, and for regular files the content behind it."""
+
+    entry: Entry
+    layer: int
+    content: _Content | None
+
+
+class _Stack:
+    """The layers applied so far. `inside` knows what is right under each directory."""
+
+    def __init__(self):
+        self.names: dict[str, _Name] = {}
+        self.inside: dict[str, set[str]] = {}
+        self.buried: list[Buried] = []
+        self.layer = -1
+
+    def apply(self, entries: Sequence[Entry]) -> None:
+        """One more layer: first what it hides below, wherever it says so, then what it adds."""
+        self.layer += 1
+        for entry in entries:
+            if entry.kind == "whiteout":
+                self._remove(entry.path, REMOVED, DIRECTORY_REMOVED)
+            elif entry.kind == "opaque":
+                for path in sorted(self.inside.get(entry.path, ())):
+                    self._remove(path, OPAQUE_DIRECTORY, OPAQUE_DIRECTORY)
+        for entry in entries:
+            if entry.kind not in MARKS:
+                self._add(entry)
+
+    def live(self) -> dict[str, tuple[Entry, int]]:
+        """Every live path; where a file's own name is gone, its first other name is the file."""
+        live, seen = {}, set()
+        firsts = {id(name.content) for name in self.names.values() if name.entry.kind == "file"}
+        for path, (entry, layer, content) in self.names.items():
+            if entry.kind == "hardlink" and content and id(content) not in firsts | seen:
+                seen.add(id(content))
+                entry = content.entry._replace(path=path)
+                layer = content.layer
+            live[path] = (entry, layer)
+        return live
+
+    def _add(self, entry: Entry) -> None:
+        content = self._content_of(entry)
+        if content:
+            content.names += 1  # before the old one goes, so that a link to itself survives
+        self._make_room(entry, content)
+        self._enter(entry.path)
+        self.names[entry.path] = _Name(entry, self.layer, content)
+
+    def _content_of(self, entry: Entry) -> _Content | None:
+        if entry.kind == "file":
+            return _Content(entry, self.layer)
+        target = self.names.get(entry.link) if entry.kind == "hardlink" else None
+        return target.content if target else None
+
+    def _make_room(self, entry: Entry, content: _Content | None) -> None:
+        """Take away what the new entry replaces; a directory merges with a directory."""
+        old = self.names.get(entry.path)
+        if entry.kind == "dir" and (old is None or old.entry.kind == "dir"):
+            return
+        again = old and old.content and content and content.same_bytes(old.content)
+        self._remove(entry.path, METADATA_ONLY if again else REPLACED, REPLACED)
+
+    def _enter(self, path: str) -> None:
+        """Note the path under its directories; one that was no directory until now is replaced."""
+        for parent, child in _steps_up(path):
+            known = self.inside.setdefault(parent, set())
+            if child in known:
+                return
+            name = self.names.get(parent)
+            if name and name.entry.kind != "dir":
+                self._remove(parent, REPLACED, REPLACED)
+                known = self.inside.setdefault(parent, set())
+            known.add(child)
+
+    def _remove(self, path: str, how: str, how_inside: str) -> None:
+        """Take away a path and everything under it."""
+        self.inside.get(_parent(path), set()).discard(path)
+        todo = [path]
+        while todo:
+            gone = todo.pop()
+            todo += sorted(self.inside.pop(gone, ()), reverse=True)
+            name = self.names.pop(gone, None)
+            if name and name.content:
+                self._drop(name.content, how if gone == path else how_inside)
+
+    def _drop(self, content: _Content, how: str) -> None:
+        """One name less; with its last name, the content is buried."""
+        content.names -= 1
+        entry = content.entry
+        if content.names == 0 and entry.size:
+            self.buried.append(Buried(entry.path, entry.size, content.layer, self.layer, how))
+
+
+def _parent(path: str) -> str:
+    return path.rpartition("/")[0]
+
+
+def _steps_up(path: str) -> Iterator[tuple[str, str]]:
+    """(directory, what is right under it), from the path up to the root, which is ""."""
+    while path:
+        parent = _parent(path)
+        yield parent, path
+        path = parent

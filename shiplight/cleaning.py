@@ -1,0 +1,116 @@
+"""Removing what this lab made, and nothing else.
+
+Containers, images, networks and volumes are known by their label. Pulled images are known by the
+journal, which was written before each pull. A cache record goes only where its description is a
+step of ours and it was made while one of our builds ran; what is in doubt stays, and is counted.
+"""
+
+import shutil
+from dataclasses import dataclass
+
+from . import engine, journal
+
+
+@dataclass(frozen=True)
+class Cleaned:
+    """What was removed, and the bytes that came back on the engine's disk by its own account."""
+
+    containers: int
+    images: int
+    networks: int
+    volumes: int
+    cache_records: int
+    cache_in_doubt: int
+    kept_in_use: tuple[str, ...]
+    freed_bytes: int
+
+
+def clean(client, *, every_lab: bool = False) -> Cleaned:
+    """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
+    label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
+    chosen = {"label": label}
+    before = engine.disk_usage(client)
+    with engine.translated("removing containers, networks and volumes"):
+        containers = client.containers.list(all=True, filters=chosen)
+        for container in containers:
+            container.remove(force=True, v=True)
+        networks = client.networks.list(filters=chosen)
+        for network in networks:
+            network.remove()
+        volumes = client.volumes.list(filters=chosen)
+        for volume in volumes:
+            volume.remove()
+    images, in_use = _images(client, label)
+    records, doubt = _cache(client)
+    after = engine.disk_usage(client)
+    _files()
+    return Cleaned(
+        containers=len(containers),
+        images=images,
+        networks=len(networks),
+        volumes=len(volumes),
+        cache_records=records,
+        cache_in_doubt=doubt,
+        kept_in_use=in_use,
+        freed_bytes=max(0, before - after),
+    )
+
+
+def _images(client, label: str) -> tuple[int, tuple[str, ...]]:
+    """Remove labelled images by every name they have here, and images that this lab pulled."""
+    removed, kept = 0, []
+    with engine.translated("listing images"):
+        labelled = client.api.images(filters={"label": label})
+    names = [name for image in labelled for name in (_tags(image) or [image["Id"]])]
+    names += [entry["reference"] for entry in journal.read("pull") if entry.get("reference")]
+    for name in dict.fromkeys(names):
+        if not engine.has_image(client, name):
+            continue
+        if engine.remove_image(client, name):
+            removed += 1
+        else:
+            kept.append(name)
+    return removed, tuple(kept)
+
+
+def _tags(image: dict) -> list[str]:
+    """Names of an image, without the ones that engines make up."""
+    return [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
+
+
+def _cache(client) -> tuple[int, int]:
+    """Prune our cache records one by one; how many went, and how many are in doubt."""
+    builds = [entry for entry in journal.read("build") if entry.get("window")]
+    removed, doubt = 0, 0
+    # A record that another one is based on goes only after that one: so, until nothing more goes.
+    while True:
+        ours, doubt = [], 0
+        for record in engine.cache_records(client):
+            inside = [b for b in builds if b["window"][0] <= record.created <= b["window"][1]]
+            if any(_is_step(record.description, step) for b in inside for step in b["steps"]):
+                ours.append(record.id)
+            elif inside:
+                doubt += 1
+        gone = [record for record in ours if engine.prune_cache_record(client, record)]
+        removed += len(gone)
+        if not gone:
+            return removed, doubt
+
+
+def _is_step(description: str, instruction: str) -> bool:
+    """Whether an engine's description of a cache record is that of a step of ours."""
+    keyword, _, rest = instruction.partition(" ")
+    command = " ".join(word for word in rest.split() if not word.startswith("--"))
+    seen = " ".join(description.split())
+    if keyword == "RUN":
+        return bool(command) and (
+            seen.endswith(f"/bin/sh -c {command}") or seen.endswith(f"RUN {command}")
+        )
+    return instruction in seen
+
+
+def _files() -> None:
+    """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
+    for name in ("layers", "downloads"):
+        shutil.rmtree(journal.folder() / name, ignore_errors=True)
+    journal.forget()

@@ -1,0 +1,331 @@
+"""The commands of `./lab`. Parsing needs the standard library only; each command loads its rooms."""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+
+_EXAMPLES = """examples:
+  ./lab up                        set up, get what lesson 01 needs, open JupyterLab
+  ./lab test --live               run all tests; what cannot run live fails
+  ./lab build go                  build every variant of the Go app, and measure it
+  ./lab measure golang:1.23       layers and bytes of any image
+  ./lab clean                     remove what this lab made on the engine
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="./lab",
+        description="Docker multi-stage builds, learned by building, measuring and proving them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, does: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=does,
+            description=does[0].upper() + does[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "--no-engine",
+            action="store_true",
+            help="never install or start an engine, even as root on Debian or Ubuntu",
+        )
+        return command
+
+    up = add(
+        "up",
+        "open JupyterLab on the first lesson, everything it needs at hand",
+        "./lab up --no-browser --port 8899",
+    )
+    up.add_argument(
+        "--port", type=_port, help="port on 127.0.0.1 (default: the first free one from 8888)"
+    )
+    up.add_argument("--no-browser", action="store_true", help="print the address only")
+
+    test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
+    mode = test.add_mutually_exclusive_group()
+    mode.add_argument("--live", action="store_true", help="what cannot run live is a failure")
+    mode.add_argument("--unit", action="store_true", help="only what needs no engine")
+    test.add_argument(
+        "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
+    )
+
+    doctor = add(
+        "doctor", "say what is there, what is not, and what to do about it", "./lab doctor"
+    )
+    _json(doctor)
+
+    run = add("run", "execute lessons into out/ and print their claims", "./lab run 01")
+    run.add_argument(
+        "lessons", nargs="*", metavar="LESSON", help="01, 01-go, or a path (default: all)"
+    )
+    _json(run)
+
+    build = add(
+        "build",
+        "build variants, or a folder with a Dockerfile, and measure them",
+        "./lab build go/multi --json",
+    )
+    build.add_argument(
+        "what",
+        nargs="?",
+        metavar="APP[/VARIANT]",
+        help="or a folder; without it, what there is to build",
+    )
+    build.add_argument("--file", help="another Dockerfile in that folder")
+    build.add_argument("--target", help="the stage to build (default: the last)")
+    build.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
+    )
+    build.add_argument("--no-cache", action="store_true", help="build every step anew")
+    _json(build)
+
+    measure = add(
+        "measure",
+        "show layers and bytes of an image or a saved archive",
+        "./lab measure image.tar --json",
+    )
+    measure.add_argument("image", metavar="IMAGE|ARCHIVE")
+    _json(measure)
+
+    bases = add("bases", "show the base images, or get them all", "./lab bases get")
+    bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
+    bases.add_argument("references", nargs="*", metavar="IMAGE", help="only these (default: all)")
+    _json(bases)
+
+    engine = add("engine", "a private engine where the machine has none", "./lab engine start")
+    engine.add_argument("do", choices=["start", "stop", "status"])
+    engine.add_argument(
+        "--remove-data", action="store_true", help="with stop: its images and cache go too"
+    )
+    _json(engine)
+
+    record = add(
+        "record", "run lessons live and store their outputs in notebooks/", "./lab record 01"
+    )
+    record.add_argument("lessons", nargs="*", metavar="LESSON")
+
+    clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
+    clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
+    _json(clean)
+    return top
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; its exit code. Errors of ours are printed, not traced."""
+    from .errors import BuildCancelled, ShipLightError
+
+    given = parser().parse_args(arguments)
+    try:
+        return globals()[f"_{given.command}"](given) or 0
+    except BuildCancelled as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 130
+    except ShipLightError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlab: interrupted.", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _connect(given):
+    from . import private
+
+    return private.connect_or_start(may_start=not given.no_engine)
+
+
+def _print_json(data) -> None:
+    print(json.dumps(data, indent=2, ensure_ascii=False))
+
+
+# --- the commands ----------------------------------------------------------------------------
+
+
+def _up(given) -> int:
+    from . import builds, dockerfile, notebooks, provide
+    from .errors import EngineNotReachable
+    from .setup import say
+
+    lesson = notebooks.lessons()[0]
+    try:
+        client = _connect(given)
+    except EngineNotReachable as error:
+        say(f"{error}\nlab: opening the lessons as they were stored; their cells need an engine.")
+    else:
+        needed = []
+        for variant in ("go/single", "go/multi"):
+            uses = dockerfile.image_uses(dockerfile.parse(builds.recipe(variant)))
+            needed += [use.reference for use in uses]
+        provide.provide(client, needed)
+    return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)
+
+
+def _test(given) -> int:
+    from . import private
+    from .errors import EngineNotReachable
+
+    command = [sys.executable, "-m", "pytest", "tests"]
+    if not given.unit:
+        command += ["notebooks", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+        try:
+            private.connect_or_start(may_start=not given.no_engine)
+        except EngineNotReachable as error:
+            print(f"lab: {error}", file=sys.stderr)
+            if given.live:
+                return 1
+    command += [f"--{name}" for name in ("live", "unit") if getattr(given, name)]
+    return subprocess.call([*command, *given.rest], cwd=ROOT)
+
+
+def _doctor(given) -> int:
+    from . import doctor
+
+    findings = doctor.examine()
+    result = doctor.to_dict(findings)
+    if given.json:
+        _print_json(result)
+    else:
+        from .report import print_findings
+
+        print_findings(findings)
+    return 0 if result["ready"] else 1
+
+
+def _run(given) -> int:
+    from . import notebooks, report
+
+    _connect(given)
+    runs = [notebooks.run(path) for path in notebooks.find(given.lessons)]
+    if given.json:
+        _print_json([report.run_to_dict(run) for run in runs])
+    else:
+        for run in runs:
+            report.print_run(run)
+    return 1 if any(run.failure for run in runs) else 0
+
+
+def _record(given) -> int:
+    from . import notebooks, report
+
+    _connect(given)
+    runs = [notebooks.run(path, store=True) for path in notebooks.find(given.lessons)]
+    for run in runs:
+        report.print_run(run)
+    return 1 if any(run.failure for run in runs) else 0
+
+
+def _build(given) -> int:
+    from . import builds, catalogue, report, sizes
+
+    names = [row.name for row in catalogue.rows() if given.what in (row.app, row.name)]
+    if given.what is None:
+        report.print_catalogue(catalogue.rows())
+        return 0
+    client = _connect(given)
+    results = []
+    for name in names or [given.what]:
+        build = builds.build(
+            client,
+            name,
+            file=given.file,
+            target=given.target,
+            build_args=_pairs(given.build_args),
+            no_cache=given.no_cache,
+        )
+        results.append((build, sizes.measure(client, build.tag)))
+    if given.json:
+        _print_json([report.build_to_dict(build, image) for build, image in results])
+    else:
+        report.print_images([image for _, image in results], results[0][0].setting)
+    return 0
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    from .errors import UsageError
+
+    for text in texts:
+        if "=" not in text[1:]:
+            raise UsageError(f"--build-arg {text!r} has no value.", hint="--build-arg NAME=VALUE")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def _measure(given) -> int:
+    from . import report, sizes
+
+    client = None if Path(given.image).exists() else _connect(given)
+    image = sizes.measure(client, given.image)
+    if given.json:
+        _print_json(image.to_dict())
+    else:
+        report.print_image(image)
+    return 0
+
+
+def _bases(given) -> int:
+    from . import provide, report
+    from .bases import canonical, recipes
+
+    client = _connect(given)
+    wanted = [canonical(reference) for reference in given.references] or list(recipes())
+    if given.do == "get":
+        provide.provide(client, wanted)
+    rows = report.base_rows(client, wanted)
+    _print_json(rows) if given.json else report.print_bases(rows)
+    return 0
+
+
+def _engine(given) -> int:
+    from dataclasses import asdict
+
+    from . import private
+
+    if given.do == "start":
+        private.start()
+    elif given.do == "stop":
+        stopped = private.stop(remove_data=given.remove_data)
+        if not given.json:
+            print("stopped the private engine" if stopped else "no private engine was running")
+            return 0
+    status = private.status()
+    if given.json:
+        _print_json(asdict(status))
+    else:
+        from .report import print_engine
+
+        print_engine(status)
+    return 0
+
+
+def _clean(given) -> int:
+    from dataclasses import asdict
+
+    from . import cleaning, engine, report
+
+    done = cleaning.clean(engine.connect(), every_lab=given.all)
+    _print_json(asdict(done)) if given.json else report.print_cleaned(done)
+    return 0

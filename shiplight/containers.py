@@ -1,0 +1,162 @@
+"""Running what was built and asking it what still works: smaller but broken does not count."""
+
+import json
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+
+from . import engine, journal
+from .errors import EngineFailed, ProbeFailed
+from .units import UNKNOWN, format_seconds
+
+ANSWER_SECONDS = 15.0
+STOP_SECONDS = 10
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What a container of an image did when it was started, asked and stopped.
+
+    `answered`: whether `/healthz` gave 200; None where the port cannot be reached from here.
+    `seconds_to_answer` is from the start call to that 200. `self_check` is what `/selfcheck` says.
+    `stop_seconds` is from SIGTERM to the exit with `exit_code`; 137 means it had to be killed.
+    `last_words` are the last lines of its log.
+    """
+
+    image: str
+    answered: bool | None
+    seconds_to_answer: float | None
+    self_check: dict | None
+    shell: bool | None
+    exit_code: int | None
+    stop_seconds: float | None
+    last_words: tuple[str, ...]
+
+    def __getitem__(self, name: str):
+        """One answer of the self-check by its name; None where there was none."""
+        return (self.self_check or {}).get(name)
+
+    def __repr__(self) -> str:
+        if not self.answered:
+            said = self.last_words[-1] if self.last_words else "nothing"
+            state = "could not be asked" if self.answered is None else "never answered"
+            return f"Probe {self.image}  {state}, exit code {self.exit_code}, said: {said}"
+        checks = ", ".join(f"{key} {value}" for key, value in self.self_check.items())
+        return (
+            f"Probe {self.image}  answered after {format_seconds(self.seconds_to_answer)}, "
+            f"stopped in {format_seconds(self.stop_seconds)} with exit code {self.exit_code}; "
+            f"shell {UNKNOWN if self.shell is None else self.shell}; {checks}"
+        )
+
+    def to_dict(self) -> dict:
+        """The probe as JSON holds it."""
+        return asdict(self) | {"last_words": list(self.last_words)}
+
+
+def probe(client, image: str, *, port: int = 8080) -> Probe:
+    """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, and stop it with SIGTERM.
+
+    The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
+    ProbeFailed where none can be made, ImageNotFound where there is no such image.
+    """
+    engine.inspect_image(client, image)
+    with _container(client, image, port) as container:
+        clock = time.monotonic()
+        problem = _start(container)
+        local = engine.is_local(client)
+        answered = _wait(container, port, clock) if local and not problem else None
+        check = _ask(container, port, "/selfcheck") if answered else None
+        shell = _has_shell(container) if answered else None
+        stopping = time.monotonic()
+        if not problem:
+            with engine.translated(f"stopping {image}"):
+                container.stop(timeout=STOP_SECONDS)
+        stopped = time.monotonic() - stopping
+        container.reload()
+        words = container.logs(tail=8).decode("utf-8", "replace").strip().splitlines()
+        return Probe(
+            image=image,
+            answered=False if problem else (answered is not None if local else None),
+            seconds_to_answer=answered,
+            self_check=check,
+            shell=shell,
+            exit_code=container.attrs["State"]["ExitCode"],
+            stop_seconds=stopped if answered else None,
+            last_words=tuple(words + ([problem] if problem else [])),
+        )
+
+
+@contextmanager
+def _container(client, image: str, port: int) -> Iterator:
+    with engine.translated(f"making a container of {image}"):
+        container = client.containers.create(
+            image, labels=journal.labels(), ports={f"{port}/tcp": ("127.0.0.1", None)}
+        )
+    try:
+        with engine.translated(f"probing {image}"):
+            yield container
+    finally:
+        with engine.translated(f"removing a container of {image}"):
+            container.remove(force=True, v=True)
+
+
+def _start(container) -> str:
+    """Start it; empty, or why the engine could not."""
+    try:
+        with engine.translated("starting it"):
+            container.start()
+    except EngineFailed as error:
+        return error.message
+    return ""
+
+
+def _wait(container, port: int, clock: float) -> float | None:
+    """Seconds from `clock` until `/healthz` answered; None if the container ends, or never does."""
+    while time.monotonic() - clock < ANSWER_SECONDS:
+        container.reload()
+        if container.attrs["State"]["Status"] == "exited":
+            return None
+        if _ask(container, port, "/healthz") is not None:
+            return time.monotonic() - clock
+        time.sleep(0.02)
+    return None
+
+
+def _ask(container, port: int, path: str) -> dict | None:
+    """The JSON that the program answers at `path`; None where it does not (yet)."""
+    bindings = container.attrs["NetworkSettings"]["Ports"].get(f"{port}/tcp")
+    if not bindings:
+        return None
+    url = f"http://127.0.0.1:{bindings[0]['HostPort']}{path}"
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=5) as answer:
+            return json.load(answer)
+    except (urllib.error.URLError, OSError):
+        return None
+    except ValueError as error:
+        raise ProbeFailed(f"{url} answered, but not in JSON ({error}).") from error
+
+
+def _has_shell(container) -> bool:
+    """Whether /bin/sh runs in the container."""
+    try:
+        with engine.translated("looking for a shell"):
+            return container.exec_run(["/bin/sh", "-c", "exit 0"]).exit_code == 0
+    except EngineFailed:
+        return False
+
+
+def run_once(client, image: str) -> str:
+    """What a container of `image` says until it ends by itself. Raises EngineFailed."""
+    with engine.translated(f"running {image}"):
+        container = client.containers.create(image, labels=journal.labels())
+        try:
+            container.start()
+            container.wait(timeout=ANSWER_SECONDS)
+            return container.logs().decode("utf-8", "replace").strip()
+        finally:
+            container.remove(force=True, v=True)

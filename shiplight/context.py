@@ -1,0 +1,431 @@
+"""The context: the files sent to the engine, chosen by `.dockerignore` and streamed as a tar.
+
+The engine applies no `.dockerignore` to a posted context, so it is applied here, by the rules of
+moby/patternmatcher, as `docker build` does. The archive is in GNU format with the Dockerfile first,
+because BuildKit looks at 1024 bytes only to tell an archive from a Dockerfile. Equal trees give
+equal bytes.
+"""
+
+import os
+import posixpath
+import re
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .errors import ContextError
+from .units import format_bytes
+
+CHUNK = 1024 * 1024
+OUTSIDE_NAME = ".shiplight.Dockerfile"
+_LONGEST_NAME = 100  # a longer one would put a GNU long-name header first
+
+
+# --- .dockerignore ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One line of a .dockerignore: what it matches, and whether it keeps that (`!`)."""
+
+    keeps: bool
+    pattern: re.Pattern
+    parts: tuple[re.Pattern | None, ...] = field(repr=False)
+
+    def reaches_into(self, folder: str) -> bool:
+        """Whether something below `folder` can match; None matches anything."""
+        names = folder.split("/")
+        for name, part in zip(names, self.parts, strict=False):
+            if part is None:
+                return True
+            if not part.fullmatch(name):
+                return False
+        return len(self.parts) > len(names)
+
+
+_CLASS = re.compile(r"\[(\^?)((?:(?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+)\]", re.DOTALL)
+_RANGE = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
+
+
+def _regex(glob: str) -> re.Pattern:
+    """A pattern in Go's `filepath.Match` syntax, and `**`, as a regular expression.
+
+    `**` stands for any number of folders; first in a pattern without other wildcards it is any
+    text, so `**.pyc` matches `a.pyc`. As in moby, `[^a]` matches a `/` too.
+    """
+    plain_tail = glob.startswith("**") and not re.search(r"[*?\[\]\\]", glob[2:])
+    found, at = [], 0
+    while at < len(glob):
+        char = glob[at]
+        at += 1
+        if glob.startswith("**", at - 1):
+            at += 1
+            slash = glob.startswith("/", at)
+            at += slash
+            last = at == len(glob) or (plain_tail and not slash)
+            found.append(".*" if last else "(?:.*/)?")
+        elif char in "*?":
+            found.append("[^/]*" if char == "*" else "[^/]")
+        elif char == "[":
+            match = _CLASS.match(glob, at - 1)
+            if not match:
+                raise ValueError("a [ that no ] closes, or an empty or odd range")
+            ranges = [f"{re.escape(a)}-{re.escape(b or a)}" for a, b in _RANGE.findall(match[2])]
+            found.append(f"[{match[1]}{''.join(ranges)}]")
+            at = match.end()
+        elif char == "\\":
+            if at == len(glob):
+                raise ValueError("a \\ with nothing after it")
+            found.append(re.escape(glob[at]))
+            at += 1
+        else:
+            found.append(re.escape(char))
+    return re.compile("".join(found), re.DOTALL)
+
+
+def _rule(line: str) -> Rule | None:
+    """The rule in a line of a .dockerignore; None in a comment or an empty line."""
+    text = "" if line.startswith("#") else line.strip()
+    keeps = text.startswith("!")
+    glob = text[keeps:].strip()
+    if not text:
+        return None
+    glob = glob and posixpath.normpath(glob).lstrip("/")
+    if keeps and not glob:
+        raise ValueError("nothing stands after the !")
+    return Rule(keeps, _regex(glob), tuple(map(_part, glob.split("/"))))
+
+
+def _part(glob: str) -> re.Pattern | None:
+    """The regular expression for one folder of a pattern; None where it is not of one folder."""
+    try:
+        return None if "**" in glob else _regex(glob)
+    except ValueError:  # a `/` inside of brackets
+        return None
+
+
+def ignore_rules(text: str, *, name: str = ".dockerignore") -> tuple[Rule, ...]:
+    """The rules of a .dockerignore, in order. ContextError, with its line, for a bad pattern.
+
+    The Docker SDK has a matcher too, which is not used: it follows one that moby withdrew as
+    buggy (a parent folder is compared at one depth only), reads `[^a]` as a literal ^, takes a
+    leading `/` of `!/a` literally, and always keeps a .dockerignore.
+    """
+    rules = []
+    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
+        try:
+            rules.append(_rule(line.removesuffix("\r")))
+        except (ValueError, re.error) as problem:
+            raise ContextError(
+                f"{name}, line {number}: bad pattern {line.strip()!r} ({problem}).",
+                hint="correct the line, or put a \\ before a character that is meant literally",
+            ) from None
+    return tuple(rule for rule in rules if rule)
+
+
+def apply_rules(
+    rules: tuple[Rule, ...], path: str, folder_hits: tuple[bool, ...] = ()
+) -> tuple[bool, tuple[bool, ...]]:
+    """Whether `path` is excluded, and the rules that matched it or the folder that it is in.
+
+    The last rule that matches wins. As in moby's MatchesUsingParentResults, a rule counts only
+    where it would change the verdict so far: `!a` after `a/b` brings back no `a/b`.
+    """
+    excluded, hits = False, []
+    for number, rule in enumerate(rules):
+        hit = bool(folder_hits) and folder_hits[number]
+        hit = hit or (rule.keeps == excluded and rule.pattern.fullmatch(path) is not None)
+        excluded = not rule.keeps if hit else excluded
+        hits.append(hit)
+    return excluded, tuple(hits)
+
+
+def _may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) -> bool:
+    """Whether a rule after the last that excludes `folder` can keep something inside it."""
+    last = max(n for n, rule in enumerate(rules) if hits[n] and not rule.keeps)
+    return any(rule.keeps and rule.reaches_into(folder) for rule in rules[last + 1 :])
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One member of the archive: a file, a folder or a symlink. `text` stands in for a file."""
+
+    name: str
+    source: Path
+    type: bytes
+    mode: int
+    mtime: int
+    unpacked_bytes: int = 0
+    link: str = ""
+    text: bytes | None = field(default=None, repr=False)
+
+    def header(self) -> bytes:
+        """The tar header: nobody's in particular (uid 0, no names), in GNU format."""
+        info = tarfile.TarInfo(self.name)
+        info.type, info.mode, info.mtime = self.type, self.mode, self.mtime
+        info.size, info.linkname = self.unpacked_bytes, self.link
+        return info.tobuf(tarfile.GNU_FORMAT, "utf-8", "surrogateescape")
+
+
+@dataclass(frozen=True, repr=False)
+class Context:
+    """What will be sent. `files` counts files and symlinks; `excluded` counts a folder as one."""
+
+    folder: Path
+    dockerfile: str
+    files: int
+    unpacked_bytes: int
+    excluded: int
+    skipped: tuple[str, ...]
+    entries: tuple[Entry, ...]
+
+    def __repr__(self) -> str:
+        bytes_ = format_bytes(self.unpacked_bytes)
+        return f"<Context {self.folder}: {self.files} files, {bytes_}, {self.excluded} excluded>"
+
+    def tar(self) -> Iterator[bytes]:
+        """The archive, in chunks of at most 1 MiB. ContextError if a file changes meanwhile."""
+        buffer = bytearray()
+        for piece in _pieces(self.entries):
+            if len(buffer) + len(piece) > CHUNK:
+                yield bytes(buffer)
+                buffer.clear()
+            buffer += piece
+        yield bytes(buffer)
+
+
+def _pieces(entries: tuple[Entry, ...]) -> Iterator[bytes]:
+    """Headers, contents and padding in order, each piece at most one chunk."""
+    written = 0
+    for entry in entries:
+        yield (header := entry.header())
+        padding = -entry.unpacked_bytes % tarfile.BLOCKSIZE
+        yield from _content(entry)
+        yield bytes(padding)
+        written += len(header) + entry.unpacked_bytes + padding
+    written += 2 * tarfile.BLOCKSIZE
+    yield bytes(2 * tarfile.BLOCKSIZE + -written % tarfile.RECORDSIZE)
+
+
+def _content(entry: Entry) -> Iterator[bytes]:
+    """The bytes of a file, exactly as many as its header says."""
+    if entry.text is not None:
+        yield from (entry.text[at : at + CHUNK] for at in range(0, len(entry.text), CHUNK))
+        return
+    if entry.type != tarfile.REGTYPE:
+        return
+    try:
+        with open(_opened(entry.source), "rb", buffering=0) as file:
+            left = entry.unpacked_bytes
+            while left and (piece := file.read(min(CHUNK, left))):
+                left -= len(piece)
+                yield piece
+            changed = "shrank" if left else "grew" if file.read(1) else ""
+    except OSError as problem:
+        raise ContextError(
+            f"{entry.name} cannot be read any more ({problem.strerror}).",
+            hint="build again when nothing else writes to the folder",
+        ) from problem
+    if changed:
+        raise ContextError(
+            f"{entry.name} {changed} while it was being sent"
+            f" (it had {format_bytes(entry.unpacked_bytes)}).",
+            hint="build again when nothing else writes to it, or add it to .dockerignore",
+        )
+
+
+def _opened(path: Path) -> int:
+    """A file descriptor for reading; never through a symlink."""
+    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
+
+
+def _entry(name: str, source: Path, found: os.stat_result) -> Entry | None:
+    """The entry for what is at `source`; None for a socket, a pipe or a device."""
+    mode, mtime = stat.S_IMODE(found.st_mode), found.st_mtime_ns // 10**9
+    if os.name == "nt":
+        mode = mode & 0o755 | 0o111  # Windows knows no executable bit; docker does this as well
+    if stat.S_ISDIR(found.st_mode):
+        return Entry(name, source, tarfile.DIRTYPE, mode, mtime)
+    if stat.S_ISLNK(found.st_mode):
+        return Entry(name, source, tarfile.SYMTYPE, mode, mtime, link=os.readlink(source))
+    if stat.S_ISREG(found.st_mode):
+        return Entry(name, source, tarfile.REGTYPE, mode, mtime, found.st_size)
+    return None
+
+
+class _Walk:
+    """One walk through a folder: what to send, and what was left out and why."""
+
+    def __init__(self, folder: Path, rules: tuple[Rule, ...], dockerfile: str):
+        self.folder, self.rules, self.dockerfile = folder, rules, dockerfile
+        self.entries: list[Entry] = []
+        self.excluded: list[str] = []
+        self.held: dict[str, Entry] = {}  # excluded folders that hold nothing kept, so far
+        self.skipped: list[str] = []
+        self.unreadable: list[str] = []
+        self.waiting: list[tuple[str, tuple[bool, ...]]] = []
+
+    def run(self) -> None:
+        """Goes through the folder in the order of names, each folder before what is in it."""
+        self.open_folder("", ())
+        while self.waiting:
+            name, folder_hits = self.waiting.pop()
+            if name != self.dockerfile:
+                self.visit(name, folder_hits)
+
+    def visit(self, name: str, folder_hits: tuple[bool, ...]) -> None:
+        excluded, hits = apply_rules(self.rules, name, folder_hits)
+        if excluded:
+            self.excluded.append(name)
+            if not _may_hold_kept(self.rules, name, hits):
+                return
+        try:
+            entry = _entry(name, self.folder / name, os.lstat(self.folder / name))
+        except FileNotFoundError:
+            return
+        except PermissionError:
+            self.unreadable += [] if excluded else [name]
+            return
+        is_folder = entry is not None and entry.type == tarfile.DIRTYPE
+        if not excluded:
+            self.keep(name, entry)
+        elif is_folder:
+            self.held[name] = entry
+        if is_folder:
+            self.open_folder(name, hits)
+
+    def keep(self, name: str, entry: Entry | None) -> None:
+        for parent in _parents(name):
+            if parent in self.held:
+                self.entries.append(self.held.pop(parent))
+        if entry is None:
+            self.skipped.append(name)
+            return
+        self.entries.append(entry)
+        if entry.type == tarfile.REGTYPE:
+            try:
+                os.close(_opened(entry.source))
+            except PermissionError:
+                self.unreadable.append(name)
+
+    def open_folder(self, name: str, hits: tuple[bool, ...]) -> None:
+        try:
+            with os.scandir(self.folder / name) as found:
+                names = sorted((each.name for each in found), key=os.fsencode, reverse=True)
+        except PermissionError:
+            if name not in self.held:
+                self.unreadable.append(f"{name}/")
+            return
+        self.waiting += [(f"{name}/{each}" if name else each, hits) for each in names]
+
+    def excluded_count(self) -> int:
+        """Excluded paths, without those inside a folder that is excluded altogether."""
+        emerged = {parent for entry in self.entries for parent in _parents(entry.name)}
+        gone = set(self.excluded) - emerged
+        return sum(not gone.intersection(_parents(name)) for name in gone)
+
+
+def _parents(name: str) -> list[str]:
+    """The folders that a path is in, outermost first."""
+    parts = name.split("/")
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _place(folder: Path, dockerfile: str) -> tuple[Path, str]:
+    """Where the Dockerfile is on disk, and its name in the archive."""
+    path = Path(os.path.normpath(folder / dockerfile))
+    name = os.path.relpath(path, folder).replace(os.sep, "/")
+    straight = os.path.realpath(path.parent) == os.path.join(
+        os.path.realpath(folder), *_parents(name)[-1:]
+    )
+    inside = not name.startswith("../") and os.path.normpath(folder) != str(path)
+    short = len(os.fsencode(name)) <= _LONGEST_NAME
+    return path, name if inside and short and straight else OUTSIDE_NAME
+
+
+def _dockerfile_entry(
+    folder: Path, dockerfile: str, path: Path, name: str, text: bytes | str | None
+) -> Entry:
+    """The Dockerfile with its content: always an ordinary file, whatever it is on disk."""
+    if isinstance(text, str):
+        text = text.encode("utf-8", "surrogateescape")
+    try:
+        found = os.stat(path)
+        if text is None and not stat.S_ISREG(found.st_mode):
+            raise OSError(0, "it is no ordinary file")
+        text = path.read_bytes() if text is None else text
+        mode, mtime = stat.S_IMODE(found.st_mode), found.st_mtime_ns // 10**9
+    except OSError as problem:
+        if text is None:
+            raise _no_dockerfile(folder, dockerfile, problem) from problem
+        mode, mtime = 0o644, 0
+    return Entry(name, path, tarfile.REGTYPE, mode, mtime, len(text), text=text)
+
+
+def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextError:
+    message = f"the Dockerfile {dockerfile} in {folder} cannot be read ({problem.strerror})."
+    if isinstance(problem, PermissionError):
+        return ContextError(message, hint="make it readable")
+    there = [
+        name
+        for name in sorted(os.listdir(folder))
+        if re.search("(?i)dockerfile|containerfile", name) and not name.endswith(".dockerignore")
+    ]
+    hint = f"dockerfile={there[0]!r}; there are: {', '.join(there)}" if there else ""
+    return ContextError(message, hint=hint or "no Dockerfile is there, by any usual name")
+
+
+def _read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...]:
+    """The rules of `<Dockerfile>.dockerignore` if that exists, else those of `.dockerignore`."""
+    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), folder / ".dockerignore"):
+        try:
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as problem:
+            raise ContextError(f"{path} cannot be read ({problem.strerror}).") from problem
+        return ignore_rules(text, name=path.name)
+    return ()
+
+
+def read_context(
+    folder: str | os.PathLike,
+    *,
+    dockerfile: str | os.PathLike = "Dockerfile",
+    dockerfile_text: bytes | str | None = None,
+) -> Context:
+    """The files of `folder` that a build is sent, and the Dockerfile, ignored or not.
+
+    `dockerfile` is relative to the folder; one from outside is sent as `.shiplight.Dockerfile`.
+    `dockerfile_text` is sent in place of its content, and then it need not exist. ContextError
+    where the folder, the Dockerfile or a file that is not ignored cannot be read.
+    """
+    folder, dockerfile = Path(folder), os.fspath(dockerfile)
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "does not exist"
+        raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
+    path, name = _place(folder, dockerfile)
+    first = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text)
+    walk = _Walk(folder, _read_rules(folder, path), name)
+    walk.run()
+    if walk.unreadable:
+        some = ", ".join(walk.unreadable[:5]) + (", …" if len(walk.unreadable) > 5 else "")
+        raise ContextError(
+            f"{len(walk.unreadable)} paths of the context {folder} are not readable: {some}.",
+            hint="make them readable, or add them to .dockerignore",
+        )
+    entries = (first, *walk.entries)
+    return Context(
+        folder=folder,
+        dockerfile=name,
+        files=sum(entry.type != tarfile.DIRTYPE for entry in entries),
+        unpacked_bytes=sum(entry.unpacked_bytes for entry in entries),
+        excluded=walk.excluded_count(),
+        skipped=tuple(walk.skipped),
+        entries=entries,
+    )

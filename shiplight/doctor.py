@@ -1,0 +1,207 @@
+"""What is there, what is not, and what to do about it."""
+
+import io
+import platform
+import shutil
+import struct
+import tempfile
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from . import buildkit, containers, dockerfile, engine, journal, progress, provide
+from .bases import canonical, mirrored, recipes
+from .context import read_context
+from .errors import ShipLightError
+from .units import format_bytes, format_seconds
+
+ENOUGH_BYTES = 8_000_000_000
+SAYS = b"a container of nothing runs\n"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `state` is `ok`, `problem`, or `note` (works without it)."""
+
+    name: str
+    state: str
+    seen: str
+    advice: str = ""
+
+
+def examine() -> list[Finding]:
+    """Every finding, in the order in which one thing needs the other."""
+    findings = [Finding("python", "ok", f"{platform.python_version()} in .venv")]
+    try:
+        client = engine.connect()
+    except ShipLightError as error:
+        findings.append(Finding("engine", "problem", error.message, error.hint))
+        return [*findings, _scanner(), _mode(findings)]
+    with progress.Screen(lambda: "Looking at the engine …"):
+        findings += [
+            *_engine(client),
+            _disk(client),
+            _proof(client),
+            *_registries(client),
+            _bases(client),
+            _scanner(),
+        ]
+    return [*findings, _mode(findings)]
+
+
+def to_dict(findings: list[Finding]) -> dict:
+    """The findings as `./lab doctor --json` prints them."""
+    return {
+        "ready": all(finding.state != "problem" for finding in findings),
+        "findings": [asdict(finding) for finding in findings],
+    }
+
+
+def _engine(client) -> list[Finding]:
+    found = engine.describe(client)
+    rootless = ", rootless" if found.rootless else ""
+    memory = format_bytes(found.memory_bytes)
+    return [
+        Finding("engine", "ok", f"{found} (API {found.api_version}) on {found.platform}{rootless}"),
+        Finding("endpoint", "ok", f"{found.endpoint} ({found.source})"),
+        Finding("image store", "ok", found.store),
+        Finding("resources", "ok", f"{found.cpus} CPUs, {memory} memory"),
+    ]
+
+
+def _disk(client) -> Finding:
+    free = engine.describe(client).free_bytes
+    if free is None:
+        return Finding("disk", "note", "the engine’s disk cannot be seen from here")
+    if free < ENOUGH_BYTES:
+        return Finding(
+            "disk",
+            "problem",
+            f"{format_bytes(free)} free; the lessons need up to {format_bytes(ENOUGH_BYTES)}",
+            "`./lab clean` removes what this lab made; make room where the engine keeps its data",
+        )
+    return Finding("disk", "ok", f"{format_bytes(free)} free")
+
+
+def _proof(client) -> Finding:
+    """Build and run an image that holds one tiny program, made here byte by byte."""
+    machine = engine.describe(client).platform.partition("/")[2].split("/")[0]
+    if machine not in _PROGRAMS:
+        return Finding("build and run", "note", f"no tiny program for {machine}: not tried")
+    text = 'FROM scratch\nCOPY hello /hello\nENTRYPOINT ["/hello"]\n'
+    tag = f"shiplight/{journal.lab_id()}/doctor:latest"
+    try:
+        with tempfile.TemporaryDirectory(prefix="shiplight-doctor-") as folder:
+            program = Path(folder) / "hello"
+            program.write_bytes(_PROGRAMS[machine](SAYS))
+            program.chmod(0o755)
+            context = read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
+            _, seconds, _ = buildkit.solve(
+                client, context, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
+            )
+        said = containers.run_once(client, tag)
+    except ShipLightError as error:
+        return Finding("build and run", "problem", error.message, error.hint)
+    finally:
+        engine.remove_image(client, tag)
+    if said != SAYS.decode().strip():
+        return Finding("build and run", "problem", f"the container said {said!r}")
+    return Finding(
+        "build and run", "ok", f"BuildKit built an image in {format_seconds(seconds)}; it ran"
+    )
+
+
+def _silent(draw):
+    """A screen that shows nothing."""
+    return progress.Tasks("").screen(draw)
+
+
+def _registries(client) -> list[Finding]:
+    """Whether the registries of the bases answer this engine; without one, equivalents are used."""
+    found = []
+    for name, reference in [
+        ("Docker Hub", "docker.io/library/busybox"),
+        ("gcr.io", "gcr.io/distroless/static-debian12"),
+        ("mirror", mirrored("busybox")),
+    ]:
+        if reference is None:
+            continue
+        reason = engine.registry_answers(client, reference)
+        state = "ok" if not reason else "note"
+        advice = (
+            ""
+            if not reason
+            else "SHIPLIGHT_MIRROR names another registry; else equivalents are used"
+        )
+        found.append(Finding(name, state, reason or "answers", advice))
+    return found
+
+
+def _bases(client) -> Finding:
+    """Which of the bases of `bases/` are on the engine."""
+    here = [
+        f"{canonical(base.reference)} ({base.kind})"
+        for base in (provide.here(client, reference) for reference in recipes())
+        if base is not None
+    ]
+    if not here:
+        return Finding("base images", "note", "none yet", "`./lab bases get` gets them")
+    return Finding("base images", "ok", ", ".join(here))
+
+
+def _scanner() -> Finding:
+    path = shutil.which("trivy")
+    return Finding("scanner", "ok" if path else "note", path or "no trivy on PATH")
+
+
+def _mode(findings: list[Finding]) -> Finding:
+    broken = [finding.name for finding in findings if finding.state == "problem"]
+    if broken:
+        return Finding("mode", "problem", f"lessons cannot run live ({', '.join(broken)})")
+    return Finding("mode", "ok", "live: every lesson builds and measures on this engine")
+
+
+# --- the smallest programs -------------------------------------------------------------------
+# write(1, text, length); exit(0) — as machine code behind one ELF header, which is all a kernel needs.
+
+
+def _amd64(text: bytes) -> bytes:
+    code = b"".join(
+        [
+            b"\xb8\x01\x00\x00\x00\xbf\x01\x00\x00\x00",  # mov eax, 1; mov edi, 1
+            b"\x48\x8d\x35\x10\x00\x00\x00",  # lea rsi, [rip + 16]
+            b"\xba" + struct.pack("<I", len(text)) + b"\x0f\x05",  # mov edx, length; syscall
+            b"\xb8\x3c\x00\x00\x00\x31\xff\x0f\x05",  # mov eax, 60; xor edi, edi; syscall
+        ]
+    )
+    return _elf(0x3E, code + text)
+
+
+def _arm64(text: bytes) -> bytes:
+    words = [
+        0xD2800020,  # mov x0, #1
+        0x10000000 | (7 << 5) | 1,  # adr x1, 7 instructions on
+        0xD2800002 | (len(text) << 5),  # mov x2, #length
+        0xD2800808,  # mov x8, #64 (write)
+        0xD4000001,  # svc #0
+        0xD2800000,  # mov x0, #0
+        0xD2800BA8,  # mov x8, #93 (exit)
+        0xD4000001,  # svc #0
+    ]
+    return _elf(0xB7, struct.pack(f"<{len(words)}I", *words) + text)
+
+
+def _elf(machine: int, code: bytes) -> bytes:
+    """A 64-bit little-endian ELF executable of one segment that holds `code`."""
+    base, header = 0x400000, 64 + 56
+    size = header + len(code)
+    file = io.BytesIO()
+    file.write(b"\x7fELF\x02\x01\x01" + bytes(9))
+    file.write(
+        struct.pack("<HHIQQQIHHHHHH", 2, machine, 1, base + header, 64, 0, 0, 64, 56, 1, 64, 0, 0)
+    )
+    file.write(struct.pack("<IIQQQQQQ", 1, 5, 0, base, base, size, size, 0x1000))
+    file.write(code)
+    return file.getvalue()
+
+
+_PROGRAMS = {"amd64": _amd64, "arm64": _arm64}

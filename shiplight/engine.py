@@ -1,0 +1,554 @@
+"""The engine: finding it, describing it, and the few calls that everything else is made of.
+
+This is the only room that imports `docker`. What the SDK or the connection raises leaves this room
+as an error of ours, with what to do next.
+"""
+
+import json
+import os
+import platform
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import docker
+import docker.errors
+import requests
+import urllib3
+from docker.context import ContextAPI
+from docker.utils import kwargs_from_env
+
+from . import journal
+from .errors import EngineFailed, EngineNotReachable, ImageNotFound
+from .setting import Setting
+
+ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer at once
+GONE = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.Timeout,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+)
+
+
+# --- finding one -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A place where an engine may answer. `chosen` says that a person named it."""
+
+    url: str
+    source: str
+    tls: object = None
+    chosen: bool = False
+
+
+def private_socket() -> Path:
+    """Where this checkout's private engine answers, once `./lab engine start` has started it."""
+    return Path("/run/shiplight") / journal.checkout_id() / "docker.sock"
+
+
+def endpoints() -> list[Endpoint]:
+    """Where to look, in order: as the docker CLI does, then well-known sockets, then our own."""
+    if os.environ.get("DOCKER_HOST"):
+        given = kwargs_from_env()
+        return [Endpoint(os.environ["DOCKER_HOST"], "DOCKER_HOST", given.get("tls"), True)]
+    context = _context()
+    if context is not None and context.chosen:
+        return [context]
+    found = [context] if context is not None else []
+    if sys.platform == "win32":
+        return [*found, Endpoint("npipe:////./pipe/docker_engine", "the default pipe")]
+    found += [Endpoint(f"unix://{path}", name) for name, path in _well_known_sockets()]
+    return [*found, Endpoint(f"unix://{private_socket()}", "this lab's private engine")]
+
+
+def _context() -> Endpoint | None:
+    """The endpoint of the CLI's context, or None where it is the default one."""
+    asked = os.environ.get("DOCKER_CONTEXT")
+    try:
+        context = ContextAPI.get_context(asked) if asked else ContextAPI.get_current_context()
+    except (docker.errors.DockerException, OSError, ValueError, KeyError) as error:
+        raise EngineNotReachable(
+            f"the docker context {asked or 'in ~/.docker/config.json'} cannot be read ({error}).",
+            hint="`docker context ls` shows the contexts; unset DOCKER_CONTEXT to use the default",
+        ) from error
+    if context is None:
+        raise EngineNotReachable(
+            f"there is no docker context named {asked or 'in ~/.docker/config.json'}.",
+            hint="`docker context ls` shows the contexts; unset DOCKER_CONTEXT to use the default",
+        )
+    if context.Name == "default":
+        return None
+    source = f"docker context {context.Name}"
+    return Endpoint(context.Host, source, context.TLSConfig, chosen=bool(asked))
+
+
+def _well_known_sockets() -> list[tuple[str, Path]]:
+    """Sockets of the engines that people have, by the name of what puts them there."""
+    home = Path.home()
+    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+    return [
+        ("the default socket", Path("/var/run/docker.sock")),
+        ("rootless Docker", runtime / "docker.sock"),
+        ("rootless Docker", home / ".docker/run/docker.sock"),
+        ("Docker Desktop", home / ".docker/desktop/docker.sock"),
+        ("Colima", home / ".colima/default/docker.sock"),
+        ("OrbStack", home / ".orbstack/run/docker.sock"),
+        ("Rancher Desktop", home / ".rd/docker.sock"),
+        ("rootless Podman", runtime / "podman/podman.sock"),
+        ("Podman", Path("/run/podman/podman.sock")),
+    ]
+
+
+def connect(*, timeout: float = ANSWER_TIMEOUT) -> docker.DockerClient:
+    """The SDK's own client, connected to the first engine that answers.
+
+    Raises EngineNotReachable, which lists every place that was tried and why it did not do.
+    """
+    seen = []
+    for endpoint in endpoints():
+        socket = endpoint.url.removeprefix("unix://")
+        if endpoint.url.startswith("unix://") and not Path(socket).exists():
+            seen.append((endpoint, "no such socket"))
+            continue
+        try:
+            return _client(endpoint, timeout)
+        except (docker.errors.DockerException, *GONE, OSError, ValueError) as error:
+            seen.append((endpoint, _why(error)))
+    raise _not_reachable(seen)
+
+
+def _client(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
+    given = {"tls": endpoint.tls} if endpoint.tls else {}
+    client = docker.DockerClient(
+        base_url=endpoint.url,
+        timeout=timeout,
+        use_ssh_client=endpoint.url.startswith("ssh://"),
+        **given,
+    )
+    client.shiplight_endpoint = endpoint
+    return client
+
+
+def _why(error: Exception) -> str:
+    """The reason inside the layers that requests and urllib3 wrap around an OSError."""
+    text = str(error)
+    for pattern, reason in [
+        (r"Permission ?denied", "permission denied"),
+        (r"Connection ?refused|ConnectionRefused", "nothing listens there"),
+        (r"[Tt]imed? ?out", "no answer in time"),
+        (r"No such file", "no such socket"),
+    ]:
+        if re.search(pattern, text):
+            return reason
+    return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+
+
+def _not_reachable(seen: list[tuple[Endpoint, str]]) -> EngineNotReachable:
+    """The error that names the place most worth mending first."""
+    missing = "no such socket"
+    telling = [item for item in seen if item[1] != missing]
+    endpoint, reason = (telling or seen)[0]
+    message = f"no Docker engine answers at {endpoint.url} ({reason}; {endpoint.source})."
+    others = [f"{e.url} ({why})" for e, why in telling[1:]]
+    if others:
+        message += "\n  Also tried: " + ", ".join(others)
+    if reason == "permission denied":
+        hint = (
+            "your user may not use this socket: `sudo usermod -aG docker $USER` and log in again.\n"
+            "       Members of the group `docker` can become root on this machine; rootless\n"
+            "       Docker is the way without that right (README, “Docker rights”)"
+        )
+    elif endpoint.chosen:
+        hint = f"start that engine, or unset {endpoint.source.split()[0]} to look elsewhere"
+    else:
+        hint = (
+            "start Docker; as root on Debian or Ubuntu, `./lab engine start` starts a private one"
+        )
+    return EngineNotReachable(message, hint=hint)
+
+
+# --- describing it ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Engine:
+    """What answers: `free_bytes` is None where the engine's disk cannot be seen from here."""
+
+    kind: str
+    version: str
+    api_version: str
+    endpoint: str
+    source: str
+    store: str
+    platform: str
+    rootless: bool
+    cpus: int
+    memory_bytes: int
+    free_bytes: int | None
+    id: str
+
+    def __str__(self) -> str:
+        rootless = " rootless" if self.rootless else ""
+        return f"{self.kind} {self.version}{rootless}"
+
+
+def describe(client: docker.DockerClient) -> Engine:
+    """What this client is connected to, from the engine's own answers."""
+    with translated("describing the engine"):
+        version = client.api.version()
+        info = client.api.info()
+    endpoint = getattr(client, "shiplight_endpoint", None)
+    components = {c.get("Name", "") for c in version.get("Components") or []}
+    rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
+    return Engine(
+        kind="Podman" if "Podman Engine" in components else "Docker",
+        version=version.get("Version", "unknown"),
+        api_version=version.get("ApiVersion", "unknown"),
+        endpoint=endpoint.url if endpoint else client.api.base_url,
+        source=endpoint.source if endpoint else "a client of yours",
+        store=_store(info),
+        platform=f"{version.get('Os', 'linux')}/{_architecture(version.get('Arch', ''))}",
+        rootless=rootless,
+        cpus=info.get("NCPU", 0),
+        memory_bytes=info.get("MemTotal", 0),
+        free_bytes=_free_bytes(info, endpoint),
+        id=info.get("ID", ""),
+    )
+
+
+def _store(info: dict) -> str:
+    """`containerd store` or `graph driver`, with the driver's name."""
+    status = dict(row for row in info.get("DriverStatus") or [] if len(row) == 2)
+    driver = info.get("Driver", "unknown")
+    if status.get("driver-type", "").startswith("io.containerd.snapshotter"):
+        return f"containerd store ({driver})"
+    return f"graph driver {driver}"
+
+
+def _architecture(name: str) -> str:
+    return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name or "unknown")
+
+
+def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
+    """Free bytes where the engine keeps its data, if that is a folder of this machine."""
+    root = info.get("DockerRootDir", "")
+    local = endpoint is not None and endpoint.url.startswith("unix://")
+    if not local or info.get("Name") != platform.node() or not Path(root).is_dir():
+        return None
+    return shutil.disk_usage(root).free
+
+
+def is_local(client: docker.DockerClient) -> bool:
+    """Whether a port published on 127.0.0.1 can be reached from here."""
+    endpoint = getattr(client, "shiplight_endpoint", None)
+    url = endpoint.url if endpoint else str(client.api.base_url)
+    return bool(re.match(r"unix:|npipe:|http\+docker:|\w+://(localhost|127\.|\[::1\])", url))
+
+
+def image_store(client: docker.DockerClient) -> str:
+    """`graph` or `containerd`: where this engine keeps its images decides what it can tell."""
+    with translated("asking for the image store"):
+        return "containerd" if _store(client.api.info()).startswith("containerd") else "graph"
+
+
+def setting(client: docker.DockerClient, *, bases: str = "none") -> Setting:
+    """The setting of something that is measured on this engine now."""
+    engine = describe(client)
+    return Setting(
+        engine=str(engine),
+        store=engine.store,
+        platform=engine.platform,
+        bases=bases,
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+# --- calls -----------------------------------------------------------------------------------
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the SDK and the connection raise inside into errors of ours."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise _engine_failed(doing, str(error.explanation or error)) from error
+    except GONE as error:
+        raise EngineFailed(
+            f"the engine stopped answering while {doing} ({_why(error)}).",
+            hint="`./lab doctor` says whether it still runs; then do this again: nothing is lost",
+        ) from error
+
+
+def _engine_failed(doing: str, said: str) -> EngineFailed:
+    """What the engine said, with the way out of the commonest: a full disk."""
+    hint = "`./lab doctor` looks at the engine"
+    if "no space left" in said:
+        hint = "the engine's disk is full: `./lab clean` gives back what this lab used"
+    return EngineFailed(f"the engine failed while {doing}: {said.strip()}", hint=hint)
+
+
+def inspect_image(client: docker.DockerClient, name: str) -> dict:
+    """The engine's own description of an image. Raises ImageNotFound."""
+    try:
+        with translated(f"inspecting {name}"):
+            return _or_none(client.api.inspect_image, name) or _missing(name)
+    except docker.errors.NullResource as error:
+        raise ImageNotFound("an empty name names no image.", hint="give a name") from error
+
+
+def _or_none(call, *arguments):
+    try:
+        return call(*arguments)
+    except docker.errors.NotFound:
+        return None
+
+
+def _missing(name: str):
+    raise ImageNotFound(
+        f"there is no image {name} on this engine, and no archive at that path.",
+        hint="`./lab build` lists what can be built; `docker images` lists what is there",
+    )
+
+
+def has_image(client: docker.DockerClient, name: str) -> bool:
+    """Whether the engine has an image of that name."""
+    with translated(f"looking for {name}"):
+        return _or_none(client.api.inspect_image, name) is not None
+
+
+def image_history(client: docker.DockerClient, name: str) -> list[dict]:
+    """The engine's history of an image, newest first, as `docker history` shows it."""
+    with translated(f"reading the history of {name}"):
+        return client.api.history(name)
+
+
+@contextmanager
+def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[bytes]]:
+    """The chunks of `docker save NAME`; leaving the block, however, ends the export."""
+    api = client.api
+    with translated(f"exporting {name}"):
+        response = api._get(api._url("/images/{0}/get", name), stream=True, timeout=None)
+        try:
+            api._raise_for_status(response)
+            yield response.iter_content(1 << 20)
+        finally:
+            response.close()
+
+
+@contextmanager
+def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iterator[dict]]:
+    """The lines of the engine's answer to a posted build context, built by BuildKit.
+
+    `version=2` asks for BuildKit; leaving the block closes the connection, which cancels a build
+    that still runs. `timeout=None`, because the SDK's own is one between chunks.
+    """
+    api = client.api
+    parameters = {key: value for key, value in parameters.items() if value not in (None, {}, "")}
+    for key in ("buildargs", "labels"):
+        if key in parameters:
+            parameters[key] = json.dumps(parameters[key])
+    with translated("building"):
+        response = api._post(
+            api._url("/build"),
+            data=body,
+            params={"version": "2", "rm": "1", **parameters},
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        try:
+            api._raise_for_status(response)
+            yield _json_lines(response)
+        finally:
+            response.close()
+
+
+def _json_lines(response) -> Iterator[dict]:
+    """One dict a line, as soon as the line has come."""
+    rest = b""
+    for chunk in response.iter_content(chunk_size=None):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (_json_line(line) for line in lines if line.strip())
+    if rest.strip():
+        yield _json_line(rest)
+
+
+def _json_line(line: bytes) -> dict:
+    try:
+        read = json.loads(line)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise not_an_answer(line)
+    return read
+
+
+def not_an_answer(said: bytes) -> EngineFailed:
+    """The error for bytes that no engine sends: something else answers at its endpoint."""
+    return EngineFailed(
+        f"what came is not an answer of an engine: {said[:80]!r}",
+        hint="is there a proxy between here and the engine? `./lab doctor` shows the endpoint",
+    )
+
+
+def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[str]) -> str:
+    """Make an image of one layer from the chunks of a root file system's tar; its engine id."""
+    api = client.api
+    with translated(f"importing {repository}:{tag}"):
+        response = api._post(
+            api._url("/images/create"),
+            data=chunks,
+            params={"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes},
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in _json_lines(response):
+                if "error" in line:
+                    raise _engine_failed(f"importing {repository}:{tag}", line["error"])
+        finally:
+            response.close()
+    return inspect_image(client, f"{repository}:{tag}")["Id"]
+
+
+def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
+    """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed."""
+    with translated(f"pulling {reference}"):
+        name, tag = split_reference(reference)
+        for line in client.api.pull(
+            name, tag=tag, stream=True, decode=True, **({"platform": platform} if platform else {})
+        ):
+            if "error" in line:
+                raise _engine_failed(f"pulling {reference}", line["error"])
+            if tell is not None:
+                tell(line)
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Name and tag or digest of a reference, as the SDK wants them.
+
+    >>> split_reference("golang"), split_reference("host:5000/a/b:c")
+    (('golang', 'latest'), ('host:5000/a/b', 'c'))
+    """
+    if "@" in reference:
+        name, _, digest = reference.partition("@")
+        return name, digest
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def registry_answers(client: docker.DockerClient, reference: str) -> str:
+    """Empty where the registry of `reference` answers the engine, else the reason."""
+    try:
+        with translated(f"asking a registry for {reference}"):
+            client.api.inspect_distribution(reference)
+    except EngineFailed as error:
+        return (
+            error.message.rpartition(": ")[2] if "no such host" in error.message else error.message
+        )
+    return ""
+
+
+def remove_image(client: docker.DockerClient, name: str) -> bool:
+    """Remove one image by name or id, never by force; whether it is gone."""
+    try:
+        with translated(f"removing {name}"):
+            _or_none(client.api.remove_image, name)
+    except EngineFailed:
+        return False
+    return True
+
+
+def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | None:
+    """A client for the engine at `url` as soon as it answers, or None when the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        try:
+            return _client(Endpoint(url, "this lab's private engine"), ANSWER_TIMEOUT)
+        except (docker.errors.DockerException, *GONE, OSError):
+            time.sleep(0.2)
+    return None
+
+
+# --- what the engine keeps -------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class CacheRecord:
+    """One record of the build cache; `created` is in seconds since 1970 on the engine's clock."""
+
+    id: str
+    kind: str
+    description: str
+    size: int
+    created: float
+    in_use: bool
+
+
+def _disk(client: docker.DockerClient) -> dict:
+    with translated("asking what is on its disk"):
+        return client.api.df()
+
+
+def disk_usage(client: docker.DockerClient) -> int:
+    """Bytes of layers, containers, volumes and build cache, by the engine's own account."""
+    usage = _disk(client)
+    volumes = [v.get("UsageData") or {} for v in usage.get("Volumes") or []]
+    return (
+        (usage.get("LayersSize") or 0)
+        + sum(c.get("SizeRw") or 0 for c in usage.get("Containers") or [])
+        + sum(max(0, v.get("Size") or 0) for v in volumes)
+        + sum(r.get("Size") or 0 for r in usage.get("BuildCache") or [] if not r.get("Shared"))
+    )
+
+
+def cache_records(client: docker.DockerClient) -> list[CacheRecord]:
+    """The records of the build cache; none on Podman, which does not show them."""
+    return [
+        CacheRecord(
+            id=record["ID"],
+            kind=record.get("Type", ""),
+            description=record.get("Description", ""),
+            size=record.get("Size") or 0,
+            created=_timestamp(record.get("CreatedAt", "")),
+            in_use=bool(record.get("InUse")),
+        )
+        for record in _disk(client).get("BuildCache") or []
+    ]
+
+
+def _timestamp(text: str) -> float:
+    """Seconds since 1970 of an engine's time stamp, which has up to nine decimals."""
+    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$", text)
+    if match is None:
+        return 0.0
+    whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
+    return whole.timestamp() + float(match[2] or 0)
+
+
+def prune_cache_record(client: docker.DockerClient, record_id: str) -> bool:
+    """Remove this one record of the build cache; whether it went (one that others need stays).
+
+    Only ever by id: with a `label` filter engines delete the whole cache.
+    """
+    if not re.fullmatch(r"[a-z0-9]{10,64}", record_id):
+        raise EngineFailed(f"{record_id!r} is not the id of a cache record.")
+    api = client.api
+    filters = json.dumps({"id": {f"^{record_id}$": True}})
+    with translated("pruning a cache record"):
+        response = api._post(api._url("/build/prune"), params={"filters": filters, "all": "true"})
+        answer = api._result(response, json=True)
+    return record_id in (answer.get("CachesDeleted") or [])

@@ -1,0 +1,334 @@
+"""What an image is: layers, base first, a configuration, and the bytes of both kinds.
+
+An Image is an immutable view. It knows nothing of where it came from; `assemble` makes one from an
+OCI configuration and the contents of its layers, `to_dict` and `from_dict` carry it as JSON.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
+from functools import cached_property
+from html import escape
+
+from .changes import Buried, Entry, Overlay, count_files, overlay, unpacked_bytes
+from .errors import UsageError
+from .units import format_bytes
+
+NO_HISTORY = "(no history)"
+_NEVER = "0001-01-01T00:00:00Z"  # how Go says that a time is unknown
+
+# What of a configuration belongs to the image; engines add fields of their own around it.
+_CONFIG_KEYS = (
+    "User", "ExposedPorts", "Env", "Entrypoint", "Cmd", "Volumes", "WorkingDir", "Labels",
+    "StopSignal", "StopTimeout", "Healthcheck", "OnBuild", "Shell",
+)  # fmt: skip
+
+_SHELL = r"(?:/usr)?/bin/\w*sh (?:-o \w+ |-\w+ )*?-\w*c "
+_NOP = re.compile(rf"^(?:\|\d+ .*?)?{_SHELL}#\(nop\) *", re.S)
+_RUN = re.compile(rf"^(?:RUN )?(?:\|\d+ .*?)?{_SHELL}", re.S)
+_RUN_WITH_ARGS = re.compile(r"^RUN \|\d+ (?:\w+=\S* )*")
+
+
+@dataclass(frozen=True)
+class LayerContent:
+    """What one layer holds, the same wherever it was read: its entries, and how well it packs.
+
+    `packed_estimate` is what gzip would make of it, in bytes; None where that was not worked out,
+    because the layer came packed.
+    """
+
+    diff_id: str
+    entries: tuple[Entry, ...] = field(repr=False)
+    packed_estimate: int | None = None
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer. `digest` is the packed blob's, None where there was none; unknown bytes are None.
+
+    `reclaimable_bytes` are bytes that this layer adds and that later layers bury.
+    """
+
+    index: int
+    diff_id: str
+    digest: str | None
+    instruction: str
+    unpacked_bytes: int
+    packed_bytes: int | None
+    packed_is_estimate: bool
+    reclaimable_bytes: int
+    files: int
+
+    def __repr__(self):
+        sizes = f"{format_bytes(self.unpacked_bytes)} unpacked, {self.files} files"
+        return f"Layer {self.index}  {sizes}  {self.instruction}"
+
+    def html_row(self) -> str:
+        """The layer as a row of its image's table."""
+        counts = (self.unpacked_bytes, self.packed_bytes, self.reclaimable_bytes)
+        cells = "".join(f"<td>{format_bytes(count)}</td>" for count in counts)
+        text = f"<td style='text-align:left'>{escape(self.instruction)}</td>"
+        return f"<tr><td>{self.index}</td>{text}{cells}</tr>"
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image as measured. `layers[0]` is the base's first; bytes are whole numbers.
+
+    `engine_id` is what the engine calls Id, None for an archive; `contents` holds one tuple of
+    entries a layer, and is empty where the file lists were not kept.
+    """
+
+    name: str
+    engine_id: str | None
+    config_digest: str
+    platform: str
+    created: str
+    config: dict = field(repr=False)
+    layers: tuple[Layer, ...]
+    history: tuple[tuple[str, int | None], ...] = field(repr=False)
+    buried: tuple[Buried, ...] = field(repr=False)
+    contents: tuple[tuple[Entry, ...], ...] = field(default=(), repr=False, compare=False)
+
+    @property
+    def unpacked_bytes(self) -> int:
+        """Bytes of all regular files of all layers, as on disk."""
+        return sum(layer.unpacked_bytes for layer in self.layers)
+
+    @property
+    def packed_bytes(self) -> int | None:
+        """Bytes of all layers compressed, as pulled; None where one of them is unknown."""
+        packed = [layer.packed_bytes for layer in self.layers]
+        return None if None in packed else sum(packed)
+
+    @property
+    def packed_is_estimate(self) -> bool:
+        """Whether the packed bytes of any layer are worked out rather than read."""
+        return any(layer.packed_is_estimate for layer in self.layers)
+
+    @property
+    def reclaimable_bytes(self) -> int:
+        """Bytes that ship in some layer and are buried by a later one."""
+        return sum(layer.reclaimable_bytes for layer in self.layers)
+
+    @property
+    def user(self) -> str:
+        """Who the program runs as; "" is root."""
+        return self.config.get("User", "")
+
+    @property
+    def entrypoint(self) -> tuple[str, ...]:
+        return tuple(self.config.get("Entrypoint", ()))
+
+    @property
+    def cmd(self) -> tuple[str, ...]:
+        return tuple(self.config.get("Cmd", ()))
+
+    @property
+    def env(self) -> dict[str, str]:
+        return dict(item.partition("=")[::2] for item in self.config.get("Env", ()))
+
+    @property
+    def exposed_ports(self) -> tuple[str, ...]:
+        return tuple(sorted(self.config.get("ExposedPorts", ())))
+
+    @property
+    def workdir(self) -> str:
+        return self.config.get("WorkingDir") or "/"
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return dict(self.config.get("Labels", {}))
+
+    @property
+    def stop_signal(self) -> str:
+        return self.config.get("StopSignal") or "SIGTERM"
+
+    def tree(self) -> dict[str, tuple[Entry, int]]:
+        """What a container sees: {path: (entry, index of its layer)}, directories included."""
+        return self._overlay.live
+
+    def find(self, pattern: str) -> dict[str, tuple[Entry, int]]:
+        """The part of `tree()` whose paths match, as in a shell; `*` crosses slashes too."""
+        matches = re.compile(translate(pattern.lstrip("/"))).match
+        return {path: found for path, found in self.tree().items() if matches(path)}
+
+    def duplicates(self) -> list[tuple[int, tuple[str, ...]]]:
+        """Live files of the same content: (bytes of one copy, paths), most bytes to spare first.
+
+        A hint only: two paths may well need a copy each, so these bytes are not reclaimable.
+        """
+        copies: dict[tuple[int, str], list[str]] = {}
+        for path, (entry, _) in sorted(self.tree().items()):
+            if entry.kind == "file" and entry.size:
+                copies.setdefault((entry.size, entry.content), []).append(path)
+        several = [(size, tuple(paths)) for (size, _), paths in copies.items() if len(paths) > 1]
+        return sorted(several, key=lambda item: (-item[0] * (len(item[1]) - 1), item[1]))
+
+    @cached_property
+    def _overlay(self) -> Overlay:
+        if len(self.contents) != len(self.layers):
+            raise UsageError(
+                f"the file lists of {self.name} were not kept with this result.",
+                hint="measure the image again, or save it with to_dict(files=True)",
+            )
+        return overlay(self.contents)
+
+    def to_dict(self, *, files: bool = False) -> dict:
+        """Everything as JSON can hold it; the files of each layer only where asked for."""
+        result = {
+            "name": self.name,
+            "engine_id": self.engine_id,
+            "config_digest": self.config_digest,
+            "platform": self.platform,
+            "created": self.created,
+            "unpacked_bytes": self.unpacked_bytes,
+            "packed_bytes": self.packed_bytes,
+            "packed_is_estimate": self.packed_is_estimate,
+            "reclaimable_bytes": self.reclaimable_bytes,
+            "config": self.config,
+            "layers": [dict(vars(layer)) for layer in self.layers],
+            "history": [list(step) for step in self.history],
+            "buried": [list(item) for item in self.buried],
+        }
+        if files:
+            result["contents"] = [[list(entry) for entry in part] for part in self.contents]
+        return result
+
+    @classmethod
+    def from_dict(cls, saved: dict) -> "Image":
+        """The image that `to_dict` wrote down."""
+        return cls(
+            name=saved["name"],
+            engine_id=saved["engine_id"],
+            config_digest=saved["config_digest"],
+            platform=saved["platform"],
+            created=saved["created"],
+            config=saved["config"],
+            layers=tuple(Layer(**layer) for layer in saved["layers"]),
+            history=tuple((instruction, index) for instruction, index in saved["history"]),
+            buried=tuple(Buried(*item) for item in saved["buried"]),
+            contents=tuple(
+                tuple(Entry(*entry) for entry in part) for part in saved.get("contents", ())
+            ),
+        )
+
+    def __repr__(self):
+        return f"Image {self.name}  {self._summary()}"
+
+    def _summary(self) -> str:
+        estimate = " (estimate)" if self.packed_is_estimate else ""
+        layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
+        return (
+            f"{format_bytes(self.unpacked_bytes)} unpacked, "
+            f"{format_bytes(self.packed_bytes)} packed{estimate}, {layers}, "
+            f"{format_bytes(self.reclaimable_bytes)} reclaimable"
+        )
+
+    def _repr_html_(self) -> str:
+        words = ("layer", "instruction", "unpacked", "packed", "reclaimable")
+        head = "".join(f"<th>{word}</th>" for word in words)
+        rows = "".join(layer.html_row() for layer in self.layers)
+        table = f"<table><tr>{head}</tr>{rows}</table>"
+        return f"<p><b>{escape(self.name)}</b>: {self._summary()}</p>{table}"
+
+
+def assemble(
+    name: str, config: dict, contents: Sequence[LayerContent], *,
+    config_digest: str, packed: Sequence[tuple[str, int] | None] = (), engine_id: str | None = None,
+) -> Image:  # fmt: skip
+    """An image from its OCI configuration (the whole JSON) and its layers, base first.
+
+    `packed` gives (digest, bytes) for each layer that is stored packed, None for the others.
+    """
+    over = overlay(content.entries for content in contents)
+    reclaimable = [0] * len(contents)
+    for item in over.buried:
+        reclaimable[item.added_by] += item.bytes
+    history = align(config.get("history") or [], len(contents))
+    instructions = {index: instruction for instruction, index in history}
+    layers = tuple(
+        Layer(
+            index=index,
+            diff_id=content.diff_id,
+            digest=blob[0] if blob else None,
+            instruction=instructions[index],
+            unpacked_bytes=unpacked_bytes(content.entries),
+            packed_bytes=blob[1] if blob else content.packed_estimate,
+            packed_is_estimate=blob is None,
+            reclaimable_bytes=reclaimable[index],
+            files=count_files(content.entries),
+        )
+        for index, (content, blob) in enumerate(
+            zip(contents, packed or [None] * len(contents), strict=True)
+        )
+    )
+    return Image(
+        name=name,
+        engine_id=engine_id,
+        config_digest=config_digest,
+        platform=platform_of(config),
+        created="" if config.get("created") in (None, _NEVER) else config["created"],
+        config=plain_config(config.get("config") or {}),
+        layers=layers,
+        history=history,
+        buried=over.buried,
+        contents=tuple(content.entries for content in contents),
+    )
+
+
+def renamed(image: Image, name: str, engine_id: str | None) -> Image:
+    """The same image under the name and the id by which it was asked for."""
+    return replace(image, name=name, engine_id=engine_id)
+
+
+def platform_of(described: dict) -> str:
+    """`linux/amd64` out of an OCI configuration or an OCI platform; "" where it is not said."""
+    parts = [described.get(key) for key in ("os", "architecture", "variant")]
+    return "/".join(part for part in parts if part)
+
+
+def plain_config(config: dict) -> dict:
+    """What a configuration says, without empty values and engines' own fields."""
+    return {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
+
+
+def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None], ...]:
+    """Each instruction of an OCI history with the index of the layer that it made, or None.
+
+    A history that is missing, or that speaks of another number of layers, explains none of them:
+    its instructions come with None, and each layer as `(no history)`.
+    """
+    steps, made = [], 0
+    for step in history:
+        empty = bool(step.get("empty_layer"))
+        steps.append((instruction_of(step), None if empty else made))
+        made += not empty
+    if made == layers:
+        return tuple(steps)
+    unexplained = tuple((NO_HISTORY, index) for index in range(layers))
+    return tuple((text, None) for text, _ in steps) + unexplained
+
+
+def instruction_of(step: dict) -> str:
+    """The instruction behind one step of a history; its comment where there is none."""
+    text = clean_instruction(step.get("created_by") or "")
+    return text or " ".join((step.get("comment") or "").split()) or NO_HISTORY
+
+
+def clean_instruction(created_by: str) -> str:
+    """An instruction as its author wrote it, out of what builders write into the history.
+
+    >>> clean_instruction('/bin/sh -c #(nop)  CMD ["bash"]')
+    'CMD ["bash"]'
+    >>> clean_instruction("RUN |1 CGO=0 /bin/sh -c go build . # buildkit")
+    'RUN go build .'
+    """
+    text = " ".join(created_by.split())
+    text = text.removesuffix("# buildkit").rstrip()
+    text, nop = _NOP.subn("", text)
+    if not nop:
+        text = _RUN.sub("RUN ", text)
+        text = _RUN_WITH_ARGS.sub("RUN ", text)
+    return text

@@ -1,0 +1,200 @@
+"""Which image of an archive is meant: manifest.json, OCI indexes, names and platforms.
+
+Works on anything with `get(path)`, None where there is no such file, and `json(path, what)`.
+"""
+
+import platform as machine
+import re
+from dataclasses import dataclass
+
+from .errors import ArchiveError
+from .image import platform_of
+
+_HINT = "save the image again; an archive from an unknown source is better not used at all"
+_DIGEST = re.compile(r"^[a-z0-9+._-]+:[0-9a-zA-Z=_-]+$")
+_IMAGE_CONFIGS = (
+    None,
+    "application/vnd.oci.image.config.v1+json",
+    "application/vnd.docker.container.image.v1+json",
+)
+_NAMES = ("io.containerd.image.name", "org.opencontainers.image.ref.name")
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "i686": "386"}
+MAX_DEPTH = 4  # of indexes in indexes
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """One image for one platform: paths in the archive of its configuration and its layers."""
+
+    names: tuple[str, ...]
+    platform: str
+    config: str
+    layers: tuple[str, ...]
+
+
+def manifests(archive) -> list[Manifest]:
+    """Every image in the archive, each once, with all its names; empty where there is none."""
+    tagged = list(_from_manifest_json(archive)) if archive.get("manifest.json") else []
+    indexed = []
+    if archive.get("index.json"):
+        indexed = list(_from_index(archive, archive.json("index.json", "index.json"), (), 0))
+    tags = {manifest.config: manifest.names for manifest in tagged}
+    merged: dict[tuple, Manifest] = {}
+    for found in indexed or tagged:
+        key = (found.config, found.layers)
+        before = merged[key].names if key in merged else ()
+        names = before + (tags.get(found.config) or found.names)
+        merged[key] = Manifest(tuple(dict.fromkeys(names)), found.platform, *key)
+    return list(merged.values())
+
+
+def _from_manifest_json(archive):
+    for item in _expect(archive.json("manifest.json", "manifest.json"), list, "manifest.json"):
+        _expect(item, dict, "manifest.json")
+        config = _expect(item.get("Config"), str, "manifest.json, Config")
+        layers = _texts(item.get("Layers"), "manifest.json, Layers")
+        names = _texts(item.get("RepoTags"), "manifest.json, RepoTags")
+        yield Manifest(names, "", config, layers)
+
+
+def _from_index(archive, index, names: tuple[str, ...], depth: int):
+    """The images below an index. Those of platforms that were not saved along are left out."""
+    what = "an image index"
+    described = _expect(_expect(index, dict, what).get("manifests") or [], list, what)
+    present = [item for item in described if not _is_attestation(_expect(item, dict, what))]
+    for item in present:
+        path = _path_of(item)
+        if archive.get(path) is None and len(present) > 1:
+            continue
+        document = _expect(archive.json(path, "a manifest"), dict, "a manifest")
+        own = names or _names_of(item)
+        if "manifests" in document:
+            if depth == MAX_DEPTH:
+                raise ArchiveError(f"indexes are nested more than {depth} deep.", hint=_HINT)
+            yield from _from_index(archive, document, own, depth + 1)
+        elif "config" in document and "layers" in document:
+            yield from _from_manifest(archive, document, item, own)
+
+
+def _from_manifest(archive, document: dict, item: dict, names: tuple[str, ...]):
+    what = "a manifest"
+    config = _expect(document["config"], dict, what)
+    if config.get("mediaType") not in _IMAGE_CONFIGS:
+        return  # something else that is kept like an image
+    layers = [_expect(layer, dict, what) for layer in _expect(document["layers"], list, what)]
+    path = _path_of(config)
+    platform = _platform(item.get("platform"))
+    if not platform and archive.get(path):
+        platform = _platform(archive.json(path, "the configuration"))
+    yield Manifest(names, platform, path, tuple(_path_of(layer) for layer in layers))
+
+
+def _is_attestation(item: dict) -> bool:
+    annotations = _expect(item.get("annotations") or {}, dict, "annotations")
+    is_unknown = _platform(item.get("platform")).startswith("unknown")
+    return is_unknown or "vnd.docker.reference.type" in annotations
+
+
+def _names_of(item: dict) -> tuple[str, ...]:
+    annotations = _expect(item.get("annotations") or {}, dict, "annotations")
+    names = [annotations[key] for key in _NAMES if isinstance(annotations.get(key), str)]
+    return tuple(_familiar(name) for name in names[:1])
+
+
+def _path_of(item: dict) -> str:
+    digest = _expect(item.get("digest"), str, "a digest")
+    if not _DIGEST.match(digest):
+        raise ArchiveError(f"{digest[:80]!r} is no digest.", hint=_HINT)
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
+def _platform(described) -> str:
+    described = _expect(described or {}, dict, "a platform")
+    return platform_of({key: value for key, value in described.items() if isinstance(value, str)})
+
+
+def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> Manifest:
+    """The one that is meant; an error that lists what there is where that is not clear."""
+    if name is not None:
+        fitting = [m for m in found if any(_tagged(n) == _tagged(name) for n in m.names)]
+        if not fitting:
+            raise _unclear(f"the archive holds no image {name}", found)
+        found = fitting
+    elif len({manifest.names for manifest in found}) > 1:
+        raise _unclear("the archive holds several images", found)
+    if len(found) == 1:
+        return found[0]
+    wanted = platform or host_platform()
+    fitting = [manifest for manifest in found if manifest.platform == wanted] or [
+        manifest for manifest in found if _same_family(manifest.platform, wanted)
+    ]
+    if len(fitting) != 1:
+        there = ", ".join(sorted(manifest.platform or "unknown" for manifest in found))
+        raise ArchiveError(
+            f"the archive holds images for {there}, and {len(fitting)} of them for {wanted}.",
+            hint="save the image of one platform",
+        )
+    return fitting[0]
+
+
+def host_platform() -> str:
+    """The platform of images on this machine; containers are Linux everywhere."""
+    name = machine.machine()
+    return f"linux/{_MACHINES.get(name, name.lower())}"
+
+
+def _same_family(one: str, other: str) -> bool:
+    """Whether they differ at most in a variant that one of them leaves out."""
+    return bool(one) and (one.startswith(f"{other}/") or other.startswith(f"{one}/"))
+
+
+def _unclear(what: str, found: list[Manifest]) -> ArchiveError:
+    names = sorted({", ".join(manifest.names) or "(no name)" for manifest in found})
+    hint = f"choose one of: {'; '.join(names[:20])}{'; …' if len(names) > 20 else ''}"
+    return ArchiveError(f"{what}.", hint=hint)
+
+
+def _familiar(name: str) -> str:
+    return name.removeprefix("docker.io/").removeprefix("library/")
+
+
+def _tagged(name: str) -> str:
+    name = _familiar(name)
+    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
+
+
+def checked_config(config, *, layers: int) -> dict:
+    """An OCI configuration of which every part that is used has the type it should have."""
+    what = "the configuration"
+    _expect(config, dict, what)
+    diff_ids = _texts(_expect(config.get("rootfs"), dict, what).get("diff_ids"), what)
+    if len(diff_ids) != layers:
+        raise ArchiveError(
+            f"the configuration speaks of {len(diff_ids)} layers, the manifest of {layers}.",
+            hint=_HINT,
+        )
+    for step in _expect(config.get("history") or [], list, what):
+        for key in ("created_by", "comment"):
+            _expect(_expect(step, dict, what).get(key) or "", str, what)
+    for key in ("os", "architecture", "variant", "created"):
+        _expect(config.get(key) or "", str, what)
+    run = _expect(config.get("config") or {}, dict, what)
+    for key in ("User", "WorkingDir", "StopSignal"):
+        _expect(run.get(key) or "", str, what)
+    for key in ("ExposedPorts", "Volumes", "Labels", "Healthcheck"):
+        _expect(run.get(key) or {}, dict, what)
+    for key in ("Env", "Entrypoint", "Cmd", "OnBuild", "Shell"):
+        _texts(run.get(key), what)
+    rootfs = {**config["rootfs"], "diff_ids": list(diff_ids)}
+    return {**config, "rootfs": rootfs}
+
+
+def _texts(value, what: str) -> tuple[str, ...]:
+    return tuple(_expect(item, str, what) for item in _expect(value or [], list, what))
+
+
+def _expect(value, kind: type, what: str):
+    if not isinstance(value, kind):
+        seen = type(value).__name__
+        raise ArchiveError(f"{what}: expected {kind.__name__}, found {seen}.", hint=_HINT)
+    return value

@@ -1,0 +1,181 @@
+"""Running lessons headless, and opening them in JupyterLab."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import nbclient
+import nbformat
+from nbclient.exceptions import CellExecutionError
+
+from . import progress, setup
+from .errors import ShipLightError, UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER, OUT = ROOT / "notebooks", ROOT / "out"
+CELL_SECONDS = 900
+READY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Run:
+    """One lesson that was run: where its notebook was written, and the claims that held.
+
+    `failure` is empty, or the message of the cell that failed.
+    """
+
+    lesson: str
+    path: Path
+    seconds: float
+    claims: tuple[str, ...]
+    failure: str
+
+
+def lessons() -> list[Path]:
+    """Every lesson in order."""
+    return sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
+
+
+def find(names: list[str]) -> list[Path]:
+    """The lessons that `names` mean (`01`, `01-go`, `go`); all where none is named."""
+    found = []
+    for name in names:
+        stem = Path(name).stem
+        match = [p for p in lessons() if stem in (p.stem, p.stem[:2], p.stem[3:])]
+        if not match:
+            known = ", ".join(path.stem for path in lessons())
+            raise UsageError(f"there is no lesson {name!r}.", hint=f"one of {known}")
+        found += match
+    return found or lessons()
+
+
+def run(path: Path, *, store: bool = False) -> Run:
+    """Execute one lesson from top to bottom and write it to `out/`, or, with `store`, in place.
+
+    With `store`, charts carry a picture beside their data, so that pages without plotly show them.
+    What was executed is written even where a cell fails or the run is interrupted; an original is
+    replaced only by a lesson that ran to its end.
+    """
+    notebook = nbformat.read(path, as_version=4)
+    cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    done, started = 0, time.monotonic()
+
+    def draw():
+        return f"{path.stem}: cell {min(done + 1, len(cells))} of {len(cells)}"
+
+    def count(cell, cell_index, **_):
+        nonlocal done
+        done += cell.cell_type == "code"
+
+    environment = os.environ | {"SHIPLIGHT_PROGRESS": "off", "PLOTLY_RENDERER": _renderer(store)}
+    client = nbclient.NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(FOLDER)}},
+        on_cell_executed=count,
+    )
+    failure, target = "", path if store else OUT / path.name
+    with progress.Screen(draw):
+        try:
+            client.execute(env=environment)
+        except CellExecutionError as error:
+            failure = _failure(error, notebook)
+        finally:
+            if not store or (not failure and done == len(cells)):
+                _write(notebook, target)
+    return Run(path.stem, target, time.monotonic() - started, _claims(notebook), failure)
+
+
+def _renderer(store: bool) -> str:
+    return "plotly_mimetype+png" if store else "plotly_mimetype"
+
+
+def _write(notebook, path: Path) -> None:
+    """Write it without what differs from run to run for no reason: times of cells, random ids."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+    notebook.metadata["language_info"] = {"name": "python"}
+    temporary = path.with_suffix(".tmp")
+    nbformat.write(notebook, temporary)
+    os.replace(temporary, path)
+
+
+def _failure(error: CellExecutionError, notebook) -> str:
+    return f"{error.ename}: {error.evalue}" if error.ename else str(error)
+
+
+def _claims(notebook) -> tuple[str, ...]:
+    """What the claims of a notebook printed."""
+    outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
+    texts = [output.get("data", {}).get("text/plain", "") for output in outputs]
+    return tuple(text for text in texts if text.startswith("✓"))
+
+
+def serve(lesson: Path, *, port: int | None, browser: bool) -> int:
+    """Run JupyterLab on 127.0.0.1 with its token until Ctrl-C; its exit code."""
+    command = [
+        *(sys.executable, "-m", "jupyterlab", "--no-browser", "--ip=127.0.0.1"),
+        f"--ServerApp.root_dir={ROOT}",
+        f"--LabApp.default_url=/lab/tree/{lesson.relative_to(ROOT).as_posix()}",
+        *([f"--port={port}", "--ServerApp.port_retries=0"] if port else []),
+        *(["--allow-root"] if setup.is_root() else []),
+    ]
+    log_path = ROOT / ".lab" / "jupyter.log"
+    log_path.parent.mkdir(exist_ok=True)
+    with open(log_path, "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        try:
+            url = _wait(process, log_path, port)
+            address = (
+                f"{url['url']}lab/tree/{lesson.relative_to(ROOT).as_posix()}?token={url['token']}"
+            )
+            print(f"JupyterLab is ready (Ctrl-C ends it):\n\n    {address}\n", flush=True)
+            if browser:
+                webbrowser.open(address)
+            return process.wait()
+        except KeyboardInterrupt:
+            setup.say("ending JupyterLab")
+            return 0
+        finally:
+            _end(process)
+
+
+def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:
+    """The server's own description, as soon as it answers. Raises ShipLightError."""
+    from jupyter_core.paths import jupyter_runtime_dir
+
+    runtime = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
+    deadline = time.monotonic() + READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        try:
+            described = json.loads(runtime.read_text())
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
+                f"{described['url']}api/status?token={described['token']}", timeout=2
+            ):
+                return described
+        except (OSError, ValueError, urllib.error.URLError):
+            time.sleep(0.1)
+    said = log.read_text(errors="replace")
+    if "already in use" in said:
+        raise ShipLightError(f"port {port} is taken.", hint="./lab up --port with another number")
+    last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-6:])
+    raise ShipLightError(f"JupyterLab did not start.\n  Last lines:\n{last}", hint=f"see {log}")
+
+
+def _end(process: subprocess.Popen) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

@@ -1,0 +1,218 @@
+"""A private engine for a machine that has none: data, socket, containerd name space and bridge of
+its own. Only ever stops an engine that it started itself.
+"""
+
+import ipaddress
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from . import engine, journal, setup
+from .errors import EngineFailed, EngineNotReachable, UsageError
+
+START_SECONDS = 60
+STOP_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Status:
+    """The private engine: `pid` is None where it does not run; `data_bytes` is what it keeps."""
+
+    pid: int | None
+    socket: str
+    data: str
+    data_bytes: int
+
+
+def _run() -> Path:
+    return engine.private_socket().parent
+
+
+def _data() -> Path:
+    return Path("/var/lib/shiplight") / journal.checkout_id()
+
+
+def _bridge() -> str:
+    return f"sl-{journal.checkout_id()}"
+
+
+def status() -> Status:
+    """Whether the private engine runs, and what its data takes on disk."""
+    kept = 0
+    if _data().exists():
+        done = subprocess.run(["du", "-sb", str(_data())], capture_output=True, text=True)
+        kept = int(done.stdout.split()[0]) if done.stdout[:1].isdigit() else 0
+    return Status(_pid(), f"unix://{engine.private_socket()}", str(_data()), kept)
+
+
+def _pid() -> int | None:
+    """The process id of our dockerd, if it is alive and really ours."""
+    try:
+        pid = int((_run() / "docker.pid").read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except (OSError, ValueError):
+        return None
+    return pid if str(_data()).encode() in command else None
+
+
+def start() -> None:
+    """Start it and wait until it answers; does nothing where it runs already.
+
+    Raises EngineNotReachable with what to do where this machine does not allow it.
+    """
+    if _pid() is not None and engine.wait_until_answers(
+        f"unix://{engine.private_socket()}", seconds=5
+    ):
+        return
+    _check_rights()
+    _install()
+    for path in (_run(), _data()):
+        path.mkdir(parents=True, exist_ok=True, mode=0o711)
+    _make_bridge()
+    setup.say(f"starting a private engine (data in {_data()}; `./lab engine stop` ends it)")
+    with open(_run() / "dockerd.log", "wb") as log:
+        process = subprocess.Popen(
+            _command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        if engine.wait_until_answers(f"unix://{engine.private_socket()}", seconds=1):
+            return
+    stop()
+    last = (_run() / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
+    raise EngineNotReachable(
+        "the private engine did not start.\n  Last lines:\n"
+        + "\n".join(f"    {x[:300]}" for x in last),
+        hint=f"the whole log is {_run() / 'dockerd.log'}",
+    )
+
+
+def _check_rights() -> None:
+    if not setup.is_root() or not Path("/proc").is_dir():
+        raise EngineNotReachable(
+            "a private engine needs root on Linux.",
+            hint="install Docker (rootless needs no root); then `./lab doctor`",
+        )
+
+
+def _install() -> None:
+    """Debian's engine where there is none; never beside docker-ce, which it would remove."""
+    try:
+        if shutil.which("dockerd") is None:
+            for name in ("docker-ce", "containerd.io"):
+                if setup.has_package(name):
+                    raise EngineNotReachable(
+                        f"{name} is installed, but there is no dockerd; Debian's docker.io would "
+                        f"remove {name}.",
+                        hint="apt-get install docker-ce",
+                    )
+            setup.install_packages(
+                ["docker.io", "iptables", "iproute2"], "no Docker engine is installed"
+            )
+        missing = [
+            p
+            for p, tool in (("iptables", "iptables"), ("iproute2", "ip"))
+            if not shutil.which(tool)
+        ]
+        if missing:
+            setup.install_packages(missing, "the engine’s network needs them")
+    except setup.SetupFailed as error:
+        raise EngineNotReachable(str(error)) from error
+
+
+def _command() -> list[str]:
+    """dockerd with everything of its own."""
+    name = f"shiplight-{journal.checkout_id()}"
+    return [
+        "dockerd",
+        *("--data-root", str(_data())),
+        *("--exec-root", str(_run() / "exec")),
+        *("--pidfile", str(_run() / "docker.pid")),
+        *("--host", f"unix://{engine.private_socket()}"),
+        *("--bridge", _bridge()),
+        *("--containerd-namespace", name),
+        *("--containerd-plugins-namespace", f"{name}-plugins"),
+    ]
+
+
+def _make_bridge() -> None:
+    """A bridge on a subnet that no route of this machine has."""
+    if Path(f"/sys/class/net/{_bridge()}").exists():
+        return
+    routes = json.loads(_ip("-j", "route") or "[]")
+    taken = [
+        ipaddress.ip_network(r["dst"], strict=False)
+        for r in routes
+        if r.get("dst", "default") != "default"
+    ]
+    for number in range(16, 32):
+        subnet = ipaddress.ip_network(f"172.{number}.213.0/24")
+        if not any(subnet.overlaps(other) for other in taken):
+            break
+    else:
+        raise EngineFailed("every subnet from 172.16.213.0/24 to 172.31.213.0/24 is taken.")
+    _ip("link", "add", _bridge(), "type", "bridge")
+    _ip("addr", "add", f"{subnet[1]}/24", "dev", _bridge())
+    _ip("link", "set", _bridge(), "up")
+
+
+def _ip(*arguments: str) -> str:
+    done = subprocess.run(["ip", *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise EngineFailed(f"`ip {' '.join(arguments)}` failed: {done.stderr.strip()}")
+    return done.stdout
+
+
+def stop(*, remove_data: bool = False) -> bool:
+    """Stop the private engine and remove its bridge; whether one was running.
+
+    `remove_data` also removes its images, containers and cache.
+    """
+    pid = _pid()
+    if pid is not None:
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while _pid() == pid and time.monotonic() < deadline:
+            time.sleep(0.1)
+        if _pid() == pid:
+            raise EngineFailed(
+                f"the private engine (process {pid}) has not stopped after {STOP_SECONDS} s.",
+                hint="wait, and call `./lab engine stop` again",
+            )
+    if Path(f"/sys/class/net/{_bridge()}").exists():
+        _ip("link", "delete", _bridge())
+    if remove_data:
+        _remove_data()
+    return pid is not None
+
+
+def _remove_data() -> None:
+    if not setup.is_root():
+        raise UsageError("removing the private engine’s data needs root.")
+    for path in (_data(), _run()):
+        shutil.rmtree(path, ignore_errors=True)
+        if path.exists():
+            raise EngineFailed(
+                f"{path} could not be removed whole: something is still mounted in it."
+            )
+
+
+def connect_or_start(*, may_start: bool):
+    """The client of an engine that answers; as root on Debian or Ubuntu one is started if need be.
+
+    Raises EngineNotReachable where none answers and none may be started.
+    """
+    try:
+        return engine.connect()
+    except EngineNotReachable as error:
+        chosen = any(endpoint.chosen for endpoint in engine.endpoints())
+        if chosen or not may_start or not (setup.is_root() and setup.on_debian()):
+            raise
+        setup.say(error.message.splitlines()[0])
+    start()
+    return engine.connect()

@@ -1,0 +1,234 @@
+"""Progress that a person likes to watch: one renderer (rich) for terminals and notebooks.
+
+A `Screen` shows something that changes and collapses into what stays. In a terminal it draws on
+standard error, so that `--json` on standard output stays clean; in a notebook it updates one
+output; elsewhere, and with SHIPLIGHT_PROGRESS=off, it shows only what stays.
+"""
+
+import io
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.style import Style
+from rich.table import Table
+from rich.text import Text
+
+from .trace import Step
+from .units import format_seconds
+
+ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark
+REFRESH_SECONDS = 0.2
+TAIL_LINES = 4
+NOTEBOOK_WIDTH = 96
+
+_MARKS = {
+    "waiting": ("·", QUIET),
+    "running": ("▸", ACCENT),
+    "cached": ("○", QUIET),
+    "done": ("●", ""),
+    "failed": ("✗", "bold #d1495b"),
+}
+
+
+def in_notebook() -> bool:
+    """Whether this process is a Jupyter kernel."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell is not None and hasattr(shell, "kernel")
+
+
+class Screen:
+    """Shows `draw()` again and again until the block ends; then `keep` is what stays.
+
+    With `keep=None` nothing stays. `draw` must be quick and must not raise.
+    """
+
+    def __init__(self, draw: Callable[[], RenderableType]):
+        self.draw = draw
+        self.keep: RenderableType | None = None
+
+    def __enter__(self) -> "Screen":
+        live = os.environ.get("SHIPLIGHT_PROGRESS", "on") != "off"
+        if in_notebook():
+            self._show = _Notebook(self.draw, live)
+        else:
+            self._show = _Terminal(self.draw, live and sys.stderr.isatty())
+        self._show.begin()
+        return self
+
+    def __exit__(self, *failed) -> None:
+        self._show.end(self.keep)
+
+
+class _Terminal:
+    def __init__(self, draw, live: bool):
+        self.console = Console(stderr=True, highlight=False)
+        self.live = Live(
+            console=self.console,
+            get_renderable=draw,
+            refresh_per_second=1 / REFRESH_SECONDS,
+            transient=True,
+        )
+        self.is_live = live
+
+    def begin(self) -> None:
+        if self.is_live:
+            self.live.start()
+
+    def end(self, keep) -> None:
+        if self.is_live:
+            self.live.stop()
+        if keep is not None:
+            self.console.print(keep)
+
+
+class _Notebook:
+    def __init__(self, draw, live: bool):
+        self.draw, self.is_live = draw, live
+        self.over = threading.Event()
+        self.thread = threading.Thread(target=self._refresh, daemon=True)
+
+    def begin(self) -> None:
+        if self.is_live:
+            from IPython.display import display
+
+            self.handle = display(_Html(self.draw()), display_id=True)
+            self.thread.start()
+
+    def _refresh(self) -> None:
+        while not self.over.wait(REFRESH_SECONDS):
+            self.handle.update(_Html(self.draw()))
+
+    def end(self, keep) -> None:
+        from IPython.display import display
+
+        if not self.is_live:
+            if keep is not None:
+                display(_Html(keep))
+            return
+        self.over.set()
+        self.thread.join()
+        self.handle.update(_Html(keep if keep is not None else Text("")))
+
+
+class _Html:
+    """A renderable as a notebook shows it, on whatever background the theme has."""
+
+    def __init__(self, renderable: RenderableType):
+        self.renderable = renderable
+
+    def _console(self) -> Console:
+        return Console(
+            record=True, file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False,
+            color_system="truecolor", force_terminal=True, highlight=False,
+        )  # fmt: skip
+
+    def _repr_html_(self) -> str:
+        console = self._console()
+        console.print(self.renderable)
+        frame = (
+            '<pre style="white-space:pre;overflow-x:auto;line-height:1.4;'
+            'font-family:var(--jp-code-font-family,monospace)">{code}</pre>'
+        )
+        return console.export_html(inline_styles=True, code_format=frame)
+
+    def __repr__(self) -> str:
+        console = self._console()
+        console.print(self.renderable)
+        return "\n".join(line.rstrip() for line in console.export_text().splitlines())
+
+
+def steps_table(
+    steps: Iterable[Step], *, title: str, now: float | None = None, rows: int | None = None
+) -> RenderableType:
+    """The steps as a table; with `now` (seconds since 1970) running steps show time and log tail.
+
+    At most the last `rows` steps are shown, where that is given.
+    """
+    shown = [step for step in steps if step.stage is not None or _telling(step)]
+    table = Table.grid(padding=(0, 1))
+    table.add_column(min_width=1)
+    table.add_column(no_wrap=True, overflow="ellipsis")
+    table.add_column(justify="right", no_wrap=True, min_width=9)
+    hidden = len(shown) - rows if rows is not None and len(shown) > rows else 0
+    if hidden:
+        table.add_row("", Text(f"… {hidden} more", style=QUIET), "")
+    for step in shown[hidden:]:
+        mark, style = _MARKS[step.state]
+        text_style = QUIET if step.state in ("cached", "waiting") else style
+        name = " ".join(step.name.split())
+        table.add_row(Text(mark, style=style), Text(name, style=text_style), _time(step, now))
+        if step.state == "failed" or (now is not None and step.state == "running"):
+            for line in step.log[-TAIL_LINES:]:
+                table.add_row("", Text(f"  {line}", style=Style(color=QUIET)), "")
+    return Group(Text(title, style="bold"), table)
+
+
+def _telling(step: Step) -> bool:
+    """Whether one of BuildKit's own steps is worth a line: it takes long, or it failed."""
+    slow = step.seconds is None or step.seconds >= 0.5
+    return bool(step.error) or (slow and step.started is not None)
+
+
+def _time(step: Step, now: float | None) -> Text:
+    if step.state == "cached":
+        return Text("cached", style=QUIET)
+    if step.state == "running" and now is not None:
+        return Text(format_seconds(max(0.0, now - step.started)), style=ACCENT)
+    return Text(format_seconds(step.seconds) if step.started is not None else "")
+
+
+def terminal_rows() -> int:
+    """How many steps fit on the terminal beside what else is shown."""
+    return max(6, Console(stderr=True).size.height - 3 * TAIL_LINES)
+
+
+class Tasks:
+    """A few named tasks with a state and a line of detail each: the preparation of a machine."""
+
+    def __init__(self, title: str):
+        self.title = title
+        self.rows: dict[str, dict] = {}
+        self.inner: Callable[[], RenderableType] | None = None
+
+    @contextmanager
+    def screen(self, draw: Callable[[], RenderableType]) -> Iterator[SimpleNamespace]:
+        """A Screen inside this one: `draw()` is shown below the tasks; nothing of it stays."""
+        self.inner = draw
+        try:
+            yield SimpleNamespace(keep=None)
+        finally:
+            self.inner = None
+
+    def begin(self, name: str, detail: str = "") -> None:
+        """The task begins, or is taken up again."""
+        self.rows[name] = {"state": "running", "detail": detail, "since": time.monotonic()}
+
+    def tell(self, name: str, detail: str) -> None:
+        """Something new about a running task."""
+        self.rows[name]["detail"] = detail
+
+    def end(self, name: str, detail: str = "", *, failed: bool = False) -> None:
+        """The task is over."""
+        row = self.rows[name]
+        row.update(state="failed" if failed else "done", detail=detail)
+        row["seconds"] = time.monotonic() - row["since"]
+
+    def draw(self) -> RenderableType:
+        """The tasks as they are now."""
+        table = Table.grid(padding=(0, 1))
+        for name, row in list(self.rows.items()):
+            mark, style = _MARKS[row["state"]]
+            seconds = row.get("seconds", time.monotonic() - row["since"])
+            detail = Text(row["detail"][-60:], style=QUIET)
+            table.add_row(Text(mark, style=style), name, format_seconds(seconds), detail)
+        inner = self.inner
+        parts = [Text(self.title, style="bold"), table] + ([inner()] if inner else [])
+        return Group(*parts)

@@ -1,0 +1,100 @@
+"""Getting base images onto the engine: found, pulled, or assembled, in that order.
+
+A base is the official image that is already here; or an equivalent or a mirror's image that is
+already here; or is pulled, from the mirror that SHIPLIGHT_MIRROR names or from its own registry;
+or is assembled from packages. SHIPLIGHT_BASES=official, mirrored or equivalent asks for one kind
+and no other.
+"""
+
+from . import engine, journal, progress
+from .assemble import assemble
+from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
+from .errors import BaseNotAvailable, EngineFailed
+from .units import format_bytes
+
+
+def provide(client, references, *, platform: str | None = None) -> list[Base]:
+    """One Base for each of `references`, on the engine when this returns.
+
+    Raises BaseNotAvailable, which says what was tried. Shows its progress.
+    """
+    wanted = list(dict.fromkeys(references))
+    found = {reference: here(client, reference) for reference in wanted}
+    if all(found.values()):
+        return list(found.values())
+    tasks = progress.Tasks("Getting base images")
+    with progress.Screen(tasks.draw) as screen:
+        bases = [found[name] or _get(client, name, platform, tasks) for name in wanted]
+        screen.keep = tasks.draw()
+    return bases
+
+
+def here(client, reference: str) -> Base | None:
+    """The base that is on the engine already, if its kind is allowed."""
+    kind, recipe, mirror = wanted_kind(), recipes().get(canonical(reference)), mirrored(reference)
+    candidates = [
+        ("official", reference),
+        ("equivalent", recipe.equivalent if recipe else None),
+        ("mirrored", mirror),
+    ]
+    for candidate, name in candidates:
+        if name and kind in (None, candidate) and engine.has_image(client, name):
+            return Base(reference, name, candidate)
+    own = kind is not None and recipe is None and engine.has_image(client, reference)
+    return Base(reference, reference, "official") if own else None
+
+
+def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:
+    """Pull the base, or assemble its equivalent."""
+    kind, recipe, mirror = wanted_kind(), recipes().get(canonical(reference)), mirrored(reference)
+    tried = []
+    pulls = [("mirrored", mirror)] if mirror else [("official", reference)]
+    for candidate, name in pulls:
+        if kind not in (None, candidate):
+            continue
+        tasks.begin(name, "pulling")
+        try:
+            _pull(client, name, platform, tasks)
+        except EngineFailed as error:
+            tried.append(error.message)
+            tasks.end(name, "no registry answers with it", failed=True)
+            continue
+        tasks.end(name, candidate)
+        return Base(reference, name, candidate)
+    if recipe is not None and kind in (None, "equivalent"):
+        return Base(reference, assemble(client, recipe, tasks), "equivalent")
+    raise _not_available(reference, recipe, tried)
+
+
+def _pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None:
+    """Pull one image; the journal knows of it first, so that `clean` finds it after a crash."""
+    journal.write("pull", reference=name)
+    layers: dict[str, tuple[int, int]] = {}
+
+    def tell(line):
+        detail = line.get("progressDetail") or {}
+        if line.get("status") == "Downloading" and detail.get("total"):
+            layers[line["id"]] = (detail["current"], detail["total"])
+            done, total = (sum(column) for column in zip(*layers.values(), strict=True))
+            tasks.tell(name, f"{format_bytes(done)} of {format_bytes(total)}")
+
+    engine.pull(client, name, platform=platform, tell=tell)
+
+
+def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> BaseNotAvailable:
+    message = f"the base {reference} is not here"
+    if tried:
+        message += f", and it cannot be pulled: {tried[-1].rpartition('pulling ')[2]}"
+    hint = "check the spelling; where no registry answers, set SHIPLIGHT_MIRROR to one that does"
+    if recipe is not None:
+        hint = f"an equivalent exists: SHIPLIGHT_BASES=auto allows it ({recipe.equivalent})"
+    elif (near := _nearest(reference)) is not None:
+        hint += f"; an equivalent exists for {near}"
+    return BaseNotAvailable(message.rstrip(".") + ".", hint=hint)
+
+
+def _nearest(reference: str) -> str | None:
+    """A recipe for another tag of the same image."""
+    name = engine.split_reference(canonical(reference))[0]
+    same = (known for known in recipes() if engine.split_reference(known)[0] == name)
+    return next(same, None)

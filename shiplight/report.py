@@ -1,0 +1,229 @@
+"""What the commands print: one table each, on standard output."""
+
+from datetime import UTC, datetime
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import provide, sizes
+from .bases import recipes
+from .builds import Build
+from .catalogue import Row
+from .cleaning import Cleaned
+from .image import Image
+from .notebooks import Run
+from .private import Status
+from .setting import Setting
+from .units import UNKNOWN, format_bytes, format_seconds
+
+_STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
+
+
+def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+    return table
+
+
+def _print(*parts) -> None:
+    console = Console(highlight=False)
+    for part in parts:
+        console.print(part)
+
+
+def print_findings(findings) -> None:
+    """What the doctor saw; advice below what needs it."""
+    table = Table.grid(padding=(0, 2))
+    for finding in findings:
+        mark, style = _STATES[finding.state]
+        table.add_row(f"[{style}]{mark}[/]", finding.name, escape(finding.seen))
+        if finding.advice:
+            table.add_row("", "", f"[dim]→ {escape(finding.advice)}[/]")
+    _print(table)
+
+
+def print_catalogue(rows: list[Row]) -> None:
+    """What there is to build."""
+    table = _table("build", "what", "teaches")
+    for row in rows:
+        table.add_row(row.name, row.title, row.teaches)
+    _print(table)
+
+
+def packed(count: int | None, is_estimate: bool) -> str:
+    """Packed bytes, with `≈` where they are an estimate."""
+    return f"≈ {format_bytes(count)}" if is_estimate and count is not None else format_bytes(count)
+
+
+def print_images(images: list[Image], setting: Setting) -> None:
+    """One line an image, and the setting of the first."""
+    numbers = ("unpacked", "packed", "reclaimable", "layers")
+    table = _table("image", *numbers, right=numbers)
+    for image in images:
+        table.add_row(
+            image.name,
+            format_bytes(image.unpacked_bytes),
+            packed(image.packed_bytes, image.packed_is_estimate),
+            format_bytes(image.reclaimable_bytes),
+            str(len(image.layers)),
+        )
+    _print(table, f"[dim]{escape(str(setting))}[/]")
+
+
+def print_image(image: Image) -> None:
+    """The layers of one image, base first, then what later layers buried."""
+    numbers = ("unpacked", "packed", "reclaimable", "files")
+    table = _table("", *numbers, "instruction", right=("", *numbers))
+    for layer in image.layers:
+        table.add_row(
+            str(layer.index),
+            format_bytes(layer.unpacked_bytes),
+            packed(layer.packed_bytes, layer.packed_is_estimate),
+            format_bytes(layer.reclaimable_bytes),
+            str(layer.files),
+            escape(_shortened(layer.instruction)),
+        )
+    table.add_section()
+    table.add_row(
+        "", format_bytes(image.unpacked_bytes), packed(image.packed_bytes, image.packed_is_estimate),
+        format_bytes(image.reclaimable_bytes), str(sum(x.files for x in image.layers)), "in all",
+    )  # fmt: skip
+    _print(f"[bold]{escape(image.name)}[/]  {image.platform}", table)
+    if image.buried:
+        _print(_buried(image))
+
+
+def _buried(image: Image) -> Table:
+    """The ten largest things that ship although no one can see them."""
+    table = _table("buried", "bytes", "added by", "buried by", right=("bytes",))
+    for item in sorted(image.buried, key=lambda item: (-item.bytes, item.path))[:10]:
+        table.add_row(
+            escape(f"/{item.path} ({item.how})"),
+            format_bytes(item.bytes),
+            escape(_shortened(image.layers[item.added_by].instruction, 40)),
+            escape(_shortened(image.layers[item.buried_by].instruction, 40)),
+        )
+    return table
+
+
+def _shortened(text: str, width: int = 100) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= width else line[: width - 1] + "…"
+
+
+def build_to_dict(build: Build, image: Image) -> dict:
+    """One variant as `./lab build --json` prints it."""
+    return {
+        "app": build.app,
+        "variant": build.variant,
+        "image": image.to_dict(),
+        "build": build.to_dict(),
+        "setting": build.setting.to_dict(),
+    }
+
+
+def run_to_dict(run: Run) -> dict:
+    """One lesson as `./lab run --json` prints it."""
+    return {
+        "lesson": run.lesson,
+        "path": str(run.path),
+        "seconds": round(run.seconds, 1),
+        "claims": [claim.removeprefix("✓ ").splitlines() for claim in run.claims],
+        "failure": run.failure or None,
+    }
+
+
+def print_run(run: Run) -> None:
+    """The claims that a lesson proved, or where it failed."""
+    state = "[bold red]failed[/]" if run.failure else f"{len(run.claims)} claims hold"
+    _print(f"[bold]{run.lesson}[/]  {state} in {format_seconds(run.seconds)}  {run.path}")
+    for text in run.claims:
+        sentence, *evidence = text.splitlines()
+        _print(
+            f"  {escape(sentence)}", *(f"    [dim]{escape(line.strip())}[/]" for line in evidence)
+        )
+    if run.failure:
+        _print(f"  [red]{escape(run.failure)}[/]")
+
+
+def base_rows(client, references: list[str]) -> list[dict]:
+    """One row a base: what stands for it here, its bytes beside the published ones, its contents."""
+    rows = []
+    for reference in references:
+        recipe, base = recipes().get(reference), provide.here(client, reference)
+        row = {"reference": reference, "kind": base.kind if base else None, "image": None}
+        row["published"] = recipe.published if recipe else {}
+        row["differs"] = recipe.differs if recipe else ""
+        if base:
+            image = sizes.measure(client, base.used)
+            row |= {
+                "image": base.used,
+                "unpacked_bytes": image.unpacked_bytes,
+                "packed_bytes": image.packed_bytes,
+                "packed_is_estimate": image.packed_is_estimate,
+                "created": image.created,
+                "contents": sizes.contents(image),
+            }
+        rows.append(row)
+    return rows
+
+
+def print_bases(rows: list[dict]) -> None:
+    """The bases, measured beside published."""
+    numbers = ("unpacked", "published unpacked", "packed", "published packed", "age")
+    table = _table("base", "here", *numbers, "contents", right=numbers)
+    for row in rows:
+        published = row["published"]
+        table.add_row(
+            row["reference"],
+            row["kind"] or UNKNOWN,
+            format_bytes(row.get("unpacked_bytes")),
+            format_bytes(published.get("unpacked_bytes")),
+            packed(row.get("packed_bytes"), row.get("packed_is_estimate", False)),
+            format_bytes(published.get("packed_bytes")),
+            _age(row.get("created")),
+            ", ".join(row.get("contents", [])) or UNKNOWN,
+        )
+    _print(table)
+    for row in rows:
+        if row["kind"] == "equivalent" and row["differs"]:
+            _print(f"[dim]{row['reference']}: {escape(row['differs'])}[/]")
+
+
+def _age(created: str | None) -> str:
+    """Whole days since an image was made."""
+    if not created:
+        return UNKNOWN
+    made = datetime.fromisoformat(created.partition(".")[0].rstrip("Z") + "+00:00")
+    days = (datetime.now(UTC) - made).days
+    return "today" if days < 1 else f"{days} d"
+
+
+def print_engine(status: Status) -> None:
+    """The private engine."""
+    state = f"runs (process {status.pid})" if status.pid else "does not run"
+    _print(
+        f"private engine: {state}",
+        f"  endpoint  {status.socket}",
+        f"  data      {status.data} ({format_bytes(status.data_bytes)})",
+    )
+
+
+def print_cleaned(done: Cleaned) -> None:
+    """What went, what stayed and why."""
+    counts = [
+        (done.containers, "containers"),
+        (done.images, "images"),
+        (done.networks, "networks"),
+        (done.volumes, "volumes"),
+        (done.cache_records, "cache records"),
+    ]
+    removed = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
+    _print(f"removed {removed}; {format_bytes(done.freed_bytes)} came back")
+    if done.cache_in_doubt:
+        _print(f"left {done.cache_in_doubt} cache records: made while we built, perhaps not by us")
+    for name in done.kept_in_use:
+        _print(f"left {name}: something else uses it")

@@ -1,0 +1,179 @@
+"""Setting up: the virtual environment, and Debian packages where this runs as root.
+
+Standard library only: `./lab` calls this before anything is installed.
+"""
+
+import contextlib
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+
+
+class SetupFailed(Exception):
+    """Setting up stopped; the message says why and what to do."""
+
+
+def environment(*, for_tests: bool = False) -> Path:
+    """The Python of `.venv` with everything installed; makes or mends it where needed.
+
+    A stamp is written last, so an interrupted set-up is taken up again by the next one.
+    """
+    requirements = ROOT / ("requirements-dev.txt" if for_tests else "requirements.txt")
+    python = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
+    with _lock():
+        stamps = {_stamp_of(path) for path in _covering(requirements)}
+        stamp = VENV / "shiplight-stamp"
+        if python.exists() and stamp.exists() and stamp.read_text() in stamps:
+            return python
+        _make(python)
+        _install(python, requirements)
+        stamp.write_text(_stamp_of(requirements))
+    return python
+
+
+def _covering(requirements: Path) -> list[Path]:
+    """The requirement files that include all that `requirements` asks for."""
+    both = [ROOT / "requirements.txt", ROOT / "requirements-dev.txt"]
+    return both[both.index(requirements) :]
+
+
+def _stamp_of(requirements: Path) -> str:
+    """Changes whenever something has to be installed again, or the checkout was moved."""
+    texts = [(ROOT / name).read_bytes() for name in ("requirements.txt", "requirements-dev.txt")]
+    text = b"\0".join([*texts, str(ROOT).encode(), sys.version.encode()])
+    return f"{requirements.name} {hashlib.sha256(text).hexdigest()}\n"
+
+
+@contextlib.contextmanager
+def _lock() -> Iterator[None]:
+    """One set-up of this checkout at a time."""
+    if sys.platform == "win32":
+        yield
+        return
+    import fcntl
+
+    (ROOT / ".lab").mkdir(exist_ok=True)
+    with open(ROOT / ".lab" / "setup.lock", "w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another `./lab` is setting up; waiting for it")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _make(python: Path) -> None:
+    """A virtual environment that runs; one that does not is made again."""
+    if (
+        python.exists()
+        and subprocess.run([python, "-m", "pip", "--version"], **_QUIET).returncode == 0
+    ):
+        return
+    if not _has_ensurepip():
+        name = f"python{sys.version_info[0]}.{sys.version_info[1]}-venv"
+        install_packages([name], "Python's venv module is not installed")
+    say(f"making {VENV.name} with Python {sys.version.split()[0]}")
+    shutil.rmtree(VENV, ignore_errors=True)
+    try:
+        venv.create(VENV, with_pip=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SetupFailed(
+            f"could not make {VENV}: {error}\n  Try: is there room and the right to write?"
+        ) from error
+
+
+def _has_ensurepip() -> bool:
+    return subprocess.run([sys.executable, "-c", "import ensurepip"], **_QUIET).returncode == 0
+
+
+_QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
+
+
+def _install(python: Path, requirements: Path) -> None:
+    """pip install, its log kept, its last line shown."""
+    say(f"installing {requirements.name} into .venv (a minute or two; log: .lab/setup.log)")
+    command = [
+        *(str(python), "-m", "pip", "install", "--disable-pip-version-check"),
+        *("--no-input", "--progress-bar", "off", "-r", str(requirements)),
+    ]
+    (ROOT / ".lab").mkdir(exist_ok=True)
+    with open(ROOT / ".lab" / "setup.log", "w+", encoding="utf-8") as log:
+        with subprocess.Popen(
+            command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as process:
+            for line in process.stdout:
+                log.write(line)
+                _flash(line)
+        _flash("")
+        if process.returncode:
+            log.seek(0)
+            last = "".join(f"    {line}" for line in log.readlines()[-6:])
+            raise SetupFailed(
+                f"pip could not install {requirements.name}. Last lines:\n{last}"
+                "  Try: does Python's package registry answer from here? behind a proxy, PIP_CERT\n"
+                "       and HTTPS_PROXY tell pip about it; then run this again"
+            )
+
+
+def _flash(line: str) -> None:
+    """One line of a terminal, written over and over."""
+    if sys.stderr.isatty():
+        width = shutil.get_terminal_size().columns - 3
+        print(
+            f"\r\x1b[2K  {line.strip()[:width]}" if line else "\r\x1b[2K", end="", file=sys.stderr
+        )
+
+
+def say(text: str) -> None:
+    """One line to the person who waits."""
+    print(f"lab: {text}", file=sys.stderr, flush=True)
+
+
+def on_debian() -> bool:
+    """Whether this machine is Debian, Ubuntu, or made from them."""
+    try:
+        words = Path("/etc/os-release").read_text(encoding="utf-8").lower()
+    except OSError:
+        return False
+    return shutil.which("apt-get") is not None and ("debian" in words or "ubuntu" in words)
+
+
+def is_root() -> bool:
+    """Whether this process may install packages and start engines."""
+    return hasattr(os, "geteuid") and os.geteuid() == 0
+
+
+def install_packages(names: list[str], why: str) -> None:
+    """Install Debian packages, saying so first. Raises SetupFailed where that is not possible."""
+    line = f"apt-get install {' '.join(names)}"
+    if not (is_root() and on_debian()):
+        do = f"sudo {line}" if on_debian() else f"install what Debian calls {' '.join(names)}"
+        raise SetupFailed(f"{why}.\n  Try: {do}")
+    say(f"{why}: as root, running `{line}`")
+    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+    install = ["apt-get", "install", "-y", "--no-install-recommends", *names]
+    for command in (["apt-get", "update"], install):
+        done = subprocess.run(
+            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True
+        )
+        if done.returncode and command is install:
+            last = "\n".join(f"    {text}" for text in done.stderr.strip().splitlines()[-6:])
+            raise SetupFailed(f"`{line}` failed:\n{last}\n  Try: run it by hand to see why")
+
+
+def has_package(name: str) -> bool:
+    """Whether a Debian package is installed."""
+    if shutil.which("dpkg-query") is None:
+        return False
+    done = subprocess.run(
+        ["dpkg-query", "-W", "-f", "${db:Status-Abbrev}", name], capture_output=True, text=True
+    )
+    return done.returncode == 0 and done.stdout.startswith("ii")

@@ -1,0 +1,97 @@
+"""What is known of layers and images that were measured before, on disk.
+
+A layer never changes under its diff_id, nor an image under its engine_id, so nothing here goes
+stale. One file each: JSON, packed by zstd with a checksum, written whole or not at all. A file
+that is damaged or of another version counts as absent; a folder that cannot be written keeps none.
+"""
+
+import json
+import os
+import re
+import tempfile
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import zstandard
+
+from .changes import Entry
+from .image import Image, LayerContent
+
+VERSION = 1  # of what is written here, and of how a layer is read and its packed bytes estimated
+
+
+class LayerStore:
+    """The contents of layers by diff_id, and whole images by engine_id, in a folder."""
+
+    def __init__(self, folder: str | os.PathLike):
+        self.folder = Path(folder)
+
+    def get(self, diff_id: str) -> LayerContent | None:
+        """What a layer holds; None where that is not known."""
+        saved = self._read("layers", diff_id)
+        if saved is None:
+            return None
+        with suppress(KeyError, TypeError):
+            entries = tuple(Entry(*row) for row in saved["entries"])
+            return LayerContent(diff_id, entries, saved["packed_estimate"])
+        return None
+
+    def put(self, content: LayerContent) -> None:
+        """Remember a layer. One read from a packed blob does not displace one with an estimate."""
+        known = self.get(content.diff_id)
+        if known is None or (known.packed_estimate is None and content.packed_estimate is not None):
+            saved = {"packed_estimate": content.packed_estimate, "entries": content.entries}
+            self._write("layers", content.diff_id, saved)
+
+    def image(self, engine_id: str) -> Image | None:
+        """An image measured before, file lists and all; None where any of it is not known."""
+        saved = self._read("images", engine_id)
+        if saved is None:
+            return None
+        with suppress(KeyError, TypeError):
+            image = Image.from_dict(saved["image"])
+            contents = [self.get(layer.diff_id) for layer in image.layers]
+            if None not in contents:
+                return replace(image, contents=tuple(content.entries for content in contents))
+        return None
+
+    def put_image(self, image: Image) -> None:
+        """Remember an image, under its engine_id where it has one, and its layers."""
+        for layer, entries in zip(image.layers, image.contents, strict=True):
+            estimate = layer.packed_bytes if layer.packed_is_estimate else None
+            self.put(LayerContent(layer.diff_id, entries, estimate))
+        if image.engine_id:
+            self._write("images", image.engine_id, {"image": image.to_dict()})
+
+    def _path(self, kind: str, key: str) -> Path:
+        return self.folder / kind / (re.sub(r"[^0-9A-Za-z]", "-", key)[:200] + ".json.zst")
+
+    def _read(self, kind: str, key: str) -> dict | None:
+        with suppress(OSError, zstandard.ZstdError, ValueError, MemoryError):
+            packed = self._path(kind, key).read_bytes()
+            saved = json.loads(zstandard.ZstdDecompressor().decompress(packed))
+            if (saved.pop("version"), saved.pop("key")) == (VERSION, key):
+                return saved
+        return None
+
+    def _write(self, kind: str, key: str, saved: dict) -> None:
+        text = json.dumps({"version": VERSION, "key": key, **saved}, separators=(",", ":"))
+        packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text.encode())
+        path = self._path(kind, key)
+        with suppress(OSError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _replace(path, packed)
+
+
+def _replace(path: Path, data: bytes) -> None:
+    """Write a file so that nobody ever sees a part of it."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.replace(name, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise

@@ -1,0 +1,78 @@
+"""An engine made of recorded answers: a real HTTP server on a real socket, for the real SDK."""
+
+import http.server
+import json
+import lzma
+import re
+import socketserver
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+FIXTURES = Path(__file__).parent / "fixtures"
+VERSION = {"ApiVersion": "1.41", "Version": "20.10.24", "Os": "linux", "Arch": "amd64"}
+INFO = {"Driver": "overlay2", "DriverStatus": [], "ServerVersion": "20.10.24", "ID": "replayed"}
+
+
+def recorded(name: str) -> bytes:
+    """The lines of a recorded answer to a build."""
+    return lzma.decompress((FIXTURES / f"{name}.jsonl.xz").read_bytes())
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def address_string(self):
+        return "socket"
+
+    def log_message(self, *_):
+        pass
+
+    def _read_body(self) -> bytes:
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
+
+    def _answer(self):
+        path = re.sub(r"^/v1\.\d+", "", self.path)
+        self.server.seen.append((self.command, path, self._read_body()))
+        for pattern, answer in self.server.answers:
+            if re.match(pattern, path):
+                status, content, complete = (
+                    (*answer, True)[:3] if isinstance(answer, tuple) else (200, answer, True)
+                )
+                break
+        else:
+            status, content, complete = 404, {"message": f"no such image: {path}"}, True
+        body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(body) + (0 if complete else 100)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.close_connection = not complete
+
+    do_GET = do_POST = do_DELETE = _answer
+
+
+class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+    daemon_threads = True
+
+
+@contextmanager
+def engine_of(folder: Path, *answers):
+    """Serve `answers`, pairs of a path pattern and what to say: a body, or (status, body[, whole])."""
+    socket = folder / "engine.sock"
+    server = _Server(str(socket), _Handler)
+    server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO)]
+    server.seen = []
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    try:
+        yield f"unix://{socket}", server.seen
+    finally:
+        server.shutdown()
+        server.server_close()

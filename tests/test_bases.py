@@ -1,0 +1,61 @@
+"""Base images: their names, their kinds, and the Dockerfile that is sent."""
+
+import pytest
+
+from shiplight import bases
+from shiplight.bases import Base
+from shiplight.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("written", "short"),
+    [
+        ("golang:1.23", "golang:1.23"),
+        ("golang", "golang:latest"),
+        ("docker.io/golang:1.23", "golang:1.23"),
+        ("docker.io/library/golang:1.23", "golang:1.23"),
+        ("me/mine:1", "me/mine:1"),
+        ("gcr.io/distroless/static-debian12", "gcr.io/distroless/static-debian12:latest"),
+        ("localhost:5000/x", "localhost:5000/x:latest"),
+        ("golang@sha256:abc", "golang@sha256:abc"),
+    ],
+)
+def test_spellings_of_one_image_meet(written, short):
+    assert bases.canonical(written) == short
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("golang:1.23", "mirror.example:5000/hub/library/golang:1.23"),
+        ("me/mine:1", "mirror.example:5000/hub/me/mine:1"),
+        ("gcr.io/distroless/cc-debian12", "mirror.example:5000/hub/distroless/cc-debian12:latest"),
+    ],
+)
+def test_a_mirror_has_names_of_its_own(written, there, monkeypatch):
+    assert bases.mirrored(written) is None
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "https://mirror.example:5000/hub/")
+    assert bases.mirrored(written) == there
+
+
+def test_an_unknown_kind_is_refused(monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "fancy")
+    with pytest.raises(UsageError, match="equivalent"):
+        bases.wanted_kind()
+
+
+def test_a_set_of_bases_has_one_kind_or_is_mixed():
+    official, equivalent = Base("a", "a", "official"), Base("b", "c", "equivalent")
+    assert bases.kind_of([]) == "none"
+    assert bases.kind_of([official, official]) == "official"
+    assert bases.kind_of([official, equivalent]) == "mixed"
+
+
+def test_every_recipe_stays_out_of_official_name_spaces():
+    for recipe in bases.recipes().values():
+        assert recipe.equivalent.startswith("shiplight/base/")
+        assert set(recipe.needs) <= set(bases.recipes())
+        assert (bases.FOLDER / recipe.recipe).is_dir()
+        assert recipe.contract["paths"] and recipe.differs
+        for download in recipe.downloads:
+            assert len(download["sha256"]) == 64

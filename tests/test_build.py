@@ -1,0 +1,189 @@
+"""Building, with an engine made of recorded answers: what is sent, and what is said of failures."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+from replay import engine_of, recorded
+
+from shiplight import builds, engine
+from shiplight.errors import (
+    BaseNotAvailable,
+    BuildFailed,
+    ContextError,
+    DockerfileError,
+    EngineFailed,
+    UsageError,
+)
+
+HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}})
+
+
+@pytest.fixture
+def replayed(tmp_path, monkeypatch):
+    """Start an engine of recorded answers and connect to it."""
+
+    def start(*answers):
+        context = engine_of(tmp_path, *answers)
+        url, seen = context.__enter__()
+        opened.append(context)
+        monkeypatch.setenv("DOCKER_HOST", url)
+        return engine.connect(), seen
+
+    opened = []
+    yield start
+    for context in opened:
+        context.__exit__(None, None, None)
+
+
+def folder_with(tmp_path: Path, text: str, **files) -> Path:
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "Dockerfile").write_text(text)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return folder
+
+
+def test_a_build_gives_its_steps_with_their_lines(replayed):
+    client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    build = builds.build(client, "go/multi")
+    lines = builds.recipe("go/multi").splitlines()
+    for step in build.numbered_steps:
+        keyword = step.instruction.split()[0]
+        assert lines[step.line - 1].startswith(keyword), step
+    assert build.cached_steps == sum(step.cached for step in build.numbered_steps) > 0
+    assert build.tag.endswith("/go:multi")
+
+
+def test_buildkit_is_asked_for_with_label_name_space_and_a_tar_that_it_recognises(replayed):
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    builds.build(client, "go/multi", build_args={"A": "b"}, target="builder")
+    [(_, path, body)] = [item for item in seen if item[1].startswith("/build")]
+    assert "version=2" in path and "shiplight.lab" in path and "BUILDKIT_CACHE_MOUNT_NS" in path
+    assert "target=builder" in path
+    first = tarfile.TarInfo.frombuf(body[:512], "utf-8", "strict")
+    assert first.name == "Dockerfile.multi" and first.isreg() and first.uid == 0
+    names = tarfile.open(fileobj=io.BytesIO(body)).getnames()
+    assert "cmd/server/main.go" in names and "Dockerfile.single" not in names
+
+
+def test_a_base_that_is_here_as_an_equivalent_is_mapped_in_what_is_sent(replayed, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    build = builds.build(client, "go/multi")
+    body = next(body for _, path, body in seen if path.startswith("/build"))
+    sent = tarfile.open(fileobj=io.BytesIO(body)).extractfile("Dockerfile.multi").read().decode()
+    assert "FROM shiplight/base/golang:1.23 AS builder" in sent
+    assert len(sent.splitlines()) == len(builds.recipe("go/multi").splitlines())
+    assert build.setting.bases == "equivalent"
+    assert build.bases == {"golang:1.23": "shiplight/base/golang:1.23"}
+
+
+def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):
+    client, _ = replayed((r"/build", recorded("answer-20.10-failed")), HERE)
+    text = builds.recipe("go/multi").replace("./cmd/server", "./cmd/missing")
+    with pytest.raises(BuildFailed) as failed:
+        builds.build(client, "go/multi", text=text)
+    said = str(failed.value)
+    assert "[builder 6/6] RUN CGO_ENABLED=0" in said and "exited with 1" in said
+    assert f"(Dockerfile.multi, line {failed.value.line})" in said
+    assert text.splitlines()[failed.value.line - 1].startswith("RUN CGO_ENABLED=0")
+    assert "cmd/missing" in said and "Look:" in said
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "says"),
+    [
+        (b"", EngineFailed, "ended before the build did"),
+        (b'{"stream":"Step 1/2"}\n', EngineFailed, "ended before the build did"),
+        ((200, b'{"stream":"x"}\n', False), EngineFailed, "stopped answering"),
+        ((500, {"message": "write /x: no space left on device"}), EngineFailed, "./lab clean"),
+        ((502, b"<html>Bad gateway</html>"), EngineFailed, "Bad gateway"),
+        (b"<html>hello</html>\n", EngineFailed, "not an answer"),
+        (b'{"errorDetail":{"message":"no space left on device"}}\n', BuildFailed, "disk is full"),
+        (b'{"id":"moby.buildkit.trace","aux":"////"}\n', EngineFailed, "not an answer"),
+    ],
+)
+def test_an_answer_that_is_cut_or_wrong_is_an_error_that_says_what_to_do(
+    replayed, answer, error, says
+):
+    client, _ = replayed((r"/build", answer), HERE)
+    with pytest.raises(error, match=says):
+        builds.build(client, "go/multi")
+
+
+@pytest.mark.parametrize(
+    ("text", "error", "says"),
+    [
+        ("", DockerfileError, "no instructions"),
+        ("RUN x\n", DockerfileError, "FROM"),
+        ("FROM scratch\nBOGUS x\n", DockerfileError, "line 2"),
+        (
+            "FROM scratch AS a\nCOPY --from=late / /\nFROM a AS late\n",
+            DockerfileError,
+            "late",
+        ),
+    ],
+)
+def test_a_dockerfile_that_cannot_be_read_is_not_sent(replayed, tmp_path, text, error, says):
+    client, seen = replayed(HERE)
+    with pytest.raises(error, match=says):
+        builds.build(client, str(folder_with(tmp_path, text)))
+    assert not [path for _, path, _ in seen if path.startswith("/build")]
+
+
+def test_an_unknown_target_is_answered_with_the_stages_that_there_are(replayed):
+    client, _ = replayed(HERE)
+    with pytest.raises(DockerfileError, match="builder"):
+        builds.build(client, "go/multi", target="bilder")
+
+
+def test_a_missing_dockerfile_names_those_that_are_there(replayed):
+    client, _ = replayed(HERE)
+    with pytest.raises(ContextError, match=r"Dockerfile\.multi"):
+        builds.build(client, str(builds.order("go/multi").folder))
+
+
+def test_a_base_that_nobody_has_says_what_was_tried(replayed, tmp_path):
+    nobody = (r"/images/create", (404, {"message": "manifest for nobody/has unknown"}))
+    client, _ = replayed(nobody)
+    with pytest.raises(BaseNotAvailable, match="nobody/has") as failed:
+        builds.build(client, str(folder_with(tmp_path, "FROM nobody/has:this\n")))
+    assert "manifest for nobody/has unknown" in str(failed.value)
+
+
+def test_a_syntax_line_is_sent_blank_where_its_image_cannot_be_had(replayed, tmp_path):
+    text = "# syntax=docker/dockerfile:1\nFROM scratch\nCOPY Dockerfile /\n"
+    down = (r"/distribution/", (500, {"message": "lookup registry: no such host"}))
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), down)
+    builds.build(client, str(folder_with(tmp_path, text)))
+    body = next(body for _, path, body in seen if path.startswith("/build"))
+    sent = tarfile.open(fileobj=io.BytesIO(body)).extractfile("Dockerfile").read().decode()
+    assert "syntax" not in sent and sent.splitlines()[1:] == text.splitlines()[1:]
+
+
+@pytest.mark.parametrize("what", ["nosuch", "go/nosuch", "nosuch/multi", ""])
+def test_what_cannot_be_built_is_answered_with_what_can(what):
+    with pytest.raises(UsageError, match="go/multi"):
+        builds.order(what)
+
+
+def test_names_of_images_come_from_folder_or_name(tmp_path):
+    folder = folder_with(tmp_path, "FROM scratch\n")
+    assert builds.order(str(folder)).tag.endswith("/app:latest")
+    assert builds.order(str(folder / "Dockerfile"), name="My App/Fast!").tag.endswith(
+        "/my-app:fast"
+    )
+    with pytest.raises(UsageError):
+        builds.order(str(folder), name="???")
+
+
+def test_a_build_as_json_has_the_documented_fields(replayed):
+    client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    build = builds.build(client, "go/multi")
+    data = json.loads(json.dumps(build.to_dict() | {"setting": build.setting.to_dict()}))
+    assert {"seconds", "cached_steps", "steps"} <= set(data)
+    assert {"engine", "store", "platform", "bases", "when", "mode"} == set(data["setting"])

@@ -1,0 +1,107 @@
+"""The command line: help, bad words, and what a newcomer's Python says."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shiplight import cli
+
+ROOT = Path(cli.__file__).parents[1]
+COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "bases", "engine", "record", "clean"]
+
+
+def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run `./lab` as a user would, in this environment."""
+    command = [sys.executable, "-m", "shiplight", *arguments]
+    given = os.environ | environment
+    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.parser().parse_args([command, "--help"])
+    said = capsys.readouterr().out
+    assert end.value.code == 0 and f"./lab {command}" in said.partition("example")[2]
+
+
+def test_the_help_lists_every_command(capsys):
+    with pytest.raises(SystemExit):
+        cli.parser().parse_args(["--help"])
+    said = capsys.readouterr().out
+    assert all(re.search(rf"^\s+{command}\s", said, re.M) for command in COMMANDS)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["bogus"],
+        ["up", "--port", "0"],
+        ["up", "--port", "http"],
+        ["engine"],
+        ["measure"],
+        ["test", "--live", "--unit"],
+    ],
+)
+def test_wrong_words_end_with_2_and_a_usage_line(words, capsys):
+    with pytest.raises(SystemExit) as end:
+        cli.parser().parse_args(words)
+    assert end.value.code == 2 and "usage: ./lab" in capsys.readouterr().err
+
+
+def test_help_needs_nothing_installed():
+    done = subprocess.run(
+        [sys.executable, "-S", str(ROOT / "lab"), "--help"], capture_output=True, text=True
+    )
+    assert done.returncode == 0 and "./lab up" in done.stdout
+
+
+def test_an_older_python_is_told_what_to_do():
+    text = (ROOT / "lab").read_text()
+    first = text.partition("import os")[0].replace(
+        "sys.version_info < (3, 11)", "sys.version_info < (9, 9)"
+    )
+    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
+    assert done.returncode == 1 and "Python 3.11 or later" in done.stderr and "Try:" in done.stderr
+
+
+def test_no_engine_is_a_message_and_not_a_traceback():
+    done = lab("measure", "golang:1.23", DOCKER_HOST="unix:///nowhere.sock")
+    assert done.returncode == 1 and done.stderr.startswith(
+        "EngineNotReachable: no Docker engine answers"
+    )
+    assert "Traceback" not in done.stderr and "Try:" in done.stderr
+
+
+def test_the_doctor_says_what_is_wrong_as_json_too():
+    done = lab("doctor", "--json", DOCKER_HOST="unix:///nowhere.sock")
+    found = json.loads(done.stdout)
+    engine = next(finding for finding in found["findings"] if finding["name"] == "engine")
+    assert done.returncode == 1 and not found["ready"]
+    assert engine["state"] == "problem" and engine["advice"]
+
+
+def test_an_unknown_variant_is_answered_with_those_there_are():
+    done = lab("build", "go/nosuch", "--no-engine")
+    assert done.returncode == 1 and "go/single, go/multi" in done.stderr
+
+
+def test_a_build_argument_without_value_is_refused():
+    done = lab("build", "go/multi", "--build-arg", "A", "--no-engine")
+    assert done.returncode == 1 and "NAME=VALUE" in done.stderr
+
+
+def test_an_unknown_lesson_is_answered_with_those_there_are():
+    done = lab("run", "99", "--no-engine")
+    assert done.returncode == 1 and "01-go" in done.stderr
+
+
+def test_lab_id_is_checked():
+    done = lab("build", LAB_ID="No Such/Id")
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,123 @@
+"""Finding an engine, and saying why none was found."""
+
+import os
+import socket
+
+import pytest
+from replay import engine_of
+
+from shiplight import engine
+from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound
+
+
+@pytest.fixture
+def nowhere(tmp_path, monkeypatch):
+    """A home without any engine, and no socket but those that a test makes."""
+    for name in ("DOCKER_HOST", "DOCKER_CONTEXT", "XDG_RUNTIME_DIR", "DOCKER_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(engine, "private_socket", lambda: tmp_path / "private.sock")
+    own = [
+        (name, path) for name, path in engine._well_known_sockets() if str(tmp_path) in str(path)
+    ]
+    monkeypatch.setattr(engine, "_well_known_sockets", lambda: own)
+    return tmp_path
+
+
+def test_docker_host_is_the_only_place_looked_at_where_it_is_set(nowhere, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
+    assert [place.url for place in engine.endpoints()] == ["unix:///nowhere/docker.sock"]
+    with pytest.raises(EngineNotReachable, match="DOCKER_HOST"):
+        engine.connect()
+
+
+def test_a_context_that_does_not_exist_is_named(nowhere, monkeypatch):
+    monkeypatch.setenv("DOCKER_CONTEXT", "no-such-context")
+    with pytest.raises(EngineNotReachable, match="no-such-context"):
+        engine.connect()
+
+
+def test_well_known_sockets_come_before_our_own(nowhere):
+    urls = [place.url for place in engine.endpoints()]
+    assert urls[-1].endswith("private.sock") and any("colima" in url for url in urls[:-1])
+
+
+def test_the_first_engine_that_answers_is_taken(nowhere):
+    folder = nowhere / ".colima" / "default"
+    folder.mkdir(parents=True)
+    with engine_of(folder) as (_, _):
+        (folder / "engine.sock").rename(folder / "docker.sock")
+        found = engine.describe(engine.connect())
+    assert found.source == "Colima" and found.version == "20.10.24"
+
+
+def test_no_engine_anywhere_says_how_to_get_one(nowhere):
+    with pytest.raises(EngineNotReachable, match="no such socket") as failed:
+        engine.connect()
+    assert "./lab engine start" in failed.value.hint
+
+
+def test_a_socket_at_which_nothing_listens_says_so(nowhere):
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(nowhere / "private.sock"))
+    with pytest.raises(EngineNotReachable, match="nothing listens"):
+        engine.connect()
+
+
+def test_a_socket_without_permission_explains_the_docker_group(nowhere, monkeypatch):
+    (nowhere / "private.sock").touch()
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(engine, "_client", refuse)
+    with pytest.raises(EngineNotReachable, match="permission denied") as failed:
+        engine.connect()
+    assert "usermod -aG docker" in failed.value.hint and "root" in failed.value.hint
+
+
+def test_stores_and_platforms_are_told_apart():
+    contained = {
+        "Driver": "overlayfs",
+        "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
+    }
+    assert engine._store(contained) == "containerd store (overlayfs)"
+    assert engine._store({"Driver": "overlay2"}) == "graph driver overlay2"
+
+
+def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
+    with engine_of(nowhere, (r"/images/x/json", (500, {"message": "no space left on device"}))) as (
+        url,
+        _,
+    ):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        with pytest.raises(ImageNotFound, match="no image y"):
+            engine.inspect_image(client, "y")
+        with pytest.raises(EngineFailed, match="disk is full"):
+            engine.inspect_image(client, "x")
+
+
+def test_an_engine_that_goes_away_is_an_error_of_ours(nowhere, monkeypatch):
+    with engine_of(nowhere) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+    os.unlink(nowhere / "engine.sock")
+    client.api.close()
+    with pytest.raises(EngineFailed, match="stopped answering"):
+        engine.describe(client)
+
+
+def test_time_stamps_of_engines_have_up_to_nine_decimals():
+    assert engine._timestamp("2026-11-23T19:14:55.596994994Z") == pytest.approx(
+        1795461295.597, abs=0.01
+    )
+    assert engine._timestamp("2026-11-23T19:14:55+00:00") == 1795461295
+    assert engine._timestamp("yesterday") == 0.0
+
+
+def test_only_an_id_is_ever_pruned():
+    for wrong in ("", ".*", "abc|def", "a" * 65):
+        with pytest.raises(EngineFailed):
+            engine.prune_cache_record(None, wrong)

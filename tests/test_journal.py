@@ -1,0 +1,45 @@
+"""The journal: what was written is there after any crash."""
+
+import pytest
+
+from shiplight import journal
+from shiplight.errors import UsageError
+
+
+@pytest.fixture(autouse=True)
+def _lab(monkeypatch, tmp_path):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    monkeypatch.setenv("LAB_ID", "journal")
+
+
+def test_entries_come_back_in_order_and_by_kind():
+    journal.write("pull", reference="a")
+    journal.write("build", tag="b")
+    journal.write("pull", reference="c")
+    assert [entry["reference"] for entry in journal.read("pull")] == ["a", "c"]
+    assert [entry["kind"] for entry in journal.read()] == ["pull", "build", "pull"]
+
+
+def test_a_torn_last_line_is_left_out():
+    journal.write("pull", reference="a")
+    with open(journal.folder() / "journal.jsonl", "a") as file:
+        file.write('{"kind": "pu')
+    assert [entry["reference"] for entry in journal.read()] == ["a"]
+
+
+def test_labs_with_ids_of_their_own_keep_apart(monkeypatch):
+    journal.write("pull", reference="a")
+    monkeypatch.setenv("LAB_ID", "other")
+    assert list(journal.read()) == []
+
+
+def test_without_an_id_the_checkout_is_the_lab(monkeypatch):
+    monkeypatch.delenv("LAB_ID")
+    assert journal.lab_id() == journal.checkout_id() and len(journal.lab_id()) == 8
+
+
+@pytest.mark.parametrize("wrong", ["Upper", "a/b", "x" * 17, "a b"])
+def test_an_id_that_cannot_name_an_image_is_refused(wrong, monkeypatch):
+    monkeypatch.setenv("LAB_ID", wrong)
+    with pytest.raises(UsageError, match="LAB_ID"):
+        journal.lab_id()
