@@ -12,8 +12,8 @@ import pytest
 os.environ.setdefault("LAB_ID", f"test{os.getpid()}")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
-from shiplight import engine, journal  # noqa: E402
-from shiplight.errors import ShipLightError  # noqa: E402
+from shiplight import engine, journal
+from shiplight.errors import ShipLightError
 
 
 def pytest_addoption(parser):

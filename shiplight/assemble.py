@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from . import buildkit, dockerfile, engine, journal, progress, setup
+from . import buildkit, dockerfile, engine, journal, progress, setup, stages
 from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
 from .context import read_context
 from .errors import BaseNotAvailable
@@ -121,10 +121,8 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     """An ordinary build of a folder in `bases/`, with its downloads and the CA bundle beside it."""
     text = (FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
     read = dockerfile.parse(text)
-    uses = dockerfile.image_uses(read, recipe.target, recipe.args)
-    provided = [
-        Base(use.reference, recipes()[canonical(use.reference)].equivalent, "equivalent") for use in uses
-    ]
+    uses = stages.image_uses(read, recipe.target, recipe.args)
+    provided = [_equivalent(use.reference) for use in uses]
     with tempfile.TemporaryDirectory(prefix="shiplight-base-") as folder:
         context = Path(folder) / "context"
         shutil.copytree(FOLDER / recipe.recipe, context)
@@ -149,12 +147,17 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
         )
 
 
+def _equivalent(reference: str) -> Base:
+    return Base(reference, recipes()[canonical(reference)].equivalent, "equivalent")
+
+
 def _with_ca(context: Path, recipe: Recipe) -> str | None:
     """Put the CA bundle beside a builder base's Dockerfile; the target to build."""
     if not recipe.builder:
         return recipe.target
     bundle = ca_bundle()
     (context / "ca.crt").write_bytes(bundle)
+    (context / "ca.crt").chmod(0o644)  # steps of users other than root have to read it
     return recipe.ca_target if bundle else recipe.target
 
 
@@ -168,7 +171,7 @@ def _downloaded(download: dict) -> Path:
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                     *("--only-binary=:all:", "--dest", folder),
-                    *download.get("pip", []),
+                    *("--platform", "manylinux_2_17_x86_64", "--python-version", "3.11"),
                     wheel,
                 ],
                 capture_output=True,

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from . import dockerfile, engine
+from . import dockerfile, engine, stages
 from .errors import UsageError
 
 FOLDER = Path(__file__).resolve().parents[1] / "bases"
@@ -51,6 +51,8 @@ class Base:
 def recipes() -> dict[str, Recipe]:
     """Every recipe by the official reference that it stands for."""
     data = tomllib.loads((FOLDER / "bases.toml").read_text(encoding="utf-8"))
+    for entry in data["base"]:
+        entry["published"]["date"] = str(entry["published"]["date"])  # JSON has no dates
     return {canonical(entry["reference"]): Recipe(**entry) for entry in data["base"]}
 
 
@@ -105,8 +107,8 @@ def text_to_send(client, read: dockerfile.Dockerfile, provided: list[Base], buil
     """
     mapping = {base.reference: base.used for base in provided if base.used != base.reference}
     if read.syntax and not _can_have(client, read.syntax):
-        read = dockerfile.parse(dockerfile.blank_syntax(read))
-    return dockerfile.map_images(read, mapping, build_args=build_args)
+        read = dockerfile.parse(stages.blank_syntax(read))
+    return stages.map_images(read, mapping, build_args=build_args)
 
 
 def _can_have(client, reference: str) -> bool:

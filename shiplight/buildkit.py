@@ -9,7 +9,7 @@ import re
 import time
 from dataclasses import replace
 
-from . import dockerfile, engine, journal, progress
+from . import dockerfile, engine, journal, progress, stages
 from .context import Context
 from .errors import BuildCancelled, BuildFailed, EngineFailed
 from .trace import Step, Trace
@@ -35,7 +35,8 @@ def solve(
     """Build `context`, showing the steps as they run: engine id, seconds, steps.
 
     `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
-    engine already. `screen(draw)` shows the progress. Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
+    engine already. `screen(draw)` shows the progress. Raises BuildFailed,
+    BuildCancelled, EngineFailed, ContextError.
     """
     namespace = cache_namespace or f"shiplight-{journal.lab_id()}"
     parameters = {
@@ -114,7 +115,7 @@ def _done(title: str, seconds: float, steps: tuple[Step, ...]) -> str:
 
 
 def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
-    return tuple(replace(step, line=dockerfile.line_of_step(read, step.name)) for step in steps)
+    return tuple(replace(step, line=stages.line_of_step(read, step.name)) for step in steps)
 
 
 def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFailed:

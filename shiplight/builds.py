@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal
+from . import bases, buildkit, catalogue, dockerfile, engine, journal, stages
 from .context import read_context
 from .errors import DockerfileError, UsageError
 from .provide import provide
@@ -94,7 +94,7 @@ def build(
     wanted = order(what, text=text, file=file, name=name)
     arguments = build_args or {}
     read = dockerfile.parse(wanted.text)
-    uses = dockerfile.image_uses(read, target, arguments)
+    uses = stages.image_uses(read, target, arguments)
     provided = provide(client, [use.reference for use in uses], platform=platform)
     context = read_context(
         wanted.folder,

@@ -52,9 +52,10 @@ def waterfall(image: Image, *, setting: Setting, name: str | None = None):
     top = int(table["unpacked_bytes"].idxmax())
     total = int(table["unpacked_bytes"].sum())
     share = format_percent(int(table["unpacked_bytes"][top]), total)
+    source = _label(table["instruction"][top], 40)
     figure = _figure(
-        f"{share} of {name or table_name(image)} comes from “{_label(table['instruction'][top], 40)}”",
-        "unpacked bytes that each instruction added, base first; outlined: buried, but still shipped",
+        f"{share} of {name or table_name(image)} comes from “{source}”",
+        "unpacked bytes that each instruction added, base first; outlined: buried but shipped",
         setting,
         rows=len(table),
     )
@@ -86,7 +87,8 @@ def timeline(build: Build, *, name: str | None = None):
     if len(ran) and cached < len(table):
         top = int(ran["seconds"].idxmax())
         spent = format_seconds(float(table["seconds"][top]))
-        title = f"“{_label(_command(table['step'][top]), 40)}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
+        step = _label(_command(table["step"][top]), 40)
+        title = f"“{step}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
     else:
         top, title = -1, f"{name} comes from the cache in {format_seconds(build.seconds)}"
     figure = _figure(

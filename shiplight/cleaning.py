@@ -103,9 +103,7 @@ def _is_step(description: str, instruction: str) -> bool:
     command = " ".join(word for word in rest.split() if not word.startswith("--"))
     seen = " ".join(description.split())
     if keyword == "RUN":
-        return bool(command) and (
-            seen.endswith(f"/bin/sh -c {command}") or seen.endswith(f"RUN {command}")
-        )
+        return bool(command) and (seen.endswith((f"/bin/sh -c {command}", f"RUN {command}")))
     return instruction in seen
 
 

@@ -1,4 +1,4 @@
-"""The commands of `./lab`. Parsing needs the standard library only; each command loads its rooms."""
+"""The commands of `./lab`. Parsing needs the standard library only; a command loads its rooms."""
 
 import argparse
 import json
@@ -167,7 +167,7 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, provide
+    from . import builds, dockerfile, notebooks, provide, stages
     from .errors import EngineNotReachable
     from .setup import say
 
@@ -179,7 +179,7 @@ def _up(given) -> int:
     else:
         needed = []
         for variant in ("go/single", "go/multi"):
-            uses = dockerfile.image_uses(dockerfile.parse(builds.recipe(variant)))
+            uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
             needed += [use.reference for use in uses]
         provide.provide(client, needed)
     return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)

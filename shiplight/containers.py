@@ -57,7 +57,7 @@ class Probe:
 
 
 def probe(client, image: str, *, port: int = 8080) -> Probe:
-    """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, and stop it with SIGTERM.
+    """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, stop it with SIGTERM.
 
     The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
     ProbeFailed where none can be made, ImageNotFound where there is no such image.

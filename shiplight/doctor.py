@@ -161,7 +161,7 @@ def _mode(findings: list[Finding]) -> Finding:
 
 
 # --- the smallest programs -------------------------------------------------------------------
-# write(1, text, length); exit(0) — as machine code behind one ELF header, which is all a kernel needs.
+# write(1, text, length); exit(0), as machine code behind one ELF header: a kernel needs no more.
 
 
 def _amd64(text: bytes) -> bytes:

@@ -88,9 +88,13 @@ def print_image(image: Image) -> None:
         )
     table.add_section()
     table.add_row(
-        "", format_bytes(image.unpacked_bytes), packed(image.packed_bytes, image.packed_is_estimate),
-        format_bytes(image.reclaimable_bytes), str(sum(x.files for x in image.layers)), "in all",
-    )  # fmt: skip
+        "",
+        format_bytes(image.unpacked_bytes),
+        packed(image.packed_bytes, image.packed_is_estimate),
+        format_bytes(image.reclaimable_bytes),
+        str(sum(layer.files for layer in image.layers)),
+        "in all",
+    )
     _print(f"[bold]{escape(image.name)}[/]  {image.platform}", table)
     if image.buried:
         _print(_buried(image))
@@ -150,7 +154,7 @@ def print_run(run: Run) -> None:
 
 
 def base_rows(client, references: list[str]) -> list[dict]:
-    """One row a base: what stands for it here, its bytes beside the published ones, its contents."""
+    """One row a base: what stands for it here, its bytes beside the published, its contents."""
     rows = []
     for reference in references:
         recipe, base = recipes().get(reference), provide.here(client, reference)

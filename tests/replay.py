@@ -65,7 +65,7 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @contextmanager
 def engine_of(folder: Path, *answers):
-    """Serve `answers`, pairs of a path pattern and what to say: a body, or (status, body[, whole])."""
+    """Serve `answers`: pairs of a path pattern and a body, or (status, body[, whole])."""
     socket = folder / "engine.sock"
     server = _Server(str(socket), _Handler)
     server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO)]

@@ -47,6 +47,12 @@ def folder_with(tmp_path: Path, text: str, **files) -> Path:
     return folder
 
 
+def sent_text(body: bytes, name: str) -> str:
+    """The text of one file of a context as it was sent."""
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        return tar.extractfile(name).read().decode()
+
+
 def test_a_build_gives_its_steps_with_their_lines(replayed):
     client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
     build = builds.build(client, "go/multi")
@@ -66,7 +72,8 @@ def test_buildkit_is_asked_for_with_label_name_space_and_a_tar_that_it_recognise
     assert "target=builder" in path
     first = tarfile.TarInfo.frombuf(body[:512], "utf-8", "strict")
     assert first.name == "Dockerfile.multi" and first.isreg() and first.uid == 0
-    names = tarfile.open(fileobj=io.BytesIO(body)).getnames()
+    with tarfile.open(fileobj=io.BytesIO(body)) as tar:
+        names = tar.getnames()
     assert "cmd/server/main.go" in names and "Dockerfile.single" not in names
 
 
@@ -75,7 +82,7 @@ def test_a_base_that_is_here_as_an_equivalent_is_mapped_in_what_is_sent(replayed
     client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
     build = builds.build(client, "go/multi")
     body = next(body for _, path, body in seen if path.startswith("/build"))
-    sent = tarfile.open(fileobj=io.BytesIO(body)).extractfile("Dockerfile.multi").read().decode()
+    sent = sent_text(body, "Dockerfile.multi")
     assert "FROM shiplight/base/golang:1.23 AS builder" in sent
     assert len(sent.splitlines()) == len(builds.recipe("go/multi").splitlines())
     assert build.setting.bases == "equivalent"
@@ -161,7 +168,7 @@ def test_a_syntax_line_is_sent_blank_where_its_image_cannot_be_had(replayed, tmp
     client, seen = replayed((r"/build", recorded("answer-20.10-multi")), down)
     builds.build(client, str(folder_with(tmp_path, text)))
     body = next(body for _, path, body in seen if path.startswith("/build"))
-    sent = tarfile.open(fileobj=io.BytesIO(body)).extractfile("Dockerfile").read().decode()
+    sent = sent_text(body, "Dockerfile")
     assert "syntax" not in sent and sent.splitlines()[1:] == text.splitlines()[1:]
 
 

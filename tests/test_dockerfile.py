@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiplight import dockerfile as df
+from shiplight import stages
 from shiplight.errors import DockerfileError
+from shiplight.words import split_words
 
 # --- Dockerfiles as people write them ------------------------------------------------------------
 
@@ -128,9 +130,9 @@ def arguments(instruction: df.Instruction, escape: str) -> tuple[str, ...]:
     if keyword in ("FROM", "EXPOSE", "COPY", "ADD", "VOLUME"):
         return tuple(re.split(r"[\t\v\f\r ]+", value)) if value else ()
     if keyword == "ARG":
-        return df.split_words(value, escape)
+        return split_words(value, escape)
     if keyword in ("ENV", "LABEL"):
-        words = df.split_words(value, escape)
+        words = split_words(value, escape)
         if "=" not in words[0]:
             return tuple(re.split(r"[\t\v\f\r ]+", value, maxsplit=1))
         return tuple(part for word in words for part in word.split("=", 1))
@@ -231,16 +233,16 @@ def test_reads_generated_dockerfiles_as_buildkit_does(body, end):
 def test_text_of_any_kind_is_read_or_refused(text):
     try:
         read = df.parse(text)
-        df.image_uses(read)
-        assert df.map_images(read, {}) == text
-        df.blank_syntax(read)
+        stages.image_uses(read)
+        assert stages.map_images(read, {}) == text
+        stages.blank_syntax(read)
     except DockerfileError as refused:
         assert "Dockerfile" in str(refused)
 
 
 def test_nesting_beyond_reason_is_refused_and_not_a_crash():
     with pytest.raises(DockerfileError):
-        df.image_uses(df.parse("FROM " + "${A:-" * 5000 + "}" * 5000))
+        stages.image_uses(df.parse("FROM " + "${A:-" * 5000 + "}" * 5000))
     assert df.parse("FROM a\nRUN " + "[" * 100000).stages[0].instructions[0].json is None
 
 
@@ -368,18 +370,18 @@ def test_arguments_are_put_in_as_from_does(text, resolved):
     given = {"A": "1", "HOME": "/", "BUILDPLATFORM": "linux/arm64"}
     if "##*." in text:
         resolved = "3.12-slim 3.12 12-slim-x 12-slim-x"
-    assert df.resolve(read, text, build_args=given) == resolved
+    assert stages.resolve(read, text, build_args=given) == resolved
 
 
 @pytest.mark.parametrize("text", ["${A", "${}", "${A:=b}", "'a", '"a', "${U:?say which}"])
 def test_a_bad_substitution_is_refused(text):
     with pytest.raises(DockerfileError, match="failed to process"):
-        df.resolve(df.parse("ARG A=1\nFROM a"), text)
+        stages.resolve(df.parse("ARG A=1\nFROM a"), text)
 
 
 def test_a_base_that_resolves_to_nothing_is_refused_with_its_line():
     with pytest.raises(DockerfileError, match="should not be blank") as refused:
-        df.image_uses(df.parse("ARG BASE\n\nFROM $BASE"))
+        stages.image_uses(df.parse("ARG BASE\n\nFROM $BASE"))
     assert refused.value.line == 3
 
 
@@ -403,19 +405,19 @@ def indexes(stages):
 
 
 def test_the_graph_follows_from_copy_and_mount():
-    assert df.stage_graph(df.parse(GRAPH)) == {0: (), 1: (0,), 2: (0, 1), 3: (2,), 4: (1,)}
+    assert stages.stage_graph(df.parse(GRAPH)) == {0: (), 1: (0,), 2: (0, 1), 3: (2,), 4: (1,)}
 
 
 def test_a_target_needs_only_what_it_reaches():
     read = df.parse(GRAPH)
-    assert indexes(df.needed_stages(read)) == [0, 1, 4]
-    assert indexes(df.needed_stages(read, "BUILD")) == [0, 1, 2]
-    assert indexes(df.needed_stages(read, 3)) == [0, 1, 2, 3]
-    assert indexes(df.needed_stages(read, "0")) == [0]
+    assert indexes(stages.needed_stages(read)) == [0, 1, 4]
+    assert indexes(stages.needed_stages(read, "BUILD")) == [0, 1, 2]
+    assert indexes(stages.needed_stages(read, 3)) == [0, 1, 2, 3]
+    assert indexes(stages.needed_stages(read, "0")) == [0]
 
 
 def test_image_uses_are_external_and_of_needed_stages():
-    uses = df.image_uses(df.parse(GRAPH), "3")
+    uses = stages.image_uses(df.parse(GRAPH), "3")
     assert [(use.reference, use.kind, use.stage, use.line) for use in uses] == [
         ("golang:1", "FROM", 0, 1),
         ("node:20", "FROM", 1, 2),
@@ -425,28 +427,28 @@ def test_image_uses_are_external_and_of_needed_stages():
 
 
 def test_image_uses_resolve_arguments_and_platform():
-    (use,) = df.image_uses(df.parse(GO), build_args={"GO_VERSION": "1.23"})
+    (use,) = stages.image_uses(df.parse(GO), build_args={"GO_VERSION": "1.23"})
     assert (use.reference, use.platform) == ("golang:1.23-alpine", "$BUILDPLATFORM")
-    (use,) = df.image_uses(df.parse(GO), None, {"BUILDPLATFORM": "linux/amd64"})
+    (use,) = stages.image_uses(df.parse(GO), None, {"BUILDPLATFORM": "linux/amd64"})
     assert use.platform == "linux/amd64"
 
 
 def test_a_from_sees_earlier_stages_only():
     read = df.parse("FROM b AS a\nFROM a AS b\n")
-    assert df.stage_graph(read) == {0: (), 1: (0,)}
-    assert [use.reference for use in df.image_uses(read)] == ["b"]
+    assert stages.stage_graph(read) == {0: (), 1: (0,)}
+    assert [use.reference for use in stages.image_uses(read)] == ["b"]
 
 
 def test_a_mount_knows_no_stage_by_number():
     # BuildKit looks a mount's `from` up by name only: a number is taken for an image.
     read = df.parse("FROM a\nFROM b\nRUN --mount=from=0,target=/x y")
-    assert [use.reference for use in df.image_uses(read)] == ["b", "0"]
+    assert [use.reference for use in stages.image_uses(read)] == ["b", "0"]
 
 
 def test_onbuild_of_a_base_stage_runs_in_the_stage_that_begins_from_it():
     read = df.parse("FROM a AS t\nFROM b AS x\nONBUILD COPY --from=t / /\nFROM x\n")
-    assert df.stage_graph(read) == {0: (), 1: (), 2: (0, 1)}
-    assert indexes(df.needed_stages(read, "x")) == [1]
+    assert stages.stage_graph(read) == {0: (), 1: (), 2: (0, 1)}
+    assert indexes(stages.needed_stages(read, "x")) == [1]
 
 
 @pytest.mark.parametrize(
@@ -466,16 +468,16 @@ def test_onbuild_of_a_base_stage_runs_in_the_stage_that_begins_from_it():
 def test_references_that_buildkit_refuses_are_refused_with_their_line(text, line, words):
     read = df.parse(text)
     if words is None:
-        assert df.needed_stages(read)  # a stage that is not built may say what it likes
+        assert stages.needed_stages(read)  # a stage that is not built may say what it likes
         return
     with pytest.raises(DockerfileError, match=words) as refused:
-        df.needed_stages(read)
+        stages.needed_stages(read)
     assert refused.value.line == line
 
 
 def test_an_unknown_target_names_the_stages_and_the_closest():
     with pytest.raises(DockerfileError) as refused:
-        df.stage_of(df.parse(NODE), "biuld")
+        stages.stage_of(df.parse(NODE), "biuld")
     assert "deps, build, stage-2" in refused.value.message
     assert refused.value.hint == "did you mean build?"
 
@@ -500,7 +502,7 @@ COPY --from=nginx:1
 EOF
 ONBUILD COPY --from=nginx:1 a b
 """
-    mapped = df.map_images(
+    mapped = stages.map_images(
         df.parse(text), {"golang:1": "x/go", "node:20@sha256:0123": "x/node", "nginx:1": "x/ngx"}
     )
     assert (
@@ -526,7 +528,7 @@ ONBUILD COPY --from=x/ngx a b
 
 
 def test_a_quote_that_opens_inside_of_a_name_is_closed():
-    mapped = df.map_images(df.parse('FROM a\nCOPY --from=ng"inx:1" a b'), {"nginx:1": "n"})
+    mapped = stages.map_images(df.parse('FROM a\nCOPY --from=ng"inx:1" a b'), {"nginx:1": "n"})
     assert df.parse(mapped).stages[0].instructions[0].flags == ("--from=n",)
 
 
@@ -539,22 +541,25 @@ def test_mapping_changes_the_images_and_keeps_the_rest(body, base):
     text = f"# syntax=s\nARG G=g\nFROM {base} AS q\nCOPY --from=i:1 x y\n{body}"
     read = df.parse(text)
     mapping = {
-        use.reference: f"new/{n}" for n, use in enumerate(df.image_uses(read, len(read.stages) - 1))
+        use.reference: f"new/{n}"
+        for n, use in enumerate(stages.image_uses(read, len(read.stages) - 1))
     }
     for stage in range(len(read.stages)):
-        for use in df.image_uses(read, stage):
+        for use in stages.image_uses(read, stage):
             mapping.setdefault(use.reference, f"other/{len(mapping)}")
-    mapped = df.map_images(read, mapping)
+    mapped = stages.map_images(read, mapping)
     again = df.parse(mapped)
     for old, new in zip(read.stages, again.stages, strict=True):
         assert len(old.instructions) == len(new.instructions)
         for before, after in zip(old.instructions, new.instructions, strict=True):
             assert (before.line, before.end_line) == (after.line, after.end_line)
             assert (before.value, before.heredocs) == (after.value, after.heredocs)
-        uses = zip(df.image_uses(read, old.index), df.image_uses(again, old.index), strict=True)
+        uses = zip(
+            stages.image_uses(read, old.index), stages.image_uses(again, old.index), strict=True
+        )
         assert all(mapping[before.reference] == after.reference for before, after in uses)
     assert mapped.count("\n") == text.count("\n")
-    assert df.map_images(again, mapping) == mapped
+    assert stages.map_images(again, mapping) == mapped
 
 
 @pytest.mark.parametrize(
@@ -573,7 +578,7 @@ def test_mapping_changes_the_images_and_keeps_the_rest(body, base):
     ],
 )
 def test_blanking_the_syntax_keeps_lines_and_other_directives(text, blank):
-    assert df.blank_syntax(text) == df.blank_syntax(df.parse(text)) == blank
+    assert stages.blank_syntax(text) == stages.blank_syntax(df.parse(text)) == blank
     before, after = df.parse(text), df.parse(blank)
     assert (before.escape, before.stages[0].line) == (after.escape, after.stages[0].line)
     assert after.syntax is None
@@ -584,12 +589,12 @@ def test_blanking_the_syntax_keeps_lines_and_other_directives(text, blank):
 
 def test_steps_are_from_and_what_changes_files():
     build, final = df.parse(GO).stages
-    steps = [step.keyword for step in df.step_instructions(build)]
+    steps = [step.keyword for step in stages.step_instructions(build)]
     assert steps == ["FROM", "WORKDIR", "COPY", "RUN", "COPY", "RUN"]
-    assert [step.keyword for step in df.step_instructions(final)] == ["COPY"]
+    assert [step.keyword for step in stages.step_instructions(final)] == ["COPY"]
     read = df.parse(GRAPH)
-    assert df.step_instructions(read.stages[2])[0].keyword == "FROM"
-    assert df.step_instructions(read.stages[2], read)[0].keyword == "COPY"
+    assert stages.step_instructions(read.stages[2])[0].keyword == "FROM"
+    assert stages.step_instructions(read.stages[2], read)[0].keyword == "COPY"
 
 
 @pytest.mark.parametrize(
@@ -611,7 +616,7 @@ def test_steps_are_from_and_what_changes_files():
     ],
 )
 def test_a_step_finds_its_line(name, line):
-    assert df.line_of_step(df.parse(GO), name) == line
+    assert stages.line_of_step(df.parse(GO), name) == line
 
 
 @pytest.mark.parametrize(
@@ -632,10 +637,10 @@ def test_a_step_finds_its_line(name, line):
 )
 def test_steps_of_the_bases_onbuild_come_first(name, line):
     read = df.parse("FROM a\nRUN one\nCOPY . .\nRUN two\nCMD x\n")
-    assert df.line_of_step(read, name) == line
+    assert stages.line_of_step(read, name) == line
 
 
 def test_a_stage_from_a_stage_has_no_step_for_its_from():
     read = df.parse("FROM a AS b\nRUN x\nFROM b\nRUN y\nRUN z\n")
-    assert df.line_of_step(read, "[stage-1 1/2] RUN y") == 4
-    assert df.line_of_step(read, "[stage-1 2/2] RUN z") == 5
+    assert stages.line_of_step(read, "[stage-1 1/2] RUN y") == 4
+    assert stages.line_of_step(read, "[stage-1 2/2] RUN z") == 5

@@ -1,0 +1,351 @@
+"""Stages of a Dockerfile: what a build of one needs, which images, and what becomes a step.
+
+Images are replaced in the text that is sent (`map_images`), never on disk; lines keep their
+numbers, so that a step can be traced to its line (`line_of_step`).
+"""
+
+import difflib
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from .dockerfile import (
+    GAP,
+    Dockerfile,
+    Instruction,
+    Stage,
+    closest,
+    directives,
+    fail,
+    instructions_of,
+    parts,
+    physical_lines,
+    syntax_directive,
+)
+from .words import BadWord, Lexer, split_words
+
+STEPS = ("RUN", "COPY", "ADD", "WORKDIR")
+PLATFORM_ARGS = frozenset(
+    f"{side}{part}"
+    for side in ("BUILD", "TARGET")
+    for part in ("PLATFORM", "OS", "OSVERSION", "ARCH", "VARIANT")
+) | {"TARGETSTAGE"}
+_STEP = re.compile(r"\[(?:\S+/\S+ )?(?:([^\s/\]]+) )? *(\d+)/(\d+)\] (?:LINK )?(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class ImageUse:
+    """An image from outside that a stage uses: by a FROM, a COPY --from, or a RUN --mount."""
+
+    reference: str
+    kind: str
+    stage: int
+    line: int
+    platform: str | None
+
+
+@dataclass(frozen=True)
+class _Link:
+    """A stage's use of an earlier stage (`source`), or of an image from outside (None)."""
+
+    kind: str
+    reference: str
+    source: int | None
+    line: int
+
+
+def _resolved(text: str, values: Mapping[str, str], escape: str, line: int | None = None) -> str:
+    try:
+        return Lexer(text, values, escape=escape, keep=PLATFORM_ARGS.__contains__).string()
+    except (BadWord, RecursionError) as bad:
+        raise fail(line, f"failed to process {text!r}: {bad}") from None
+
+
+def _global_values(dockerfile: Dockerfile, build_args: Mapping[str, str] | None) -> dict[str, str]:
+    """What the ARGs before the first FROM are worth, in this build."""
+    given = build_args or {}
+    values = {name: value for name, value in given.items() if name in PLATFORM_ARGS}
+    for instruction in dockerfile.global_args:
+        for word in split_words(instruction.value, dockerfile.escape):
+            name, equals, default = word.partition("=")
+            if name in given:
+                values[name] = given[name]
+            elif equals:
+                values[name] = _resolved(default, values, dockerfile.escape, instruction.line)
+    return values
+
+
+def resolve(dockerfile: Dockerfile, text: str, build_args: Mapping[str, str] | None = None) -> str:
+    """`text` as a FROM would read it: with the global ARGs put in, and without quotes.
+
+    The automatic platform arguments stay as written unless `build_args` has them.
+    """
+    return _resolved(text, _global_values(dockerfile, build_args), dockerfile.escape)
+
+
+def _from_spans(keyword: str, flag: str) -> list[tuple[int, int]]:
+    """Where in a flag of COPY, ADD or RUN the name of a stage or of an image stands."""
+    if keyword in ("COPY", "ADD") and flag.startswith("--from="):
+        return [(len("--from="), len(flag))]
+    if keyword != "RUN" or not flag.startswith("--mount="):
+        return []
+    return [match.span(1) for match in re.finditer(r"(?i)(?<=[=,])from=([^,]+)", flag)]
+
+
+def _source(dockerfile: Dockerfile, keyword: str, reference: str, line: int) -> int | None:
+    """The stage that a COPY --from or a RUN --mount names: the last of that name, or by index."""
+    if "$" in reference[:-1]:
+        flag = "--mount from=" if keyword == "RUN" else "--from="
+        hint = "name a stage with FROM and an ARG, and copy from that stage"
+        raise fail(line, f"variables are not expanded in {flag}{reference}", hint=hint)
+    if keyword != "RUN" and re.fullmatch(r"[+-]?\d+", reference, re.ASCII):
+        if not 0 <= int(reference[:9]) < len(dockerfile.stages):
+            raise fail(line, f"invalid stage index {reference}")
+        return int(reference)
+    names = {stage.name: stage.index for stage in dockerfile.stages if stage.name}
+    return names.get(reference.lower())
+
+
+def _triggers(dockerfile: Dockerfile, base: int | None) -> list[Instruction]:
+    """What the ONBUILDs of a base stage run in the stage that begins from it."""
+    instructions = dockerfile.stages[base].instructions if base is not None else ()
+    return [found.trigger for found in instructions if found.trigger]
+
+
+def _links(dockerfile: Dockerfile, build_args: Mapping[str, str] | None) -> dict[int, list[_Link]]:
+    """What each stage uses, in the order of its instructions. Later stages are not refused yet."""
+    values, names, links = _global_values(dockerfile, build_args), {}, {}
+    for stage in dockerfile.stages:
+        base = _resolved(stage.base, values, dockerfile.escape, stage.line)
+        if not base:
+            hint = "give its ARG a default before the first FROM, or pass the build argument"
+            raise fail(stage.line, f"base name ({stage.base}) should not be blank", hint=hint)
+        used = links[stage.index] = [_Link("FROM", base, names.get(base), stage.line)]
+        for found in [*_triggers(dockerfile, names.get(base)), *stage.instructions]:
+            kind = "MOUNT" if found.keyword == "RUN" else "COPY"
+            for flag in found.flags:
+                for start, end in _from_spans(found.keyword, flag):
+                    source = _source(dockerfile, found.keyword, flag[start:end], found.line)
+                    used.append(_Link(kind, flag[start:end], source, found.line))
+        if stage.name:
+            names[stage.name] = stage.index
+    return links
+
+
+def _reach(links: dict[int, list[_Link]], start: int, *, bases: bool = True) -> set[int]:
+    """The stages that `start` needs, itself included; without `bases`, not by way of FROM."""
+    found, waiting = set(), [start]
+    while waiting:
+        stage = waiting.pop()
+        if stage not in found:
+            found.add(stage)
+            used = [link for link in links[stage] if bases or link.kind != "FROM"]
+            waiting += [link.source for link in used if link.source is not None]
+    return found
+
+
+def _refuse_later(dockerfile: Dockerfile, links: dict[int, list[_Link]], stages: set[int]) -> None:
+    """DockerfileError where stages go round in a circle, or one of `stages` uses a later one."""
+    later = [
+        (dockerfile.stages[stage], link)
+        for stage, used in links.items()
+        for link in used
+        if link.source is not None and link.source >= stage
+    ]
+    for stage, link in later:
+        if stage.index in _reach(links, link.source, bases=False):
+            raise fail(link.line, f"circular dependency detected on stage: {stage.label}")
+    for stage, link in later:
+        if stage.index in stages:
+            verb = "mount" if link.kind == "MOUNT" else "copy"
+            raise fail(
+                link.line,
+                f'cannot {verb} from stage "{link.reference}", it needs to be defined before'
+                f' current stage "{stage.label}"',
+                hint="move that stage up",
+            )
+
+
+def stage_of(dockerfile: Dockerfile, target: str | int | None = None) -> Stage:
+    """The stage of that name (in any case) or index; the last one where there is no target."""
+    if target is None or target == "":
+        return dockerfile.stages[-1]
+    wanted = str(target).lower()
+    for stage in reversed(dockerfile.stages):
+        if wanted in (stage.name, str(stage.index)):
+            return stage
+    labels = [stage.label for stage in dockerfile.stages]
+    problem = f'target stage "{target}" could not be found; the stages are {", ".join(labels)}'
+    names = [stage.name for stage in dockerfile.stages if stage.name]
+    raise fail(None, problem, hint=closest(wanted, names))
+
+
+def stage_graph(
+    dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
+) -> dict[int, tuple[int, ...]]:
+    """For each stage, the stages that it uses directly, in order."""
+    links = _links(dockerfile, build_args)
+    _refuse_later(dockerfile, links, set(links))
+    return {
+        stage: tuple(sorted({link.source for link in used} - {None}))
+        for stage, used in links.items()
+    }
+
+
+def needed_stages(
+    dockerfile: Dockerfile,
+    target: str | int | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> tuple[Stage, ...]:
+    """The stages that a build of `target` runs, in the order of the Dockerfile."""
+    links = _links(dockerfile, build_args)
+    needed = _reach(links, stage_of(dockerfile, target).index)
+    _refuse_later(dockerfile, links, needed)
+    return tuple(stage for stage in dockerfile.stages if stage.index in needed)
+
+
+def image_uses(
+    dockerfile: Dockerfile,
+    target: str | int | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> tuple[ImageUse, ...]:
+    """The images from outside that a build of `target` uses, in order. `scratch` is none."""
+    links, values = _links(dockerfile, build_args), _global_values(dockerfile, build_args)
+    uses = []
+    for stage in needed_stages(dockerfile, target, build_args=build_args):
+        platform = stage.platform and _resolved(
+            stage.platform, values, dockerfile.escape, stage.line
+        )
+        for link in links[stage.index]:
+            if link.source is None and link.reference != "scratch":
+                place = platform if link.kind == "FROM" else None
+                uses.append(ImageUse(link.reference, link.kind, stage.index, link.line, place))
+    return tuple(uses)
+
+
+# --- changing what is sent ----------------------------------------------------------------------
+
+
+def _flag_references(text: str, escape: str, start: int = 0) -> Iterator[tuple[int, int, str]]:
+    """(start, end, name) of each stage or image that the flags of a joined line name."""
+    word, flags, at = parts(text[start:], escape)
+    if word.upper() == "ONBUILD":
+        yield from _flag_references(text, escape, start + at)
+        return
+    for flag in flags:
+        plain = "".join(char for _, char in flag)
+        for low, high in _from_spans(word.upper(), plain):
+            if low < high:
+                yield start + flag[low][0], start + flag[high - 1][0] + 1, plain[low:high]
+
+
+def map_images(
+    dockerfile: Dockerfile,
+    mapping: Mapping[str, str],
+    *,
+    build_args: Mapping[str, str] | None = None,
+) -> str:
+    """The text with images replaced: `mapping` goes from a reference as resolved to a new one.
+
+    FROM, COPY --from and RUN --mount=from= are changed, in ONBUILD too; a stage's name, a comment
+    and a here-document never. Every other character stays, and so does every line number.
+    """
+    bases = {used[0].line: used[0] for used in _links(dockerfile, build_args).values()}
+    names = {stage.name for stage in dockerfile.stages}
+    edits: dict[int, str] = {}
+    for instruction, line in instructions_of(dockerfile.text):
+        found = []
+        if base := bases.get(instruction.line):
+            start = parts(line.text, dockerfile.escape)[2]
+            end = start + len(GAP.split(instruction.value)[0])
+            found = [(start, end, base.reference)] if base.source is None else []
+        else:
+            spans = _flag_references(line.text, dockerfile.escape)
+            found = [span for span in spans if span[2].lower() not in names]
+        for start, end, reference in found:
+            if reference in mapping:
+                cut = line.text[start:end]
+                open_quote = "".join(quote for quote in "'\"" if cut.count(quote) % 2)
+                edits |= dict.fromkeys(line.places[start:end], "")
+                edits[line.places[end - 1]] = mapping[reference] + open_quote  # its last line stays
+    return "".join(edits.get(place, char) for place, char in enumerate(dockerfile.text))
+
+
+def blank_syntax(dockerfile: Dockerfile | str) -> str:
+    """The text without its `# syntax=`, with as many lines, and its other directives in effect.
+
+    An empty line ends the directives, so it goes below the last of them, and they move up.
+    """
+    text = dockerfile if isinstance(dockerfile, str) else dockerfile.text
+    lines = physical_lines(text)
+    syntax = syntax_directive(lines)
+    if syntax is None:
+        return text
+    start = 1 if lines[0][1].startswith("#!") else 0
+    last = max(index for index, _ in directives(lines, start).values())
+    bodies = [line.rstrip("\r\n") for _, line in lines]
+    ends = [line[len(body) :] for (_, line), body in zip(lines, bodies, strict=True)]
+    bodies.insert(last, bodies.pop(syntax[0]) and "")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    return mark + "".join(body + end for body, end in zip(bodies, ends, strict=True))
+
+
+# --- steps --------------------------------------------------------------------------------------
+
+
+def step_instructions(
+    stage: Stage,
+    dockerfile: Dockerfile | None = None,
+    *,
+    build_args: Mapping[str, str] | None = None,
+) -> tuple[Instruction, ...]:
+    """The instructions that become BuildKit steps, in order, FROM first.
+
+    BuildKit makes no step of `FROM scratch`, and none of a FROM that names a stage; the latter is
+    known where the `dockerfile` is given.
+    """
+    base, source = stage.base, None
+    if dockerfile is not None:
+        link = _links(dockerfile, build_args)[stage.index][0]
+        base, source = link.reference, link.source
+    pulled = base != "scratch" and source is None
+    steps = tuple(found for found in stage.instructions if found.keyword in STEPS)
+    return (stage.from_instruction, *steps) if pulled else steps
+
+
+def line_of_step(dockerfile: Dockerfile, step_name: str) -> int | None:
+    """The line of a BuildKit step such as `[build 2/5] RUN make`; None where none is to blame.
+
+    What the ONBUILDs of a base run has the line of the FROM. They come first, and only some of
+    them count as steps, so where a stage has more steps than ours, the text decides.
+    """
+    match = _STEP.match(step_name)
+    if not match:
+        return None
+    label, number, total, text = match[1], int(match[2]), int(match[3]), match[4]
+    stages = [stage for stage in dockerfile.stages if stage.label == label]
+    if not stages and label is None and len(dockerfile.stages) == 1:
+        stages = dockerfile.stages
+    if not stages:
+        return None
+    stage, keyword = stages[-1], text.split(" ", 1)[0].upper()
+    if keyword in ("FROM", "ONBUILD"):
+        return stage.line
+    steps = [found for found in stage.instructions if found.keyword in STEPS]
+    extra = total - len(steps)  # 1 for a FROM that is a step, more for the ONBUILDs of the base
+    if number > total or extra < 0:
+        return None
+    ours = steps[max(0, number - 1 - extra) : number] if extra > 1 else steps[number - 1 - extra :]
+    if number <= extra == 1 or not ours:
+        return stage.line
+    if extra <= 1:
+        return ours[0].line
+    best = max(ours, key=lambda found: _likeness(found, text))
+    return best.line if number > extra or _likeness(best, text) > (True, 0.75) else stage.line
+
+
+def _likeness(instruction: Instruction, text: str) -> tuple[bool, float]:
+    """Whether a step's text has the instruction's keyword, and how much of the rest."""
+    own = " ".join([instruction.keyword, *instruction.flags, instruction.value])
+    alike = difflib.SequenceMatcher(None, own, text, autojunk=False).ratio()
+    return text.upper().startswith(f"{instruction.keyword} "), alike
