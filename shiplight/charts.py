@@ -17,7 +17,8 @@ from .units import format_bytes, format_percent, format_ratio, format_seconds
 
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#1F2933", "#6B7480"
 ROW_PIXELS = 46
-TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 56, 88, 74
+TINY = 0.005  # shares of an image below this are drawn together
+TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 46, 70, 62
 
 
 def before_after(*measured: Image, setting: Setting, names: Sequence[str] | None = None):
@@ -38,43 +39,67 @@ def before_after(*measured: Image, setting: Setting, names: Sequence[str] | None
         labels=table["image"],
         values=table["unpacked_bytes"],
         texts=[format_bytes(value) for value in table["unpacked_bytes"]],
-        accent=len(table) - 1,
+        accent={len(table) - 1},
     )
     return figure
 
 
-def waterfall(image: Image, *, setting: Setting, name: str | None = None):
+def waterfall(
+    image: Image, *, setting: Setting, base: Image | None = None, name: str | None = None
+):
     """What each instruction added, one bar after the other, base first.
 
-    An outlined bar is what an instruction buried of earlier layers: it still ships.
+    With `base`, the image that it stands on, the title says how much of it was there before the
+    Dockerfile's own first instruction. Neighbours that add next to nothing share a row. An
+    outlined bar is what an instruction buried of earlier layers: it still ships.
     """
-    table = frames.layers(image)
-    top = int(table["unpacked_bytes"].idxmax())
-    total = int(table["unpacked_bytes"].sum())
-    share = format_percent(int(table["unpacked_bytes"][top]), total)
-    source = _label(table["instruction"][top], 40)
+    name = name or table_name(image)
+    table = _folded(frames.layers(image), image)
+    total = max(1, int(table["unpacked_bytes"].sum()))
+    if base is not None:
+        below = table["layer"] < len(base.layers)
+        share = format_percent(base.unpacked_bytes, total)
+        title = f"{share} of {name} was there before its own first instruction"
+    else:
+        below = table.index == int(table["unpacked_bytes"].idxmax())
+        share = format_percent(int(table["unpacked_bytes"].max()), total)
+        title = f"{share} of {name} comes from “{_label(table['instruction'][below].iloc[0], 40)}”"
     figure = _figure(
-        f"{share} of {name or table_name(image)} comes from “{source}”",
+        title,
         "unpacked bytes that each instruction added, base first; outlined: buried but shipped",
         setting,
         rows=len(table),
     )
-    ends = table["unpacked_bytes"].cumsum()
+    starts = table["unpacked_bytes"].cumsum() - table["unpacked_bytes"]
     _bars(
         figure,
         labels=table["instruction"],
         values=table["unpacked_bytes"],
-        starts=ends - table["unpacked_bytes"],
+        starts=starts,
         texts=[f"+{format_bytes(value)}" for value in table["unpacked_bytes"]],
-        accent=top,
+        accent=set(table.index[below]),
     )
-    buried = dict.fromkeys(table["layer"], 0)
-    for item in image.buried:
-        buried[item.buried_by] += item.bytes
-    for row, count in buried.items():
-        if count:
-            _buried_bar(figure, row, count, end=int(ends[row] - table["unpacked_bytes"][row]))
+    for row in table.index[table["buried_bytes"] > TINY * total]:
+        _buried_bar(figure, row, int(table["buried_bytes"][row]), end=int(starts[row]))
     return figure
+
+
+def _folded(table, image: Image):
+    """The table of layers, with what each buries, and runs of tiny ones as one row each."""
+    table["buried_bytes"] = 0
+    for item in image.buried:
+        table.loc[item.buried_by, "buried_bytes"] += item.bytes
+    least = TINY * max(1, image.unpacked_bytes)
+    tiny = (table["unpacked_bytes"] < least) & (table["buried_bytes"] < least)
+    run = (tiny != tiny.shift()).cumsum().where(tiny, -table["layer"] - 1)
+    return table.groupby(run, sort=False, as_index=False).agg(
+        {
+            "layer": "first",
+            "instruction": " · ".join,
+            "unpacked_bytes": "sum",
+            "buried_bytes": "sum",
+        }
+    )
 
 
 def timeline(build: Build, *, name: str | None = None):
@@ -105,8 +130,7 @@ def timeline(build: Build, *, name: str | None = None):
         texts=[
             "cached" if row.cached else format_seconds(row.seconds) for row in table.itertuples()
         ],
-        accent=top,
-        unit="s",
+        accent={top},
     )
     _open_circles(figure, table)
     return figure
@@ -144,7 +168,7 @@ def _figure(title: str, subtitle: str, setting: Setting, *, rows: int) -> go.Fig
             "y": 1,
             "yref": "container",
             "yanchor": "top",
-            "pad": {"t": 14},
+            "pad": {"t": 14 + 13 * (len(lines) - 1)},
             "font": {"size": 19, "color": INK},
         },
     )
@@ -157,7 +181,7 @@ def _figure(title: str, subtitle: str, setting: Setting, *, rows: int) -> go.Fig
     return figure
 
 
-def _bars(figure, *, labels, values, texts, accent: int, starts=None, unit: str = "B") -> None:
+def _bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> None:
     """One bar a row, its label above it and its value behind it."""
     starts = [0.0] * len(values) if starts is None else list(starts)
     ends = [start + value for start, value in zip(starts, values, strict=True)]
@@ -168,22 +192,23 @@ def _bars(figure, *, labels, values, texts, accent: int, starts=None, unit: str 
         orientation="h",
         width=0.4,
         offset=0.02,
-        marker={"color": [ACCENT if row == accent else GREY for row in range(len(values))]},
+        marker={"color": [ACCENT if row in accent else GREY for row in range(len(values))]},
         hovertext=[f"{label}<br>{text}" for label, text in zip(labels, texts, strict=True)],
         hoverinfo="text",
     )
     largest = max([*ends, 1e-9])
-    figure.update_xaxes(range=[0, largest * 1.16])
+    figure.update_xaxes(range=[0, largest * 1.02])
     for row, (label, text) in enumerate(zip(labels, texts, strict=True)):
         figure.add_annotation(
             text=_label(label), x=0, y=row, xref="paper", xanchor="left", yanchor="bottom",
             yshift=-2, showarrow=False, align="left", font={"size": 12.5},
         )  # fmt: skip
-        right = ends[row] > 0.86 * largest * 1.16
+        inside = ends[row] - starts[row] > 0.2 * largest
+        right = ends[row] > 0.9 * largest
         figure.add_annotation(
-            text=f"<b>{text}</b>" if row == accent else text, x=ends[row], y=row + 0.22,
-            xanchor="right" if right else "left", xshift=-6 if right else 6, showarrow=False,
-            font={"size": 12.5, "color": "white" if right else INK},
+            text=f"<b>{text}</b>" if row in accent else text, x=ends[row], y=row + 0.22,
+            xanchor="right" if right else "left", xshift=-9 if right else 9, showarrow=False,
+            font={"size": 12.5, "color": "white" if right and inside else INK},
         )  # fmt: skip
 
 
@@ -201,7 +226,7 @@ def _open_circles(figure, table) -> None:
     figure.add_scatter(
         x=cached["start"], y=[row + 0.22 for row in cached.index], mode="markers",
         marker={"symbol": "circle-open", "size": 10, "color": GREY, "line": {"width": 2}},
-        hovertext=cached["step"], hoverinfo="text",
+        hovertext=cached["step"], hoverinfo="text", cliponaxis=False,
     )  # fmt: skip
 
 

@@ -81,13 +81,15 @@ def _tags(image: dict) -> list[str]:
 def _cache(client) -> tuple[int, int]:
     """Prune our cache records one by one; how many went, and how many are in doubt."""
     builds = [entry for entry in journal.read("build") if entry.get("window")]
+    mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
     removed, doubt = 0, 0
     # A record that another one is based on goes only after that one: so, until nothing more goes.
     while True:
         ours, doubt = [], 0
         for record in engine.cache_records(client):
             inside = [b for b in builds if b["window"][0] <= record.created <= b["window"][1]]
-            if any(_is_step(record.description, step) for b in inside for step in b["steps"]):
+            made_here = any(_is_step(record.description, s) for b in inside for s in b["steps"])
+            if made_here or mounts in record.description:
                 ours.append(record.id)
             elif inside:
                 doubt += 1

@@ -275,10 +275,14 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import report, sizes
+    from . import provide, report, sizes
 
-    client = None if Path(given.image).exists() else _connect(given)
-    image = sizes.measure(client, given.image)
+    client, name = None, given.image
+    if not Path(name).exists():
+        client = _connect(given)
+        base = provide.here(client, name)  # `golang:1.23` may be here as its equivalent
+        name = base.used if base else name
+    image = sizes.measure(client, name)
     if given.json:
         _print_json(image.to_dict())
     else:

@@ -127,11 +127,7 @@ def _registries(client) -> list[Finding]:
             continue
         reason = engine.registry_answers(client, reference)
         state = "ok" if not reason else "note"
-        advice = (
-            ""
-            if not reason
-            else "SHIPLIGHT_MIRROR names another registry; else equivalents are used"
-        )
+        advice = "" if not reason else "not needed: a mirror (SHIPLIGHT_MIRROR) or equivalents do"
         found.append(Finding(name, state, reason or "answers", advice))
     return found
 

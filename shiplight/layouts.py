@@ -5,7 +5,7 @@ Works on anything with `get(path)`, None where there is no such file, and `json(
 
 import platform as machine
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .errors import ArchiveError
 from .image import platform_of
@@ -38,13 +38,14 @@ def manifests(archive) -> list[Manifest]:
     indexed = []
     if archive.get("index.json"):
         indexed = list(_from_index(archive, archive.json("index.json", "index.json"), (), 0))
-    tags = {manifest.config: manifest.names for manifest in tagged}
-    merged: dict[tuple, Manifest] = {}
+    tags: dict[str, tuple[str, ...]] = {}
+    for manifest in tagged:
+        tags[manifest.config] = tags.get(manifest.config, ()) + manifest.names
+    merged: dict[str, Manifest] = {}
     for found in indexed or tagged:
-        key = (found.config, found.layers)
-        before = merged[key].names if key in merged else ()
-        names = before + (tags.get(found.config) or found.names)
-        merged[key] = Manifest(tuple(dict.fromkeys(names)), found.platform, *key)
+        first = merged.get(found.config, found)
+        names = (*first.names, *tags.get(found.config, ()), *found.names)
+        merged[found.config] = replace(first, names=tuple(dict.fromkeys(names)))
     return list(merged.values())
 
 
@@ -120,7 +121,7 @@ def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> 
         if not fitting:
             raise _unclear(f"the archive holds no image {name}", found)
         found = fitting
-    elif len({manifest.names for manifest in found}) > 1:
+    elif len({manifest.names for manifest in found if manifest.names}) > 1:
         raise _unclear("the archive holds several images", found)
     if len(found) == 1:
         return found[0]

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 from rich.console import Console, Group, RenderableType
+from rich.constrain import Constrain
 from rich.live import Live
 from rich.style import Style
 from rich.table import Table
@@ -26,7 +27,7 @@ from .units import format_seconds
 ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark
 REFRESH_SECONDS = 0.2
 TAIL_LINES = 4
-NOTEBOOK_WIDTH = 96
+WIDTH = 96
 
 _MARKS = {
     "waiting": ("·", QUIET),
@@ -126,7 +127,7 @@ class _Html:
 
     def _console(self) -> Console:
         return Console(
-            record=True, file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False,
+            record=True, file=io.StringIO(), width=WIDTH, force_jupyter=False,
             color_system="truecolor", force_terminal=True, highlight=False,
         )  # fmt: skip
 
@@ -153,10 +154,10 @@ def steps_table(
     At most the last `rows` steps are shown, where that is given.
     """
     shown = [step for step in steps if step.stage is not None or _telling(step)]
-    table = Table.grid(padding=(0, 1))
-    table.add_column(min_width=1)
-    table.add_column(no_wrap=True, overflow="ellipsis")
-    table.add_column(justify="right", no_wrap=True, min_width=9)
+    table = Table.grid(padding=(0, 1), expand=True)
+    table.add_column(width=1)
+    table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
+    table.add_column(justify="right", no_wrap=True, width=12)
     hidden = len(shown) - rows if rows is not None and len(shown) > rows else 0
     if hidden:
         table.add_row("", Text(f"… {hidden} more", style=QUIET), "")
@@ -168,7 +169,7 @@ def steps_table(
         if step.state == "failed" or (now is not None and step.state == "running"):
             for line in step.log[-TAIL_LINES:]:
                 table.add_row("", Text(f"  {line}", style=Style(color=QUIET)), "")
-    return Group(Text(title, style="bold"), table)
+    return Group(Text(title, style="bold"), Constrain(table, WIDTH))
 
 
 def _telling(step: Step) -> bool:

@@ -1,6 +1,7 @@
 """What the commands print: one table each, on standard output."""
 
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
@@ -13,19 +14,28 @@ from .builds import Build
 from .catalogue import Row
 from .cleaning import Cleaned
 from .image import Image
-from .notebooks import Run
 from .private import Status
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds
+
+if TYPE_CHECKING:
+    from .notebooks import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
+    """An empty table; numbers stand at the right of their column and are never broken."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, header_style="bold")
     for column in columns:
-        table.add_column(column, justify="right" if column in right else "left", overflow="fold")
+        justify = "right" if column in right else "left"
+        table.add_column(column, justify=justify, no_wrap=column in right, overflow="fold")
     return table
+
+
+def _room(taken: int) -> int:
+    """How many characters a line has left beside columns that take so many."""
+    return max(20, Console().width - taken)
 
 
 def _print(*parts) -> None:
@@ -84,7 +94,7 @@ def print_image(image: Image) -> None:
             packed(layer.packed_bytes, layer.packed_is_estimate),
             format_bytes(layer.reclaimable_bytes),
             str(layer.files),
-            escape(_shortened(layer.instruction)),
+            escape(_shortened(layer.instruction, _room(52))),
         )
     table.add_section()
     table.add_row(
@@ -102,18 +112,18 @@ def print_image(image: Image) -> None:
 
 def _buried(image: Image) -> Table:
     """The ten largest things that ship although no one can see them."""
-    table = _table("buried", "bytes", "added by", "buried by", right=("bytes",))
+    table = _table("buried", "bytes", "added in", "buried in", right=("bytes",))
     for item in sorted(image.buried, key=lambda item: (-item.bytes, item.path))[:10]:
         table.add_row(
-            escape(f"/{item.path} ({item.how})"),
+            escape(_shortened(f"/{item.path} ({item.how})", _room(38))),
             format_bytes(item.bytes),
-            escape(_shortened(image.layers[item.added_by].instruction, 40)),
-            escape(_shortened(image.layers[item.buried_by].instruction, 40)),
+            f"layer {item.added_by}",
+            f"layer {item.buried_by}",
         )
     return table
 
 
-def _shortened(text: str, width: int = 100) -> str:
+def _shortened(text: str, width: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
 
@@ -129,7 +139,7 @@ def build_to_dict(build: Build, image: Image) -> dict:
     }
 
 
-def run_to_dict(run: Run) -> dict:
+def run_to_dict(run: "Run") -> dict:
     """One lesson as `./lab run --json` prints it."""
     return {
         "lesson": run.lesson,
@@ -140,7 +150,7 @@ def run_to_dict(run: Run) -> dict:
     }
 
 
-def print_run(run: Run) -> None:
+def print_run(run: "Run") -> None:
     """The claims that a lesson proved, or where it failed."""
     state = "[bold red]failed[/]" if run.failure else f"{len(run.claims)} claims hold"
     _print(f"[bold]{run.lesson}[/]  {state} in {format_seconds(run.seconds)}  {run.path}")
@@ -176,25 +186,29 @@ def base_rows(client, references: list[str]) -> list[dict]:
 
 
 def print_bases(rows: list[dict]) -> None:
-    """The bases, measured beside published."""
-    numbers = ("unpacked", "published unpacked", "packed", "published packed", "age")
-    table = _table("base", "here", *numbers, "contents", right=numbers)
+    """The bases, measured beside published, and what is in them."""
+    table = _table("base", "here", "unpacked", "packed", "age", right=("unpacked", "packed", "age"))
     for row in rows:
-        published = row["published"]
         table.add_row(
-            row["reference"],
+            f"[bold]{_shortened(row['reference'], _room(46))}[/]",
             row["kind"] or UNKNOWN,
             format_bytes(row.get("unpacked_bytes")),
-            format_bytes(published.get("unpacked_bytes")),
             packed(row.get("packed_bytes"), row.get("packed_is_estimate", False)),
-            format_bytes(published.get("packed_bytes")),
             _age(row.get("created")),
-            ", ".join(row.get("contents", [])) or UNKNOWN,
+        )
+        said = row["published"]
+        table.add_row(
+            f"[dim]  published {said.get('date', '')}[/]",
+            "",
+            f"[dim]{format_bytes(said.get('unpacked_bytes'))}[/]",
+            f"[dim]{format_bytes(said.get('packed_bytes'))}[/]",
         )
     _print(table)
     for row in rows:
-        if row["kind"] == "equivalent" and row["differs"]:
-            _print(f"[dim]{row['reference']}: {escape(row['differs'])}[/]")
+        holds = ", ".join(row.get("contents", []))
+        differs = row["differs"] if row["kind"] == "equivalent" else ""
+        if holds:
+            _print(f"{row['reference']} holds {holds}. [dim]{escape(differs)}[/]")
 
 
 def _age(created: str | None) -> str:

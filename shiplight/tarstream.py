@@ -5,7 +5,6 @@ sight: nothing is ever written to disk, and no count in a header is believed wit
 Formats: ustar, GNU (long names, large numbers, sparse files) and PAX.
 """
 
-import zlib
 from collections.abc import Iterable, Iterator
 from gzip import BadGzipFile
 from typing import NamedTuple
@@ -15,10 +14,12 @@ import zstandard
 from .errors import ArchiveError
 from .units import format_bytes
 
-try:
-    from isal.igzip import IGzipFile as GzipFile  # the same, 2.5 times as fast
+try:  # the same, 2.5 times as fast
+    from isal.igzip import IGzipFile as GzipFile
+    from isal.igzip_lib import IsalError as DeflateError
 except ImportError:
     from gzip import GzipFile
+    from zlib import error as DeflateError
 
 BLOCK = 1 << 19
 
@@ -80,6 +81,12 @@ class Stream:
         self._start = end
         self.position += len(data)
         return data
+
+    def readinto(self, buffer: memoryview) -> int:
+        """The same, into a buffer, as gzip readers like it."""
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
+        return len(data)
 
     def _next(self) -> bytes | None:
         try:
@@ -163,7 +170,7 @@ def _read_or_fail(reader, packed: Stream, kind: str) -> bytes:
         packed.cut = True
         hint = "it was copied or saved only in part: save the image again"
         raise ArchiveError(f"{packed.what} ends too early.", hint=hint) from error
-    except (zlib.error, BadGzipFile, zstandard.ZstdError) as error:
+    except (DeflateError, BadGzipFile, zstandard.ZstdError) as error:
         raise ArchiveError(f"{packed.what} is no valid {kind}: {error}.", hint=_HINT) from error
 
 

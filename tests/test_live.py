@@ -1,0 +1,225 @@
+"""On a real engine: what is built, measured, asked and cleaned, and what happens when it fails."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from shiplight import builds, catalogue, cleaning, containers, engine, journal, sizes
+from shiplight.errors import BaseNotAvailable, BuildFailed
+
+ROOT = Path(builds.__file__).parents[1]
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A folder to build; call it with a Dockerfile's text and files."""
+
+    def fill(text: str, **files: str) -> str:
+        (tmp_path / "Dockerfile").write_text(text)
+        for name, content in files.items():
+            (tmp_path / name).write_text(content)
+        return str(tmp_path)
+
+    return fill
+
+
+@pytest.mark.parametrize("row", catalogue.rows(), ids=lambda row: row.name)
+def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
+    build = builds.build(client, row.name)
+    probe = containers.probe(client, build.tag, port=row.port)
+    assert probe.answered, probe
+    assert probe.stop_seconds < 3
+    got = {"exit_code": probe.exit_code, "shell": probe.shell} | probe.self_check
+    assert {key: got[key] for key in row.probe} == row.probe
+    assert probe["ca_certificates"] > 0 and probe["resolves_localhost"]
+
+
+def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(client, tmp_path):
+    tag = builds.build(client, "go/multi").tag
+    first = sizes.measure(client, tag)
+    again = sizes.measure(client, tag)
+    archive = tmp_path / "saved.tar"
+    with engine.export_image(client, tag) as chunks, open(archive, "wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+    saved = sizes.measure(None, str(archive))
+    assert first.unpacked_bytes == again.unpacked_bytes == saved.unpacked_bytes > 1_000_000
+    assert first.to_dict()["layers"] == again.to_dict()["layers"] == saved.to_dict()["layers"]
+    assert {path for path, (entry, _) in first.tree().items() if entry.kind == "file"} == {
+        "server",
+        "etc/ssl/certs/ca-certificates.crt",
+    }
+
+
+def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client):
+    if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
+        return  # other stores mean something else by it: facts of lesson 00
+    tag = builds.build(client, "go/single").tag
+    assert sizes.measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
+
+
+def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder):
+    text = """FROM busybox AS one
+        RUN sleep 2; echo one > /one
+        FROM busybox AS two
+        RUN sleep 2; echo two > /two
+        FROM busybox AS unused
+        RUN sleep 60
+        FROM scratch
+        COPY --from=one /one /
+        COPY --from=two /two /
+        """
+    build = builds.build(client, folder(text), no_cache=True)
+    slept = [step for step in build.numbered_steps if "sleep" in step.instruction]
+    assert sorted(step.stage for step in slept) == ["one", "two"]
+    first, second = sorted(slept, key=lambda step: step.started)
+    assert second.started < first.started + first.seconds
+
+
+def test_a_second_build_comes_from_the_cache(client, folder):
+    where = folder("FROM busybox\nRUN echo a > /a\nCOPY x /x\n", x="1")
+    builds.build(client, where)
+    again = builds.build(client, where)
+    assert {s.state for s in again.numbered_steps if not s.instruction.startswith("FROM")} == {
+        "cached"
+    }
+
+
+def test_target_build_arguments_and_cache_mounts_reach_the_engine(client, folder):
+    text = """FROM busybox AS first
+        ARG WORD=none
+        RUN --mount=type=cache,target=/c echo $WORD > /word; echo x >> /c/seen; wc -l < /c/seen
+        FROM first
+        RUN exit 9
+        """
+    build = builds.build(client, folder(text), target="first", build_args={"WORD": "given"})
+    image = sizes.measure(client, build.tag)
+    assert [name for name in image.find("word")] and not image.find("c/seen")
+    assert client.containers.run(build.tag, ["cat", "/word"], remove=True) == b"given\n"
+
+
+def test_a_failing_step_says_where_and_what(client, folder):
+    text = "FROM busybox\nRUN true\nRUN echo last words; \\\n    exit 7\n"
+    with pytest.raises(BuildFailed, match="last words") as failed:
+        builds.build(client, folder(text))
+    assert failed.value.line == 3 and "exited with 7" in str(failed.value)
+
+
+def test_a_base_that_nobody_has_is_named(client, folder):
+    with pytest.raises(BaseNotAvailable, match="nobody/has:this"):
+        builds.build(client, folder("FROM nobody/has:this\n"))
+
+
+def ours(client) -> dict[str, list]:
+    """Everything on the engine that carries the label of the tests' lab."""
+    label = {"label": f"{journal.LABEL}={journal.lab_id()}"}
+    containers = client.containers.list(all=True, filters=label)
+    return {"containers": containers, "images": client.api.images(filters=label)}
+
+
+SLOW = (
+    "FROM busybox\nRUN echo {mark}; for i in $(seq 1 90); do echo waiting-{mark}; sleep 1; done\n"
+)
+
+
+def runs_on_this_machine(mark: str) -> bool:
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if f"waiting-{mark}".encode() in process.read_bytes() and str(os.getpid()) not in str(
+                process
+            ):
+                return True
+        except OSError:
+            continue
+    return False
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how):
+    mark = f"mark{int(how)}x{time.time_ns()}"
+    where = folder(SLOW.format(mark=mark))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "shiplight", "build", where],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not runs_on_this_machine(mark) and time.monotonic() < deadline:
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.1)
+    process.send_signal(how)
+    said = process.communicate(timeout=30)[1]
+    deadline = time.monotonic() + 15
+    while runs_on_this_machine(mark) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not runs_on_this_machine(mark)
+    if how is signal.SIGINT:
+        assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
+
+
+def test_clean_removes_what_the_lab_made_and_nothing_else(client, folder, monkeypatch):
+    foreign = "foreign/shiplight-test:keep"
+    monkeypatch.setenv("LAB_ID", "clean" + str(os.getpid()))
+    client.images.load(b"") if False else None
+    base = builds.build(
+        client, folder("FROM busybox\nRUN echo foreign > /f\n"), name="base/foreign"
+    )
+    made = client.containers.create(base.tag, ["true"], labels={"who": "a stranger"})
+    kept = made.commit(
+        "foreign/shiplight-test", tag="keep", conf={"Labels": {journal.LABEL: "another"}}
+    )
+    made.remove()
+    stranger = client.containers.create(foreign, ["true"])
+    try:
+        before = {record.id for record in engine.cache_records(client)}
+        mark = f"echo ours {time.time_ns()}"
+        ours_now = builds.build(client, folder(f"FROM busybox\nRUN {mark} > /x\n"))
+        containers.probe(client, ours_now.tag)
+        done = cleaning.clean(client)
+        assert done.images == 2 and done.containers == 0
+        assert not any(ours(client).values())
+        left = {record.id: record for record in engine.cache_records(client)}
+        assert not [r for r in left.values() if mark in r.description and not r.in_use]
+        assert engine.has_image(client, foreign) and client.containers.get(stranger.id)
+        foreign_records = [r for r in before if r not in left]
+        assert len(foreign_records) <= 1, "records of others went"
+    finally:
+        stranger.remove(force=True)
+        engine.remove_image(client, kept.id)
+        cleaning.clean(client)
+
+
+def test_the_documented_json_is_there(client):
+    command = [sys.executable, "-m", "shiplight", "build", "go", "--json"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout)
+    assert [result["variant"] for result in results] == ["single", "multi"]
+    for result in results:
+        assert set(result) == {"app", "variant", "image", "build", "setting"}
+        assert {"seconds", "cached_steps", "steps"} <= set(result["build"])
+        image = result["image"]
+        assert image["unpacked_bytes"] == sum(x["unpacked_bytes"] for x in image["layers"])
+        assert {"packed_bytes", "packed_is_estimate", "reclaimable_bytes", "config"} <= set(image)
+        assert all(
+            {"instruction", "diff_id", "reclaimable_bytes"} <= set(x) for x in image["layers"]
+        )
+
+
+def test_the_doctor_proves_the_engine_by_building_and_running(client):
+    done = subprocess.run(
+        [sys.executable, "-m", "shiplight", "doctor", "--json"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    findings = {finding["name"]: finding for finding in json.loads(done.stdout)["findings"]}
+    assert findings["build and run"]["state"] == "ok", findings["build and run"]
+    assert findings["mode"]["seen"].startswith("live")
