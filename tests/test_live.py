@@ -61,7 +61,10 @@ def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client)
     if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
         return  # other stores mean something else by it: facts of lesson 00
     tag = builds.build(client, "go/single").tag
-    assert sizes.measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
+    image = sizes.measure(client, tag)
+    # The engine counts a symbolic link as the length of its target; a file's bytes are none of it.
+    links = sum(len(e.link) for layer in image.contents for e in layer if e.kind == "symlink")
+    assert image.unpacked_bytes + links == engine.inspect_image(client, tag)["Size"]
 
 
 def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder):
@@ -100,7 +103,7 @@ def test_target_build_arguments_and_cache_mounts_reach_the_engine(client, folder
         """
     build = builds.build(client, folder(text), target="first", build_args={"WORD": "given"})
     image = sizes.measure(client, build.tag)
-    assert [name for name in image.find("word")] and not image.find("c/seen")
+    assert list(image.find("word")) and not image.find("c/seen")
     assert client.containers.run(build.tag, ["cat", "/word"], remove=True) == b"given\n"
 
 

@@ -7,10 +7,10 @@ import factories
 import pytest
 from factories import directory, file, whiteout
 
-from shiplight import engine
+from shiplight import engine, journal, sizes
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, align, clean_instruction
-from shiplight.measure import measure
+from shiplight.sizes import measure
 from shiplight.store import LayerStore
 
 HISTORY = [
@@ -83,6 +83,12 @@ def at(monkeypatch):
         return stand_in
 
     return put
+
+
+@pytest.fixture(autouse=True)
+def _lab(monkeypatch, tmp_path):
+    """What a test measures without a store of its own is not known to the next one."""
+    monkeypatch.setattr(journal, "ROOT", tmp_path / "checkout")
 
 
 @pytest.fixture
@@ -170,14 +176,16 @@ def test_bytes_of_the_history_must_agree_with_the_layers(at, store, tmp_path):
     assert [layer.instruction for layer in image.layers][-1] == "CMD x"
 
 
-def test_an_interrupt_closes_the_export_and_leaves_nothing(at, store):
+def test_an_interrupt_closes_the_export_and_leaves_nothing(at, store, monkeypatch):
     stand_in = at(Engine(factories.Image([[file("f", bytes(9_000_000))]])))
 
-    def interrupt(count):
+    def interrupted(source, **_):
+        next(iter(source))
         raise KeyboardInterrupt
 
+    monkeypatch.setattr(sizes, "read_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        measure(object(), NAME, store=store, progress=interrupt)
+        measure(object(), NAME, store=store)
     assert stand_in.closed == 1
     assert not store.folder.exists()
 
