@@ -106,16 +106,15 @@ def timeline(build: Build, *, name: str | None = None):
     """The steps of a build over time; a step from the cache is an open circle."""
     table = frames.steps(build).dropna(subset=["seconds"])
     table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].reset_index(drop=True)
-    ran = table[~table["cached"]]
     name = name or f"{build.app}/{build.variant}"
-    cached = int(table["cached"].sum())
-    if len(ran) and cached < len(table):
+    ran = table[~table["cached"] & ~table["step"].str.contains("] FROM ")]
+    if len(ran):
         top = int(ran["seconds"].idxmax())
         spent = format_seconds(float(table["seconds"][top]))
         step = _label(_command(table["step"][top]), 40)
         title = f"“{step}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
     else:
-        top, title = -1, f"{name} comes from the cache in {format_seconds(build.seconds)}"
+        top, title = -1, f"All of {name} comes from the cache, in {format_seconds(build.seconds)}"
     figure = _figure(
         title,
         "seconds since the first step started; open circles are steps from the cache",

@@ -41,7 +41,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         for volume in volumes:
             volume.remove()
     images, in_use = _images(client, label)
-    records, doubt = _cache(client)
+    records, doubt = prune_cache(client)
     after = engine.disk_usage(client)
     _files()
     return Cleaned(
@@ -78,8 +78,8 @@ def _tags(image: dict) -> list[str]:
     return [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
 
 
-def _cache(client) -> tuple[int, int]:
-    """Prune our cache records one by one; how many went, and how many are in doubt."""
+def prune_cache(client) -> tuple[int, int]:
+    """Prune this lab's cache records one by one; how many went, and how many are in doubt."""
     builds = [entry for entry in journal.read("build") if entry.get("window")]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
     removed, doubt = 0, 0

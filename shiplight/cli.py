@@ -230,9 +230,9 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import notebooks, report
+    from . import cleaning, notebooks, report
 
-    _connect(given)
+    cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
     runs = [notebooks.run(path, store=True) for path in notebooks.find(given.lessons)]
     for run in runs:
         report.print_run(run)

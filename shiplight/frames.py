@@ -1,11 +1,13 @@
 """Results as tidy tables: one DataFrame for every chart and for every question a lesson asks."""
 
+from html import escape
+
 import pandas as pd
 
 from .builds import Build
 from .containers import Probe
 from .image import Image
-from .units import format_bytes, format_seconds
+from .units import UNKNOWN, format_bytes, format_seconds
 
 
 def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
@@ -74,7 +76,7 @@ def largest_files(image: Image, count: int = 10) -> pd.DataFrame:
 
 
 def probes(*asked: Probe) -> pd.DataFrame:
-    """One column a probe, one row a question; what could not be asked is `—`."""
+    """One column a probe, one row a question; None is what could not be asked."""
     columns = {
         _short(probe.image): {
             "answers": probe.answered,
@@ -84,18 +86,61 @@ def probes(*asked: Probe) -> pd.DataFrame:
         }
         for probe in asked
     }
-    return pd.DataFrame(columns, dtype=object).astype(object).where(lambda f: f.notna(), "—")
+    return pd.DataFrame(columns, dtype=object)
 
 
-def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """The same table with bytes and seconds as people read them (text, for showing only)."""
-    shown = frame.copy()
-    for column in shown.columns:
-        if str(column).endswith("_bytes"):
-            shown[column] = [format_bytes(_known(value)) for value in shown[column]]
-        elif column in ("seconds", "start"):
-            shown[column] = [format_seconds(_known(value)) for value in shown[column]]
-    return shown
+class Readable:
+    """A table for reading: bytes and seconds as people write them, text whole and at the left."""
+
+    def __init__(self, frame: pd.DataFrame):
+        self.frame = frame
+        self.shown = pd.DataFrame(
+            {column: [_cell(column, value) for value in frame[column]] for column in frame.columns},
+            index=frame.index,
+        )
+
+    def __repr__(self) -> str:
+        return self.shown.to_string(index=self._named(), max_colwidth=60)
+
+    def _named(self) -> bool:
+        """Whether the rows have names, and not only numbers."""
+        return not isinstance(self.frame.index, pd.RangeIndex)
+
+    def _repr_html_(self) -> str:
+        """HTML whose text MathJax leaves alone: instructions hold dollar signs."""
+        names = [""] * self._named() + [_heading(column) for column in self.shown.columns]
+        head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in names)
+        rows = []
+        for name, row in self.shown.iterrows():
+            cells = ([f"<th style='text-align:left'>{escape(str(name))}</th>"]) * self._named()
+            for column, text in row.items():
+                right = pd.api.types.is_numeric_dtype(self.frame[column])
+                style = "text-align:right;white-space:nowrap" if right else "text-align:left"
+                cells.append(f"<td style='{style}'>{escape(text)}</td>")
+            rows.append(f"<tr>{''.join(cells)}</tr>")
+        body = "".join(rows)
+        return f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
+
+
+def readable(frame: pd.DataFrame) -> Readable:
+    """The table as people read it; `frame` itself keeps its numbers."""
+    return Readable(frame)
+
+
+def _heading(column) -> str:
+    """`unpacked bytes` for `unpacked_bytes`."""
+    return str(column).replace("_", " ")
+
+
+def _cell(column, value) -> str:
+    value = _known(value)
+    if str(column).endswith("_bytes"):
+        return format_bytes(value)
+    if column in ("seconds", "start"):
+        return format_seconds(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return UNKNOWN if value is None else str(value)
 
 
 def _known(value):

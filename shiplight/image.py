@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
-from html import escape
 
 from .changes import Buried, Entry, Overlay, count_files, overlay, unpacked_bytes
 from .errors import UsageError
@@ -63,13 +62,6 @@ class Layer:
     def __repr__(self):
         sizes = f"{format_bytes(self.unpacked_bytes)} unpacked, {self.files} files"
         return f"Layer {self.index}  {sizes}  {self.instruction}"
-
-    def html_row(self) -> str:
-        """The layer as a row of its image's table."""
-        counts = (self.unpacked_bytes, self.packed_bytes, self.reclaimable_bytes)
-        cells = "".join(f"<td>{format_bytes(count)}</td>" for count in counts)
-        text = f"<td style='text-align:left'>{escape(self.instruction)}</td>"
-        return f"<tr><td>{self.index}</td>{text}{cells}</tr>"
 
 
 @dataclass(frozen=True)
@@ -215,23 +207,13 @@ class Image:
         )
 
     def __repr__(self):
-        return f"Image {self.name}  {self._summary()}"
-
-    def _summary(self) -> str:
         estimate = " (estimate)" if self.packed_is_estimate else ""
         layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"
         return (
-            f"{format_bytes(self.unpacked_bytes)} unpacked, "
+            f"Image {self.name}  {format_bytes(self.unpacked_bytes)} unpacked, "
             f"{format_bytes(self.packed_bytes)} packed{estimate}, {layers}, "
             f"{format_bytes(self.reclaimable_bytes)} reclaimable"
         )
-
-    def _repr_html_(self) -> str:
-        words = ("layer", "instruction", "unpacked", "packed", "reclaimable")
-        head = "".join(f"<th>{word}</th>" for word in words)
-        rows = "".join(layer.html_row() for layer in self.layers)
-        table = f"<table><tr>{head}</tr>{rows}</table>"
-        return f"<p><b>{escape(self.name)}</b>: {self._summary()}</p>{table}"
 
 
 def assemble(

@@ -78,5 +78,6 @@ def clean_up(client, *builds: Build) -> None:
         _Shown(
             f"Removed {len(gone)} images; {format_bytes(freed)} came back.",
             "The rest is build cache: `./lab clean` removes it too.",
+            mark="▸",
         )
     )

@@ -25,9 +25,9 @@ from .trace import Step
 from .units import format_seconds
 
 ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark
-REFRESH_SECONDS = 0.2
+REFRESH_SECONDS = 0.2  # a person sees that it lives
 TAIL_LINES = 4
-WIDTH = 96
+WIDTH = 84  # columns, at most: what a notebook shows without scrolling
 
 _MARKS = {
     "waiting": ("·", QUIET),
@@ -136,6 +136,7 @@ class _Html:
         console.print(self.renderable)
         frame = (
             '<pre style="white-space:pre;overflow-x:auto;line-height:1.4;'
+            "margin:0;padding:0;font-size:var(--jp-code-font-size,13px);"
             'font-family:var(--jp-code-font-family,monospace)">{code}</pre>'
         )
         return console.export_html(inline_styles=True, code_format=frame)

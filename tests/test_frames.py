@@ -1,0 +1,163 @@
+"""Tables and charts: their numbers, their titles, and what they do at the edges."""
+
+import json
+
+import factories
+import pytest
+from factories import directory, file, whiteout
+from test_trace import read
+
+from shiplight import archive, builds, catalogue, charts, frames, lessons
+from shiplight.containers import Probe
+from shiplight.errors import ClaimFailed
+from shiplight.image import renamed
+from shiplight.setting import Setting
+
+SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
+
+
+def image(*layers, name="shiplight/lab1/app:small"):
+    """A real image, by way of an archive."""
+    history = [{"created_by": f"RUN step {n} $HOME <b>"} for n in range(len(layers))]
+    made = factories.Image(list(layers), history=history)
+    found = archive.read_image([factories.legacy(made)])
+    return renamed(found, name, None)
+
+
+LARGE = image([file("a", 900_000), file("b", 100)], [whiteout("a")], [file("c", 90_000)])
+SMALL = image([file("c", 90_000)], name="other/image:1")
+
+
+def build(trace="answer-20.10-multi") -> builds.Build:
+    return builds.Build("go", "multi", "tag", "id", 49.0, read(trace).steps(), {}, SETTING)
+
+
+def title_of(figure) -> str:
+    return figure.layout.title.text.replace("<br>", " ")
+
+
+def texts(figure) -> str:
+    """Every word that a figure shows."""
+    return json.dumps(json.loads(figure.to_json())["layout"], ensure_ascii=False)
+
+
+def test_a_table_of_layers_has_the_bytes_of_each():
+    table = frames.layers(LARGE)
+    assert list(table["unpacked_bytes"]) == [900_100, 0, 90_000]
+    assert list(table["reclaimable_bytes"]) == [900_000, 0, 0]
+
+
+def test_names_of_this_lab_are_shown_as_people_type_them():
+    table = frames.images(LARGE, SMALL)
+    assert list(table["image"]) == ["app/small", "other/image:1"]
+
+
+def test_the_largest_files_come_first_and_buried_ones_not_at_all():
+    assert list(frames.largest_files(LARGE)["path"]) == ["/c", "/b"]
+
+
+def test_steps_count_from_the_first_start():
+    table = frames.steps(build())
+    assert table["start"].iloc[0] == 0 and table["start"].is_monotonic_increasing
+
+
+def test_what_could_not_be_asked_is_a_dash_and_not_a_zero():
+    dead = Probe("x", False, None, None, None, 1, None, ("no such file",))
+    alive = Probe("y", True, 0.1, {"user_id": 0, "tmp_writable": False}, True, 0, 0.1, ())
+    shown = repr(frames.readable(frames.probes(dead, alive)))
+    rows = {line.split("  ")[0]: line.split()[-2:] for line in shown.splitlines()[1:]}
+    assert rows["user_id"] == ["—", "0"] and rows["tmp_writable"] == ["—", "no"]
+    assert rows["answers"] == ["no", "yes"]
+
+
+def test_a_readable_table_keeps_its_words_from_markup_and_from_mathjax():
+    shown = frames.readable(frames.layers(LARGE))._repr_html_()
+    assert "&lt;b&gt;" in shown and "<b>" not in shown and "tex2jax_ignore" in shown
+    assert "900 kB" in shown and "unpacked bytes" in shown
+
+
+def test_before_and_after_says_how_much_smaller():
+    figure = charts.before_after(SMALL, LARGE, setting=SETTING, names=["small", "large"])
+    assert figure.layout.title.text == "small is 91 % smaller than large (11.0×)"
+    assert list(figure.data[0].x) == [990_100, 90_000]
+    assert "offline equivalent bases" in texts(figure).replace("<br>", " ")
+
+
+def test_a_waterfall_starts_each_bar_where_the_last_one_ended():
+    figure = charts.waterfall(LARGE, setting=SETTING)
+    bars = figure.data[0]
+    assert list(bars.base) == [0, 900_100, 900_100] and sum(bars.x) == LARGE.unpacked_bytes
+    buried = figure.data[1]
+    assert (list(buried.x), list(buried.y)) == ([900_000], [1])
+    assert title_of(figure).startswith("91 % of app/small comes from")
+    assert "&lt;b" in figure.layout.title.text or "<b" not in figure.layout.title.text
+
+
+def test_a_waterfall_with_its_base_says_what_was_there_before():
+    base = image([file("a", 900_000), file("b", 100)])
+    figure = charts.waterfall(LARGE, base=base, setting=SETTING, name="app")
+    assert title_of(figure).startswith("91 % of app was there before")
+    assert list(figure.data[0].marker.color) == [charts.ACCENT, charts.GREY, charts.GREY]
+
+
+def test_neighbours_that_add_next_to_nothing_share_a_row():
+    many = image([file("a", 900_000)], [directory("x")], [file("y", 3)], [file("z", 500_000)])
+    assert list(charts.waterfall(many, setting=SETTING).data[0].x) == [900_000, 3, 500_000]
+
+
+def test_a_waterfall_of_an_empty_image_is_a_chart():
+    assert charts.waterfall(image([directory("x")]), setting=SETTING).layout.title.text
+
+
+def test_a_timeline_names_the_longest_step_and_shows_cached_ones_as_open_circles():
+    figure = charts.timeline(build())
+    title = title_of(figure)
+    assert title.startswith("“RUN CGO_ENABLED=0") and "of go/multi’s 49.0 s" in title
+    circles = figure.data[-1]
+    assert circles.marker.symbol == "circle-open"
+    assert len(circles.x) == build().cached_steps
+
+
+def test_a_timeline_of_a_build_from_the_cache_says_so():
+    steps = tuple(step for step in build().steps if step.state == "cached" or "FROM" in step.name)
+    cached = builds.Build("go", "multi", "t", "i", 0.05, steps, {}, SETTING)
+    assert "from the cache, in 50 ms" in charts.timeline(cached).layout.title.text.replace(
+        "<br>", " "
+    )
+
+
+def test_every_chart_is_free_of_legend_and_has_its_setting():
+    for figure in (charts.waterfall(LARGE, setting=SETTING), charts.timeline(build())):
+        assert not figure.layout.showlegend
+        assert "measured here" in texts(figure)
+
+
+def test_a_recorded_setting_says_so():
+    recorded = Setting(
+        "Docker 1", "x", "linux/amd64", "official", "2026-11-23T10:00:00", "recorded"
+    )
+    assert (
+        str(recorded).startswith("recorded 2026-11-23")
+        and Setting.from_dict(recorded.to_dict()) == recorded
+    )
+
+
+def test_a_claim_shows_its_evidence_or_raises(capsys):
+    lessons.claim("Two is more than one.", 2 > 1, "2 > 1")
+    assert "✓ Two is more than one." in capsys.readouterr().out
+    with pytest.raises(ClaimFailed, match="not so on this machine: One is more than two"):
+        lessons.claim("One is more than two.", 1 > 2, "1 > 2")
+
+
+@pytest.mark.parametrize(
+    ("measured", "verdict"),
+    [(1.1e9, "holds"), (0.96e9, "holds"), (0.9e9, "in part"), (2e9, "in part")],
+)
+def test_the_articles_figures_hold_within_fifteen_percent(measured, verdict):
+    assert catalogue.claim("go-single").verdict(measured) == verdict
+
+
+def test_every_claim_of_the_catalogue_can_fail():
+    for name in ("go-single", "go-multi", "go-saved"):
+        claim = catalogue.claim(name)
+        assert claim.verdict(claim.figure) == "holds" and claim.verdict(claim.figure / 2) != "holds"
