@@ -60,11 +60,8 @@ def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(cl
 def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client):
     if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
         return  # other stores mean something else by it: facts of lesson 00
-    tag = builds.build(client, "go/single").tag
-    image = sizes.measure(client, tag)
-    # The engine counts a symbolic link as the length of its target; a file's bytes are none of it.
-    links = sum(len(e.link) for layer in image.contents for e in layer if e.kind == "symlink")
-    assert image.unpacked_bytes + links == engine.inspect_image(client, tag)["Size"]
+    tag = builds.build(client, "go/multi").tag  # no symbolic links: some engines count those too
+    assert sizes.measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
 
 
 def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder):
@@ -167,36 +164,46 @@ def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how)
         assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
 
 
-def test_clean_removes_what_the_lab_made_and_nothing_else(client, folder, monkeypatch):
-    foreign = "foreign/shiplight-test:keep"
-    monkeypatch.setenv("LAB_ID", "clean" + str(os.getpid()))
-    client.images.load(b"") if False else None
-    base = builds.build(
-        client, folder("FROM busybox\nRUN echo foreign > /f\n"), name="base/foreign"
+@pytest.fixture
+def strangers(client, folder):
+    """An image, a container, a network, a volume and a cache record that are not ours."""
+    text = (
+        f"FROM {builds.bases.recipes()['busybox:latest'].equivalent}\nRUN echo {time.time_ns()}\n"
     )
-    made = client.containers.create(base.tag, ["true"], labels={"who": "a stranger"})
-    kept = made.commit(
-        "foreign/shiplight-test", tag="keep", conf={"Labels": {journal.LABEL: "another"}}
-    )
-    made.remove()
-    stranger = client.containers.create(foreign, ["true"])
-    try:
-        before = {record.id for record in engine.cache_records(client)}
-        mark = f"echo ours {time.time_ns()}"
-        ours_now = builds.build(client, folder(f"FROM busybox\nRUN {mark} > /x\n"))
-        containers.probe(client, ours_now.tag)
-        done = cleaning.clean(client)
-        assert done.images == 2 and done.containers == 0
-        assert not any(ours(client).values())
-        left = {record.id: record for record in engine.cache_records(client)}
-        assert not [r for r in left.values() if mark in r.description and not r.in_use]
-        assert engine.has_image(client, foreign) and client.containers.get(stranger.id)
-        foreign_records = [r for r in before if r not in left]
-        assert len(foreign_records) <= 1, "records of others went"
-    finally:
-        stranger.remove(force=True)
-        engine.remove_image(client, kept.id)
-        cleaning.clean(client)
+    context = builds.read_context(Path(folder(text)), dockerfile="Dockerfile")
+    tag = "stranger/app:1"
+    with engine.post_build(
+        client, context.tar(), t=tag, labels={journal.LABEL: "stranger"}
+    ) as told:
+        assert any("aux" in line for line in told)
+    container = client.containers.create(tag, ["true"])
+    network, volume = client.networks.create("stranger"), client.volumes.create("stranger")
+    yield text.split()[-1], container, network, volume
+    container.remove(force=True)
+    network.remove()
+    volume.remove()
+    client.api.remove_image(tag)
+
+
+def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, strangers, monkeypatch):
+    monkeypatch.setenv("LAB_ID", f"clean{os.getpid()}")
+    mark, *others = strangers
+    ours_mark = f"ours{time.time_ns()}"
+    (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {ours_mark} > /x\n")
+    containers.probe(client, builds.build(client, str(tmp_path)).tag)
+    client.containers.create(builds.order(str(tmp_path)).tag, labels=journal.labels())
+    client.networks.create(f"net-{ours_mark}", labels=journal.labels())
+    client.volumes.create(f"vol-{ours_mark}", labels=journal.labels())
+    done = cleaning.clean(client)
+    assert (done.images, done.containers, done.networks, done.volumes) == (1, 1, 1, 1)
+    assert done.cache_records >= 1
+    assert not any(ours(client).values())
+    left = " ".join(record.description for record in engine.cache_records(client))
+    assert mark in left and ours_mark not in left
+    assert engine.has_image(client, "stranger/app:1")
+    for other in others:
+        other.reload()
+    assert cleaning.clean(client).images == 0, "a second clean finds nothing"
 
 
 def test_the_documented_json_is_there(client):
