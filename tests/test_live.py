@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import builds, catalogue, cleaning, containers, engine, journal, sizes
+from shiplight import builds, catalogue, cleaning, containers, engine, journal, provide, sizes
 from shiplight.errors import BaseNotAvailable, BuildFailed
 
 ROOT = Path(builds.__file__).parents[1]
@@ -167,15 +167,12 @@ def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how)
 @pytest.fixture
 def strangers(client, folder):
     """An image, a container, a network, a volume and a cache record that are not ours."""
-    text = (
-        f"FROM {builds.bases.recipes()['busybox:latest'].equivalent}\nRUN echo {time.time_ns()}\n"
-    )
+    [base] = provide.provide(client, ["busybox"])
+    text = f"FROM {base.used}\nRUN echo {time.time_ns()}\n"
     context = builds.read_context(Path(folder(text)), dockerfile="Dockerfile")
-    tag = "stranger/app:1"
-    with engine.post_build(
-        client, context.tar(), t=tag, labels={journal.LABEL: "stranger"}
-    ) as told:
-        assert any("aux" in line for line in told)
+    tag, label = "stranger/app:1", {journal.LABEL: "stranger"}
+    with engine.post_build(client, context.tar(), t=tag, labels=label) as told:
+        assert [line for line in told if "ID" in (line.get("aux") or "")]
     container = client.containers.create(tag, ["true"])
     network, volume = client.networks.create("stranger"), client.volumes.create("stranger")
     yield text.split()[-1], container, network, volume
