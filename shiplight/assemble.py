@@ -32,7 +32,7 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
         make = _from_rootfs if recipe.kind == "rootfs" else _from_dockerfile
         make(client, recipe, tasks)
     except BaseException:
-        tasks.end(recipe.equivalent, "failed", failed=True)
+        tasks.end(recipe.equivalent, "failed", state="failed")
         raise
     tasks.end(recipe.equivalent, "offline equivalent")
     return recipe.equivalent

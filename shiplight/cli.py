@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -137,6 +138,7 @@ def main(arguments: list[str] | None = None) -> int:
     from .errors import BuildCancelled, ShipLightError
 
     given = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
     try:
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:

@@ -1,7 +1,9 @@
 """Running lessons headless, and opening them in JupyterLab."""
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -22,6 +24,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FOLDER, OUT = ROOT / "notebooks", ROOT / "out"
 CELL_SECONDS = 900
 READY_SECONDS = 60
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,9 @@ def serve(lesson: Path, *, port: int | None, browser: bool) -> int:
     log_path = ROOT / ".lab" / "jupyter.log"
     log_path.parent.mkdir(exist_ok=True)
     with open(log_path, "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(
+            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent()
+        )
         try:
             url = _wait(process, log_path, port)
             address = (
@@ -148,6 +153,14 @@ def serve(lesson: Path, *, port: int | None, browser: bool) -> int:
             return 0
         finally:
             _end(process)
+
+
+def _die_with_parent():
+    """On Linux, what makes a child end with this process even when that is killed; else None."""
+    if sys.platform != "linux":
+        return None
+    prctl = ctypes.CDLL(None).prctl
+    return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:

@@ -217,10 +217,10 @@ class Tasks:
         """Something new about a running task."""
         self.rows[name]["detail"] = detail
 
-    def end(self, name: str, detail: str = "", *, failed: bool = False) -> None:
-        """The task is over."""
+    def end(self, name: str, detail: str = "", *, state: str = "done") -> None:
+        """The task is over; `state` is one of those of a step."""
         row = self.rows[name]
-        row.update(state="failed" if failed else "done", detail=detail)
+        row.update(state=state, detail=detail)
         row["seconds"] = time.monotonic() - row["since"]
 
     def draw(self) -> RenderableType:

@@ -57,7 +57,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
             _pull(client, name, platform, tasks)
         except EngineFailed as error:
             tried.append(error.message)
-            tasks.end(name, "no registry answers with it", failed=True)
+            tasks.end(name, "no registry answers with it", state="cached")
             continue
         tasks.end(name, candidate)
         return Base(reference, name, candidate)
