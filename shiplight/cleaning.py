@@ -5,6 +5,7 @@ journal, which was written before each pull. A cache record goes only where its 
 step of ours and it was made while one of our builds ran; what is in doubt stays, and is counted.
 """
 
+import itertools
 import shutil
 from dataclasses import dataclass
 
@@ -100,13 +101,19 @@ def prune_cache(client) -> tuple[int, int]:
 
 
 def _is_step(description: str, instruction: str) -> bool:
-    """Whether an engine's description of a cache record is that of a step of ours."""
+    """Whether an engine's description of a cache record is that of a step of ours.
+
+    >>> _is_step("mount / from exec /bin/sh -c make -j --x", "RUN --mount=type=tmpfs make -j --x")
+    True
+    >>> _is_step("fileop target", "COPY . .")
+    False
+    """
     keyword, _, rest = instruction.partition(" ")
-    command = " ".join(word for word in rest.split() if not word.startswith("--"))
     seen = " ".join(description.split())
-    if keyword == "RUN":
-        return bool(command) and (seen.endswith((f"/bin/sh -c {command}", f"RUN {command}")))
-    return instruction in seen
+    if keyword != "RUN":
+        return instruction in seen
+    command = " ".join(itertools.dropwhile(lambda word: word.startswith("--"), rest.split()))
+    return bool(command) and seen.endswith((f"/bin/sh -c {command}", f"RUN {command}"))
 
 
 def _files() -> None:

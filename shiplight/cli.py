@@ -191,7 +191,7 @@ def _test(given) -> int:
     from . import private
     from .errors import EngineNotReachable
 
-    command = [sys.executable, "-m", "pytest", "tests"]
+    command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
     if not given.unit:
         command += ["notebooks", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
         try:
@@ -238,6 +238,8 @@ def _record(given) -> int:
     runs = [notebooks.run(path, store=True) for path in notebooks.find(given.lessons)]
     for run in runs:
         report.print_run(run)
+        if not run.failure:
+            notebooks.save_picture(run.path)
     return 1 if any(run.failure for run in runs) else 0
 
 

@@ -1,5 +1,6 @@
 """Running lessons headless, and opening them in JupyterLab."""
 
+import base64
 import ctypes
 import json
 import os
@@ -21,7 +22,7 @@ from . import progress, setup
 from .errors import ShipLightError, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
-FOLDER, OUT = ROOT / "notebooks", ROOT / "out"
+FOLDER, OUT, PICTURES = ROOT / "notebooks", ROOT / "out", ROOT / "docs"
 CELL_SECONDS = 900
 READY_SECONDS = 60
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -96,6 +97,15 @@ def run(path: Path, *, store: bool = False) -> Run:
             if not store or (not failure and done == len(cells)):
                 _write(notebook, target)
     return Run(path.stem, target, time.monotonic() - started, _claims(notebook), failure)
+
+
+def save_picture(path: Path) -> None:
+    """Write the chart of the cell that is tagged `picture` beside the README, for it to show."""
+    for cell in nbformat.read(path, as_version=4).cells:
+        if "picture" in cell.metadata.get("tags", []):
+            [png] = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
+            PICTURES.mkdir(exist_ok=True)
+            (PICTURES / f"{path.stem}.png").write_bytes(base64.b64decode(png))
 
 
 def _renderer(store: bool) -> str:

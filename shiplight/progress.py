@@ -27,7 +27,7 @@ from .units import format_seconds
 ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark
 REFRESH_SECONDS = 0.2  # a person sees that it lives
 TAIL_LINES = 4
-WIDTH = 84  # columns, at most: what a notebook shows without scrolling
+WIDTH = 76  # columns, at most: what a notebook shows without scrolling
 
 _MARKS = {
     "waiting": ("·", QUIET),
@@ -158,7 +158,7 @@ def steps_table(
     table = Table.grid(padding=(0, 1), expand=True)
     table.add_column(width=1)
     table.add_column(no_wrap=True, overflow="ellipsis", ratio=1)
-    table.add_column(justify="right", no_wrap=True, width=12)
+    table.add_column(justify="right", no_wrap=True, width=10)
     hidden = len(shown) - rows if rows is not None and len(shown) > rows else 0
     if hidden:
         table.add_row("", Text(f"… {hidden} more", style=QUIET), "")

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from pathlib import Path
 
 import factories
 import pytest
@@ -285,3 +286,11 @@ def test_a_configuration_of_wrong_types_is_refused(tmp_path):
         path.write_bytes(factories.legacy(factories.Image(LAYERS, config=config)))
         with pytest.raises(ArchiveError, match="the configuration: expected"):
             measure(None, path)
+
+
+def test_every_field_of_the_json_is_documented(at):
+    at(Engine())
+    data = measure(object(), NAME).to_dict()
+    documented = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8")
+    for field in {*data, *data["layers"][0]}:
+        assert f"`{field}`" in documented, field

@@ -1,0 +1,97 @@
+"""The lessons as files: stored with real outputs, written in the house's manner, links that lead."""
+
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from shiplight import cli, notebooks
+
+ROOT = notebooks.ROOT
+LESSONS = notebooks.lessons()
+lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
+
+
+def cells(path: Path, kind: str):
+    return [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == kind]
+
+
+def test_there_are_lessons():
+    assert [path.stem for path in LESSONS] == ["01-go"]
+
+
+@lesson
+def test_every_cell_was_run_in_order_without_an_error(path):
+    code = cells(path, "code")
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    assert not [o for cell in code for o in cell.outputs if o.output_type in ("error", "stream")]
+
+
+@lesson
+def test_every_chart_has_its_picture_for_pages_without_plotly(path):
+    shown = [output.get("data", {}) for cell in cells(path, "code") for output in cell.outputs]
+    charts = [data for data in shown if "application/vnd.plotly.v1+json" in data]
+    assert charts and all("image/png" in data for data in charts)
+
+
+@lesson
+def test_a_cell_is_short_and_code_is_never_far_from_words(path):
+    kinds = [cell.cell_type for cell in nbformat.read(path, as_version=4).cells]
+    assert "code code code" not in " ".join(kinds)
+    for cell in cells(path, "code"):
+        lines = cell.source.splitlines()
+        assert len(lines) <= 15 and max(map(len, lines)) <= 88
+
+
+@lesson
+def test_nothing_stored_names_this_machine(path):
+    text = path.read_text(encoding="utf-8")
+    assert str(Path.home()) + "/" not in text and str(ROOT) not in text
+
+
+@lesson
+def test_a_number_that_was_measured_is_not_typed_in_prose(path):
+    """Sizes and times stand in outputs, guesses, and the line that says what a lesson costs."""
+    for cell in cells(path, "markdown")[1:]:
+        for line in cell.source.splitlines():
+            found = re.findall(r"\d[\d.,]* ?(?:[kMG]B|ms|s|%|seconds)\b", line)
+            assert not found or "How large" in line, line
+
+
+@lesson
+def test_links_lead_somewhere(path):
+    for cell in cells(path, "markdown"):
+        for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", cell.source):
+            assert (path.parent / target).exists(), target
+
+
+@lesson
+def test_terms_in_bold_are_in_the_glossary(path):
+    glossary = (path.parent / "glossary.md").read_text(encoding="utf-8")
+    anchors = {
+        line[3:].lower().replace(" ", "-") for line in glossary.splitlines() if line[:3] == "## "
+    }
+    used = [
+        a
+        for cell in cells(path, "markdown")
+        for a in re.findall(r"glossary\.md#([\w-]+)", cell.source)
+    ]
+    assert used and set(used) <= anchors
+    assert len(used) == len(set(used)), "a term is new once"
+
+
+def test_the_readme_shows_every_command_and_every_lesson():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    for name in cli.parser()._subparsers._group_actions[0].choices:
+        assert f"./lab {name}" in readme, name
+    for path in LESSONS:
+        assert f"notebooks/{path.name}" in readme
+    for target in re.findall(r"\]\(([^)#:]+)\)", readme):
+        assert (ROOT / target).exists(), target
+
+
+def test_an_unknown_lesson_and_a_known_one_by_any_of_its_names():
+    for name in ("01", "go", "01-go", "notebooks/01-go.ipynb"):
+        assert notebooks.find([name]) == [LESSONS[0]]
+    assert notebooks.find([]) == LESSONS
