@@ -5,6 +5,7 @@ journal, which was written before each pull. A cache record goes only where its 
 step of ours and it was made while one of our builds ran; what is in doubt stays, and is counted.
 """
 
+import contextlib
 import itertools
 import shutil
 from dataclasses import dataclass
@@ -121,3 +122,5 @@ def _files() -> None:
     for name in ("layers", "downloads"):
         shutil.rmtree(journal.folder() / name, ignore_errors=True)
     journal.forget()
+    with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
+        journal.folder().rmdir()

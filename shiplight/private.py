@@ -2,6 +2,7 @@
 its own. Only ever stops an engine that it started itself.
 """
 
+import contextlib
 import ipaddress
 import json
 import os
@@ -54,10 +55,16 @@ def _pid() -> int | None:
     """The process id of our dockerd, if it is alive and really ours."""
     try:
         pid = int((_run() / "docker.pid").read_text())
-        command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if str(_data()).encode() in command else None
+    return pid if f"\0--data-root\0{_data()}\0".encode() in command else None
+
+
+def _answers() -> bool:
+    return _pid() is not None and bool(
+        engine.wait_until_answers(f"unix://{engine.private_socket()}", seconds=5)
+    )
 
 
 def start() -> None:
@@ -65,14 +72,29 @@ def start() -> None:
 
     Raises EngineNotReachable with what to do where this machine does not allow it.
     """
-    if _pid() is not None and engine.wait_until_answers(
-        f"unix://{engine.private_socket()}", seconds=5
-    ):
+    if _answers():
         return
     _check_rights()
     _install()
     for path in (_run(), _data()):
         path.mkdir(parents=True, exist_ok=True, mode=0o711)
+    with _one_at_a_time():
+        if not _answers():
+            _start()
+
+
+@contextlib.contextmanager
+def _one_at_a_time():
+    import fcntl  # not on Windows, where no private engine can be
+
+    with open(_run() / "start.lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _start() -> None:
+    if _pid() is None:  # dockerd would take whoever has the number of a crashed one for itself
+        (_run() / "docker.pid").unlink(missing_ok=True)
     _make_bridge()
     setup.say(f"starting a private engine (data in {_data()}; `./lab engine stop` ends it)")
     with open(_run() / "dockerd.log", "wb") as log:
@@ -175,7 +197,12 @@ def stop(*, remove_data: bool = False) -> bool:
     """
     pid = _pid()
     if pid is not None:
-        os.kill(pid, signal.SIGTERM)
+        try:
+            os.kill(pid, signal.SIGTERM)
+        except ProcessLookupError:
+            pass  # it ended by itself just now
+        except PermissionError as error:
+            raise UsageError(f"stopping the private engine (process {pid}) needs root.") from error
         deadline = time.monotonic() + STOP_SECONDS
         while _pid() == pid and time.monotonic() < deadline:
             time.sleep(0.1)
@@ -194,12 +221,22 @@ def stop(*, remove_data: bool = False) -> bool:
 def _remove_data() -> None:
     if not setup.is_root():
         raise UsageError("removing the private engine’s data needs root.")
+    for mounted in _mounts():
+        subprocess.run(["umount", mounted], capture_output=True)
     for path in (_data(), _run()):
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
             raise EngineFailed(
                 f"{path} could not be removed whole: something is still mounted in it."
             )
+
+
+def _mounts() -> list[str]:
+    """What a killed engine left mounted in its own folders, the innermost first."""
+    lines = Path("/proc/self/mountinfo").read_text().splitlines()
+    ours = tuple(f"{path}/" for path in (_data(), _run()))
+    found = [line.split()[4] for line in lines]
+    return [path for path in reversed(found) if f"{path}/".startswith(ours)]
 
 
 def connect_or_start(*, may_start: bool):

@@ -84,13 +84,26 @@ def _pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> Non
 def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> BaseNotAvailable:
     message = f"the base {reference} is not here"
     if tried:
-        message += f", and it cannot be pulled: {tried[-1].rpartition('pulling ')[2]}"
+        message += f", and it cannot be pulled: {_plainly(tried[-1].partition('pulling ')[2])}"
     hint = "check the spelling; where no registry answers, set SHIPLIGHT_MIRROR to one that does"
     if recipe is not None:
         hint = f"an equivalent exists: SHIPLIGHT_BASES=auto allows it ({recipe.equivalent})"
     elif (near := _nearest(reference)) is not None:
         hint += f"; an equivalent exists for {near}"
     return BaseNotAvailable(message.rstrip(".") + ".", hint=hint)
+
+
+def _plainly(said: str) -> str:
+    """What an engine says of a registry, with what it means before it where that is not plain."""
+    for signs, meaning in [
+        (("invalid character '<'",), "a web page answers there, and no registry"),
+        (("HTTP 429", "toomanyrequests"), "that registry has had too many requests from here"),
+        (("HTTP 404",), "nothing of that name is there"),
+        (("Client.Timeout", "i/o timeout", "TLS handshake timeout"), "no answer comes in time"),
+    ]:
+        if any(sign in said for sign in signs):
+            return f"{meaning}.\n  The engine says: {said}"
+    return said
 
 
 def _nearest(reference: str) -> str | None:

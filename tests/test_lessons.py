@@ -1,4 +1,4 @@
-"""The lessons as files: stored with real outputs, written in the house's manner, links that lead."""
+"""The lessons as files: stored with real outputs, in the house's manner, with links that lead."""
 
 import re
 from pathlib import Path

@@ -1,0 +1,323 @@
+"""Base images on a real engine: what each of them promises, and getting them through a mirror."""
+
+import http.server
+import io
+import os
+import posixpath
+import shutil
+import socket
+import subprocess
+import tarfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from shiplight import bases, builds, cleaning, dockerfile, engine, journal, setup, sizes, stages
+from shiplight.errors import BaseNotAvailable, ShipLightError
+from shiplight.provide import provide
+
+RECIPES = list(bases.recipes().values())
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.reference)
+def test_a_recipe_says_which_bases_it_stands_on(recipe):
+    if recipe.kind != "dockerfile":
+        assert not recipe.needs
+        return
+    text = (bases.FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
+    read = dockerfile.parse(text)
+    for target in {recipe.target, recipe.ca_target or recipe.target}:
+        uses = stages.image_uses(read, target, recipe.args)
+        assert {bases.canonical(use.reference) for use in uses} == set(recipe.needs)
+    assert set(recipe.needs) <= set(bases.recipes())
+
+
+# --- contracts -------------------------------------------------------------------------------
+
+
+class Inside:
+    """The files of an image as a program in it finds them: symbolic links are followed."""
+
+    def __init__(self, client, name: str):
+        self.client, self.name = client, name
+        self.image = sizes.measure(client, name)
+        self.tree = {path: entry for path, (entry, _) in self.image.tree().items()}
+
+    def entry(self, path: str, links: int = 20):
+        """What is at `path`; None where nothing is, or where its links go nowhere."""
+        done, found = "", None
+        parts = path.strip("/").split("/")
+        for number, part in enumerate(parts, 1):
+            done = posixpath.join(done, part)
+            found = self.tree.get(done)
+            if found is None:
+                return None
+            if found.kind == "symlink":
+                to = posixpath.join("/", posixpath.dirname(done), found.link, *parts[number:])
+                return self.entry(posixpath.normpath(to), links - 1) if links else None
+        return found
+
+    def read(self, path: str) -> str:
+        """The text of a file, through a container that never runs."""
+        with container(self.client, self.name, ["x"]) as made:
+            chunks, _ = made.get_archive("/" + self.entry(path).path)
+        with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as archive:
+            return archive.extractfile(archive.next()).read().decode()
+
+
+class container:  # noqa: N801 (reads as a function)
+    """A labelled container without a network, removed whatever happens."""
+
+    def __init__(self, client, image: str, command: list[str]):
+        self.made = client.containers.create(
+            image, command, labels=journal.labels(), network_mode="none"
+        )
+
+    def __enter__(self):
+        return self.made
+
+    def __exit__(self, *_):
+        self.made.remove(force=True, v=True)
+
+
+@pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.reference)
+def stood_for(request, client):
+    """A recipe, the kind of the image that stands for it here, and what is inside."""
+    [base] = provide(client, [request.param.reference])
+    return request.param, base.kind, Inside(client, base.used)
+
+
+def test_a_base_has_the_files_that_builds_rely_on_and_no_others(stood_for):
+    recipe, _, inside = stood_for
+    contract = recipe.contract
+    assert [path for path in contract["paths"] if inside.entry(path) is None] == []
+    assert [path for path in contract["absent"] if inside.entry(path) is not None] == []
+    modes = {path: inside.entry(path).mode & 0o7777 for path in contract["modes"]}
+    assert modes == {path: int(mode, 8) for path, mode in contract["modes"].items()}
+
+
+def test_a_base_has_the_users_and_the_suite_of_its_contract(stood_for):
+    recipe, _, inside = stood_for
+    rows = [line.split(":") for line in inside.read("/etc/passwd").splitlines()]
+    seen = {
+        row[0]: {"name": row[0], "uid": int(row[2]), "gid": int(row[3]), "home": row[5]}
+        for row in rows
+    }
+    users = recipe.contract["users"]
+    assert [seen.get(user["name"]) for user in users] == users
+    if "suite" in recipe.contract:
+        assert recipe.contract["suite"] in inside.read("/etc/os-release")
+
+
+def test_a_base_is_configured_as_its_contract_says(stood_for):
+    recipe, _, inside = stood_for
+    image, contract = inside.image, recipe.contract
+    assert {key: image.env.get(key) for key in contract["env"]} == contract["env"]
+    assert [*image.cmd] == contract["cmd"] and [*image.entrypoint] == contract["entrypoint"]
+    assert (image.user, image.workdir or "/") == (contract["user"], contract["workdir"])
+    assert image.platform.startswith("linux/")
+
+
+def test_the_programs_of_a_base_print_what_its_contract_says(client, stood_for):
+    recipe, _, inside = stood_for
+
+    def ran(command) -> tuple[int, str]:
+        with container(client, inside.name, command["run"]) as made:
+            made.start()
+            return made.wait(timeout=60)["StatusCode"], made.logs().decode()
+
+    with ThreadPoolExecutor() as pool:
+        commands = recipe.contract["commands"]
+        for command, (code, said) in zip(commands, pool.map(ran, commands), strict=True):
+            assert code == 0 and command["prints"] in said, (command, said)
+
+
+def test_an_equivalent_weighs_what_is_published_or_says_why_not(stood_for):
+    recipe, kind, inside = stood_for
+    if kind != "equivalent":
+        return  # an official image is what it is
+    published = recipe.published["unpacked_bytes"]
+    close = abs(inside.image.unpacked_bytes - published) <= published / 10
+    assert close != recipe.reference.startswith("busybox"), inside.image
+    assert close or "twice as large" in recipe.differs
+
+
+# --- a mirror --------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def lab(monkeypatch):
+    """A lab of its own, whose files go afterwards."""
+    monkeypatch.setenv("LAB_ID", f"mirror{os.getpid()}")
+    yield journal.lab_id()
+    shutil.rmtree(journal.folder(), ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def registry_program():
+    """Debian's docker-registry, installed where it is missing and may be."""
+    if shutil.which("docker-registry") is None:
+        try:
+            setup.install_packages(["docker-registry"], "the tests of mirrors need a registry")
+        except setup.SetupFailed as error:
+            pytest.skip(str(error))
+    return shutil.which("docker-registry")
+
+
+def on_this_machine(client) -> None:
+    """Skips where 127.0.0.1 is another place for the engine than for the tests."""
+    if engine.describe(client).free_bytes is None:
+        pytest.skip("the engine is not on this machine, and cannot reach a mirror on 127.0.0.1")
+
+
+@pytest.fixture
+def mirror(client, registry_program, tmp_path):
+    """The address of a registry that has one image, `library/busybox`, with a file of its own."""
+    on_this_machine(client)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = "{}:{}".format(*free.getsockname())
+    (tmp_path / "config.yml").write_text(
+        "version: 0.1\nlog: {level: error}\n"
+        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'storage'}}}}}\n"
+        f"http: {{addr: '{address}'}}\n"
+    )
+    command = [registry_program, "serve", str(tmp_path / "config.yml")]
+    with open(tmp_path / "registry.log", "wb") as log:
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+    try:
+        wait_for(address, process, tmp_path / "registry.log")
+        fill(client, address, tmp_path / "pushed")
+        yield address
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def wait_for(address: str, process, log) -> None:
+    host, _, port = address.partition(":")
+    deadline = time.monotonic() + 10
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+    pytest.fail(f"docker-registry did not start: {log.read_text()}")
+
+
+def fill(client, address: str, folder) -> None:
+    """Push what is busybox here, with one file more, so that it is known again; keep nothing."""
+    folder.mkdir()
+    (folder / "Dockerfile").write_text("FROM busybox\nCOPY from-the-mirror /\n")
+    (folder / "from-the-mirror").write_text(address)
+    tag = builds.build(client, str(folder)).tag
+    pushed = f"{address}/library/busybox"
+    try:
+        client.api.tag(tag, pushed, "latest")
+        for line in client.api.push(pushed, "latest", stream=True, decode=True):
+            assert "error" not in line, line
+    finally:
+        for name in (f"{pushed}:latest", tag):
+            engine.remove_image(client, name)
+    assert not engine.has_image(client, f"{pushed}:latest")
+
+
+def test_a_build_takes_its_base_from_a_mirror_and_clean_gives_it_back(
+    client, mirror, lab, tmp_path, monkeypatch
+):
+    [before] = provide(client, ["busybox"])
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", mirror)
+    monkeypatch.setenv("SHIPLIGHT_BASES", "mirrored")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN cat /from-the-mirror > /seen\n")
+    build = builds.build(client, str(tmp_path))
+    pulled = f"{mirror}/library/busybox:latest"
+    assert build.setting.bases == "mirrored" and build.bases == {"busybox": pulled}
+    assert "seen" in sizes.measure(client, build.tag).tree()
+    builds.build(client, str(tmp_path))
+    assert [entry["reference"] for entry in journal.read("pull")] == [pulled], "pulled once"
+    with pytest.raises(BaseNotAvailable, match="nobody/has"):
+        provide(client, ["nobody/has:this"])
+
+    done = cleaning.clean(client)
+    assert (done.images, done.containers, done.kept_in_use) == (2, 0, ())
+    assert not engine.has_image(client, pulled) and not engine.has_image(client, build.tag)
+    assert engine.has_image(client, before.used)
+
+
+@pytest.fixture
+def broken_mirror(client, lab, monkeypatch):
+    """Call it with what a mirror does wrong; its list of requests. SHIPLIGHT_MIRROR names it."""
+    on_this_machine(client)
+    servers, let_go = [], threading.Event()
+
+    def start(status: int, body: bytes = b"") -> list[str]:
+        asked = []
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                asked.append(self.path)
+                if not status:
+                    let_go.wait(60)
+                    return
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body if self.command == "GET" else b"")
+
+            do_HEAD = do_GET
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        server.handle_error = lambda *_: None  # the engine hung up
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        servers.append(server)
+        monkeypatch.setenv("SHIPLIGHT_MIRROR", f"127.0.0.1:{server.server_port}")
+        return asked
+
+    yield start
+    let_go.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, b"", "500 Internal Server Error"),
+        (429, b"", "too many requests"),
+        (200, b"<html>Welcome to our guest network!</html>", "web page"),
+        (0, b"", "no answer comes in time"),
+    ],
+    ids=["500", "429", "html", "never"],
+)
+def test_a_broken_mirror_is_said_in_words_that_a_person_understands(
+    client, broken_mirror, monkeypatch, status, body, said
+):
+    asked = broken_mirror(status, body)
+    monkeypatch.setenv("SHIPLIGHT_BASES", "mirrored")
+    clock = time.monotonic()
+    with pytest.raises(BaseNotAvailable, match=said) as refused:
+        provide(client, ["busybox"])
+    assert time.monotonic() - clock < 35 and asked
+    text = str(refused.value)
+    assert os.environ["SHIPLIGHT_MIRROR"] in text and "the base busybox is not here" in text
+    assert "SHIPLIGHT_BASES=auto" in text, "an equivalent is named as the way out"
+
+
+def test_a_broken_mirror_is_not_even_asked_for_a_base_that_is_here(
+    client, broken_mirror, monkeypatch
+):
+    provide(client, ["busybox"])
+    asked = broken_mirror(500)
+    monkeypatch.delenv("SHIPLIGHT_BASES", raising=False)
+    [base] = provide(client, ["busybox"])
+    assert base.kind != "mirrored" and asked == []
+    with pytest.raises(ShipLightError, match="500 Internal Server Error"):
+        provide(client, ["nobody/has:this"])
