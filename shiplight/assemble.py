@@ -97,6 +97,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             engine.remove_image(client, recipe.equivalent)
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
+    engine.remember_image(client, recipe.equivalent)
 
 
 def _counted(process, recipe: Recipe, tasks: progress.Tasks):

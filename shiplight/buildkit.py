@@ -48,7 +48,6 @@ def solve(
         "nocache": "1" if no_cache else None,
         "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
-    journal.write("build", tag=tag, state="begun")
     trace, began = Trace(), time.time()
     clock = time.monotonic()
 
@@ -72,11 +71,12 @@ def solve(
             ) from interrupt
         finally:
             steps = _with_lines(trace.steps(), read)
-            _remember(tag, steps)
+            _remember(client, tag, steps)
         seconds = time.monotonic() - clock
         if engine_id is None:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
             raise _failed(said, steps, tag, context.dockerfile)
+        engine.remember_image(client, tag)
         shown.keep = progress.steps_table(steps, title=_done(title, seconds, steps))
     return engine_id, seconds, steps
 
@@ -153,10 +153,11 @@ def _look(said: str) -> str:
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
 
-def _remember(tag: str, steps: tuple[Step, ...]) -> None:
+def _remember(client, tag: str, steps: tuple[Step, ...]) -> None:
     """Journal when and what was built: `clean` knows this lab's cache records by it."""
     spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
     made = [step.instruction for step in steps if step.stage is not None and not step.cached]
     if made and spans:
         window = [min(start for start, _ in spans), max(end for _, end in spans)]
-        journal.write("build", tag=tag, state="ended", window=window, steps=made)
+        on = engine.identity(client)
+        journal.write("build", tag=tag, engine=on, window=window, steps=made)

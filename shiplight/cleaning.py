@@ -1,8 +1,10 @@
 """Removing what this lab made, and nothing else.
 
-Containers, images, networks and volumes are known by their label. Pulled images are known by the
-journal, which was written before each pull. A cache record goes only where its description is a
-step of ours and it was made while one of our builds ran; what is in doubt stays, and is counted.
+Containers, networks and volumes are ours by their label. Images are ours by a name in our name
+spaces, or by the name and Id that the journal has of them; a label does not do, since images and
+containers that somebody makes from ours inherit it. A cache record goes only where its description
+is a step of ours and it was made while one of our builds ran; what is in doubt stays, and is
+counted.
 """
 
 import contextlib
@@ -29,8 +31,8 @@ class Cleaned:
 
 def clean(client, *, every_lab: bool = False) -> Cleaned:
     """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
-    label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
-    chosen = {"label": label}
+    mine = journal.MADE if every_lab else f"{journal.MADE}={journal.lab_id()}"
+    chosen = {"label": mine}
     before = engine.disk_usage(client)
     with engine.translated("removing containers, networks and volumes"):
         containers = client.containers.list(all=True, filters=chosen)
@@ -42,10 +44,10 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         volumes = client.volumes.list(filters=chosen)
         for volume in volumes:
             volume.remove()
-    images, in_use = _images(client, label)
+    images, in_use = _images(client, every_lab)
     records, doubt = prune_cache(client)
     after = engine.disk_usage(client)
-    _files()
+    _files(client)
     return Cleaned(
         containers=len(containers),
         images=images,
@@ -58,31 +60,40 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     )
 
 
-def _images(client, label: str) -> tuple[int, tuple[str, ...]]:
-    """Remove labelled images by every name they have here, and images that this lab pulled."""
-    removed, kept = 0, []
+def _images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
+    """Remove our images, one name after the other, never by force; how many, and what stayed."""
+    names = [*_by_name_space(client, every_lab), *_by_journal(client)]
+    removed = {name: engine.remove_image(client, name) for name in dict.fromkeys(names)}
+    return sum(removed.values()), tuple(name for name, gone in removed.items() if not gone)
+
+
+def _by_name_space(client, every_lab: bool) -> list[str]:
+    """Names of labelled images in name spaces that only labs use."""
+    label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
+    spaces = "shiplight/" if every_lab else (f"shiplight/{journal.lab_id()}/", "shiplight/base/")
     with engine.translated("listing images"):
-        labelled = client.api.images(filters={"label": label})
-    names = [name for image in labelled for name in (_tags(image) or [image["Id"]])]
-    names += [entry["reference"] for entry in journal.read("pull") if entry.get("reference")]
-    for name in dict.fromkeys(names):
-        if not engine.has_image(client, name):
+        found = client.api.images(filters={"label": label})
+    names = [name for image in found for name in image.get("RepoTags") or []]
+    return [name for name in names if name.removeprefix("localhost/").startswith(spaces)]
+
+
+def _by_journal(client) -> list[str]:
+    """Images that this lab pulled, by name if that still names them, and builds without a name."""
+    names = []
+    for entry in journal.read("image"):
+        if entry.get("engine") != engine.identity(client):
             continue
-        if engine.remove_image(client, name):
-            removed += 1
-        else:
-            kept.append(name)
-    return removed, tuple(kept)
-
-
-def _tags(image: dict) -> list[str]:
-    """Names of an image, without the ones that engines make up."""
-    return [name for name in image.get("RepoTags") or [] if name != "<none>:<none>"]
+        if engine.id_of(client, entry["name"]) == entry["engine_id"]:
+            names.append(entry["name"])
+        elif engine.is_nameless(client, entry["engine_id"]):
+            names.append(entry["engine_id"])
+    return names
 
 
 def prune_cache(client) -> tuple[int, int]:
     """Prune this lab's cache records one by one; how many went, and how many are in doubt."""
-    builds = [entry for entry in journal.read("build") if entry.get("window")]
+    here = engine.identity(client)
+    builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
     removed, doubt = 0, 0
     # A record that another one is based on goes only after that one: so, until nothing more goes.
@@ -117,10 +128,10 @@ def _is_step(description: str, instruction: str) -> bool:
     return bool(command) and seen.endswith((f"/bin/sh -c {command}", f"RUN {command}"))
 
 
-def _files() -> None:
+def _files(client) -> None:
     """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
     for name in ("layers", "downloads"):
         shutil.rmtree(journal.folder() / name, ignore_errors=True)
-    journal.forget()
+    journal.forget(engine.identity(client))
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
         journal.folder().rmdir()

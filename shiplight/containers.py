@@ -93,7 +93,7 @@ def probe(client, image: str, *, port: int = 8080) -> Probe:
 def _container(client, image: str, port: int) -> Iterator:
     with engine.translated(f"making a container of {image}"):
         container = client.containers.create(
-            image, labels=journal.labels(), ports={f"{port}/tcp": ("127.0.0.1", None)}
+            image, labels=journal.made(), ports={f"{port}/tcp": ("127.0.0.1", None)}
         )
     try:
         with engine.translated(f"probing {image}"):
@@ -153,7 +153,7 @@ def _has_shell(container) -> bool:
 def run_once(client, image: str) -> str:
     """What a container of `image` says until it ends by itself. Raises EngineFailed."""
     with engine.translated(f"running {image}"):
-        container = client.containers.create(image, labels=journal.labels())
+        container = client.containers.create(image, labels=journal.made())
         try:
             container.start()
             container.wait(timeout=ANSWER_SECONDS)

@@ -248,6 +248,14 @@ def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
     return shutil.disk_usage(root).free
 
 
+def identity(client: docker.DockerClient) -> str:
+    """The engine's own id: it tells engines apart that take turns at one endpoint."""
+    if not hasattr(client, "shiplight_identity"):
+        with translated("asking the engine for its id"):
+            client.shiplight_identity = client.api.info().get("ID", "")
+    return client.shiplight_identity
+
+
 def is_local(client: docker.DockerClient) -> bool:
     """Whether a port published on 127.0.0.1 can be reached from here."""
     endpoint = getattr(client, "shiplight_endpoint", None)
@@ -323,8 +331,21 @@ def _missing(name: str):
 
 def has_image(client: docker.DockerClient, name: str) -> bool:
     """Whether the engine has an image of that name."""
+    return id_of(client, name) is not None
+
+
+def id_of(client: docker.DockerClient, name: str) -> str | None:
+    """What the engine calls the Id of this image; None where there is none of that name."""
     with translated(f"looking for {name}"):
-        return _or_none(client.api.inspect_image, name) is not None
+        found = _or_none(client.api.inspect_image, name)
+    return found and found["Id"]
+
+
+def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
+    """Whether the image of this Id is here and has no name (any more)."""
+    with translated(f"looking for {engine_id}"):
+        found = _or_none(client.api.inspect_image, engine_id)
+    return found is not None and not found.get("RepoTags")
 
 
 def image_history(client: docker.DockerClient, name: str) -> list[dict]:
@@ -460,6 +481,12 @@ def registry_answers(client: docker.DockerClient, reference: str) -> str:
             error.message.rpartition(": ")[2] if "no such host" in error.message else error.message
         )
     return ""
+
+
+def remember_image(client: docker.DockerClient, name: str) -> None:
+    """Journal that this lab brought the image that now has this name here."""
+    engine_id = inspect_image(client, name)["Id"]
+    journal.write("image", name=name, engine_id=engine_id, engine=identity(client))
 
 
 def remove_image(client: docker.DockerClient, name: str) -> bool:

@@ -89,8 +89,13 @@ def probes(*asked: Probe) -> pd.DataFrame:
     return pd.DataFrame(columns, dtype=object)
 
 
+TEXT_WIDTH = 72  # of a cell, at most; the frame keeps the whole text
+_NUMBER = "text-align:right;white-space:nowrap"
+_TEXT = "text-align:left;overflow-wrap:anywhere;min-width:5em"
+
+
 class Readable:
-    """A table for reading: bytes and seconds as people write them, text whole and at the left."""
+    """A table for reading: bytes and seconds as people write them, text at the left."""
 
     def __init__(self, frame: pd.DataFrame):
         self.frame = frame
@@ -100,7 +105,7 @@ class Readable:
         )
 
     def __repr__(self) -> str:
-        return self.shown.to_string(index=self._named(), max_colwidth=60)
+        return self.shown.to_string(index=self._named(), max_colwidth=TEXT_WIDTH)
 
     def _named(self) -> bool:
         """Whether the rows have names, and not only numbers."""
@@ -115,8 +120,8 @@ class Readable:
             cells = ([f"<th style='text-align:left'>{escape(str(name))}</th>"]) * self._named()
             for column, text in row.items():
                 right = pd.api.types.is_numeric_dtype(self.frame[column])
-                style = "text-align:right;white-space:nowrap" if right else "text-align:left"
-                cells.append(f"<td style='{style}'>{escape(text)}</td>")
+                style = _NUMBER if right else _TEXT
+                cells.append(f"<td style='{style}'>{escape(_shortened(text))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
         body = "".join(rows)
         return f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
@@ -125,6 +130,10 @@ class Readable:
 def readable(frame: pd.DataFrame) -> Readable:
     """The table as people read it; `frame` itself keeps its numbers."""
     return Readable(frame)
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= TEXT_WIDTH else text[: TEXT_WIDTH - 1].rstrip() + "…"
 
 
 def _heading(column) -> str:

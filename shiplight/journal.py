@@ -1,8 +1,9 @@
-"""Whose lab this is, and what it made: the label, the folder `.lab/`, and the journal.
+"""Whose lab this is, and what it made: labels, the folder `.lab/`, and the journal.
 
-A lab is one checkout on one machine. Everything that it makes on an engine carries the label
-`shiplight.lab=<id>`; what cannot carry a label (a pulled image, a cache record) is written to the
-journal before it is made, so that `./lab clean` finds it after any crash.
+A lab is one checkout on one machine. Images that it makes carry the label `shiplight.lab=<id>`, but
+an image or a container that somebody makes from one inherits that. So containers, networks and
+volumes of ours carry `shiplight.made=<id>` instead, which no image has; and images are ours by
+their name space, or by name and Id as the journal has them.
 """
 
 import hashlib
@@ -16,7 +17,8 @@ from pathlib import Path
 
 from .errors import UsageError
 
-LABEL = "shiplight.lab"
+LABEL = "shiplight.lab"  # on images
+MADE = "shiplight.made"  # on containers, networks and volumes
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -38,8 +40,13 @@ def lab_id() -> str:
 
 
 def labels() -> dict[str, str]:
-    """The labels that everything made by this lab carries."""
+    """The labels of every image that this lab makes."""
     return {LABEL: lab_id()}
+
+
+def made() -> dict[str, str]:
+    """The labels of every container, network and volume that this lab makes."""
+    return {MADE: lab_id()}
 
 
 def folder(*parts: str) -> Path:
@@ -73,6 +80,13 @@ def read(kind: str | None = None) -> Iterator[dict]:
             yield entry
 
 
-def forget() -> None:
-    """Begin a new journal: what the old one listed has been removed."""
-    (folder() / "journal.jsonl").unlink(missing_ok=True)
+def forget(engine: str) -> None:
+    """Drop the entries of one engine: what they list has been removed there."""
+    path = folder() / "journal.jsonl"
+    kept = [json.dumps(entry, sort_keys=True) for entry in read() if entry.get("engine") != engine]
+    if kept:
+        temporary = path.with_suffix(".new")
+        temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
+        os.replace(temporary, path)
+    else:
+        path.unlink(missing_ok=True)

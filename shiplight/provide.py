@@ -6,7 +6,9 @@ or is assembled from packages. SHIPLIGHT_BASES=official, mirrored or equivalent 
 and no other.
 """
 
-from . import engine, journal, progress
+import re
+
+from . import engine, progress
 from .assemble import assemble
 from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
 from .errors import BaseNotAvailable, EngineFailed
@@ -67,8 +69,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
 
 
 def _pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None:
-    """Pull one image; the journal knows of it first, so that `clean` finds it after a crash."""
-    journal.write("pull", reference=name)
+    """Pull one image, and journal it once it is here."""
     layers: dict[str, tuple[int, int]] = {}
 
     def tell(line):
@@ -79,6 +80,7 @@ def _pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> Non
             tasks.tell(name, f"{format_bytes(done)} of {format_bytes(total)}")
 
     engine.pull(client, name, platform=platform, tell=tell)
+    engine.remember_image(client, name)
 
 
 def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> BaseNotAvailable:
@@ -96,12 +98,12 @@ def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> B
 def _plainly(said: str) -> str:
     """What an engine says of a registry, with what it means before it where that is not plain."""
     for signs, meaning in [
-        (("invalid character '<'",), "a web page answers there, and no registry"),
-        (("HTTP 429", "toomanyrequests"), "that registry has had too many requests from here"),
-        (("HTTP 404",), "nothing of that name is there"),
-        (("Client.Timeout", "i/o timeout", "TLS handshake timeout"), "no answer comes in time"),
+        ("invalid character '<'", "a web page answers there, and no registry"),
+        ("HTTP 429|toomanyrequests", "that registry has had too many requests from here"),
+        ("HTTP 404", "nothing of that name is there"),
+        ("Client.Timeout|[a-z] timeout|deadline exceeded", "no answer comes in time"),
     ]:
-        if any(sign in said for sign in signs):
+        if re.search(signs, said):
             return f"{meaning}.\n  The engine says: {said}"
     return said
 

@@ -11,6 +11,7 @@ import tarfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
@@ -67,19 +68,14 @@ class Inside:
             return archive.extractfile(archive.next()).read().decode()
 
 
-class container:  # noqa: N801 (reads as a function)
+@contextmanager
+def container(client, image: str, command: list[str]):
     """A labelled container without a network, removed whatever happens."""
-
-    def __init__(self, client, image: str, command: list[str]):
-        self.made = client.containers.create(
-            image, command, labels=journal.labels(), network_mode="none"
-        )
-
-    def __enter__(self):
-        return self.made
-
-    def __exit__(self, *_):
-        self.made.remove(force=True, v=True)
+    made = client.containers.create(image, command, labels=journal.made(), network_mode="none")
+    try:
+        yield made
+    finally:
+        made.remove(force=True, v=True)
 
 
 @pytest.fixture(scope="module", params=RECIPES, ids=lambda recipe: recipe.reference)
@@ -237,7 +233,8 @@ def test_a_build_takes_its_base_from_a_mirror_and_clean_gives_it_back(
     assert build.setting.bases == "mirrored" and build.bases == {"busybox": pulled}
     assert "seen" in sizes.measure(client, build.tag).tree()
     builds.build(client, str(tmp_path))
-    assert [entry["reference"] for entry in journal.read("pull")] == [pulled], "pulled once"
+    journalled = [entry["name"] for entry in journal.read("image")]
+    assert journalled.count(pulled) == 1, "pulled once"
     with pytest.raises(BaseNotAvailable, match="nobody/has"):
         provide(client, ["nobody/has:this"])
 

@@ -43,3 +43,12 @@ def test_an_id_that_cannot_name_an_image_is_refused(wrong, monkeypatch):
     monkeypatch.setenv("LAB_ID", wrong)
     with pytest.raises(UsageError, match="LAB_ID"):
         journal.lab_id()
+
+
+def test_one_engine_is_forgotten_and_the_others_are_not():
+    journal.write("image", name="a", engine="one")
+    journal.write("image", name="b", engine="two")
+    journal.forget("one")
+    assert [entry["name"] for entry in journal.read()] == ["b"]
+    journal.forget("two")
+    assert list(journal.read()) == []

@@ -118,9 +118,12 @@ def test_a_base_that_nobody_has_is_named(client, folder):
 
 def ours(client) -> dict[str, list]:
     """Everything on the engine that carries the label of the tests' lab."""
-    label = {"label": f"{journal.LABEL}={journal.lab_id()}"}
-    containers = client.containers.list(all=True, filters=label)
-    return {"containers": containers, "images": client.api.images(filters=label)}
+    made = {"label": f"{journal.MADE}={journal.lab_id()}"}
+    built = {"label": f"{journal.LABEL}={journal.lab_id()}"}
+    return {
+        "containers": client.containers.list(all=True, filters=made),
+        "images": client.api.images(filters=built),
+    }
 
 
 SLOW = (
@@ -170,8 +173,8 @@ def strangers(client, folder):
     [base] = provide.provide(client, ["busybox"])
     text = f"FROM {base.used}\nRUN echo {time.time_ns()}\n"
     context = builds.read_context(Path(folder(text)), dockerfile="Dockerfile")
-    tag, label = "stranger/app:1", {journal.LABEL: "stranger"}
-    with engine.post_build(client, context.tar(), t=tag, labels=label) as told:
+    tag = "stranger/app:1"
+    with engine.post_build(client, context.tar(), t=tag) as told:
         assert [line for line in told if "ID" in (line.get("aux") or "")]
     container = client.containers.create(tag, ["true"])
     network, volume = client.networks.create("stranger"), client.volumes.create("stranger")
@@ -188,9 +191,9 @@ def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, stra
     ours_mark = f"ours{time.time_ns()}"
     (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {ours_mark} > /x\n")
     containers.probe(client, builds.build(client, str(tmp_path)).tag)
-    client.containers.create(builds.order(str(tmp_path)).tag, labels=journal.labels())
-    client.networks.create(f"net-{ours_mark}", labels=journal.labels())
-    client.volumes.create(f"vol-{ours_mark}", labels=journal.labels())
+    client.containers.create(builds.order(str(tmp_path)).tag, labels=journal.made())
+    client.networks.create(f"net-{ours_mark}", labels=journal.made())
+    client.volumes.create(f"vol-{ours_mark}", labels=journal.made())
     done = cleaning.clean(client)
     assert (done.images, done.containers, done.networks, done.volumes) == (1, 1, 1, 1)
     assert done.cache_records >= 1
@@ -201,6 +204,35 @@ def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, stra
     for other in others:
         other.reload()
     assert cleaning.clean(client).images == 0, "a second clean finds nothing"
+
+
+def test_what_somebody_makes_from_an_image_of_ours_stays(client, tmp_path, monkeypatch):
+    """It inherits our label, and is not ours."""
+    monkeypatch.setenv("LAB_ID", f"heir{os.getpid()}")
+    (tmp_path / "Dockerfile").write_text("FROM busybox\nRUN echo ours > /x\n")
+    tag = builds.build(client, str(tmp_path)).tag
+    running = client.containers.create(tag, ["true"])
+    running.commit("stranger/heir", tag="1")
+    try:
+        assert journal.LABEL in engine.inspect_image(client, "stranger/heir:1")["Config"]["Labels"]
+        done = cleaning.clean(client)
+        assert done.kept_in_use == (tag,), "a stranger's container uses it"
+        running.reload()
+        assert engine.has_image(client, "stranger/heir:1")
+        assert cleaning.clean(client).containers == 0
+    finally:
+        running.remove(force=True)
+        client.api.remove_image("stranger/heir:1")
+        assert cleaning.clean(client).images == 1
+
+
+def test_an_image_that_lost_its_name_to_a_newer_build_goes_too(client, tmp_path, monkeypatch):
+    monkeypatch.setenv("LAB_ID", f"old{os.getpid()}")
+    for number in (1, 2):
+        (tmp_path / "Dockerfile").write_text(f"FROM busybox\nRUN echo {number} > /x\n")
+        last = builds.build(client, str(tmp_path))
+    assert cleaning.clean(client).images == 2
+    assert not engine.has_image(client, last.engine_id) and not any(ours(client).values())
 
 
 def test_the_documented_json_is_there(client):

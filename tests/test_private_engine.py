@@ -1,0 +1,192 @@
+"""A private engine: it starts, ends and goes whole, and no other engine is ever touched.
+
+What needs a real dockerd runs in name spaces of its own (network, mounts, processes), with an
+empty /run and an empty data folder: what goes wrong there is gone with them, and neither the
+engine of this machine nor its rules for packets can be reached from inside.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from shiplight import engine, journal, private
+from shiplight.errors import EngineNotReachable, UsageError
+
+ROOT = Path(private.__file__).parents[1]
+ONLY_HERE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+
+EMPTY = """
+set -e
+mkdir -p /var/lib/shiplight
+mount -t tmpfs tmpfs /var/lib/shiplight
+mount -t tmpfs tmpfs /run
+mkdir /run/cgroup
+mount --rbind /sys/fs/cgroup /run/cgroup
+mount -t sysfs sysfs /sys
+mount --rbind /run/cgroup /sys/fs/cgroup
+RUN=$(dirname $SOCKET) DATA=/var/lib/shiplight/$(basename $(dirname $SOCKET))
+lab() { $PYTHON -m shiplight "$@"; }
+pid() { lab engine status --json | $PYTHON -c "$PID"; }
+left() { ps -eo comm --no-headers; ls /sys/class/net; }
+"""
+
+
+@pytest.fixture
+def inside(client, tmp_path):
+    """Call it with lines of shell: their output, from name spaces that have no engine yet."""
+    if sys.platform != "linux" or os.geteuid() != 0:
+        pytest.skip("a private engine needs root on Linux")
+    for program in ("dockerd", "unshare", "ip", "ps"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed, which this test of a private engine needs")
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")
+    }
+    environment |= {
+        "HOME": str(tmp_path),
+        "LAB_ID": f"private{os.getpid()}",
+        "PYTHON": sys.executable,
+        "PID": 'import json, sys; print(json.load(sys.stdin)["pid"])',
+        "SOCKET": str(engine.private_socket()),
+    }
+
+    def run(lines: str) -> str:
+        command = [*ONLY_HERE, "bash", "-c", EMPTY + lines]
+        done = subprocess.run(
+            command, cwd=ROOT, env=environment, timeout=120, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    allowed = subprocess.run(
+        [*ONLY_HERE, "bash", "-c", EMPTY], cwd=ROOT, env=environment, capture_output=True
+    )
+    if allowed.returncode:
+        pytest.skip(f"no name spaces can be made here: {allowed.stderr.decode().strip()}")
+    before = here(client)
+    yield run
+    assert here(client) == before, "the engine of this machine, and its network, are as they were"
+    shutil.rmtree(ROOT / ".lab" / "labs" / environment["LAB_ID"], ignore_errors=True)
+
+
+def here(client) -> tuple:
+    """What a private engine that went astray would change outside of its name spaces."""
+    devices = [path.name for path in Path("/sys/class/net").glob("sl-*")]
+    kept = [path.exists() for path in (engine.private_socket(), private._data())]
+    return client.api.info()["ID"], devices, kept
+
+
+def test_it_starts_builds_and_stops_and_leaves_nothing_running(inside, tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    said = inside(f"""
+        lab engine start
+        test $(pid) = $(cat $RUN/docker.pid)
+        lab build {tmp_path} --json > $RUN/built
+        $PYTHON -c 'from shiplight import engine; print(engine.connect().shiplight_endpoint.url)'
+        lab engine stop
+        test $(pid) = None && test -d $DATA && test ! -e $RUN/docker.sock
+        left
+        echo BUILT; cat $RUN/built
+    """)
+    before, _, built = said.partition("BUILT")
+    assert f"unix://{engine.private_socket()}" in before
+    assert "stopped the private engine" in before
+    left = before.partition("stopped")[2]
+    assert "bash" in left and not any(word in left for word in ("dockerd", "containerd", "sl-"))
+    [result] = json.loads(built)
+    assert result["image"]["unpacked_bytes"] == (tmp_path / "Dockerfile").stat().st_size
+
+
+def test_it_starts_although_a_crashed_one_left_its_number_to_somebody_else(inside):
+    inside("""
+        mkdir -p $RUN
+        sleep 100 &
+        echo $! > $RUN/docker.pid
+        lab engine stop | grep 'no private engine was running'
+        kill -0 $!
+        lab engine start
+        test $(pid) != $!
+        lab engine stop
+        kill -0 $!
+    """)
+
+
+def test_two_starts_at_once_give_one_engine(inside):
+    said = inside("""
+        lab engine start &
+        lab engine start
+        wait $!
+        echo; ps -eo args --no-headers | grep -c '^dockerd' | sed 's/^/engines: /'
+        lab engine stop
+    """)
+    assert "engines: 1\n" in said
+
+
+def test_after_a_kill_it_starts_again_and_its_data_can_be_removed(inside):
+    inside("""
+        lab engine start
+        kill -9 $(pid)
+        while test $(pid) != None; do sleep 0.1; done
+        lab engine start
+        test $(pid) != None
+        lab engine stop --remove-data
+        test ! -e $DATA && test ! -e $RUN
+        test "$(ls /sys/class/net)" = lo
+    """)
+
+
+# --- without an engine -----------------------------------------------------------------------
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """This lab's private engine would be in `tmp_path`; nothing is there."""
+    monkeypatch.setattr(journal, "checkout_id", lambda: "test0000")
+    monkeypatch.setattr(engine, "private_socket", lambda: tmp_path / "docker.sock")
+    return tmp_path
+
+
+@pytest.fixture
+def signalled(monkeypatch):
+    """The processes that were sent a signal; none really is."""
+    sent = []
+    monkeypatch.setattr(os, "kill", lambda pid, _: sent.append(pid))
+    return sent
+
+
+@pytest.mark.parametrize("content", [str(os.getpid()), "1", "999999999", "-1", "0", "", "x", "\0"])
+def test_a_process_that_is_not_ours_is_never_signalled(elsewhere, signalled, content):
+    (elsewhere / "docker.pid").write_text(content)
+    assert private.status().pid is None
+    assert private.stop() is False and signalled == []
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc on this system")
+def test_a_process_that_only_names_our_data_is_not_our_engine(elsewhere, signalled):
+    command = [sys.executable, "-c", "input()", str(private._data())]
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
+        (elsewhere / "docker.pid").write_text(str(other.pid))
+        assert private.stop() is False and signalled == []
+        other.communicate(b"\n")
+
+
+def test_starting_without_rights_says_what_to_do(elsewhere, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000, raising=False)
+    with pytest.raises(EngineNotReachable, match="needs root on Linux") as refused:
+        private.start()
+    assert "rootless" in refused.value.hint and not any(elsewhere.iterdir())
+
+
+def test_stopping_without_rights_says_so(elsewhere, monkeypatch):
+    def refuse(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(private, "_pid", lambda: 4711)
+    monkeypatch.setattr(os, "kill", refuse)
+    with pytest.raises(UsageError, match=r"4711\) needs root"):
+        private.stop()
