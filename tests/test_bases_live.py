@@ -158,14 +158,16 @@ def registry_program():
         try:
             setup.install_packages(["docker-registry"], "the tests of mirrors need a registry")
         except setup.SetupFailed as error:
-            pytest.skip(str(error))
+            pytest.skip(f"not for this machine: {error}")
     return shutil.which("docker-registry")
 
 
 def on_this_machine(client) -> None:
     """Skips where 127.0.0.1 is another place for the engine than for the tests."""
     if engine.describe(client).free_bytes is None:
-        pytest.skip("the engine is not on this machine, and cannot reach a mirror on 127.0.0.1")
+        pytest.skip(
+            "not for this machine: the engine is elsewhere, and cannot reach a mirror on 127.0.0.1"
+        )
 
 
 @pytest.fixture

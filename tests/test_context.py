@@ -341,7 +341,9 @@ def test_reading_twice_gives_the_same_archive(app):
     assert b"".join(context.tar()) == b"".join(context.tar())
 
 
-@pytest.mark.skipif(sys.platform == "darwin", reason="its file systems want UTF-8 names")
+@pytest.mark.skipif(
+    sys.platform == "darwin", reason="not for this machine: its file systems want UTF-8 names"
+)
 def test_names_that_are_not_utf8_are_sent_as_they_are(app):
     (app / os.fsdecode(b"caf\xe9.txt")).write_text("x")
     assert b"caf\xe9.txt\0" in b"".join(read_context(app).tar())
@@ -452,7 +454,9 @@ def locked(app):
     (app / "vault").chmod(0o700)
 
 
-needs_posix = pytest.mark.skipif(not hasattr(os, "setuid"), reason="rights as POSIX has them")
+needs_posix = pytest.mark.skipif(
+    not hasattr(os, "setuid"), reason="not for this machine: no POSIX rights"
+)
 
 
 @needs_posix

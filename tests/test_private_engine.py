@@ -40,10 +40,12 @@ left() { ps -eo comm --no-headers; ls /sys/class/net; }
 def inside(client, tmp_path):
     """Call it with lines of shell: their output, from name spaces that have no engine yet."""
     if sys.platform != "linux" or os.geteuid() != 0:
-        pytest.skip("a private engine needs root on Linux")
+        pytest.skip("not for this machine: a private engine needs root on Linux")
     for program in ("dockerd", "unshare", "ip", "ps"):
         if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed, which this test of a private engine needs")
+            pytest.skip(
+                f"not for this machine: {program} is not installed, which this test of a private engine needs"
+            )
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")
     }
@@ -67,7 +69,9 @@ def inside(client, tmp_path):
         [*ONLY_HERE, "bash", "-c", EMPTY], cwd=ROOT, env=environment, capture_output=True
     )
     if allowed.returncode:
-        pytest.skip(f"no name spaces can be made here: {allowed.stderr.decode().strip()}")
+        pytest.skip(
+            f"not for this machine: no name spaces can be made here: {allowed.stderr.decode().strip()}"
+        )
     before = here(client)
     yield run
     assert here(client) == before, "the engine of this machine, and its network, are as they were"
@@ -166,7 +170,7 @@ def test_a_process_that_is_not_ours_is_never_signalled(elsewhere, signalled, con
     assert private.stop() is False and signalled == []
 
 
-@pytest.mark.skipif(not Path("/proc").is_dir(), reason="there is no /proc on this system")
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="not for this machine: no /proc")
 def test_a_process_that_only_names_our_data_is_not_our_engine(elsewhere, signalled):
     command = [sys.executable, "-c", "input()", str(private._data())]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
