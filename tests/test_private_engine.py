@@ -43,9 +43,7 @@ def inside(client, tmp_path):
         pytest.skip("not for this machine: a private engine needs root on Linux")
     for program in ("dockerd", "unshare", "ip", "ps"):
         if shutil.which(program) is None:
-            pytest.skip(
-                f"not for this machine: {program} is not installed, which this test of a private engine needs"
-            )
+            pytest.skip(f"not for this machine: {program} is not installed")
     environment = {
         name: value for name, value in os.environ.items() if not name.startswith("DOCKER_")
     }
@@ -69,9 +67,7 @@ def inside(client, tmp_path):
         [*ONLY_HERE, "bash", "-c", EMPTY], cwd=ROOT, env=environment, capture_output=True
     )
     if allowed.returncode:
-        pytest.skip(
-            f"not for this machine: no name spaces can be made here: {allowed.stderr.decode().strip()}"
-        )
+        pytest.skip(f"not for this machine: no name spaces: {allowed.stderr.decode().strip()}")
     before = here(client)
     yield run
     assert here(client) == before, "the engine of this machine, and its network, are as they were"
