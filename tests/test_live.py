@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from shiplight import builds, catalogue, cleaning, containers, engine, journal, provide, sizes
 from shiplight.errors import BaseNotAvailable, BuildFailed
@@ -143,6 +144,16 @@ def runs_on_this_machine(mark: str) -> bool:
     return False
 
 
+def within(seconds: float, condition) -> bool:
+    """Whether `condition()` came true in that time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how):
     mark = f"mark{int(how)}x{time.time_ns()}"
@@ -153,16 +164,10 @@ def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how)
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while not runs_on_this_machine(mark) and time.monotonic() < deadline:
-        assert process.poll() is None, process.stderr.read()
-        time.sleep(0.1)
+    assert within(60, lambda: runs_on_this_machine(mark)), process.poll()
     process.send_signal(how)
     said = process.communicate(timeout=30)[1]
-    deadline = time.monotonic() + 15
-    while runs_on_this_machine(mark) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not runs_on_this_machine(mark)
+    assert within(15, lambda: not runs_on_this_machine(mark))
     if how is signal.SIGINT:
         assert process.returncode == 130 and "interrupted" in said and "Traceback" not in said
 
@@ -183,6 +188,31 @@ def strangers(client, folder):
     network.remove()
     volume.remove()
     client.api.remove_image(tag)
+
+
+def test_interrupting_a_kernel_stops_the_build_that_its_cell_shows(client, folder, monkeypatch):
+    mark = f"kernel{time.time_ns()}"
+    where = folder(SLOW.format(mark=mark))
+    code = f"from shiplight import build, connect; build(connect(), {where!r})"
+    monkeypatch.setenv("SHIPLIGHT_PROGRESS", "on")
+    manager, kernel = start_new_kernel(kernel_name="python3")
+    try:
+        asked = kernel.execute(code)
+        assert within(60, lambda: runs_on_this_machine(mark))
+        time.sleep(1)
+        manager.interrupt_kernel()
+        reply = kernel.get_shell_msg(timeout=30)
+        assert reply["parent_header"]["msg_id"] == asked
+        assert reply["content"]["ename"] == "BuildCancelled"
+        shown = []
+        while (message := kernel.get_iopub_msg(timeout=10))["header"]["msg_type"] != "error":
+            shown.append(message)
+        updates = [m for m in shown if m["header"]["msg_type"] == "update_display_data"]
+        assert any(f"waiting-{mark}" in m["content"]["data"]["text/plain"] for m in updates)
+        assert within(15, lambda: not runs_on_this_machine(mark))
+    finally:
+        kernel.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, strangers, monkeypatch):
