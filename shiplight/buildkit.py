@@ -71,7 +71,7 @@ def solve(
             ) from interrupt
         finally:
             steps = _with_lines(trace.steps(), read)
-            _remember(client, tag, steps)
+            _remember(client, tag, steps, read)
         seconds = time.monotonic() - clock
         if engine_id is None:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
@@ -153,11 +153,18 @@ def _look(said: str) -> str:
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
 
-def _remember(client, tag: str, steps: tuple[Step, ...]) -> None:
-    """Journal when and what was built: `clean` knows this lab's cache records by it."""
+def _remember(client, tag: str, steps: tuple[Step, ...], read: dockerfile.Dockerfile) -> None:
+    """Journal when and what was built: `clean` knows this lab's cache records by it.
+
+    A step's name has its build arguments put in; a cache record is described without.
+    """
+    written = {
+        i.line: f"{i.keyword} {i.value}" for stage in read.stages for i in stage.instructions
+    }
     spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
-    made = [step.instruction for step in steps if step.stage is not None and not step.cached]
+    ran = [step for step in steps if step.stage is not None and not step.cached]
+    made = {step.instruction for step in ran} | {written.get(s.line, s.instruction) for s in ran}
     if made and spans:
         window = [min(start for start, _ in spans), max(end for _, end in spans)]
         on = engine.identity(client)
-        journal.write("build", tag=tag, engine=on, window=window, steps=made)
+        journal.write("build", tag=tag, engine=on, window=window, steps=sorted(made))

@@ -169,12 +169,22 @@ class Trace:
             vertex.completed = _seconds(news.completed)
 
     def steps(self) -> tuple[Step, ...]:
-        """All steps heard of, in the order in which they started; those that wait come last."""
-        ordered = sorted(
-            (item for item in self._vertices.items() if item[1].name),
-            key=lambda item: (item[1].started is None, item[1].started or 0.0),
-        )
-        return tuple(_step(digest, vertex) for digest, vertex in ordered)
+        """All steps heard of, in the order in which they started; those that wait come last.
+
+        Cached steps of one chain start at the same moment: what a step needs comes before it.
+        """
+        depths: dict[str, int] = {}
+
+        def depth(digest: str) -> int:
+            if digest not in depths:
+                depths[digest] = 0  # a circle, which no builder sends, ends here
+                inputs = self._vertices[digest].inputs if digest in self._vertices else ()
+                depths[digest] = 1 + max(map(depth, inputs), default=0)
+            return depths[digest]
+
+        named = [(digest, vertex) for digest, vertex in self._vertices.items() if vertex.name]
+        named.sort(key=lambda item: (item[1].started is None, item[1].started or 0, depth(item[0])))
+        return tuple(_step(digest, vertex) for digest, vertex in named)
 
 
 def _seconds(timestamp) -> float:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from replay import engine_of, recorded
+from test_trace import ANSWERS
 
 from shiplight import builds, engine
 from shiplight.errors import (
@@ -53,8 +54,9 @@ def sent_text(body: bytes, name: str) -> str:
         return tar.extractfile(name).read().decode()
 
 
-def test_a_build_gives_its_steps_with_their_lines(replayed):
-    client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+@pytest.mark.parametrize("answer", ANSWERS)
+def test_a_build_gives_its_steps_with_their_lines(replayed, answer):
+    client, _ = replayed((r"/build", recorded(answer)), HERE)
     build = builds.build(client, "go/multi")
     lines = builds.recipe("go/multi").splitlines()
     for step in build.numbered_steps:

@@ -6,9 +6,12 @@ import json
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay import recorded
+from replay import FIXTURES, recorded
 
 from shiplight.trace import StatusResponse, Step, Trace, tail
+
+ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
+every_engine = pytest.mark.parametrize("answer", ANSWERS)
 
 
 def read(name: str) -> Trace:
@@ -23,16 +26,18 @@ def vertex(**fields) -> bytes:
     return StatusResponse(vertexes=[fields]).SerializeToString()
 
 
-def test_a_real_answer_gives_every_step_of_the_dockerfile_once():
-    names = [step.name for step in read("answer-20.10-multi").steps() if step.stage]
+@every_engine
+def test_a_real_answer_gives_every_step_of_the_dockerfile_once_and_in_order(answer):
+    names = [step.name for step in read(answer).steps() if step.stage]
     assert [name.partition("]")[0] for name in names] == [
         *(f"[builder {number}/6" for number in range(1, 7)),
         *(f"[stage-1 {number}/2" for number in range(1, 3)),
     ]
 
 
-def test_steps_know_whether_they_were_cached_and_how_long_they_took():
-    steps = {step.instruction: step for step in read("answer-20.10-multi").steps()}
+@every_engine
+def test_steps_know_whether_they_were_cached_and_how_long_they_took(answer):
+    steps = {step.instruction: step for step in read(answer).steps()}
     assert steps["WORKDIR /app"].state == "cached"
     compiled = next(s for s in steps.values() if "go build" in s.instruction)
     assert compiled.state == "done" and compiled.seconds > 0
