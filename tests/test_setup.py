@@ -1,0 +1,100 @@
+"""Setting up: taken up again after an interruption, done once, mended when something changed."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from shiplight import setup
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """A checkout in which pip's work is counted instead of done."""
+    for name in ("requirements.txt", "requirements-dev.txt"):
+        (tmp_path / name).write_text(f"# {name}\n")
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    monkeypatch.setattr(setup, "VENV", tmp_path / ".venv")
+    installed = []
+
+    def make(python: Path) -> None:
+        python.parent.mkdir(parents=True, exist_ok=True)
+        python.touch()
+
+    monkeypatch.setattr(setup, "_make", make)
+    monkeypatch.setattr(setup, "_install", lambda python, path: installed.append(path.name))
+    return tmp_path, installed
+
+
+def test_a_second_set_up_installs_nothing(checkout):
+    _, installed = checkout
+    assert setup.environment() == setup.environment()
+    assert installed == ["requirements.txt"]
+
+
+def test_what_the_tests_need_covers_what_a_learner_needs(checkout):
+    _, installed = checkout
+    setup.environment(for_tests=True)
+    setup.environment()
+    assert installed == ["requirements-dev.txt"]
+
+
+def test_tests_after_a_learners_set_up_install_the_rest(checkout):
+    _, installed = checkout
+    setup.environment()
+    setup.environment(for_tests=True)
+    assert installed == ["requirements.txt", "requirements-dev.txt"]
+
+
+def test_an_interrupted_set_up_is_taken_up_again(checkout, monkeypatch):
+    _, installed = checkout
+    whole = setup._install
+
+    def interrupted(python, path):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(setup, "_install", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        setup.environment()
+    monkeypatch.setattr(setup, "_install", whole)
+    setup.environment()
+    assert installed == ["requirements.txt"]
+
+
+def test_changed_requirements_are_installed(checkout):
+    folder, installed = checkout
+    setup.environment()
+    (folder / "requirements.txt").write_text("rich\n")
+    setup.environment()
+    assert len(installed) == 2
+
+
+def test_a_failing_pip_is_an_error_with_its_last_lines(tmp_path, monkeypatch):
+    monkeypatch.setattr(setup, "ROOT", tmp_path)
+    (tmp_path / "requirements.txt").write_text("./no/such/folder\n")
+    python = Path(sys.executable)
+    with pytest.raises(setup.SetupFailed, match="no/such/folder"):
+        setup._install(python, tmp_path / "requirements.txt")
+
+
+def test_packages_are_asked_for_and_not_installed_without_the_right_to(monkeypatch):
+    monkeypatch.setattr(setup, "is_root", lambda: False)
+    monkeypatch.setattr(setup, "on_debian", lambda: True)
+    with pytest.raises(setup.SetupFailed, match="sudo apt-get install mmdebstrap"):
+        setup.install_packages(["mmdebstrap"], "it is needed")
+    monkeypatch.setattr(setup, "on_debian", lambda: False)
+    with pytest.raises(setup.SetupFailed, match="what Debian calls mmdebstrap"):
+        setup.install_packages(["mmdebstrap"], "it is needed")
+
+
+def test_an_engine_is_never_installed_beside_dockers_own(monkeypatch):
+    from shiplight import private
+    from shiplight.errors import EngineNotReachable
+
+    asked = []
+    monkeypatch.setattr(private.shutil, "which", lambda name: None)
+    monkeypatch.setattr(setup, "has_package", lambda name: name == "docker-ce")
+    monkeypatch.setattr(setup, "install_packages", lambda *names: asked.append(names))
+    with pytest.raises(EngineNotReachable, match="docker-ce is installed"):
+        private._install()
+    assert not asked
