@@ -158,9 +158,8 @@ def _remember(client, tag: str, steps: tuple[Step, ...], read: dockerfile.Docker
 
     A step's name has its build arguments put in; a cache record is described without.
     """
-    written = {
-        i.line: f"{i.keyword} {i.value}" for stage in read.stages for i in stage.instructions
-    }
+    own = [instruction for stage in read.stages for instruction in stage.instructions]
+    written = {found.line: f"{found.keyword} {found.value}" for found in own}
     spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
     ran = [step for step in steps if step.stage is not None and not step.cached]
     made = {step.instruction for step in ran} | {written.get(s.line, s.instruction) for s in ran}

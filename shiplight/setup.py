@@ -109,9 +109,13 @@ def _install(python: Path, requirements: Path) -> None:
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:
-            for line in process.stdout:
-                log.write(line)
-                _flash(line)
+            try:
+                for line in process.stdout:
+                    log.write(line)
+                    _flash(line)
+            except BaseException:
+                process.terminate()
+                raise
         _flash("")
         if process.returncode:
             log.seek(0)
