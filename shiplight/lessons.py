@@ -21,8 +21,8 @@ class Banner:
     def __repr__(self) -> str:
         found = self.engine
         return (
-            f"Live: {found} ({found.source}) · {found.store} · {found.platform}. "
-            "Everything below is measured on this machine."
+            f"Live on {self.setting.when[:10]}: {found} ({found.source}) · {found.store} · "
+            f"{found.platform}. Everything below is measured on this engine."
         )
 
     def _repr_html_(self) -> str:

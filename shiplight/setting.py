@@ -22,8 +22,8 @@ class Setting:
         bases = {"equivalent": "offline equivalent bases", "none": "no bases"}.get(
             self.bases, f"{self.bases} bases"
         )
-        verb = "measured here" if self.mode == "measured" else f"recorded {self.when[:10]}"
-        return " · ".join([verb, self.engine, self.store, self.platform, bases])
+        when = f"{self.mode} {self.when[:10]}"
+        return " · ".join([when, self.engine, self.store, self.platform, bases])
 
     def to_dict(self) -> dict:
         """The setting as JSON holds it."""

@@ -129,7 +129,7 @@ def test_a_timeline_of_a_build_from_the_cache_says_so():
 def test_every_chart_is_free_of_legend_and_has_its_setting():
     for figure in (charts.waterfall(LARGE, setting=SETTING), charts.timeline(build())):
         assert not figure.layout.showlegend
-        assert "measured here" in texts(figure)
+        assert "measured 2026-11-23" in texts(figure)
 
 
 def test_a_recorded_setting_says_so():
