@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -89,8 +90,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
                 client, _counted(process, recipe, tasks), name, tag, changes=changes
             )
         except BaseException:
-            process.terminate()
-            process.wait()
+            _end(process)
             engine.remove_image(client, recipe.equivalent)
             raise
         if process.wait() != 0:
@@ -98,6 +98,17 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
     engine.remember_image(client, recipe.equivalent)
+
+
+def _end(process: subprocess.Popen) -> None:
+    """End mmdebstrap so that it removes what it made: its output closed, asked, at last killed."""
+    process.stdout.close()  # it would wait for ever to write what nobody reads
+    process.terminate()
+    try:
+        process.wait(timeout=20)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 def _counted(process, recipe: Recipe, tasks: progress.Tasks):

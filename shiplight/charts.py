@@ -54,10 +54,11 @@ def waterfall(
     outlined bar is what an instruction buried of earlier layers: it still ships.
     """
     name = name or table_name(image)
-    table = _folded(frames.layers(image), image)
+    own = len(base.layers) if base is not None else 0  # the first layer that is not the base's
+    table = _folded(frames.layers(image), image, own)
     total = max(1, int(table["unpacked_bytes"].sum()))
     if base is not None:
-        below = table["layer"] < len(base.layers)
+        below = table["layer"] < own
         share = format_percent(base.unpacked_bytes, total)
         title = f"{share} of {name} was there before its own first instruction"
     else:
@@ -84,14 +85,18 @@ def waterfall(
     return figure
 
 
-def _folded(table, image: Image):
-    """The table of layers, with what each buries, and runs of tiny ones as one row each."""
+def _folded(table, image: Image, own: int):
+    """The table of layers, with what each buries, and runs of tiny ones as one row each.
+
+    A run ends where the base does, before layer `own`.
+    """
     table["buried_bytes"] = 0
     for item in image.buried:
         table.loc[item.buried_by, "buried_bytes"] += item.bytes
     least = TINY * max(1, image.unpacked_bytes)
     tiny = (table["unpacked_bytes"] < least) & (table["buried_bytes"] < least)
-    run = (tiny != tiny.shift()).cumsum().where(tiny, -table["layer"] - 1)
+    new = (tiny != tiny.shift()) | (table["layer"] == own)
+    run = new.cumsum().where(tiny, -table["layer"] - 1)
     return table.groupby(run, sort=False, as_index=False).agg(
         {
             "layer": "first",

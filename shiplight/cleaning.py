@@ -47,7 +47,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     images, in_use = _images(client, every_lab)
     records, doubt = prune_cache(client)
     after = engine.disk_usage(client)
-    _files(client)
+    _files(client, in_use)
     return Cleaned(
         containers=len(containers),
         images=images,
@@ -123,15 +123,15 @@ def _is_step(description: str, instruction: str) -> bool:
     keyword, _, rest = instruction.partition(" ")
     seen = " ".join(description.split())
     if keyword != "RUN":
-        return instruction in seen
+        return seen.endswith(f"] {instruction}")
     command = " ".join(itertools.dropwhile(lambda word: word.startswith("--"), rest.split()))
     return bool(command) and seen.endswith((f"/bin/sh -c {command}", f"RUN {command}"))
 
 
-def _files(client) -> None:
+def _files(client, in_use: tuple[str, ...]) -> None:
     """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
     for name in ("layers", "downloads"):
         shutil.rmtree(journal.folder() / name, ignore_errors=True)
-    journal.forget(engine.identity(client))
+    journal.forget(engine.identity(client), but=in_use)
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
         journal.folder().rmdir()

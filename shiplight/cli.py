@@ -221,8 +221,9 @@ def _doctor(given) -> int:
 def _run(given) -> int:
     from . import notebooks, report
 
+    paths = notebooks.find(given.lessons)
     _connect(given)
-    runs = [notebooks.run(path) for path in notebooks.find(given.lessons)]
+    runs = [notebooks.run(path) for path in paths]
     if given.json:
         _print_json([report.run_to_dict(run) for run in runs])
     else:
@@ -248,17 +249,21 @@ def _build(given) -> int:
 
     names = [row.name for row in catalogue.rows() if given.what in (row.app, row.name)]
     if given.what is None:
-        report.print_catalogue(catalogue.rows())
+        rows = catalogue.rows()
+        _print_json([vars(row) for row in rows]) if given.json else report.print_catalogue(rows)
         return 0
+    names, build_args = names or [given.what], _pairs(given.build_args)
+    for name in names:
+        builds.order(name, file=given.file)  # what cannot be built is said before anything is done
     client = _connect(given)
     results = []
-    for name in names or [given.what]:
+    for name in names:
         build = builds.build(
             client,
             name,
             file=given.file,
             target=given.target,
-            build_args=_pairs(given.build_args),
+            build_args=build_args,
             no_cache=given.no_cache,
         )
         results.append((build, sizes.measure(client, build.tag)))
@@ -282,7 +287,7 @@ def _measure(given) -> int:
     from . import provide, report, sizes
 
     client, name = None, given.image
-    if not Path(name).exists():
+    if not Path(name).is_file():
         client = _connect(given)
         base = provide.here(client, name)  # `golang:1.23` may be here as its equivalent
         name = base.used if base else name
@@ -313,6 +318,7 @@ def _engine(given) -> int:
     from . import private
 
     if given.do == "start":
+        _refuse_beside_another()
         private.start()
     elif given.do == "stop":
         stopped = private.stop(remove_data=given.remove_data)
@@ -327,6 +333,21 @@ def _engine(given) -> int:
 
         print_engine(status)
     return 0
+
+
+def _refuse_beside_another() -> None:
+    """A second engine would share the first one's firewall rules: UsageError where one answers."""
+    from . import engine
+    from .errors import EngineNotReachable, UsageError
+
+    try:
+        found = engine.describe(engine.connect())
+    except EngineNotReachable:
+        return
+    if found.endpoint != f"unix://{engine.private_socket()}":
+        raise UsageError(
+            f"{found} answers already at {found.endpoint}.", hint="use it: every command finds it"
+        )
 
 
 def _clean(given) -> int:

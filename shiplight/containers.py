@@ -1,5 +1,6 @@
 """Running what was built and asking it what still works: smaller but broken does not count."""
 
+import http.client
 import json
 import time
 import urllib.error
@@ -40,9 +41,11 @@ class Probe:
         return (self.self_check or {}).get(name)
 
     def __repr__(self) -> str:
-        if not self.answered:
+        if not self.answered or self.self_check is None:
             said = self.last_words[-1] if self.last_words else "nothing"
-            state = "could not be asked" if self.answered is None else "never answered"
+            state = {None: "could not be asked", False: "never answered", True: "answers"}[
+                self.answered
+            ]
             return f"Probe {self.image}  {state}, exit code {self.exit_code}, said: {said}"
         checks = ", ".join(f"{key} {value}" for key, value in self.self_check.items())
         return (
@@ -135,7 +138,7 @@ def _ask(container, port: int, path: str) -> dict | None:
     try:
         with opener.open(url, timeout=5) as answer:
             return json.load(answer)
-    except (urllib.error.URLError, OSError):
+    except (urllib.error.URLError, OSError, http.client.HTTPException):
         return None
     except ValueError as error:
         raise ProbeFailed(f"{url} answered, but not in JSON ({error}).") from error

@@ -14,7 +14,7 @@ from .context import read_context
 from .errors import ShipLightError
 from .units import format_bytes, format_seconds
 
-ENOUGH_BYTES = 8_000_000_000
+ENOUGH_BYTES = 4_000_000_000
 SAYS = b"a container of nothing runs\n"
 
 

@@ -59,7 +59,13 @@ def private_socket() -> Path:
 def endpoints() -> list[Endpoint]:
     """Where to look, in order: as the docker CLI does, then well-known sockets, then our own."""
     if os.environ.get("DOCKER_HOST"):
-        given = kwargs_from_env()
+        try:
+            given = kwargs_from_env()
+        except docker.errors.TLSParameterError as error:
+            raise EngineNotReachable(
+                f"DOCKER_HOST asks for TLS, and its certificates cannot be used: {error}",
+                hint="DOCKER_CERT_PATH names their folder; unset DOCKER_TLS_VERIFY to do without",
+            ) from error
         return [Endpoint(os.environ["DOCKER_HOST"], "DOCKER_HOST", given.get("tls"), True)]
     context = _context()
     if context is not None and context.chosen:
@@ -117,10 +123,10 @@ def connect(*, timeout: float = ANSWER_TIMEOUT) -> docker.DockerClient:
     seen = []
     for endpoint in endpoints():
         socket = endpoint.url.removeprefix("unix://")
-        if endpoint.url.startswith("unix://") and not Path(socket).exists():
-            seen.append((endpoint, "no such socket"))
-            continue
         try:
+            if endpoint.url.startswith("unix://") and not Path(socket).exists():
+                seen.append((endpoint, "no such socket"))
+                continue
             return _client(endpoint, timeout)
         except (docker.errors.DockerException, *GONE, OSError, ValueError) as error:
             seen.append((endpoint, _why(error)))
@@ -493,10 +499,9 @@ def remove_image(client: docker.DockerClient, name: str) -> bool:
     """Remove one image by name or id, never by force; whether it is gone."""
     try:
         with translated(f"removing {name}"):
-            _or_none(client.api.remove_image, name)
+            return _or_none(client.api.remove_image, name) is not None
     except EngineFailed:
         return False
-    return True
 
 
 def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | None:

@@ -80,10 +80,11 @@ def read(kind: str | None = None) -> Iterator[dict]:
             yield entry
 
 
-def forget(engine: str) -> None:
-    """Drop the entries of one engine: what they list has been removed there."""
+def forget(engine: str, *, but: tuple[str, ...] = ()) -> None:
+    """Drop the entries of one engine: what they list is gone; `but` names images that stay."""
     path = folder() / "journal.jsonl"
-    kept = [json.dumps(entry, sort_keys=True) for entry in read() if entry.get("engine") != engine]
+    left = [entry for entry in read() if entry.get("engine") != engine or entry.get("name") in but]
+    kept = [json.dumps(entry, sort_keys=True) for entry in left]
     if kept:
         temporary = path.with_suffix(".new")
         temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import nbclient
 import nbformat
-from nbclient.exceptions import CellExecutionError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from . import progress, setup
 from .errors import ShipLightError, UsageError
@@ -92,7 +92,9 @@ def run(path: Path, *, store: bool = False) -> Run:
         try:
             client.execute(env=environment)
         except CellExecutionError as error:
-            failure = _failure(error, notebook)
+            failure = f"{error.ename}: {error.evalue}"
+        except (CellTimeoutError, DeadKernelError) as error:
+            failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
         finally:
             if not store or (not failure and done == len(cells)):
                 _write(notebook, target)
@@ -121,10 +123,6 @@ def _write(notebook, path: Path) -> None:
     temporary = path.with_suffix(".tmp")
     nbformat.write(notebook, temporary)
     os.replace(temporary, path)
-
-
-def _failure(error: CellExecutionError, notebook) -> str:
-    return f"{error.ename}: {error.evalue}" if error.ename else str(error)
 
 
 def _claims(notebook) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
     """Pull the base, or assemble its equivalent."""
     kind, recipe, mirror = wanted_kind(), recipes().get(canonical(reference)), mirrored(reference)
     tried = []
-    pulls = [("mirrored", mirror)] if mirror else [("official", reference)]
+    pulls = [("mirrored", mirror)] if mirror and kind != "official" else [("official", reference)]
     for candidate, name in pulls:
         if kind not in (None, candidate):
             continue
@@ -58,8 +58,10 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
         try:
             _pull(client, name, platform, tasks)
         except EngineFailed as error:
+            if "disk is full" in error.hint:
+                raise
             tried.append(error.message)
-            tasks.end(name, "no registry answers with it", state="cached")
+            tasks.end(name, "cannot be pulled", state="cached")
             continue
         tasks.end(name, candidate)
         return Base(reference, name, candidate)
