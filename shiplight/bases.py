@@ -6,6 +6,7 @@ images have names of their own (`shiplight/base/...`); the mapping happens in wh
 
 import os
 import tomllib
+import warnings
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -107,6 +108,11 @@ def text_to_send(client, read: dockerfile.Dockerfile, provided: list[Base], buil
     """
     mapping = {base.reference: base.used for base in provided if base.used != base.reference}
     if read.syntax and not _can_have(client, read.syntax):
+        warnings.warn(
+            f"line {read.syntax_line}, `# syntax={read.syntax}`, is sent blank: its image is not "
+            "here and no registry has it, so the engine's own frontend reads the Dockerfile",
+            stacklevel=3,
+        )
         read = dockerfile.parse(stages.blank_syntax(read))
     return stages.map_images(read, mapping, build_args=build_args)
 

@@ -10,9 +10,11 @@ counted.
 import contextlib
 import itertools
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import engine, journal
+from .errors import EngineFailed
 
 
 @dataclass(frozen=True)
@@ -31,33 +33,41 @@ class Cleaned:
 
 def clean(client, *, every_lab: bool = False) -> Cleaned:
     """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
-    mine = journal.MADE if every_lab else f"{journal.MADE}={journal.lab_id()}"
-    chosen = {"label": mine}
+    chosen = {"label": journal.MADE if every_lab else f"{journal.MADE}={journal.lab_id()}"}
     before = engine.disk_usage(client)
-    with engine.translated("removing containers, networks and volumes"):
+    with engine.translated("listing containers, networks and volumes"):
         containers = client.containers.list(all=True, filters=chosen)
-        for container in containers:
-            container.remove(force=True, v=True)
         networks = client.networks.list(filters=chosen)
-        for network in networks:
-            network.remove()
         volumes = client.volumes.list(filters=chosen)
-        for volume in volumes:
-            volume.remove()
-    images, in_use = _images(client, every_lab)
+    for container in containers:
+        with engine.translated(f"removing the container {container.name}"):
+            container.remove(force=True, v=True)
+    in_use = tuple(_remove([*networks, *volumes]))
+    images, named = _images(client, every_lab)
+    in_use += named
     records, doubt = prune_cache(client)
     after = engine.disk_usage(client)
     _files(client, in_use)
     return Cleaned(
         containers=len(containers),
         images=images,
-        networks=len(networks),
-        volumes=len(volumes),
+        networks=sum(network.name not in in_use for network in networks),
+        volumes=sum(volume.name not in in_use for volume in volumes),
         cache_records=records,
         cache_in_doubt=doubt,
         kept_in_use=in_use,
         freed_bytes=max(0, before - after),
     )
+
+
+def _remove(things: list) -> Iterator[str]:
+    """Remove networks and volumes; the names of those that something else uses."""
+    for thing in things:
+        try:
+            with engine.translated(f"removing {thing.name}"):
+                thing.remove()
+        except EngineFailed:
+            yield thing.name
 
 
 def _images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:

@@ -175,11 +175,11 @@ def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:
     """The server's own description, as soon as it answers. Raises ShipLightError."""
     from jupyter_core.paths import jupyter_runtime_dir
 
-    runtime = Path(jupyter_runtime_dir()) / f"jpserver-{process.pid}.json"
+    runtime = Path(jupyter_runtime_dir())
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            described = json.loads(runtime.read_text())
+            described = _described(runtime, process.pid)
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                 f"{described['url']}api/status?token={described['token']}", timeout=2
             ):
@@ -191,6 +191,18 @@ def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:
         raise ShipLightError(f"port {port} is taken.", hint="./lab up --port with another number")
     last = "\n".join(f"    {line}" for line in said.strip().splitlines()[-6:])
     raise ShipLightError(f"JupyterLab did not start.\n  Last lines:\n{last}", hint=f"see {log}")
+
+
+def _described(runtime: Path, pid: int) -> dict:
+    """What our server wrote of itself. Windows starts it by a launcher that has another pid."""
+    if sys.platform != "win32":
+        return json.loads((runtime / f"jpserver-{pid}.json").read_text())
+    files = sorted(runtime.glob("jpserver-*.json"), key=lambda file: file.stat().st_mtime)
+    all_of_them = [json.loads(file.read_text()) for file in files]
+    ours = [found for found in all_of_them if Path(found["root_dir"]) == ROOT]
+    if not ours:
+        raise FileNotFoundError("our server has not written anything yet")
+    return ours[-1]
 
 
 def _end(process: subprocess.Popen) -> None:
