@@ -48,6 +48,7 @@ def solve(
         "nocache": "1" if no_cache else None,
         "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
+    on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
     trace, began = Trace(), time.time()
     clock = time.monotonic()
 
@@ -71,7 +72,7 @@ def solve(
             ) from interrupt
         finally:
             steps = _with_lines(trace.steps(), read)
-            _remember(client, tag, steps, read)
+            _remember(on, tag, steps, read)
         seconds = time.monotonic() - clock
         if engine_id is None:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
@@ -153,7 +154,7 @@ def _look(said: str) -> str:
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
 
-def _remember(client, tag: str, steps: tuple[Step, ...], read: dockerfile.Dockerfile) -> None:
+def _remember(on: str, tag: str, steps: tuple[Step, ...], read: dockerfile.Dockerfile) -> None:
     """Journal when and what was built: `clean` knows this lab's cache records by it.
 
     A step's name has its build arguments put in; a cache record is described without.
@@ -165,5 +166,4 @@ def _remember(client, tag: str, steps: tuple[Step, ...], read: dockerfile.Docker
     made = {step.instruction for step in ran} | {written.get(s.line, s.instruction) for s in ran}
     if made and spans:
         window = [min(start for start, _ in spans), max(end for _, end in spans)]
-        on = engine.identity(client)
         journal.write("build", tag=tag, engine=on, window=window, steps=sorted(made))
