@@ -7,7 +7,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from . import engine, journal
 from .errors import EngineFailed, ProbeFailed
@@ -23,6 +23,8 @@ class Probe:
 
     `answered`: whether `/healthz` gave 200; None where the port cannot be reached from here.
     `seconds_to_answer` is from the start call to that 200. `self_check` is what `/selfcheck` says.
+    `read_only_root`: whether it answers with a root file system that nobody can write to; None
+    where it did not answer at all.
     `stop_seconds` is from SIGTERM to the exit with `exit_code`; 137 means it had to be killed.
     `last_words` are the last lines of its log.
     """
@@ -35,6 +37,7 @@ class Probe:
     exit_code: int | None
     stop_seconds: float | None
     last_words: tuple[str, ...]
+    read_only_root: bool | None = None
 
     def __getitem__(self, name: str):
         """One answer of the self-check by its name; None where there was none."""
@@ -66,6 +69,13 @@ def probe(client, image: str, *, port: int = 8080) -> Probe:
     ProbeFailed where none can be made, ImageNotFound where there is no such image.
     """
     engine.inspect_image(client, image)
+    asked = _asked(client, image, port)
+    if not asked.answered:
+        return asked
+    return replace(asked, read_only_root=_runs_read_only(client, image, port))
+
+
+def _asked(client, image: str, port: int) -> Probe:
     with _container(client, image, port) as container:
         clock = time.monotonic()
         problem = _start(container)
@@ -93,10 +103,13 @@ def probe(client, image: str, *, port: int = 8080) -> Probe:
 
 
 @contextmanager
-def _container(client, image: str, port: int) -> Iterator:
+def _container(client, image: str, port: int, *, read_only: bool = False) -> Iterator:
     with engine.translated(f"making a container of {image}"):
         container = client.containers.create(
-            image, labels=journal.made(), ports={f"{port}/tcp": ("127.0.0.1", None)}
+            image,
+            labels=journal.made(),
+            ports={f"{port}/tcp": ("127.0.0.1", None)},
+            read_only=read_only,
         )
     try:
         with engine.translated(f"probing {image}"):
@@ -104,6 +117,13 @@ def _container(client, image: str, port: int) -> Iterator:
     finally:
         with engine.translated(f"removing a container of {image}"):
             container.remove(force=True, v=True)
+
+
+def _runs_read_only(client, image: str, port: int) -> bool:
+    """Whether a second container answers although its root file system is read-only."""
+    with _container(client, image, port, read_only=True) as container:
+        clock = time.monotonic()
+        return not _start(container) and _wait(container, port, clock) is not None
 
 
 def _start(container) -> str:

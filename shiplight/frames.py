@@ -82,6 +82,7 @@ def probes(*asked: Probe) -> pd.DataFrame:
             "answers": probe.answered,
             **(probe.self_check or {}),
             "shell": probe.shell,
+            "runs with a read-only root": probe.read_only_root,
             "exit code after SIGTERM": probe.exit_code,
         }
         for probe in asked

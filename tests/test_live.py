@@ -39,6 +39,27 @@ def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
     got = {"exit_code": probe.exit_code, "shell": probe.shell} | probe.self_check
     assert {key: got[key] for key in row.probe} == row.probe
     assert probe["ca_certificates"] > 0 and probe["resolves_localhost"]
+    assert probe.read_only_root
+
+
+def test_what_is_missing_on_scratch_is_there_when_hardened_and_stays_below_ten_megabytes(client):
+    build = builds.build(client, "go/hardened")
+    image = sizes.measure(client, build.tag)
+    assert image.unpacked_bytes <= 10_000_000, image
+    assert image.user == "65532:65532" and not image.find("*/go/pkg/mod*")
+    check = containers.probe(client, build.tag).self_check
+    assert all(value for value in check.values()), check
+
+
+def test_the_debug_stage_is_the_hardened_image_with_a_shell(client):
+    build = builds.build(client, "go/hardened", target="debug", name="go/debug")
+    hardened = sizes.measure(client, builds.build(client, "go/hardened").tag)
+    debug = sizes.measure(client, build.tag)
+    assert [x.diff_id for x in debug.layers][: len(hardened.layers)] == [
+        x.diff_id for x in hardened.layers
+    ]
+    assert not hardened.find("bin/sh") and debug.find("bin/sh")
+    assert containers.probe(client, build.tag).shell
 
 
 def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(client, tmp_path):
