@@ -292,7 +292,8 @@ def test_the_documented_json_is_there(client):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     results = json.loads(done.stdout)
-    assert [result["variant"] for result in results] == ["single", "multi"]
+    known = [row.variant for row in catalogue.rows() if row.app == "go"]
+    assert [result["variant"] for result in results] == known
     for result in results:
         assert set(result) == {"app", "variant", "image", "build", "setting"}
         assert {"seconds", "cached_steps", "steps"} <= set(result["build"])
