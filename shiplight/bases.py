@@ -20,7 +20,7 @@ KINDS = ("official", "mirrored", "equivalent")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an equivalent is assembled, and what it has to be: one table of `bases/bases.toml`."""
+    """How an equivalent is assembled, and what it has to be: one table of a `bases/*/base.toml`."""
 
     reference: str
     equivalent: str
@@ -51,10 +51,12 @@ class Base:
 @cache
 def recipes() -> dict[str, Recipe]:
     """Every recipe by the official reference that it stands for."""
-    data = tomllib.loads((FOLDER / "bases.toml").read_text(encoding="utf-8"))
-    for entry in data["base"]:
-        entry["published"]["date"] = str(entry["published"]["date"])  # JSON has no dates
-    return {canonical(entry["reference"]): Recipe(**entry) for entry in data["base"]}
+    found = {}
+    for path in sorted(FOLDER.glob("*/base.toml")):
+        for entry in tomllib.loads(path.read_text(encoding="utf-8"))["base"]:
+            entry["published"]["date"] = str(entry["published"]["date"])  # JSON has no dates
+            found[canonical(entry["reference"])] = Recipe(recipe=path.parent.name, **entry)
+    return found
 
 
 def canonical(reference: str) -> str:
