@@ -5,7 +5,7 @@ import pytest
 from shiplight import builds, catalogue, sizes
 
 VARIANTS = [row.variant for row in catalogue.rows() if row.app == "python"]
-COMPILERS = ("*/cc1", "*/gcc", "*/x86_64-linux-gnu-gcc*", "*/as", "*/ld")
+COMPILERS = ("*/cc1", "*bin/gcc*", "*bin/*-linux-gnu-gcc*", "*bin/as", "*bin/ld")
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +49,11 @@ def test_wheels_that_are_removed_in_the_next_instruction_ship_all_the_same(image
     assert any("pydantic_core" in item.path for item in hidden)
     [added] = {item.added_by for item in hidden}
     [buried] = {item.buried_by for item in hidden}
-    assert multi.layers[added].instruction.startswith("COPY --from=builder /wheels /wheels") or (
-        multi.layers[added].instruction.startswith("COPY /wheels /wheels")
-    )
+    instruction = multi.layers[added].instruction
+    assert instruction.startswith("COPY ") and instruction.endswith("/wheels /wheels")
     assert multi.layers[buried].instruction.endswith("rm -rf /wheels")
     assert sum(item.bytes for item in hidden) == multi.layers[added].unpacked_bytes
-    assert not hidden_wheels(mounted) and not found(mounted, "*.whl", "wheels/*")
+    assert not hidden_wheels(mounted) and not mounted.find("wheels/*")
     spared = multi.unpacked_bytes - mounted.unpacked_bytes
     assert spared == pytest.approx(multi.layers[added].unpacked_bytes, rel=0.05)
 
@@ -76,7 +75,7 @@ def test_slimmest_has_an_interpreter_and_neither_shell_nor_pip_in_ninety_megabyt
     slimmest = image("slimmest")
     assert slimmest.unpacked_bytes <= 90_000_000, slimmest
     assert slimmest.user == "65532" and found(slimmest, "venv/bin/python", "usr/bin/python3.13")
-    pip = ("*/site-packages/pip/*", "*/bin/pip*", "*.whl", "usr/bin/sh", "bin/sh", "*/dpkg")
+    pip = ("*/site-packages/pip/*", "*/bin/pip*", "*.whl", "usr/bin/sh", "bin/sh", "*bin/dpkg")
     assert not found(slimmest, *pip)
     assert found(image("mounted"), "*/site-packages/pip/*", "*/bin/pip*", "usr/bin/sh")
 
