@@ -75,6 +75,15 @@ def probe(client, image: str, *, port: int = 8080) -> Probe:
     return replace(asked, read_only_root=_runs_read_only(client, image, port))
 
 
+def ask(client, image: str, path: str = "/", *, port: int = 8080) -> dict | None:
+    """The JSON that a container of `image` answers at `path`; None where it never answers."""
+    with _container(client, image, port) as container:
+        clock = time.monotonic()
+        if _start(container) or _wait(container, port, clock) is None:
+            return None
+        return _ask(container, port, path)
+
+
 def _asked(client, image: str, port: int) -> Probe:
     with _container(client, image, port) as container:
         clock = time.monotonic()
