@@ -122,6 +122,15 @@ def _exposed(config: dict, image: str) -> int:
     return ports[0]
 
 
+def ask(client, image: str, path: str = "/", *, port: int = 8080) -> dict | None:
+    """The JSON that a container of `image` answers at `path`; None where it never answers."""
+    with _container(client, image, port) as container:
+        clock = time.monotonic()
+        if _start(container) or _wait(container, port, clock) is None:
+            return None
+        return _ask(container, port, path)
+
+
 def _asked(client, image: str, port: int) -> Probe:
     with _container(client, image, port) as container:
         clock = time.monotonic()
