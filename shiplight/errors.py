@@ -11,6 +11,8 @@
     ├── ImageNotFound          no image and no archive of that name
     ├── ArchiveError           an image archive is damaged, hostile, or no image archive
     ├── ProbeFailed            a container could not be started or asked
+    ├── ScannerMissing         no scanner, or no database of vulnerabilities, is at hand
+    ├── ScanFailed             the scanner ran, and gave no report
     ├── ClaimFailed            a sentence of a lesson turned out to be false here
     └── UsageError             the command line or a call asks for what there is not
 
@@ -83,6 +85,14 @@ class ArchiveError(ShipLightError):
 
 class ProbeFailed(ShipLightError):
     """A container could not be started, or never answered."""
+
+
+class ScannerMissing(ShipLightError):
+    """No scanner is at hand, or no database for it."""
+
+
+class ScanFailed(ShipLightError):
+    """The scanner failed, was killed, or said what is no report."""
 
 
 class ClaimFailed(ShipLightError):
