@@ -11,8 +11,8 @@ import plotly.graph_objects as go
 
 from . import frames
 from .builds import Build
+from .findings import SEVERITIES, WORDS, ScanReport
 from .image import Image
-from .scans import SEVERITIES, WORDS, ScanReport
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
@@ -169,7 +169,7 @@ def _most_and_least(shown: list[tuple[str, ScanReport]]) -> str:
         return "Nothing is known of " + ", ".join(name for name, _ in shown)
     (least, small), (most, large) = known[0], known[-1]
     title = f"{small} has {least} known vulnerabilities"
-    return f"{title}, {large} {most}" if len(known) > 1 else title
+    return f"{title}; {large} has {most}" if len(known) > 1 else title
 
 
 def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
@@ -204,23 +204,28 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
 
     With `base`, the report of the image that it stands on, the title says how many came with it.
     """
-    table = frames.origins(report, base=base)
-    name = name or frames.vulnerabilities(report)["image"][0]
-    brought, total = table["new"].fillna(0).astype(int), report.unique
+    table, total = frames.origins(report, base=base), report.unique
+    table = table[table["new"].fillna(0) > 0].reset_index(drop=True)
+    name, brought = name or frames.vulnerabilities(report)["image"][0], table["new"].astype(int)
+    if table.empty:
+        title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
+        return _figure(title, "no instruction brought any", _scanned_by([report]), rows=0)
     accent = table["part"] == "base" if base else table.index == brought.idxmax()
     what = "its base" if base else f"“{_label(table['instruction'][accent].iloc[0], 40)}”"
     title = f"{brought[accent].sum()} of {total} known vulnerabilities in {name} come from {what}"
-    if not total:
-        title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
     figure = _figure(
         title,
-        "known vulnerabilities that no earlier layer has, by instruction, base first",
+        "known vulnerabilities that no earlier layer has, by instruction that brought any",
         _scanned_by([report]),
         rows=len(table),
     )
-    texts = [UNKNOWN if total is None else str(count) for count in brought]
-    accented = set(table.index[accent]) if total else set()
-    _bars(figure, labels=table["instruction"], values=brought, texts=texts, accent=accented)
+    _bars(
+        figure,
+        labels=table["instruction"],
+        values=brought,
+        texts=[str(count) for count in brought],
+        accent=set(table.index[accent]),
+    )
     return figure
 
 

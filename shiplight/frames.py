@@ -7,8 +7,8 @@ import pandas as pd
 from .builds import Build
 from .containers import Probe
 from .errors import UsageError
+from .findings import SEVERITIES, ScanReport
 from .image import Image
-from .scans import SEVERITIES, ScanReport
 from .units import UNKNOWN, format_bytes, format_seconds
 
 

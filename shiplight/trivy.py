@@ -29,7 +29,6 @@ MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with
 QUIETLY = ("--skip-version-check", "--disable-telemetry")
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--quiet", *QUIETLY)
 CONTAINER_SECONDS = 900
-FORMATS = ("cyclonedx", "spdx-json")  # of package lists
 
 Argument = str | Path  # a Path is a file or folder that the scanner reads
 
