@@ -158,7 +158,7 @@ def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
         packages.setdefault(finding.id, set()).add(finding.package)
     rows = [
         (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
-        for one, severity in (new | old).items()
+        for one, severity in (old | new).items()
     ]
     rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
     return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
