@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tarfile
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ OLDEST = (0, 63)  # the first that can be told not to call home
 MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with stolen credentials
 QUIETLY = ("--skip-version-check", "--disable-telemetry")
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--quiet", *QUIETLY)
+LAYOUT = re.compile(r"(\./)?(index\.json|oci-layout|blobs/\w+/\w+)")  # what an OCI archive holds
 CONTAINER_SECONDS = 900
 
 Argument = str | Path  # a Path is a file or folder that the scanner reads
@@ -242,15 +244,16 @@ def _runs(pid: str) -> bool:
 
 def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, client=None) -> dict:
     """What Trivy says of a saved image, as it says it. Raises ScanFailed."""
-    said = _run(
-        scanner,
-        [
-            *("--cache-dir", data.folder, "image", "--cache-backend", "memory"),  # writes nothing
-            *("--format", "json", "--scanners", "vuln", *OFFLINE, "--input", archive),
-        ],
-        place,
-        client,
-    )
+    command = [
+        *("--cache-dir", data.folder, "image", "--cache-backend", "memory"),  # writes nothing
+        *("--format", "json", "--scanners", "vuln", *OFFLINE, "--input"),
+    ]
+    try:
+        said = _run(scanner, [*command, archive], place, client)
+    except ScanFailed as error:
+        if "manifest.json not found" not in error.message:
+            raise
+        said = _run(scanner, [*command, _unpacked(archive, place)], place, client)
     try:
         read = json.loads(said)
     except ValueError as error:
@@ -258,6 +261,24 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
     if not isinstance(read, dict) or read.get("SchemaVersion") != 2:
         raise ScanFailed(f"what {scanner} said is no report of its second version.")
     return read
+
+
+def _unpacked(archive: Path, place: Path) -> Path:
+    """The folder that an OCI archive was unpacked to: Trivy reads that layout from there only."""
+    folder = place / "layout"
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            for member in tar:
+                if member.isfile() and LAYOUT.fullmatch(member.name):
+                    path = folder / member.name
+                    path.parent.mkdir(parents=True, exist_ok=True)
+                    with open(path, "wb") as file:
+                        shutil.copyfileobj(tar.extractfile(member), file)
+    except (tarfile.TarError, OSError, EOFError) as error:
+        raise ScanFailed(f"{archive} cannot be unpacked: {error}") from error
+    if not (folder / "index.json").is_file():
+        raise ScanFailed(f"{archive} is no image archive.", hint="`docker save` writes one")
+    return folder
 
 
 def package_list(scanner: Scanner, report: dict, form: str, place: Path, *, client=None) -> bytes:

@@ -221,7 +221,7 @@ def test_an_archive_is_scanned_without_an_engine_and_not_twice(fake, archive):
     assert len(calls(log)) == 1 and not left_behind()
 
 
-def test_another_database_scanner_or_content_is_scanned_anew(fake, archive, monkeypatch):
+def test_another_database_scanner_or_content_is_scanned_anew(fake, archive):
     log = fake()
     scans.scan(None, archive)
     newer = METADATA | {"UpdatedAt": "2026-11-22T00:00:00Z"}
@@ -232,7 +232,10 @@ def test_another_database_scanner_or_content_is_scanned_anew(fake, archive, monk
     scans.scan(None, archive)
     archive.write_bytes(archive.read_bytes() + bytes(512))
     scans.scan(None, archive)
-    assert len(calls(log)) == 4
+    archive.write_bytes(archive.read_bytes()[:-1] + b"x")  # as many bytes as before
+    scans.scan(None, archive)
+    scans.scan(None, archive)
+    assert len(calls(log)) == 5
 
 
 def test_the_scanner_is_kept_from_the_network_and_from_what_others_configured(
@@ -261,6 +264,7 @@ def test_the_scanner_is_kept_from_the_network_and_from_what_others_configured(
         ("print('{\"SchemaVersion\": 2}')", "cannot be read"),
         ("pass", "not JSON"),
         ("os.kill(os.getpid(), 9)", "killed (signal 9)"),
+        ("sys.exit('file manifest.json not found in tar')", "no image archive"),
         ("sys.exit('x Unable to initialize the Java DB: y')", "Java database"),
     ],
 )
@@ -276,6 +280,21 @@ def test_a_failure_is_not_remembered(fake, archive):
     assert scans.scan(None, archive).status == "unknown"
     fake()
     assert scans.scan(None, archive).status == "scanned"
+
+
+def test_an_oci_archive_is_unpacked_for_the_scanner(fake, tmp_path):
+    """Trivy reads that layout from a folder only."""
+    where = "sys.argv[sys.argv.index('--input') + 1]"
+    log = fake(
+        f"if os.path.isfile({where}): sys.exit('file manifest.json not found in tar')\n"
+        f"assert os.path.isfile({where} + '/index.json')\n"
+        + RECORDED.format(path=str(tmp_path / "said.json"))
+    )
+    path = tmp_path / "oci.tar"
+    image = factories.Image([[factories.file("a", 100)]])
+    path.write_bytes(factories.oci(image, manifest_json=False))
+    assert scans.scan(None, path).status == "scanned"
+    assert len(calls(log)) == 2 and not left_behind()
 
 
 @pytest.fixture

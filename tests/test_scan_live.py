@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shutil
 import signal
 import subprocess
@@ -128,20 +127,17 @@ def test_a_database_of_yours_is_only_read(archive, single):
 
 def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanner):
     """In processor time, ours and the scanner’s: other work on the machine does not count."""
+    resource = pytest.importorskip("resource", reason="not for this machine: it counts no time")
     if scanner.program is None:
         pytest.skip("not for this machine: its scanner runs in a container")
 
     def cost(work) -> float:
-        spent = []
-        for _ in range(3):
-            before = [resource.getrusage(who) for who in (-1, 0)]
-            work()
-            after = [resource.getrusage(who) for who in (-1, 0)]
-            spent.append(
-                sum(b.ru_utime + b.ru_stime - a.ru_utime - a.ru_stime
-                    for a, b in zip(before, after, strict=True))
-            )  # fmt: skip
-        return min(spent)
+        before = [resource.getrusage(who) for who in (-1, 0)]  # our children, ourselves
+        work()
+        after = [resource.getrusage(who) for who in (-1, 0)]
+        return sum(y.ru_utime + y.ru_stime for y in after) - sum(
+            x.ru_utime + x.ru_stime for x in before
+        )
 
     def alone():
         with trivy.workplace() as place:
@@ -153,7 +149,8 @@ def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanne
         shutil.rmtree(journal.folder("layers") / "scans")
         assert scans.scan(None, archive).covered
 
-    assert cost(ours) <= 1.1 * cost(alone)
+    spent = [(cost(ours), cost(alone)) for _ in range(5)]
+    assert min(one for one, _ in spent) <= 1.1 * min(other for _, other in spent), spent
 
 
 def test_a_package_list_names_what_was_found(client, multi, tmp_path):
