@@ -315,13 +315,14 @@ def _measure(given) -> int:
 
 
 def _scan(given) -> int:
-    from . import builds, findings, report, scans, trivy
+    from . import builds, engine, findings, report, scans, trivy
     from .errors import ScannerMissing
 
     client, name = None, given.image
     if not Path(name).is_file():
         client = _connect(given)
         name = builds.image_name(client, name)
+        engine.inspect_image(client, name)  # what is not there needs no scanner
     try:
         trivy.provide(client, update=given.update)
         found = scans.scan(client, name)

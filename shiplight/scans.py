@@ -85,7 +85,7 @@ def _image(client, name: str, what) -> dict:
 
 
 def _archive_key(path: Path) -> str:
-    """What changes whenever somebody writes to an archive; a digest would cost as much as 5 %."""
+    """What changes whenever somebody writes to an archive; a digest costs 5 % of a scan."""
     seen = path.stat()
     parts = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
     return f"archive {'-'.join(map(str, parts))}"
