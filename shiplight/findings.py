@@ -15,6 +15,7 @@ from .units import UNKNOWN
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")  # the last: nobody rated it
 WORDS = {severity: severity.lower() for severity in SEVERITIES} | {"UNKNOWN": "unrated"}
 OS = "os-pkgs"  # Trivy's class of what dpkg, apk or rpm installed
+OF_THE_LAYER = ("diff_id", "instruction")
 KERNEL_HEADERS = "linux-libc-dev"
 
 
@@ -37,9 +38,19 @@ class Finding:
     kind: str
     type: str
     where: str
-    diff_id: str
     layer: int | None
+    diff_id: str
     instruction: str
+
+    def to_dict(self) -> dict:
+        """The finding as JSON holds it, its layer by its index."""
+        return {key: value for key, value in vars(self).items() if key not in OF_THE_LAYER}
+
+    @classmethod
+    def from_dict(cls, data: dict, layers: list[dict]) -> "Finding":
+        """The finding that `to_dict` wrote, of an image with these layers."""
+        layer = layers[data["layer"]] if data["layer"] is not None else dict.fromkeys(OF_THE_LAYER)
+        return cls(**data, **{key: layer[key] or "" for key in OF_THE_LAYER})
 
 
 @dataclass(frozen=True)
@@ -57,8 +68,8 @@ class ScanReport:
     """What a scanner said of one image. Numbers are None where the scan says nothing.
 
     `status` is `scanned` or `unknown`, and then `why` says why it could not run. Vulnerabilities
-    are counted once each; a finding is one of them in one package. `instructions` are those of the
-    layers, base first. `snapshot`: the database is a frozen one, and covers what it covers.
+    are counted once each; a finding is one of them in one package. `instructions` and `diff_ids`
+    are the layers', base first. `snapshot`: the database is frozen, and covers what it covers.
     """
 
     image: str
@@ -66,6 +77,7 @@ class ScanReport:
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     package_databases: tuple[PackageDatabase, ...] = ()
     instructions: tuple[str, ...] = field(default=(), repr=False)
+    diff_ids: tuple[str, ...] = field(default=(), repr=False)
     scanner: str = ""
     database_date: str = ""
     snapshot: bool = False
@@ -160,7 +172,7 @@ class ScanReport:
         )
 
     def to_dict(self) -> dict:
-        """Everything as JSON can hold it; `rows` are the findings."""
+        """Everything as JSON can hold it; `rows` are the findings, their layers by index."""
         return {
             "image": self.image,
             "status": self.status,
@@ -175,8 +187,11 @@ class ScanReport:
             "scanner": self.scanner,
             "database_date": self.database_date,
             "snapshot": self.snapshot,
-            "instructions": list(self.instructions),
-            "rows": [dict(vars(finding)) for finding in self.findings],
+            "layers": [
+                {"diff_id": diff_id, "instruction": instruction}
+                for diff_id, instruction in zip(self.diff_ids, self.instructions, strict=True)
+            ],
+            "rows": [finding.to_dict() for finding in self.findings],
             "setting": self.setting and self.setting.to_dict(),
         }
 
@@ -184,11 +199,13 @@ class ScanReport:
     def from_dict(cls, data: dict) -> "ScanReport":
         """The report that `to_dict` wrote."""
         plain = ("image", "status", "why", "scanner", "database_date", "snapshot")
+        layers = data["layers"]
         return cls(
             **{key: data[key] for key in plain},
-            findings=tuple(Finding(**row) for row in data["rows"]),
+            findings=tuple(Finding.from_dict(row, layers) for row in data["rows"]),
             package_databases=tuple(PackageDatabase(**d) for d in data["package_databases"]),
-            instructions=tuple(data["instructions"]),
+            instructions=tuple(layer["instruction"] for layer in layers),
+            diff_ids=tuple(layer["diff_id"] for layer in layers),
             setting=Setting.from_dict(data["setting"]) if data.get("setting") else None,
         )
 
@@ -220,6 +237,7 @@ def read_report(said: dict, *, name: str) -> ScanReport:
             findings=tuple(_findings(results, first, instructions)),
             package_databases=_package_databases(results),
             instructions=instructions,
+            diff_ids=tuple(diff_ids),
             scanner=f"Trivy {said['Trivy']['Version']}",
         )
     except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -243,8 +261,8 @@ def _findings(results: list[dict], layers: dict[str, int], instructions) -> Iter
                 kind=result["Class"],
                 type=result["Type"],
                 where="" if result["Class"] == OS else row.get("PkgPath") or result["Target"],
-                diff_id=diff_id,
                 layer=layer,
+                diff_id="" if layer is None else diff_id,
                 instruction="" if layer is None else instructions[layer],
             )
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import engine, journal, progress, trivy
+from . import engine, journal, progress, recordings, trivy
 from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from .findings import ScanReport, read_report, unknown
 from .image import platform_of
@@ -33,6 +33,7 @@ def scan(client, what) -> ScanReport:
         return unknown(_name(what), error)
 
 
+@recordings.replayed(ScanReport)
 def _scanned(client, what) -> ScanReport:
     try:
         said, setting, _, database = _said(client, what)

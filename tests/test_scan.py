@@ -21,7 +21,6 @@ from test_cli import lab
 from test_frames import texts, title_of
 
 from shiplight import (
-    charts,
     cli,
     doctor,
     engine,
@@ -29,6 +28,7 @@ from shiplight import (
     frames,
     journal,
     report,
+    scan_charts,
     scans,
     setup,
     trivy,
@@ -513,7 +513,7 @@ def test_ctrl_c_leaves_no_process_and_no_file(fake, archive, how):
 DOCUMENTED = {
     "image", "status", "why", "vulnerabilities", "unique", "fixable", "without_kernel_headers",
     "findings", "packages", "package_databases", "scanner", "database_date", "snapshot",
-    "instructions", "rows", "setting",
+    "layers", "rows", "setting",
 }  # fmt: skip
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
@@ -526,6 +526,9 @@ def test_the_documented_json_is_printed_and_findings_are_no_failure(fake, archiv
     text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
     assert set(found) == DOCUMENTED and all(f"`{field}`" in text for field in DOCUMENTED)
     assert found["findings"] == len(found["rows"]) == GO.finding_count
+    assert {found["layers"][row["layer"]]["instruction"] for row in found["rows"]} == {
+        "COPY /app/server /server"
+    }
 
 
 def test_a_scan_that_could_not_run_ends_with_1_and_says_unknown(fake, archive):
@@ -617,7 +620,7 @@ def test_what_cannot_be_compared_is_not():
 
 def test_the_chart_of_severities_says_its_finding_and_where_it_comes_from():
     names = ["before", "after", "tiny", "lost"]
-    figure = charts.vulnerabilities(DEBIAN, GO, BUSYBOX, UNKNOWN, names=names)
+    figure = scan_charts.vulnerabilities(DEBIAN, GO, BUSYBOX, UNKNOWN, names=names)
     assert title_of(figure) == (
         f"after has {GO.unique} known vulnerabilities; before has {DEBIAN.unique}"
     )
@@ -629,19 +632,19 @@ def test_the_chart_of_severities_says_its_finding_and_where_it_comes_from():
 
 
 def test_the_chart_of_severities_of_nothing_known():
-    assert title_of(charts.vulnerabilities(UNKNOWN)) == "Nothing is known of lost"
+    assert title_of(scan_charts.vulnerabilities(UNKNOWN)) == "Nothing is known of lost"
 
 
 def test_the_chart_of_origins():
-    figure = charts.origins(DEBIAN, base=DEBIAN)
+    figure = scan_charts.origins(DEBIAN, base=DEBIAN)
     assert f"{DEBIAN.unique} of {DEBIAN.unique}" in title_of(figure)
     assert "come from its base" in title_of(figure)
-    assert "“COPY /app/server /server”" in title_of(charts.origins(GO, name="go/multi"))
-    assert title_of(charts.origins(BUSYBOX)) == "busybox: — known vulnerabilities"
+    assert "“COPY /app/server /server”" in title_of(scan_charts.origins(GO, name="go/multi"))
+    assert title_of(scan_charts.origins(BUSYBOX)) == "busybox: — known vulnerabilities"
 
 
 def test_the_chart_of_gone_kept_and_new():
-    figure = charts.compared(DEBIAN, GO, names=["before", "after"])
+    figure = scan_charts.compared(DEBIAN, GO, names=["before", "after"])
     gone = len(set(DEBIAN.severities) - set(GO.severities))
     assert title_of(figure).startswith(f"{gone} of the {DEBIAN.unique} known")
     assert sum(figure.data[0].x) == len(set(DEBIAN.severities) | set(GO.severities))
