@@ -18,6 +18,8 @@ _HOMES = {
     "measure": "sizes",
     "probe": "containers",
     "recipe": "builds",
+    "scan": "scans",
+    "scan_charts": "scan_charts",
 }
 __all__ = sorted(_HOMES)
 

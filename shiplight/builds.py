@@ -7,7 +7,7 @@ from pathlib import Path
 from . import bases, buildkit, catalogue, dockerfile, engine, journal, recordings, stages
 from .context import read_context
 from .errors import DockerfileError, UsageError
-from .provide import provide
+from .provide import here, provide
 from .setting import Setting
 from .trace import Step
 from .units import format_seconds
@@ -169,6 +169,20 @@ def order(
         app, slash, rest = name.partition("/")
         app, variant = _slug(app), _slug(rest) if slash else variant
     return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
+
+
+def image_name(client, name: str) -> str:
+    """What the engine calls `app/variant`, or a base that is here as its equivalent.
+
+    Other names come back as they are. Raises UsageError where the variant is not built yet.
+    """
+    if catalogue.find(name) is None:
+        base = here(client, name)
+        return base.used if base else name
+    tag = order(name).tag
+    if not engine.has_image(client, tag):
+        raise UsageError(f"{name} is not built yet.", hint=f"./lab build {name}")
+    return tag
 
 
 def _on_disk(what: str, file: str | None) -> tuple[Path, str]:

@@ -232,7 +232,12 @@ def _tiles(table, accent: str, domain: dict) -> go.Treemap:
 
 
 def _figure(
-    title: str, subtitle: str, setting: Setting | None, *, rows: int = 0, pixels: int | None = None
+    title: str,
+    subtitle: str,
+    setting: Setting | str | None,
+    *,
+    rows: float = 0,
+    pixels: int | None = None,
 ) -> go.Figure:
     """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
     lines = textwrap.wrap(title, TITLE_WIDTH)

@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   ./lab test --live               run all tests; what cannot run live fails
   ./lab build go                  build every variant of the Go app, and measure it
   ./lab measure golang:1.23       layers and bytes of any image
+  ./lab scan go/multi             known vulnerabilities of a variant that was built
   ./lab clean                     remove what this lab made on the engine
 """
 
@@ -103,8 +104,23 @@ def parser() -> argparse.ArgumentParser:
         "show layers and bytes of an image or a saved archive",
         "./lab measure image.tar --json",
     )
-    measure.add_argument("image", metavar="IMAGE|ARCHIVE")
+    measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
     _json(measure)
+
+    scan = add(
+        "scan",
+        "show the known vulnerabilities of a variant, an image or a saved archive",
+        "./lab scan go/multi --sbom packages.spdx.json",
+    )
+    scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    scan.add_argument(
+        "--sbom",
+        type=Path,
+        metavar="FILE",
+        help="write its package list too: SPDX where FILE ends in .spdx.json, else CycloneDX",
+    )
+    scan.add_argument("--update", action="store_true", help="first get the newest database")
+    _json(scan)
 
     bases = add("bases", "show the base images, or get them all", "./lab bases get")
     bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
@@ -315,18 +331,39 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import provide, report, sizes
+    from . import builds, report, sizes
 
     client, name = None, given.image
     if not Path(name).is_file():
         client = _connect(given)
-        base = provide.here(client, name)  # `golang:1.23` may be here as its equivalent
-        name = base.used if base else name
+        name = builds.image_name(client, name)
     image = sizes.measure(client, name)
     if given.json:
         _print_json(image.to_dict())
     else:
         report.print_image(image)
+    return 0
+
+
+def _scan(given) -> int:
+    from . import builds, engine, findings, report, scans, trivy
+    from .errors import ScannerMissing
+
+    client, name = None, given.image
+    if not Path(name).is_file():
+        client = _connect(given)
+        name = builds.image_name(client, name)
+        engine.inspect_image(client, name)  # what is not there needs no scanner
+    try:
+        trivy.provide(client, update=given.update)
+        found = scans.scan(client, name)
+    except ScannerMissing as error:
+        found = findings.unknown(name, error)
+    _print_json(found.to_dict()) if given.json else report.print_scan(found)
+    if found.status != "scanned":
+        return 1
+    if given.sbom:
+        scans.write_package_list(client, name, given.sbom)
     return 0
 
 

@@ -11,6 +11,8 @@ import pandas as pd
 
 from .builds import Build
 from .containers import Probe
+from .errors import UsageError
+from .findings import SEVERITIES, ScanReport
 from .image import Image
 from .setting import Setting, together
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
@@ -173,6 +175,82 @@ def probes(*asked: Probe) -> pd.DataFrame:
 def engines() -> pd.DataFrame:
     """What engines said of one image, saved once and loaded into each: recorded, one row each."""
     return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))
+
+
+def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
+    """One row an image and severity, worst first: vulnerabilities, how many have a fix, findings.
+
+    A vulnerability counts once, with its worst severity. Unknown is `<NA>`, where a scan could not
+    run or found no package database.
+    """
+    rows = []
+    for name, report in zip(names or [short(r.image) for r in reports], reports, strict=True):
+        worst = report.severities
+        fixed = {finding.id for finding in report.findings if finding.fixed}
+        for severity in SEVERITIES:
+            ids = {one for one, its in worst.items() if its == severity}
+            counts = (len(ids), len(ids & fixed), sum(f.id in ids for f in report.findings))
+            known = counts if report.covered else (None,) * 3
+            rows.append((name, severity, *known))
+    columns = ["image", "severity", "vulnerabilities", "fixable", "findings"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+
+
+def findings(report: ScanReport) -> pd.DataFrame:
+    """One row a finding, the worst first: what it is in, what fixes it, and what brought it."""
+    columns = [
+        *("id", "severity", "package", "source_package", "installed", "fixed", "status"),
+        *("type", "where", "layer", "instruction"),
+    ]
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+    found = sorted(report.findings, key=lambda f: (order[f.severity], f.id, f.package, f.where))
+    rows = [[getattr(finding, column) for column in columns] for finding in found]
+    return pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
+
+
+def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFrame:
+    """One row a layer, base first: the vulnerabilities in it, and those that no earlier one has.
+
+    With `base`, the report of the image that it stands on, `part` says whose a layer is.
+    """
+    own, seen, rows = len(base.instructions) if base else 0, set(), []
+    for index, instruction in enumerate(report.instructions):
+        ids = {finding.id for finding in report.findings if finding.layer == index}
+        counts = (len(ids), len(ids - seen)) if report.covered else (None, None)
+        rows.append((index, instruction, "base" if index < own else "own", *counts))
+        seen |= ids
+    columns = ["layer", "instruction", "part", "vulnerabilities", "new"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], "Int64"))
+
+
+def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
+    """One row a vulnerability, worst first: whether it is `gone`, `kept` or `new` in the second.
+
+    Raises UsageError where one is unknown, or another scanner or database was used for it.
+    """
+    for report in (before, after):
+        if report.status != "scanned":
+            raise UsageError(f"the scan of {report.image} is unknown.", hint=report.why)
+    if before.scanned_by != after.scanned_by:
+        raise UsageError(
+            f"{before.image} was scanned by {before.scanned_by}, {after.image} by "
+            f"{after.scanned_by}.",
+            hint="scan both again: only what one scanner says with one database can be compared",
+        )
+    old, new = before.severities, after.severities
+    packages: dict[str, set[str]] = {}
+    for finding in (*before.findings, *after.findings):
+        packages.setdefault(finding.id, set()).add(finding.package)
+    rows = [
+        (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
+        for one, severity in (old | new).items()
+    ]
+    rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
+    return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
+
+
+def _fate(before: bool, after: bool) -> str:
+    return "kept" if before and after else "gone" if before else "new"
 
 
 TEXT_WIDTH = 72  # of a cell, at most; the frame keeps the whole text

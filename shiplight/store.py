@@ -1,8 +1,9 @@
-"""What is known of layers and images that were measured before, on disk.
+"""What is known of layers and images that were measured or scanned before, on disk.
 
-A layer never changes under its diff_id, nor an image under its engine_id, so nothing here goes
-stale. One file each: JSON, packed by zstd with a checksum, written whole or not at all. A file
-that is damaged or of another version counts as absent; a folder that cannot be written keeps none.
+A layer never changes under its diff_id, nor an image under its engine_id, nor what one scanner says
+of it with one database, so nothing here goes stale. One file each: JSON, packed by zstd with a
+checksum, written whole or not at all. A file that is damaged or of another version counts as
+absent; a folder that cannot be written keeps none.
 """
 
 import json
@@ -63,6 +64,14 @@ class LayerStore:
             self.put(LayerContent(layer.diff_id, entries, estimate))
         if image.engine_id:
             self._write("images", image.engine_id, {"image": image.to_dict()})
+
+    def scan(self, key: str) -> dict | None:
+        """What a scanner said before under this key; None where that is not known."""
+        return self._read("scans", key)
+
+    def put_scan(self, key: str, said: dict) -> None:
+        """Remember what a scanner said."""
+        self._write("scans", key, said)
 
     def keep_only(self, diff_ids: set[str]) -> None:
         """Forget every layer but these."""
