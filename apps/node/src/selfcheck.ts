@@ -1,3 +1,4 @@
+import { X509Certificate } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -22,13 +23,18 @@ export interface SelfCheck {
 
 export async function selfCheck(): Promise<SelfCheck> {
   return {
-    ca_certificates: new Set(getCACertificates("default")).size,
+    ca_certificates: caCertificates(),
     time_zones: timeZones(),
     tmp_writable: await works(async () => rmdir(await mkdtemp("/tmp/selfcheck-"))),
     user_id: process.getuid?.() ?? -1,
     resolves_localhost: await works(() => resolve("localhost")),
     resolves_own_name: await works(() => resolve(hostname())),
   };
+}
+
+function caCertificates(): number {
+  const trusted = getCACertificates("default").map((pem) => new X509Certificate(pem));
+  return new Set(trusted.map((certificate) => certificate.fingerprint256)).size;
 }
 
 function timeZones(): boolean {
