@@ -99,7 +99,7 @@ def build(
     context = read_context(
         wanted.folder,
         dockerfile=wanted.dockerfile,
-        dockerfile_text=bases.text_to_send(client, read, provided, arguments),
+        dockerfile_text=bases.text_to_send(client, read, provided, arguments, target),
     )
     engine_id, seconds, steps = buildkit.solve(
         client,
