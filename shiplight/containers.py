@@ -62,21 +62,21 @@ class Probe:
         return asdict(self) | {"last_words": list(self.last_words)}
 
 
-def probe(client, image: str, *, port: int = 8080) -> Probe:
+def probe(client, image: str, *, port: int = 8080, command: list[str] | None = None) -> Probe:
     """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, stop it with SIGTERM.
 
-    The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
+    `command` runs in place of the image's own. The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
     ProbeFailed where none can be made, ImageNotFound where there is no such image.
     """
     engine.inspect_image(client, image)
-    asked = _asked(client, image, port)
+    asked = _asked(client, image, port, command)
     if not asked.answered:
         return asked
-    return replace(asked, read_only_root=_runs_read_only(client, image, port))
+    return replace(asked, read_only_root=_runs_read_only(client, image, port, command))
 
 
-def _asked(client, image: str, port: int) -> Probe:
-    with _container(client, image, port) as container:
+def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
+    with _container(client, image, port, command) as container:
         clock = time.monotonic()
         problem = _start(container)
         local = engine.is_local(client)
@@ -103,10 +103,11 @@ def _asked(client, image: str, port: int) -> Probe:
 
 
 @contextmanager
-def _container(client, image: str, port: int, *, read_only: bool = False) -> Iterator:
+def _container(client, image: str, port: int, command, *, read_only: bool = False) -> Iterator:
     with engine.translated(f"making a container of {image}"):
         container = client.containers.create(
             image,
+            command,
             labels=journal.made(),
             ports={f"{port}/tcp": ("127.0.0.1", None)},
             read_only=read_only,
@@ -119,9 +120,9 @@ def _container(client, image: str, port: int, *, read_only: bool = False) -> Ite
             container.remove(force=True, v=True)
 
 
-def _runs_read_only(client, image: str, port: int) -> bool:
+def _runs_read_only(client, image: str, port: int, command: list[str] | None) -> bool:
     """Whether a second container answers although its root file system is read-only."""
-    with _container(client, image, port, read_only=True) as container:
+    with _container(client, image, port, command, read_only=True) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
