@@ -65,8 +65,9 @@ class Probe:
 def probe(client, image: str, *, port: int = 8080, command: list[str] | None = None) -> Probe:
     """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, stop it with SIGTERM.
 
-    `command` runs in place of the image's own. The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
-    ProbeFailed where none can be made, ImageNotFound where there is no such image.
+    `command` runs in place of the image's own. The port is published on 127.0.0.1 only. The
+    container is removed whatever happens. Raises ProbeFailed where none can be made, ImageNotFound
+    where there is no such image.
     """
     engine.inspect_image(client, image)
     asked = _asked(client, image, port, command)
