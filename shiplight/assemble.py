@@ -106,7 +106,8 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
     name, tag = engine.split_reference(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
-    changes += [f"LABEL {key}={value}" for key, value in journal.labels().items()]
+    labels = journal.labels() | {journal.BASES: "equivalent"}
+    changes += [f"LABEL {key}={value}" for key, value in labels.items()]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             ["mmdebstrap", *command],
@@ -184,6 +185,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             title=recipe.equivalent,
             target=recipe.target,
             build_args=recipe.args,
+            bases="equivalent",
             screen=tasks.screen,
         )
 

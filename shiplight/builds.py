@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, stages
+from . import bases, buildkit, catalogue, dockerfile, engine, journal, recordings, stages
 from .context import read_context
 from .errors import DockerfileError, UsageError
 from .provide import provide
@@ -43,15 +43,35 @@ class Build:
         steps = f"{len(self.numbered_steps)} steps, {self.cached_steps} cached"
         return f"Build {self.tag}  {format_seconds(self.seconds)}, {steps}"
 
+    @property
+    def name(self) -> str:
+        """`app/variant`, as people type it."""
+        return f"{self.app}/{self.variant}"
+
     def to_dict(self) -> dict:
-        """The build as JSON holds it, without its setting."""
+        """The build as JSON holds it."""
         return {
+            "app": self.app,
+            "variant": self.variant,
             "tag": self.tag,
+            "engine_id": self.engine_id,
             "seconds": round(self.seconds, 3),
             "cached_steps": self.cached_steps,
             "steps": [step.to_dict() for step in self.steps],
             "bases": self.bases,
+            "setting": self.setting.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Build":
+        """The build that `to_dict` wrote."""
+        return cls(
+            **{
+                key: data[key] for key in ("app", "variant", "tag", "engine_id", "seconds", "bases")
+            },
+            steps=tuple(Step.from_dict(step) for step in data["steps"]),
+            setting=Setting.from_dict(data["setting"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,15 @@ class Order:
         return f"shiplight/{journal.lab_id()}/{self.app}:{self.variant}"
 
 
+def _shown(result):
+    """What a replayed build leaves on the screen, as the live one did."""
+    if isinstance(result, Build):
+        return buildkit.done_table(result.steps, result.name, result.seconds, "Recorded: built")
+    steps = getattr(result, "steps", ())
+    return buildkit.failed_table(steps, "recorded") if steps else None
+
+
+@recordings.replayed(Build, show=_shown)
 def build(
     client,
     what: str,
@@ -112,6 +141,7 @@ def build(
         platform=platform,
         cache_namespace=cache_namespace,
         no_cache=no_cache,
+        bases=bases.kind_of(provided),
     )
     return Build(
         app=wanted.app,

@@ -57,7 +57,10 @@ def parser() -> argparse.ArgumentParser:
     test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
     mode = test.add_mutually_exclusive_group()
     mode.add_argument("--live", action="store_true", help="what cannot run live is a failure")
-    mode.add_argument("--unit", action="store_true", help="only what needs no engine")
+    mode.add_argument(
+        "--recorded", action="store_true", help="without an engine: unit tests, lessons replayed"
+    )
+    mode.add_argument("--unit", action="store_true", help="unit tests only")
     test.add_argument(
         "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
     )
@@ -67,7 +70,10 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(doctor)
 
-    run = add("run", "execute lessons into out/ and print their claims", "./lab run 01")
+    run = add(
+        "run", "execute lessons into out/, as notebooks and pages, and print their claims",
+        "./lab run 01",
+    )  # fmt: skip
     run.add_argument(
         "lessons", nargs="*", metavar="LESSON", help="01, 01-go, or a path (default: all)"
     )
@@ -113,9 +119,16 @@ def parser() -> argparse.ArgumentParser:
     _json(engine)
 
     record = add(
-        "record", "run lessons live and store their outputs in notebooks/", "./lab record 01"
+        "record",
+        "run lessons live, keep their results in recordings/, and store what these give",
+        "./lab record 01",
     )
     record.add_argument("lessons", nargs="*", metavar="LESSON")
+
+    reset = add(
+        "reset", "put the original of a lesson back, yours is kept beside it", "./lab reset 01"
+    )
+    reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
     clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
@@ -161,6 +174,18 @@ def _connect(given):
     return private.connect_or_start(may_start=not given.no_engine)
 
 
+def _connect_or_say(given):
+    """The client of an engine; where there is none, that the recordings take its place."""
+    from .errors import EngineNotReachable
+    from .setup import say
+
+    try:
+        return _connect(given)
+    except EngineNotReachable as error:
+        say(f"{error}\nlab: the lessons replay their recordings, each marked as recorded.")
+        return None
+
+
 def _print_json(data) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
@@ -170,15 +195,10 @@ def _print_json(data) -> None:
 
 def _up(given) -> int:
     from . import builds, dockerfile, notebooks, provide, stages
-    from .errors import EngineNotReachable
-    from .setup import say
 
     lesson = notebooks.lessons()[0]
-    try:
-        client = _connect(given)
-    except EngineNotReachable as error:
-        say(f"{error}\nlab: opening the lessons as they were stored; their cells need an engine.")
-    else:
+    client = _connect_or_say(given)
+    if client is not None:
         needed = []
         for variant in ("go/single", "go/multi"):
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
@@ -192,15 +212,19 @@ def _test(given) -> int:
     from .errors import EngineNotReachable
 
     command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
-    if not given.unit:
-        command += ["notebooks", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    lessons = ["notebooks", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    if given.recorded:
+        command += [*lessons, "--nbval"]
+    elif not given.unit:
         try:
             private.connect_or_start(may_start=not given.no_engine)
+            command += [*lessons, "--nbval-lax"]
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
             if given.live:
                 return 1
-    command += [f"--{name}" for name in ("live", "unit") if getattr(given, name)]
+            command += [*lessons, "--nbval"]
+    command += [f"--{name}" for name in ("live", "recorded", "unit") if getattr(given, name)]
     return subprocess.call([*command, *given.rest], cwd=ROOT)
 
 
@@ -222,7 +246,7 @@ def _run(given) -> int:
     from . import notebooks, report
 
     paths = notebooks.find(given.lessons)
-    _connect(given)
+    _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:
         _print_json([report.run_to_dict(run) for run in runs])
@@ -236,12 +260,19 @@ def _record(given) -> int:
     from . import cleaning, notebooks, report
 
     cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
-    runs = [notebooks.run(path, store=True) for path in notebooks.find(given.lessons)]
+    runs = [notebooks.record(path) for path in notebooks.find(given.lessons)]
     for run in runs:
         report.print_run(run)
-        if not run.failure:
-            notebooks.save_picture(run.path)
     return 1 if any(run.failure for run in runs) else 0
+
+
+def _reset(given) -> int:
+    from . import notebooks
+
+    for path in notebooks.find(given.lessons):
+        kept = notebooks.reset(path)
+        print(f"{path.name} is the original again" + (f"; yours is {kept.name}" if kept else ""))
+    return 0
 
 
 def _build(given) -> int:

@@ -130,13 +130,9 @@ def _shortened(text: str, width: int) -> str:
 
 def build_to_dict(build: Build, image: Image) -> dict:
     """One variant as `./lab build --json` prints it."""
-    return {
-        "app": build.app,
-        "variant": build.variant,
-        "image": image.to_dict(),
-        "build": build.to_dict(),
-        "setting": build.setting.to_dict(),
-    }
+    build_dict = build.to_dict()
+    top = {key: build_dict.pop(key) for key in ("app", "variant", "setting")}
+    return top | {"image": image.to_dict(), "build": build_dict}
 
 
 def run_to_dict(run: "Run") -> dict:

@@ -24,8 +24,8 @@ VERSION = 1  # of what is written here, and of how a layer is read and its packe
 class LayerStore:
     """The contents of layers by diff_id, and whole images by engine_id, in a folder."""
 
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | os.PathLike, *, level: int = 3):
+        self.folder, self.level = Path(folder), level
 
     def get(self, diff_id: str) -> LayerContent | None:
         """What a layer holds; None where that is not known."""
@@ -64,6 +64,13 @@ class LayerStore:
         if image.engine_id:
             self._write("images", image.engine_id, {"image": image.to_dict()})
 
+    def keep_only(self, diff_ids: set[str]) -> None:
+        """Forget every layer but these."""
+        kept = {self._path("layers", diff_id) for diff_id in diff_ids}
+        for path in (self.folder / "layers").glob("*.zst"):
+            if path not in kept:
+                path.unlink()
+
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / (re.sub(r"[^0-9A-Za-z]", "-", key)[:200] + ".json.zst")
 
@@ -77,7 +84,9 @@ class LayerStore:
 
     def _write(self, kind: str, key: str, saved: dict) -> None:
         text = json.dumps({"version": VERSION, "key": key, **saved}, separators=(",", ":"))
-        packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text.encode())
+        packed = zstandard.ZstdCompressor(level=self.level, write_checksum=True).compress(
+            text.encode()
+        )
         path = self._path(kind, key)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
