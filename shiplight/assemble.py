@@ -204,7 +204,8 @@ def _downloaded(download: dict) -> Path:
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                     *("--only-binary=:all:", "--dest", folder),
-                    *("--platform", "manylinux_2_17_x86_64", "--python-version", "3.11"),
+                    *("--platform", download.get("platform", "manylinux_2_17_x86_64")),
+                    *("--python-version", "3.11"),
                     wheel,
                 ],
                 capture_output=True,

@@ -90,19 +90,20 @@ class Probe:
 
 
 @recordings.replayed(Probe)
-def probe(client, what, *, port: int | None = None) -> Probe:
+def probe(client, what, *, port: int | None = None, command: list[str] | None = None) -> Probe:
     """Start a container of a build or image, wait for `/healthz`, ask `/selfcheck`, stop it.
 
-    It is published on 127.0.0.1 only, at the port that the image exposes unless `port` names
-    another, stopped with SIGTERM, and removed whatever happens. Raises ProbeFailed where no
-    container can be made or no port is known, ImageNotFound where there is no such image.
+    `command` runs in place of the image's own. It is published on 127.0.0.1 only, at the port that
+    the image exposes unless `port` names another, stopped with SIGTERM, and removed whatever
+    happens. Raises ProbeFailed where no container can be made or no port is known, ImageNotFound
+    where there is no such image.
     """
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    asked = _asked(client, image, port)
+    asked = _asked(client, image, port, command)
     if asked.answered:
-        asked = replace(asked, read_only_root=_runs_read_only(client, image, port))
+        asked = replace(asked, read_only_root=_runs_read_only(client, image, port, command))
     labels = config.get("Labels") or {}
     return replace(
         asked,
@@ -122,8 +123,12 @@ def _exposed(config: dict, image: str) -> int:
     return ports[0]
 
 
-def ask(client, image: str, path: str = "/", *, port: int = 8080) -> dict | None:
-    """The JSON that a container of `image` answers at `path`; None where it never answers."""
+@recordings.replayed()
+def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict | None:
+    """The JSON that a container of a build or image answers at `path`; None where it never does."""
+    image = getattr(what, "tag", what)
+    config = engine.inspect_image(client, image).get("Config") or {}
+    port = port or _exposed(config, image)
     with _container(client, image, port) as container:
         clock = time.monotonic()
         if _start(container) or _wait(container, port, clock) is None:
@@ -131,8 +136,8 @@ def ask(client, image: str, path: str = "/", *, port: int = 8080) -> dict | None
         return _ask(container, port, path)
 
 
-def _asked(client, image: str, port: int) -> Probe:
-    with _container(client, image, port) as container:
+def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
+    with _container(client, image, port, command) as container:
         clock = time.monotonic()
         problem = _start(container)
         local = engine.is_local(client)
@@ -166,10 +171,11 @@ def _is_running(container) -> bool:
 
 
 @contextmanager
-def _container(client, image: str, port: int, *, read_only: bool = False) -> Iterator:
+def _container(client, image: str, port: int, command, *, read_only: bool = False) -> Iterator:
     with engine.translated(f"making a container of {image}"):
         container = client.containers.create(
             image,
+            command,
             labels=journal.made(),
             ports={f"{port}/tcp": ("127.0.0.1", None)},
             read_only=read_only,
@@ -182,9 +188,9 @@ def _container(client, image: str, port: int, *, read_only: bool = False) -> Ite
             container.remove(force=True, v=True)
 
 
-def _runs_read_only(client, image: str, port: int) -> bool:
+def _runs_read_only(client, image: str, port: int, command: list[str] | None) -> bool:
     """Whether a second container answers although its root file system is read-only."""
-    with _container(client, image, port, read_only=True) as container:
+    with _container(client, image, port, command, read_only=True) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
