@@ -15,7 +15,34 @@ _WORDS = {
 }
 _KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
 _HARMLESS_ENDS = set(
-    ["FILE", "PATH", "DIR", "URL", "URI", "NAME", "HEADER", "LENGTH", "TTL", "EXPIRY", "EXPIRATION", "ENABLED", "DUMMY", "ID", "LIFETIME", "TYPE", "PREFIX", "ISSUER", "AUDIENCE", "ENDPOINT", "COUNT", "LIMIT", "MIN", "MAX", "ALGORITHM", "TIMEOUT"]
+    [
+        "FILE",
+        "PATH",
+        "DIR",
+        "URL",
+        "URI",
+        "NAME",
+        "HEADER",
+        "LENGTH",
+        "TTL",
+        "EXPIRY",
+        "EXPIRATION",
+        "ENABLED",
+        "DUMMY",
+        "ID",
+        "LIFETIME",
+        "TYPE",
+        "PREFIX",
+        "ISSUER",
+        "AUDIENCE",
+        "ENDPOINT",
+        "COUNT",
+        "LIMIT",
+        "MIN",
+        "MAX",
+        "ALGORITHM",
+        "TIMEOUT",
+    ]
 )
 _PUBLIC = re.compile(
     r"^(?:NEXT_PUBLIC|NUXT_PUBLIC|EXPO_PUBLIC|PUBLIC|VITE|REACT_APP|GATSBY)_|PUBLIC"

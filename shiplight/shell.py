@@ -15,7 +15,25 @@ _OPERATOR = re.compile(r"&&|\|\||;;|\|&|&>>?|[;&|\n(){}]")
 _REDIRECT = re.compile(r"\d*(?:<<<|<<-?|<>|>>|>&|<&|>\||[<>])")
 _PLAIN = re.compile(r"[^\s'\"\\$`;&|(){}<>#]+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_KEYWORDS = frozenset(["if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done", "case", "esac", "in", "!", "time"])
+_KEYWORDS = frozenset(
+    [
+        "if",
+        "then",
+        "elif",
+        "else",
+        "fi",
+        "for",
+        "while",
+        "until",
+        "do",
+        "done",
+        "case",
+        "esac",
+        "in",
+        "!",
+        "time",
+    ]
+)
 _WRAPPERS = frozenset(["sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run"])
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
