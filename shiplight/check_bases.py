@@ -63,9 +63,15 @@ def _toolchain(subject: Subject, base: Known) -> Outcome:
 def _smaller(subject: Subject) -> str:
     found = shipped(subject)
     if any(each.language == "go" for each in found):
-        return "CGO_ENABLED=0 makes the program static: FROM scratch or gcr.io/distroless/static-debian13 runs it"  # fmt: skip
+        return (
+            "CGO_ENABLED=0 makes the program static: FROM scratch or "
+            "gcr.io/distroless/static-debian13 runs it"
+        )
     if any(each.language in ("rust", "c") for each in found):
-        return "a program that links glibc runs on gcr.io/distroless/cc-debian13 or debian:trixie-slim, of the builder's suite"  # fmt: skip
+        return (
+            "what links glibc runs on gcr.io/distroless/cc-debian13 or debian:trixie-slim "
+            "if that is the builder's suite"
+        )
     return "a base with the run time and without the tools; copy the program onto it"
 
 
@@ -137,11 +143,10 @@ def _why_loose(base: Known) -> str:
     return f"tag {base.tag} names no version" if base.tag else "no tag, so latest"
 
 
-def supported_bases(subject: Subject, today: date | None = None) -> Outcome:
+def supported_bases(subject: Subject) -> Outcome:
     """No image that is used is past the end of its security support."""
-    today = today or date.today()
     uses = _uses(subject)
-    over = [(base, line, ended(base, today)) for base, line in uses]
+    over = [(base, line, ended(base, subject.today)) for base, line in uses]
     over = [(base, line, what) for base, line, what in over if what]
     if over:
         return failed(
@@ -154,10 +159,11 @@ def supported_bases(subject: Subject, today: date | None = None) -> Outcome:
     if not uses:
         return not_applicable("no image from outside is used")
     if len(known) == len(uses):
-        return passed(f"{listed(known)}: supported on {today.isoformat()}")
+        return passed(f"{listed(known)}: supported on {subject.today.isoformat()}")
     unknown = [base.reference for base, _ in uses if not supported(base)]
     return unseen(
-        f"how long {listed(unknown)} is supported", "look it up, or name its version in the tag"
+        f"until when {listed(unknown)} gets security fixes",
+        "look it up, and name its version in the tag",
     )
 
 
@@ -229,7 +235,7 @@ def _brings_libraries(subject: Subject) -> bool:
 
 
 def _packages_moved(subject: Subject, final: Known) -> Outcome:
-    """Dependencies of an interpreter, copied from a stage with another base, may hold machine code."""
+    """Packages of an interpreter that come from another base may hold machine code."""
     for step in subject.final_steps:
         stage = subject.source_stage(step) if step.keyword == "COPY" else None
         builder = subject.base(stage) if stage else None

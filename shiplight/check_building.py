@@ -1,19 +1,23 @@
 """Checks on how the image is built: stages, stripping, caches, scanning, which stage is last."""
 
 import re
+import tomllib
 from pathlib import Path
 
+from .check_dependencies import is_bare_yarn
 from .checks import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 from .known import commands
 from .programs import Compiling, compilings, removes_packages, shipped
 from .subject import Step, Subject
 
-_TRIAL = re.compile(r"(?:^|[-_.])(tests?|testing|dev|devel|development|debug|lint|e2e|devcontainer|local|ci)(?:$|[-_.])")  # fmt: skip
+_TRIAL = re.compile(
+    r"(?:^|[-_.])(?:tests?|testing|dev|devel|development|debug|lint|e2e|devcontainer|local|ci)(?:$|[-_.])"
+)
 
 
 def separate_stages(subject: Subject) -> Outcome:
     """What is compiled is compiled in another stage than the one that ships."""
-    here = [found for found in compilings(subject, subject.final_steps)]
+    here = compilings(subject, subject.final_steps)
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
     runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
@@ -137,12 +141,15 @@ def _go_stripped(step: Step, each: Compiling) -> bool | None:
     return None if "$" in (flags[0] if flags else "") else False
 
 
+_RUST_STRIPS = re.compile(
+    r"PROFILE_\w+_STRIP=(?:true|symbols|debuginfo)|strip=(?:symbols|debuginfo)|link-arg=-s\b"
+)
+
+
 def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None:
     words = each.command.words
-    said = " ".join(
-        f"{name}={value}" for name, value in (step.values | each.command.variables).items()
-    )
-    if re.search(r"PROFILE_\w+_STRIP=(true|symbols|debuginfo)|strip=(symbols|debuginfo)|link-arg=-s\b", said):  # fmt: skip
+    said = (step.values | each.command.variables).items()
+    if any(_RUST_STRIPS.search(f"{name}={value}") for name, value in said):
         return True
     if "install" in words:
         return None
@@ -159,8 +166,6 @@ def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None
 
 def _manifest(subject: Subject) -> dict | None:
     """The Cargo.toml of the context, where it can be read."""
-    import tomllib
-
     try:
         path = subject.context / "Cargo.toml"
         return tomllib.loads(path.read_text(encoding="utf-8"))
@@ -183,8 +188,8 @@ def cache_mounts(subject: Subject) -> Outcome:
     if cooked and all(tools == ["cargo"] for _, tools in bare):
         return passed("cargo-chef keeps the dependencies in a layer of their own")
     return failed(
-        f"{listed(tool for _, tools in bare for tool in tools)} without a cache mount: what they "
-        "fetched goes with the layer",
+        f"{listed(tool for _, tools in bare for tool in tools)} without a cache mount: when its "
+        "layer is built anew, everything is fetched again",
         [at(step, f"{listed(tools)} without --mount=type=cache") for step, tools in bare],
         "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
         "in every instruction that uses it",
@@ -201,11 +206,26 @@ def _fetching(step: Step) -> list[str]:
         tool
         for tool, patterns in commands("fetch").items()
         for command in step.commands
-        if step.keyword == "RUN" and command.matches(patterns) and not _needs_no_cache(command)
-    ][:3]
+        if step.keyword == "RUN" and not _needs_no_cache(command)
+        if command.matches(patterns) or (tool == "yarn" and is_bare_yarn(command))
+    ]
 
 
-_BOOTSTRAP = set(["pip", "setuptools", "wheel", "poetry", "uv", "pipenv", "pdm", "hatch", "virtualenv", "build", "npm", "pnpm", "yarn"])  # fmt: skip
+_BOOTSTRAP = {
+    *(
+        "pip",
+        "setuptools",
+        "wheel",
+        "poetry",
+        "uv",
+        "pipenv",
+        "pdm",
+        "hatch",
+        "virtualenv",
+        "build",
+    ),
+    *("npm", "pnpm", "yarn"),
+}
 
 
 def _needs_no_cache(command) -> bool:

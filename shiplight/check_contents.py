@@ -87,8 +87,10 @@ def _extras(subject: Subject) -> list[Place]:
 
 # --- the context --------------------------------------------------------------------------------
 
-_UNWANTED = (".git", ".env", ".env.local", ".env.production", ".npmrc", ".aws", ".ssh", "node_modules",
-             ".venv", "venv", "__pycache__")  # fmt: skip
+_UNWANTED = (
+    *(".git", ".env", ".env.local", ".env.production", ".aws", ".ssh"),
+    *("node_modules", ".venv", "venv", "__pycache__"),
+)
 
 
 def dockerignore(subject: Subject) -> Outcome:

@@ -3,6 +3,7 @@
 import json
 import re
 import tomllib
+from itertools import pairwise
 
 from .checks import Outcome, at, failed, listed, not_applicable, passed
 from .folder import text_of
@@ -20,8 +21,8 @@ _WITHOUT = {
     "bundler": r"--without",
 }
 _SWITCHES = {
-    "npm": (("NODE_ENV", "production"), ("NPM_CONFIG_OMIT", "dev"), ("NPM_CONFIG_PRODUCTION", "true"),
-            ("npm_config_omit", "dev"), ("npm_config_production", "true")),
+    "npm": (("NODE_ENV", "production"), ("NPM_CONFIG_OMIT", "dev"), ("npm_config_omit", "dev"),
+            ("NPM_CONFIG_PRODUCTION", "true"), ("npm_config_production", "true")),
     "poetry": (("POETRY_WITHOUT", ""), ("POETRY_ONLY", "")),
     "uv": (("UV_NO_DEV", ""), ("UV_NO_DEFAULT_GROUPS", "")),
     "composer": (("COMPOSER_NO_DEV", "1"),),
@@ -79,9 +80,14 @@ def _installs(step: Step) -> list[tuple[str, Command]]:
         (tool, command)
         for tool in _TOOLS
         for command in step.commands
-        if command.matches(commands("fetch", tool)) or (tool, *command.words) == ("yarn", "yarn")
+        if command.matches(commands("fetch", tool)) or (tool == "yarn" and is_bare_yarn(command))
     ]
     return [(tool, command) for tool, command in found if not _names_packages(tool, command)]
+
+
+def is_bare_yarn(command: Command) -> bool:
+    """Whether a command is `yarn` alone, options aside, which installs."""
+    return command.program == "yarn" and not command.arguments and "--version" not in command.words
 
 
 def _names_packages(tool: str, command: Command) -> bool:
@@ -92,7 +98,7 @@ def _names_packages(tool: str, command: Command) -> bool:
     if tool in _NODE and named:
         taking = ("--prefix", "-C", "--omit", "--filter", "-F", "--cache", "--loglevel", "--only")
         words = command.words
-        after = {word for before, word in zip(words, words[1:], strict=False) if before in taking}
+        after = {word for before, word in pairwise(words) if before in taking}
         return bool([word for word in named if word not in after])
     return tool == "pip" and not _pip_files(command)
 
@@ -100,9 +106,7 @@ def _names_packages(tool: str, command: Command) -> bool:
 def _pip_files(command: Command) -> list[str]:
     """What pip is told to install besides named packages: requirement files, the project itself."""
     words = command.words
-    after = [
-        b for a, b in zip(words, words[1:], strict=False) if a in ("-r", "--requirement", "-e")
-    ]
+    after = [b for a, b in pairwise(words) if a in ("-r", "--requirement", "-e")]
     joined = [w.partition("=")[2] for w in words if w.startswith(("--requirement=", "--editable="))]
     own = [w for w in command.arguments[1:] if w.startswith((".", "/"))]
     return [*after, *joined, *own]
@@ -139,9 +143,12 @@ def _bundle_configured(subject: Subject, step: Step) -> bool:
     )
 
 
+_PROJECTS = {"npm": "package.json", "composer": "composer.json", "bundler": "Gemfile"}
+
+
 def _has_dev(subject: Subject, kind: str) -> bool:
     """Whether the project has development dependencies at all; True where its file is not here."""
-    name = {"npm": "package.json", "composer": "composer.json", "bundler": "Gemfile"}.get(kind, "pyproject.toml")  # fmt: skip
+    name = _PROJECTS.get(kind, "pyproject.toml")
     text = text_of(subject, name)
     if text is None:
         return True
@@ -170,8 +177,9 @@ def _undone(subject: Subject, step: Step, tool: str) -> bool:
             text = " ".join(command.words)
             if tool in _NODE and command.program in _NODE and re.search(_WITHOUT["npm"], text):
                 return True
-            if tool in _NODE and "prune" in command.words:
-                return later.setting(command, "NODE_ENV") == "production"
+            production = later.setting(command, "NODE_ENV") == "production"
+            if tool in _NODE and "prune" in command.words and production:
+                return True
             if tool == "composer" and command.program == "composer" and "--no-dev" in command.words:
                 return True
     return False

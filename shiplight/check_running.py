@@ -124,25 +124,43 @@ def _nothing_to_start(subject: Subject) -> Outcome:
 
 def _managed(present: list[Step]) -> Outcome | None:
     """The verdict on a package manager, or a shell, as the first process."""
-    words = [word for step in present for word in step.instruction.json or ()]
-    group = any(Command((word,)).matches(commands("inits", "group")) for word in words)
+    group = False
     for step in present:
-        given = list(step.instruction.json or ())
-        while given and Command((given[0],)).matches(commands("inits", "plain")):
-            given = given[1:]
-            while given and given[0].startswith("-"):
-                group, given = group or given[0] == "-g", given[1:]
-        command = Command(tuple(given)) if given and given[0] else None
-        if command and not group and command.matches(commands("processes", "start")):
+        words, sends = _without_init(step.instruction.json or ())
+        group = group or sends
+        if not words:
+            continue
+        command = Command(words)
+        if not group and command.matches(commands("processes", "start")):
             return failed(
                 f"{command.program} is the first process, and hands no signals on",
                 [at(step, f"`{' '.join(command.words[:3])}`")],
-                'start the program itself: what the script in package.json says, as CMD ["node", …]',
+                'start what the script in package.json starts, as CMD ["node", "server.js"]',
             )
-        if command and command.program in ("sh", "bash", "ash") and "-c" in command.words:
-            if not any(re.search(r"\bexec\s", word) for word in command.words):
-                return unseen("a shell starts it: signals are its matter", _EXEC, at(step, "sh -c"))
+        bare = not any(re.search(r"\bexec\s", word) for word in words)
+        if command.program in ("sh", "bash", "ash") and "-c" in words and bare:
+            return unseen("a shell starts it: signals are its matter", _EXEC, at(step, "sh -c"))
+        if not _is_script(words[0]):
+            break  # what follows are its arguments
     return None
+
+
+def _without_init(words: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The words after an init, and whether that sends signals to a whole group of processes."""
+    group = False
+    while words and words[0]:
+        if Command(words[:1]).matches(commands("inits", "group")):
+            group = True
+        elif not Command(words[:1]).matches(commands("inits", "plain")):
+            break
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            group, words = group or words[0] == "-g", words[1:]
+    return (words if words and words[0] else ()), group
+
+
+def _is_script(word: str) -> bool:
+    return word.endswith((".sh", "entrypoint"))
 
 
 def _by_script(subject: Subject, present: list[Step]) -> Outcome:
@@ -172,7 +190,7 @@ def _entry_scripts(subject: Subject) -> list[str | None]:
     found = []
     for step in (subject.ending.entrypoint, subject.ending.cmd):
         for word in (step.instruction.json or ())[:1] if step else ():
-            if word.endswith((".sh", "entrypoint")) and step:
+            if _is_script(word):
                 found.append(_script_text(subject, word))
     return found
 

@@ -4,6 +4,7 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 
 from . import stages
@@ -23,8 +24,8 @@ from .units import format_bytes
 MOST_BYTES, MOST_INSTRUCTIONS = 1_000_000, 3000
 
 CHECKS = (
-    Check("separate-stages", "Build and run time are separate stages", "01", "warning", separate_stages),
-    Check("dev-dependencies", "Development dependencies stay behind", "02", "warning", dev_dependencies),
+    Check("separate-stages", "Building and running are apart", "01", "warning", separate_stages),
+    Check("dev-dependencies", "No dev dependencies ship", "02", "warning", dev_dependencies),
     Check("smallest-base", "The base is the smallest that runs it", "05", "warning", smallest_base),
     Check("only-needed", "Only what is needed ships", "01", "warning", only_needed),
     Check("stripped", "Programs are stripped", "01", "note", stripped),
@@ -92,6 +93,7 @@ def read_subject(
     *,
     target: str | None = None,
     build_args: Mapping[str, str] | None = None,
+    today: date | None = None,
 ) -> Subject:
     """The Dockerfile at `path`, or in the folder at `path`, ready to be checked.
 
@@ -104,7 +106,7 @@ def read_subject(
         raise DockerfileError(f"{file} has {count} instructions; {MOST_INSTRUCTIONS} are read.")
     arguments = usable_args(read, build_args or {})
     found = stages.stage_of(read, target)
-    subject = Subject(file, read, arguments, found, bool(target), None, None)
+    subject = Subject(file, read, arguments, found, bool(target), None, None, today or date.today())
     context = find_context(file, subject.all_steps)
     rules = read_rules(context, file) if context else None
     return replace(subject, context=context, rules=rules)

@@ -190,7 +190,8 @@ def _products(image: Known) -> list[tuple[str, str]]:
         found.append((distribution, names[distribution][suite] if by_number else suite))
     version = _VERSION.match(image.tag)
     product = "dotnet" if image.name.startswith("mcr.microsoft.com/dotnet/") else image.name
-    if version and product in ("node", "python", "golang", "php", "ruby", "dotnet"):
+    if version and product in data("support"):
         parts = version[1].split(".")
-        found.append((product, ".".join(parts[: 1 if product == "node" else 2])))
+        major = product in ("node", "eclipse-temurin")
+        found.append((product, ".".join(parts[: 1 if major else 2])))
     return found

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 
 _WORDS = {
     "PASSWORD",
@@ -14,8 +15,8 @@ _WORDS = {
     "CREDENTIALS",
 }
 _KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
-_HARMLESS_ENDS = set(
-    [
+_HARMLESS_ENDS = {
+    *(
         "FILE",
         "PATH",
         "DIR",
@@ -27,23 +28,10 @@ _HARMLESS_ENDS = set(
         "TTL",
         "EXPIRY",
         "EXPIRATION",
-        "ENABLED",
-        "DUMMY",
-        "ID",
-        "LIFETIME",
-        "TYPE",
-        "PREFIX",
-        "ISSUER",
-        "AUDIENCE",
-        "ENDPOINT",
-        "COUNT",
-        "LIMIT",
-        "MIN",
-        "MAX",
-        "ALGORITHM",
-        "TIMEOUT",
-    ]
-)
+    ),
+    *("ENABLED", "DUMMY", "ID", "LIFETIME", "TYPE", "PREFIX", "ISSUER", "AUDIENCE", "ENDPOINT"),
+    *("COUNT", "LIMIT", "MIN", "MAX", "ALGORITHM", "TIMEOUT"),
+}
 _PUBLIC = re.compile(
     r"^(?:NEXT_PUBLIC|NUXT_PUBLIC|EXPO_PUBLIC|PUBLIC|VITE|REACT_APP|GATSBY)_|PUBLIC"
 )
@@ -78,8 +66,8 @@ def is_secret_name(name: str) -> bool:
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper().split("_")
     if _PUBLIC.search(name.upper()) or words[-1] in _HARMLESS_ENDS:
         return False
-    pairs = zip(words, words[1:], strict=False)
-    return bool(_WORDS & set(words)) or any(a in _KEYS and b == "KEY" for a, b in pairs)
+    keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
+    return keys or bool(_WORDS & set(words))
 
 
 def is_value(text: str | None) -> bool:

@@ -9,12 +9,14 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from functools import cached_property
 from pathlib import Path
 
 from . import stages
 from .context import Rule
 from .dockerfile import GAP, Dockerfile, Instruction, Stage, fail
+from .elf import Program
 from .image import Image
 from .known import UNRESOLVED, Known, describe
 from .shell import Command, commands, script
@@ -140,7 +142,7 @@ class Built:
     """What a build of the subject gave: the image, and what its program is (None: not known)."""
 
     image: Image
-    program: object | None = None
+    program: Program | None = None
 
 
 @dataclass(frozen=True)
@@ -149,6 +151,7 @@ class Subject:
 
     `context` is the folder that a build would send, None where that could not be told; `rules` are
     those of its .dockerignore, None where it has none.
+    `today` is the day that support has to reach.
     """
 
     path: Path
@@ -158,6 +161,7 @@ class Subject:
     target_named: bool
     context: Path | None
     rules: tuple[Rule, ...] | None
+    today: date
     built: Built | None = None
 
     @cached_property
