@@ -29,7 +29,10 @@ def separate_stages(subject: Subject) -> Outcome:
             "compile in a stage of its own, begin a new one with the smallest base that runs the "
             "result, and fetch it with COPY --from",
         )
-    elsewhere = compilings(subject, subject.all_steps)
+    own = subject.lineage(subject.target)
+    elsewhere = [
+        each for each in compilings(subject, subject.all_steps) if each.step.stage not in own
+    ]
     if elsewhere:
         labels = {found.step.stage.label for found in elsewhere}
         return passed(f"compiled in {listed(labels)}, shipped from {subject.target.label}")

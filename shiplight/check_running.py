@@ -53,7 +53,9 @@ def _user_of_base(subject: Subject) -> Outcome:
     base = subject.final_base
     if base.user == "nonroot":
         return passed(f"{base.reference} does not run as root")
-    if base.user == "root" and not _steps_down(subject):
+    if _steps_down(subject):
+        return unseen("root starts it; its entrypoint may step down", _USER)
+    if base.user == "root":
         return failed(
             f"no USER, and {base.reference} runs as root", [at_target(subject, "no USER")], _USER
         )

@@ -169,7 +169,7 @@ def ended(image: Known, today: date) -> list[tuple[str, date]]:
         last = support.get(product, {}).get(cycle)
         if isinstance(last, date):
             found.append((f"{product} {cycle}", last))
-    return [(what, last) for what, last in found if last < today]
+    return [(what, last) for what, last in dict.fromkeys(found) if last < today]
 
 
 def supported(image: Known) -> list[tuple[str, date]]:

@@ -52,6 +52,10 @@ _SHAPES = {
 _IN_URL = re.compile(r"(?<=://)([^\s:/@'\"$]+):([^\s/@'\"$]+)(?=@)")
 _USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
 _PAIR = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s'\"]+)")
+_OPTION = re.compile(
+    r"(?i)(--?(?:password|passwd|passphrase|token|secret|api[-_]?key)[= ]+|\bbearer\s+|"
+    r"\s-u\s+[^\s:]+:)(?!\$)[^\s'\"]+"
+)
 _ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(.+)$", re.DOTALL)
 
 
@@ -95,6 +99,7 @@ def mask(text: str) -> str:
     for pattern in _SHAPES.values():
         text = re.sub(pattern, "…", text)
     text = _IN_URL.sub(lambda match: f"{match[1]}:…", text)
+    text = _OPTION.sub(lambda match: f"{match[1]}…", text)
     if (match := _ENV_PAIR.match(text)) and "=" not in match[2] and is_secret_name(match[2]):
         return f"{match[1]} {match[2]} …" if not match[3].startswith("=") else text
     return _PAIR.sub(
