@@ -40,7 +40,7 @@ def read_program(path: str, data: bytes) -> Program | None:
         return None
     try:
         return _Reader(data).program(path)
-    except (struct.error, IndexError, ValueError, StopIteration):
+    except (struct.error, LookupError, ValueError, StopIteration, OverflowError):
         return None
 
 

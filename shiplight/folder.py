@@ -1,5 +1,6 @@
 """The folder that a build would send: which one it is, and what of it goes along."""
 
+import os
 from pathlib import Path
 
 from .context import apply_rules
@@ -24,13 +25,14 @@ def find_context(path: Path, steps) -> Path | None:
     None where neither does, as for a Dockerfile that came alone.
     """
     sources = [s for step in context_copies(steps) for s in step.sources]
-    named = [s.lstrip("/") for s in sources if not is_all(s) and not set(s) & set("*?[$:")]
+    odd = set("*?[$:\0")
+    named = [s.lstrip("/") for s in sources if not is_all(s) and not odd & set(s) and ".." not in s]
     folder = path.parent
     if not named:
         others = any(not _is_ours(entry.name) for entry in folder.iterdir())
         return folder if others or not sources else None
     for candidate in [folder, *folder.absolute().parents[:_MOST_UP]]:
-        if any((candidate / name).exists() for name in named):
+        if any(os.path.exists(candidate / name) for name in named):
             return candidate
         if (candidate / ".git").exists():
             break
@@ -54,11 +56,13 @@ def sent(subject: Subject, *names: str) -> list[str]:
     folder = subject.context
     if folder is None:
         return []
-    return [name for name in names if (folder / name).exists() and not ignored(subject, name)]
+    return [n for n in names if os.path.exists(folder / n) and not ignored(subject, n)]
 
 
 def bytes_of(subject: Subject, name: str) -> int | None:
     """The bytes of a file of the context; None for a folder and for what is not there."""
+    if ".." in name:
+        return None
     try:
         path = subject.context / name.lstrip("/")
         return path.stat().st_size if path.is_file() else None

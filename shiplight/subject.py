@@ -180,9 +180,17 @@ class Subject:
             found.append(self.read.stages[source])
         return tuple(reversed(found))
 
+    @cached_property
+    def _bases(self) -> dict[int, Known]:
+        found = {}
+        for index, (link, *_) in self.links.items():
+            below = found.get(link.source) if link.source is not None else None
+            found[index] = below or describe(link.reference)
+        return found
+
     def base(self, stage: Stage) -> Known:
         """The image from outside that `stage` stands on in the end."""
-        return describe(self.links[self.lineage(stage)[0].index][0].reference)
+        return self._bases[stage.index]
 
     @property
     def final_base(self) -> Known:
