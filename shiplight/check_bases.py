@@ -3,7 +3,8 @@
 import re
 from datetime import date
 
-from .checks import Outcome, at, at_base, failed, listed, not_applicable, passed, unseen
+from .check_image import missing_libraries
+from .checks import Outcome, at, at_base, at_target, failed, listed, not_applicable, passed, unseen
 from .known import Known, describe, ended, supported
 from .programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
 from .stages import image_uses
@@ -177,6 +178,15 @@ def _when(what: list[tuple[str, date]]) -> str:
 def one_suite(subject: Subject) -> Outcome:
     """What is linked in one stage finds its C library in the stage that runs it."""
     final = subject.final_base
+    if subject.built and subject.built.program:
+        if subject.built.program.static:
+            return not_applicable(f"/{subject.built.program.path} is static")
+        if absent := missing_libraries(subject.built):
+            return failed(
+                f"/{subject.built.program.path} links {listed(absent)}, which is not in the image",
+                [at_target(subject, "missing", path=path) for path in absent],
+                "copy it onto the builder's suite, or link it static",
+            )
     own = set(subject.lineage(subject.target))
     moved = [each for each in shipped(subject) if each.step.stage not in own and each.native]
     for each in moved:

@@ -5,7 +5,7 @@ from collections import defaultdict
 
 from .checks import Place, at, at_base
 from .known import commands
-from .subject import Step, Subject, under
+from .subject import Built, Step, Subject, under
 from .units import format_bytes
 
 MIN_BYTES = 1_000_000
@@ -33,6 +33,15 @@ def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
     if steps and layer < min(steps):
         return at_base(subject, found, **more)
     return Place(found, instruction=subject.built.image.layers[layer].instruction[:100], **more)
+
+
+def missing_libraries(built: Built) -> list[str]:
+    """What the program links and the image does not have: its loader by path, libraries by name."""
+    tree, program = built.image.tree(), built.program
+    names = {path.rpartition("/")[2] for path in tree}
+    loader = [program.interpreter] if program.interpreter else []
+    absent = [path for path in loader if path.rpartition("/")[2] not in names]
+    return absent + [name for name in program.needed if name not in names]
 
 
 def tools_in(subject: Subject) -> list[Place]:

@@ -19,9 +19,7 @@ def print_checklist(checklist: Checklist) -> None:
         if subject.built
         else "text only: nothing was built or run"
     )
-    base = subject.final_base
-    name = base.reference if base.resolved else subject.lineage(subject.target)[0].base
-    stage = f"stage {subject.target.label} on {name}"
+    stage = f"stage {subject.target.label} on {subject.final_base.reference}"
     console.print(f"[bold]{escape(checklist.file)}[/]  {escape(stage)} [dim]({escape(how)})[/]")
     if subject.context and subject.context.resolve() != subject.path.resolve().parent:
         console.print(f"[dim]its context seems to be {escape(str(subject.context))}[/]")

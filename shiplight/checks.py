@@ -119,12 +119,14 @@ def _place(instruction, found: str, **more) -> Place:
 
 
 def listed(words: Iterable[str], most: int = 4) -> str:
-    """`a, b and c`; what is more than `most` is counted.
+    """`a, b and c`; what is more than `most` is counted, and what has an `and` is set apart.
 
     >>> listed(["a", "b", "c"]), listed("abcdefg")
     ('a, b and c', 'a, b, c, d and 3 more')
     """
     words = list(dict.fromkeys(words))
+    if any(" and " in word for word in words):
+        return "; ".join(words[:most] + (["…"] if len(words) > most else []))
     rest = len(words) - most
     shown = [*words[:most], f"{rest} more"] if rest > 0 else words
     return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -13,7 +13,6 @@ from functools import cache
 from pathlib import Path
 
 FOLDER = Path(__file__).resolve().parent / "data"
-UNRESOLVED = "?"  # stands in a reference for an argument that has no value
 
 _DOCKER_HUB = re.compile(r"(?:(?:index\.)?docker\.io/)?(?:library/)?")
 _WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
@@ -46,7 +45,7 @@ class Known:
     @property
     def resolved(self) -> bool:
         """Whether all of the reference is known; an argument without a value may stand in it."""
-        return UNRESOLVED not in self.reference and "$" not in self.reference
+        return "$" not in self.reference
 
     @property
     def glibc(self) -> tuple[int, ...] | None:
@@ -87,7 +86,7 @@ def split(reference: str) -> tuple[str, str, str]:
 def describe(reference: str) -> Known:
     """What is known of the image of that name."""
     name, tag, digest = split(reference)
-    row = _row(name, tag) if UNRESOLVED not in name and "$" not in name else {}
+    row = _row(name, tag) if "$" not in name else {}
     suite = _suite(name, tag)
     fields = {key: row.get(key, "") for key in ("size", "language", "compiler", "user", "smaller")}
     fields["language"] = fields["language"].replace("{name}", name)

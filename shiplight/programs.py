@@ -26,8 +26,13 @@ class Compiling:
         return self.language in _NATIVE
 
 
+_ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpmachine"}
+
+
 def language_of(command: Command) -> str:
     """The language that a command compiles; "" where it compiles nothing."""
+    if _ASKS & set(command.words):
+        return ""
     for language, patterns in commands("compile").items():
         if command.matches(patterns):
             return language

@@ -18,12 +18,12 @@ from .context import Rule
 from .dockerfile import GAP, Dockerfile, Instruction, Stage, fail
 from .elf import Program
 from .image import Image
-from .known import UNRESOLVED, Known, describe
+from .known import Known, describe
 from .shell import Command, commands, script
 from .words import BadWord, Lexer, split_words
 
 MOST_ARRIVALS = 2000
-_REFERENCE = re.compile(r"[\w.$?{}-]+(?::\d+)?(?:/[\w.$?{}-]+)*(?::[\w.$?{}-]+)?(?:@[\w:$?{}]+)?")
+_REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
 _NAMES = re.compile(r"\$\{?(\w+)")
 PLATFORM = {
     f"{side}{part}": value
@@ -351,14 +351,17 @@ def _taken(step: Step, path: str) -> Iterator[str]:
 
 
 def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
-    """The build arguments to read a Dockerfile with: `given`, a usual platform, and `?` where a
-    base needs one that has no value. DockerfileError where a base names what is not declared."""
+    """The build arguments to read a Dockerfile with: `given`, and a usual platform.
+
+    Where a base needs one that has no value, that is its own name. DockerfileError where a base
+    names what is not declared.
+    """
     arguments = PLATFORM | dict(given)
     for stage in read.stages:
         if not _REFERENCE.fullmatch(stages.resolve(read, stage.base, arguments)):
             names = _NAMES.findall(stage.base)
             empty = [n for n in names if not stages.resolve(read, f"${{{n}}}", arguments)]
-            arguments |= dict.fromkeys(empty, UNRESOLVED)
+            arguments |= {name: f"${{{name}}}" for name in empty}
         if not _REFERENCE.fullmatch(found := stages.resolve(read, stage.base, arguments)):
             hint = "declare its arguments with ARG before the first FROM"
             raise fail(stage.line, f"{stage.base} gives {found!r}, no image's name", hint=hint)

@@ -16,6 +16,7 @@ CASES = [
     ("separate-stages", "a script only", "FROM python:3.13-slim\nCOPY a.py /", {}, NONE, "nothing is compiled"),
     ("separate-stages", "compiled and cleaned in one instruction", "FROM alpine:3.22\nRUN apk add --no-cache gcc && make && apk del gcc", {}, NONE, ""),
     ("separate-stages", "a front end built in the final stage", NODE + "RUN npm ci && npm run build", {}, FAILED, "compiles"),
+    ("separate-stages", "a compiler's version", "FROM rust:1.88-bookworm\nRUN rustc --version && cargo build --help", {}, NONE, ""),
     ("separate-stages", "echo of a compiler's name", "FROM alpine:3.22\nRUN echo go build", {}, NONE, ""),
     # dev-dependencies
     ("dev-dependencies", "npm --omit=dev", NODE + "RUN npm ci --omit=dev", {}, PASSED, "npm"),

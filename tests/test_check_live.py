@@ -63,6 +63,16 @@ def test_user_and_secrets_are_read_from_the_image(client, tmp_path):
     assert (place.line, place.path) == (4, "/tmp/.env")
 
 
+def test_a_program_without_its_loader_is_seen_in_the_image(client, tmp_path):
+    text = (
+        "FROM debian:bookworm-slim AS a\nFROM busybox:latest\nCOPY --from=a /bin/sleep /sleep\n"
+        'USER 7\nCMD ["/sleep", "1"]\n'
+    )
+    outcome = checking.result(built(client, checking.write(tmp_path, text)), "one-suite").outcome
+    assert outcome.result == "failed" and "libc.so.6" in outcome.evidence
+    assert outcome.places[0].path.startswith("/lib64/ld-linux")
+
+
 def test_the_command_builds_under_our_name_and_says_what_it_built(client):
     done = lab("check", "apps/go/Dockerfile.hardened", "--build", "--json")
     assert done.returncode == 1, done.stderr
@@ -72,8 +82,9 @@ def test_the_command_builds_under_our_name_and_says_what_it_built(client):
     assert name.startswith("shiplight/") and engine.has_image(client, name)
 
 
-def test_a_build_that_fails_is_exit_code_2_and_leaves_no_container(client, tmp_path):
+def test_a_build_that_fails_is_exit_code_2_and_says_its_line(client, tmp_path):
     checking.write(tmp_path, "FROM busybox:latest\nRUN exit 3\n")
     done = lab("check", str(tmp_path), "--build")
-    assert done.returncode == 2 and done.stderr.startswith("BuildFailed")
+    assert done.returncode == 2 and not done.stdout
+    assert "\nBuildFailed: " in done.stderr and "line 2" in done.stderr
     assert "Traceback" not in done.stderr
