@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   ./lab build go                  build every variant of the Go app, and measure it
   ./lab measure golang:1.23       layers and bytes of any image
   ./lab scan go/multi             known vulnerabilities of a variant that was built
+  ./lab check .                   what to change in a Dockerfile of yours, and why
   ./lab clean                     remove what this lab made on the engine
 """
 
@@ -121,6 +122,24 @@ def parser() -> argparse.ArgumentParser:
     )
     scan.add_argument("--update", action="store_true", help="first get the newest database")
     _json(scan)
+    check = add(
+        "check",
+        "hold a Dockerfile against the checklist; without --build it reads text only, and never "
+        "builds or runs what a stranger wrote",
+        "./lab check apps/go/Dockerfile.single --json",
+    )
+    check.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    check.add_argument("--build", action="store_true", help="build it too, and look into the image")
+    check.add_argument("--target", help="the stage to check (default: the last)")
+    check.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
+    )
+    check.add_argument(
+        "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
+    )
+    output = check.add_mutually_exclusive_group()
+    output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
+    _json(output)
 
     bases = add("bases", "show the base images, or get them all", "./lab bases get")
     bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
@@ -152,7 +171,7 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def _json(command: argparse.ArgumentParser) -> None:
+def _json(command) -> None:
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
 
 
@@ -365,6 +384,44 @@ def _scan(given) -> int:
     if given.sbom:
         scans.write_package_list(client, name, given.sbom)
     return 0
+
+
+def _check(given) -> int:
+    """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
+    from . import checklist
+    from .errors import BuildCancelled, ShipLightError
+
+    try:
+        build_args = _pairs(given.build_args)
+        subject = checklist.read_subject(given.path, target=given.target, build_args=build_args)
+        skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
+        found = checklist.run(subject, skip=skip)
+        if given.build:
+            from .evidence import with_build
+
+            found = checklist.run(with_build(_connect(given), subject, build_args), skip=skip)
+    except BuildCancelled:
+        raise
+    except ShipLightError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    _print_checklist(given, found)
+    return 1 if found.failed else 0
+
+
+def _print_checklist(given, found) -> None:
+    if given.json:
+        _print_json(found.to_list())
+    elif given.sarif:
+        from .sarif import to_sarif
+
+        _print_json(to_sarif(found))
+    else:
+        from .check_report import print_checklist
+
+        print_checklist(found)
+    for remark in found.remarks:
+        print(f"lab: {found.file}: {remark}", file=sys.stderr)
 
 
 def _bases(given) -> int:
