@@ -16,7 +16,7 @@ os.environ.setdefault("LAB_ID", f"test{os.getpid()}")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
-from shiplight import engine, journal, notebooks
+from shiplight import engine, journal, shelf
 from shiplight.errors import ShipLightError
 
 # Drawn anew in every run, or not ours: claims and tables are compared, and charts by their data.
@@ -132,7 +132,7 @@ def pytest_terminal_summary(terminalreporter, config):
     write(f"unit      {len(passed) - len(live) - len(recorded)}")
     reasons = {_reason(report) for report in skipped}
     write(f"skipped   {len(skipped)}" + "".join(f"\n            {reason}" for reason in reasons))
-    for path in filter(notebooks.edited, notebooks.lessons()):
+    for path in filter(shelf.edited, shelf.lessons()):
         write(f"edited    {path.name} is not as it came (`./lab reset {path.stem[:2]}`)")
 
 

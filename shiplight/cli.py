@@ -229,9 +229,9 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, provide, stages
+    from . import builds, dockerfile, notebooks, provide, shelf, stages
 
-    lesson = notebooks.lessons()[0]
+    lesson = shelf.lessons()[0]
     client = _connect_or_say(given)
     if client is not None:
         needed = []
@@ -278,9 +278,9 @@ def _doctor(given) -> int:
 
 
 def _run(given) -> int:
-    from . import notebooks, report
+    from . import notebooks, report, shelf
 
-    paths = notebooks.find(given.lessons)
+    paths = shelf.find(given.lessons)
     _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:
@@ -292,20 +292,20 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report
+    from . import cleaning, notebooks, report, shelf
 
     cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
-    runs = [notebooks.record(path) for path in notebooks.find(given.lessons)]
+    runs = [notebooks.record(path) for path in shelf.find(given.lessons)]
     for run in runs:
         report.print_run(run)
     return 1 if any(run.failure for run in runs) else 0
 
 
 def _reset(given) -> int:
-    from . import notebooks
+    from . import shelf
 
-    for path in notebooks.find(given.lessons):
-        kept = notebooks.reset(path)
+    for path in shelf.find(given.lessons):
+        kept = shelf.reset(path)
         print(f"{path.name} is the original again" + (f"; yours is {kept.name}" if kept else ""))
     return 0
 

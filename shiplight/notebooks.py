@@ -19,11 +19,11 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from . import journal, pages, progress, recordings, setup
-from .errors import ShipLightError, UsageError
+from . import journal, pages, progress, recordings, setup, shelf
+from .errors import ShipLightError
+from .shelf import FOLDER, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER, OUT, PICTURES = ROOT / "notebooks", ROOT / "out", ROOT / "docs"
+OUT, PICTURES = ROOT / "out", ROOT / "docs"
 CELL_SECONDS = 900
 READY_SECONDS = 60
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -41,25 +41,6 @@ class Run:
     seconds: float
     claims: tuple[str, ...]
     failure: str
-
-
-def lessons() -> list[Path]:
-    """Every lesson in order."""
-    found = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
-    return [path for path in found if ".mine-" not in path.name]
-
-
-def find(names: list[str]) -> list[Path]:
-    """The lessons that `names` mean (`01`, `01-go`, `go`); all where none is named."""
-    found = []
-    for name in names:
-        stem = Path(name).stem
-        match = [p for p in lessons() if stem in (p.stem, p.stem[:2], p.stem[3:])]
-        if not match:
-            known = ", ".join(path.stem for path in lessons())
-            raise UsageError(f"there is no lesson {name!r}.", hint=f"one of {known}")
-        found += match
-    return found or lessons()
 
 
 def run(path: Path) -> Run:
@@ -94,8 +75,10 @@ def record(path: Path) -> Run:
             replay = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png"}
             failure = _execute(notebook, f"{path.stem}, recorded", replay)
     if not failure:
+        notebook.cells[0].source = shelf.with_navigation(notebook.cells[0].source, path)
         _write(notebook, path)
         _save_picture(notebook, path.stem)
+        shelf.write_contents()
     return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
 
 
@@ -154,49 +137,6 @@ def _claims(notebook) -> tuple[str, ...]:
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     texts = [output.get("data", {}).get("text/plain", "") for output in outputs]
     return tuple(text for text in texts if text.startswith("✓"))
-
-
-# --- the learner's copies ----------------------------------------------------------------------
-
-
-def original(path: Path) -> str | None:
-    """The notebook as it came with this version; None where this is no git checkout."""
-    command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(ROOT).as_posix()}"]
-    try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
-        return None
-    return found.stdout if found.returncode == 0 else None
-
-
-def edited(path: Path) -> bool:
-    """Whether somebody changed the cells of a lesson; running them is no change."""
-    first = original(path)
-    return first is not None and _sources(first) != _sources(path.read_text(encoding="utf-8"))
-
-
-def _sources(text: str) -> list[tuple[str, str]]:
-    try:
-        cells = nbformat.reads(text, as_version=4).cells
-    except Exception:  # whatever a damaged file makes nbformat say
-        return []
-    return [(cell.cell_type, cell.source) for cell in cells]
-
-
-def reset(path: Path) -> Path | None:
-    """Put the original of a lesson back; where the learner's copy went, None if it was the same."""
-    first = original(path)
-    if first is None:
-        raise UsageError(
-            "the original notebook is not here: this folder is no git checkout.",
-            hint=f"download Ship Light again, and take notebooks/{path.name} from it",
-        )
-    kept = None
-    if path.exists() and path.read_text(encoding="utf-8") != first:
-        kept = path.with_name(f"{path.stem}.mine-{time.strftime('%Y%m%d-%H%M%S')}.ipynb")
-        os.replace(path, kept)
-    path.write_text(first, encoding="utf-8")
-    return kept
 
 
 # --- JupyterLab ------------------------------------------------------------------------------

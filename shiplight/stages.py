@@ -225,7 +225,7 @@ def building_stages(
     return frozenset().union(*builders)
 
 
-def _line_of_bases(links: dict[int, list[_Link]], stage: int | None) -> frozenset[int]:
+def _line_of_bases(links: dict[int, list[Link]], stage: int | None) -> frozenset[int]:
     """A stage, the stage that it begins from, and so on: where its layers come from."""
     found = set()
     while stage is not None:
