@@ -380,8 +380,11 @@ def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextEr
     return ContextError(message, hint=hint or "no Dockerfile is there, by any usual name")
 
 
-def _read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...]:
-    """The rules of `<Dockerfile>.dockerignore` if that exists, else those of `.dockerignore`."""
+def read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...] | None:
+    """The rules of `<Dockerfile>.dockerignore` if that exists, else those of `.dockerignore`.
+
+    None where there is neither.
+    """
     for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), folder / ".dockerignore"):
         try:
             text = path.read_bytes().decode("utf-8", "surrogateescape")
@@ -390,7 +393,7 @@ def _read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...]:
         except OSError as problem:
             raise ContextError(f"{path} cannot be read ({problem.strerror}).") from problem
         return ignore_rules(text, name=path.name)
-    return ()
+    return None
 
 
 def read_context(
@@ -411,7 +414,7 @@ def read_context(
         raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
     path, name = _place(folder, dockerfile)
     first = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text)
-    walk = _Walk(folder, _read_rules(folder, path), name)
+    walk = _Walk(folder, read_rules(folder, path) or (), name)
     walk.run()
     if walk.unreadable:
         some = ", ".join(walk.unreadable[:5]) + (", …" if len(walk.unreadable) > 5 else "")

@@ -45,8 +45,11 @@ class ImageUse:
 
 
 @dataclass(frozen=True)
-class _Link:
-    """A stage's use of an earlier stage (`source`), or of an image from outside (None)."""
+class Link:
+    """A stage's use of an earlier stage (`source`), or of an image from outside (None).
+
+    `kind` is FROM, COPY or MOUNT; the first link of a stage is its FROM.
+    """
 
     kind: str
     reference: str
@@ -106,13 +109,15 @@ def _source(dockerfile: Dockerfile, keyword: str, reference: str, line: int) -> 
     return names.get(reference.lower())
 
 
-def _triggers(dockerfile: Dockerfile, base: int | None) -> list[Instruction]:
+def triggers_of(dockerfile: Dockerfile, base: int | None) -> list[Instruction]:
     """What the ONBUILDs of a base stage run in the stage that begins from it."""
     instructions = dockerfile.stages[base].instructions if base is not None else ()
     return [found.trigger for found in instructions if found.trigger]
 
 
-def _links(dockerfile: Dockerfile, build_args: Mapping[str, str] | None) -> dict[int, list[_Link]]:
+def links_of(
+    dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
+) -> dict[int, list[Link]]:
     """What each stage uses, in the order of its instructions. Later stages are not refused yet."""
     values, names, links = _global_values(dockerfile, build_args), {}, {}
     for stage in dockerfile.stages:
@@ -120,19 +125,19 @@ def _links(dockerfile: Dockerfile, build_args: Mapping[str, str] | None) -> dict
         if not base:
             hint = "give its ARG a default before the first FROM, or pass the build argument"
             raise fail(stage.line, f"base name ({stage.base}) should not be blank", hint=hint)
-        used = links[stage.index] = [_Link("FROM", base, names.get(base), stage.line)]
-        for found in [*_triggers(dockerfile, names.get(base)), *stage.instructions]:
+        used = links[stage.index] = [Link("FROM", base, names.get(base), stage.line)]
+        for found in [*triggers_of(dockerfile, names.get(base)), *stage.instructions]:
             kind = "MOUNT" if found.keyword == "RUN" else "COPY"
             for flag in found.flags:
                 for start, end in _from_spans(found.keyword, flag):
                     source = _source(dockerfile, found.keyword, flag[start:end], found.line)
-                    used.append(_Link(kind, flag[start:end], source, found.line))
+                    used.append(Link(kind, flag[start:end], source, found.line))
         if stage.name:
             names[stage.name] = stage.index
     return links
 
 
-def _reach(links: dict[int, list[_Link]], start: int, *, bases: bool = True) -> set[int]:
+def _reach(links: dict[int, list[Link]], start: int, *, bases: bool = True) -> set[int]:
     """The stages that `start` needs, itself included; without `bases`, not by way of FROM."""
     found, waiting = set(), [start]
     while waiting:
@@ -144,7 +149,7 @@ def _reach(links: dict[int, list[_Link]], start: int, *, bases: bool = True) -> 
     return found
 
 
-def _refuse_later(dockerfile: Dockerfile, links: dict[int, list[_Link]], stages: set[int]) -> None:
+def _refuse_later(dockerfile: Dockerfile, links: dict[int, list[Link]], stages: set[int]) -> None:
     """DockerfileError where stages go round in a circle, or one of `stages` uses a later one."""
     later = [
         (dockerfile.stages[stage], link)
@@ -184,7 +189,7 @@ def stage_graph(
     dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
 ) -> dict[int, tuple[int, ...]]:
     """For each stage, the stages that it uses directly, in order."""
-    links = _links(dockerfile, build_args)
+    links = links_of(dockerfile, build_args)
     _refuse_later(dockerfile, links, set(links))
     return {
         stage: tuple(sorted({link.source for link in used} - {None}))
@@ -198,10 +203,35 @@ def needed_stages(
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[Stage, ...]:
     """The stages that a build of `target` runs, in the order of the Dockerfile."""
-    links = _links(dockerfile, build_args)
+    links = links_of(dockerfile, build_args)
     needed = _reach(links, stage_of(dockerfile, target).index)
     _refuse_later(dockerfile, links, needed)
     return tuple(stage for stage in dockerfile.stages if stage.index in needed)
+
+
+def building_stages(
+    dockerfile: Dockerfile,
+    target: str | int | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> frozenset[int]:
+    """The stages that build what the image of `target` gets, and whose layers it does not have.
+
+    What one of them begins from counts with it. Where there are none, the stages that ship build.
+    """
+    links, last = links_of(dockerfile, build_args), stage_of(dockerfile, target).index
+    needed = _reach(links, last)
+    helpers = needed - _line_of_bases(links, last)
+    builders = (_line_of_bases(links, stage) for stage in helpers or needed)
+    return frozenset().union(*builders)
+
+
+def _line_of_bases(links: dict[int, list[Link]], stage: int | None) -> frozenset[int]:
+    """A stage, the stage that it begins from, and so on: where its layers come from."""
+    found = set()
+    while stage is not None:
+        found.add(stage)
+        stage = links[stage][0].source
+    return frozenset(found)
 
 
 def image_uses(
@@ -210,7 +240,7 @@ def image_uses(
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[ImageUse, ...]:
     """The images from outside that a build of `target` uses, in order. `scratch` is none."""
-    links, values = _links(dockerfile, build_args), _global_values(dockerfile, build_args)
+    links, values = links_of(dockerfile, build_args), _global_values(dockerfile, build_args)
     uses = []
     for stage in needed_stages(dockerfile, target, build_args=build_args):
         platform = stage.platform and _resolved(
@@ -244,18 +274,24 @@ def map_images(
     mapping: Mapping[str, str],
     *,
     build_args: Mapping[str, str] | None = None,
+    froms: Mapping[int, Mapping[str, str]] | None = None,
 ) -> str:
     """The text with images replaced: `mapping` goes from a reference as resolved to a new one.
 
+    `froms` has, by stage, what goes before it in that stage's FROM.
     FROM, COPY --from and RUN --mount=from= are changed, in ONBUILD too; a stage's name, a comment
     and a here-document never. Every other character stays, and so does every line number.
     """
-    bases = {used[0].line: used[0] for used in _links(dockerfile, build_args).values()}
+    bases = {
+        used[0].line: (used[0], mapping | (froms or {}).get(stage, {}))
+        for stage, used in links_of(dockerfile, build_args).items()
+    }
     names = {stage.name for stage in dockerfile.stages}
     edits: dict[int, str] = {}
     for instruction, line in instructions_of(dockerfile.text):
         found = []
-        if base := bases.get(instruction.line):
+        base, new = bases.get(instruction.line, (None, mapping))
+        if base:
             start = parts(line.text, dockerfile.escape)[2]
             end = start + len(GAP.split(instruction.value)[0])
             found = [(start, end, base.reference)] if base.source is None else []
@@ -263,11 +299,11 @@ def map_images(
             spans = _flag_references(line.text, dockerfile.escape)
             found = [span for span in spans if span[2].lower() not in names]
         for start, end, reference in found:
-            if reference in mapping:
+            if reference in new:
                 cut = line.text[start:end]
                 open_quote = "".join(quote for quote in "'\"" if cut.count(quote) % 2)
                 edits |= dict.fromkeys(line.places[start:end], "")
-                edits[line.places[end - 1]] = mapping[reference] + open_quote  # its last line stays
+                edits[line.places[end - 1]] = new[reference] + open_quote  # its last line stays
     return "".join(edits.get(place, char) for place, char in enumerate(dockerfile.text))
 
 
@@ -306,7 +342,7 @@ def step_instructions(
     """
     base, source = stage.base, None
     if dockerfile is not None:
-        link = _links(dockerfile, build_args)[stage.index][0]
+        link = links_of(dockerfile, build_args)[stage.index][0]
         base, source = link.reference, link.source
     pulled = base != "scratch" and source is None
     steps = tuple(found for found in stage.instructions if found.keyword in STEPS)

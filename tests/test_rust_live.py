@@ -42,7 +42,7 @@ class Copy:
 
     def answer(self) -> str | None:
         """What the image that is built now says that it is; None where it never answers."""
-        said = containers.ask(self.client, self.build().tag)
+        said = containers.answer_of(self.client, self.build().tag)
         return said and said["app"]
 
 

@@ -1,0 +1,266 @@
+"""Checks on base images: small enough, pinned, supported, and fitting what is copied onto them."""
+
+import re
+from datetime import date
+
+from .check_image import missing_libraries
+from .checks import Outcome, at, at_base, at_target, failed, listed, not_applicable, passed, unseen
+from .known import Known, describe, ended, supported
+from .programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
+from .stages import image_uses
+from .subject import Step, Subject
+
+_DATA_ONLY = {"ca-certificates", "ca-certificates-bundle", "tzdata", "netbase", "apt-utils"}
+_BUILD_HINT = "`./lab check --build` looks at what the program links"
+
+
+def smallest_base(subject: Subject) -> Outcome:
+    """The final stage stands on the smallest base that runs the program."""
+    base, name = subject.final_base, subject.final_base.reference
+    if base.size == "toolchain":
+        return _toolchain(subject, base)
+    if base.size in ("empty", "distroless", "small", "service"):
+        return passed(f"the final stage stands on {name}")
+    static = _only_static(subject)
+    extras = {p for step in subject.final_steps for p in installed(step)} - _DATA_ONLY
+    if base.size in ("slim", "full") and not base.language and static:
+        if extras:
+            why = f"the program is static, but {listed(sorted(extras))} of {name} may be needed"
+            return unseen(why, "if not, scratch or distroless/static is enough")
+        return failed(
+            f"the program is static and needs nothing of {name}",
+            [at_base(subject, "a distribution that nothing uses")],
+            "FROM scratch, gcr.io/distroless/static-debian13, or alpine where you want a shell",
+        )
+    if base.size == "full" and base.smaller:
+        return failed(
+            f"{name} is the full variant",
+            [at_base(subject, f"full variant{_with(base)}")],
+            f"{base.smaller}",
+        )
+    if base.size == "slim":
+        return passed(f"the final stage stands on {name}")
+    return unseen(f"whether something smaller than {name} would do", _BUILD_HINT)
+
+
+def _with(base: Known) -> str:
+    return f", with {base.compiler}" if base.compiler else ""
+
+
+def _toolchain(subject: Subject, base: Known) -> Outcome:
+    uses = [step for step in subject.final_steps if step.keyword in ("COPY", "ADD")]
+    if not uses and not compilings(subject, subject.final_steps):
+        why = (
+            f"{base.reference} is a toolchain: nothing is built on it here, it may be meant as one"
+        )
+        return unseen(why, "if it is to run a program, copy that onto a smaller base")
+    return failed(
+        f"the final stage stands on {base.reference}, which is there to compile",
+        [at_base(subject, f"brings {base.compiler or 'what builds'}")],
+        base.smaller or _smaller(subject),
+    )
+
+
+def _smaller(subject: Subject) -> str:
+    found = shipped(subject)
+    if any(each.language == "go" for each in found):
+        return (
+            "CGO_ENABLED=0 makes the program static: FROM scratch or "
+            "gcr.io/distroless/static-debian13 runs it"
+        )
+    if any(each.language in ("rust", "c") for each in found):
+        return (
+            "what links glibc runs on gcr.io/distroless/cc-debian13 or debian:trixie-slim "
+            "if that is the builder's suite"
+        )
+    return "a base with the run time and without the tools; copy the program onto it"
+
+
+def _only_static(subject: Subject) -> bool:
+    """Whether all that is known to run here is static; a build says more than the text."""
+    if subject.built and subject.built.program:
+        return subject.built.program.static
+    made = [each for each in shipped(subject) if each.language != "node"]
+    return bool(made) and all(each.links == STATIC for each in made)
+
+
+# --- pinned and supported -----------------------------------------------------------------------
+
+
+def _uses(subject: Subject) -> list[tuple[Known, Step | None, int]]:
+    """Each image that a build uses: what is known of it, and the line that names it."""
+    uses = image_uses(subject.read, subject.target.index, subject.build_args)
+    return [(describe(use.reference), use.line) for use in uses]
+
+
+def _at_line(subject: Subject, line: int, found: str):
+    for stage in subject.read.stages:
+        if stage.line == line:
+            return at_from(stage, found)
+    step = next(step for step in subject.all_steps if step.line == line)
+    return at(step, found)
+
+
+def at_from(stage, found: str):
+    """The place of a stage's FROM."""
+    return at(Step(stage, stage.from_instruction, "/", ""), found)
+
+
+def pinned_bases(subject: Subject) -> Outcome:
+    """Every image that is used is named with a version or a digest."""
+    uses = _uses(subject)
+    if not uses:
+        return not_applicable("no image from outside is used")
+    loose = [(base, line) for base, line in uses if base.resolved and _is_loose(base)]
+    if loose:
+        return failed(
+            f"{listed(base.reference for base, _ in loose)} may be another image tomorrow",
+            [_at_line(subject, line, _why_loose(base)) for base, line in loose],
+            "name a version (image:1.23-bookworm), or a digest for the very same bytes",
+        )
+    unknown = [base.reference for base, _ in uses if not base.resolved]
+    if unknown:
+        return unseen(f"{listed(unknown)} needs an argument", "give it with --build-arg")
+    return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
+
+
+def _is_loose(base: Known) -> bool:
+    if base.digest:
+        return False
+    by_name = re.search(r"\d", base.name.rpartition("/")[2])
+    if base.tag in ("", "latest") or not re.search(r"\d", base.tag):
+        return not (by_name and base.name.startswith("gcr.io/distroless/")) and not _suite_only(
+            base
+        )
+    return False
+
+
+def _suite_only(base: Known) -> bool:
+    """Whether the tag names a distribution's release and nothing more, as debian:bookworm-slim."""
+    return bool(base.suite) and base.name in ("debian", "ubuntu", "buildpack-deps")
+
+
+def _why_loose(base: Known) -> str:
+    return f"tag {base.tag} names no version" if base.tag else "no tag, so latest"
+
+
+def supported_bases(subject: Subject) -> Outcome:
+    """No image that is used is past the end of its security support."""
+    uses = _uses(subject)
+    over = [(base, line, ended(base, subject.today)) for base, line in uses]
+    over = [(base, line, what) for base, line, what in over if what]
+    if over:
+        return failed(
+            "no security support any more for "
+            + listed(name for _, _, what in over for name, _ in what),
+            [_at_line(subject, line, _when(what)) for _, line, what in over],
+            "move to a version that is supported; what fixes exist are not in this one",
+        )
+    known = [base.reference for base, _ in uses if supported(base)]
+    if not uses:
+        return not_applicable("no image from outside is used")
+    if len(known) == len(uses):
+        return passed(f"{listed(known)}: supported on {subject.today.isoformat()}")
+    unknown = [base.reference for base, _ in uses if not supported(base)]
+    return unseen(
+        f"until when {listed(unknown)} gets security fixes",
+        "look it up, and name its version in the tag",
+    )
+
+
+def _when(what: list[tuple[str, date]]) -> str:
+    return listed(f"{name} ended {last.isoformat()}" for name, last in what)
+
+
+# --- one suite ----------------------------------------------------------------------------------
+
+
+def one_suite(subject: Subject) -> Outcome:
+    """What is linked in one stage finds its C library in the stage that runs it."""
+    final = subject.final_base
+    if subject.built and subject.built.program:
+        if subject.built.program.static:
+            return not_applicable(f"/{subject.built.program.path} is static")
+        if absent := missing_libraries(subject.built):
+            return failed(
+                f"/{subject.built.program.path} links {listed(absent)}, which is not in the image",
+                [at_target(subject, "missing", path=path) for path in absent],
+                "copy it onto the builder's suite, or link it static",
+            )
+    own = set(subject.lineage(subject.target))
+    moved = [each for each in shipped(subject) if each.step.stage not in own and each.native]
+    for each in moved:
+        if each.links and each.links != STATIC:
+            return _linked(subject, each, final)
+    if moved and all(each.links == STATIC for each in moved):
+        return not_applicable("the program is static")
+    if moved and final.libc in ("none", "musl") and subject.base(moved[0].step.stage).libc == GLIBC:
+        return unseen(
+            f"whether the program links glibc, which {final.reference} does not have",
+            "CGO_ENABLED=0 for Go, or `./lab check --build`"
+            if moved[0].language == "go"
+            else _BUILD_HINT,
+            at(moved[0].step, "compiled here"),
+        )
+    return _packages_moved(subject, final) if not moved else _same(subject, moved[0].step, final)
+
+
+def _linked(subject: Subject, each: Compiling, final: Known) -> Outcome:
+    builder = subject.base(each.step.stage)
+    if _brings_libraries(subject):
+        return unseen("libraries are copied along by hand", _BUILD_HINT)
+    if final.libc and final.libc != each.links:
+        missing = "has no C library" if final.libc == "none" else f"has {final.libc}"
+        return failed(
+            f"built against {each.links} on {builder.reference}, but {final.reference} {missing}",
+            [at(each.step, f"links {each.links}"), at_base(subject, missing)],
+            "build it static (a musl target, +crt-static), or run it on the builder's suite",
+        )
+    return _same(subject, each.step, final)
+
+
+def _same(subject: Subject, step: Step, final: Known) -> Outcome:
+    """The verdict for two stages with the same kind of C library."""
+    builder = subject.base(step.stage)
+    if builder.glibc and final.glibc:
+        if builder.glibc > final.glibc:
+            old, new = (".".join(map(str, each.glibc)) for each in (final, builder))
+            return failed(
+                f"{builder.reference} has glibc {new}, {final.reference} has {old}",
+                [at(step, f"links glibc {new}"), at_base(subject, f"glibc {old}")],
+                "name the same suite on both sides",
+            )
+        return passed(f"{builder.reference} and {final.reference} fit")
+    if builder.libc == final.libc == "musl":
+        return passed("both stages have musl")
+    return unseen(
+        f"{builder.reference} or {final.reference} does not name its suite",
+        "name the same suite on both sides, as in rust:1.90-trixie and debian:trixie-slim",
+    )
+
+
+def _brings_libraries(subject: Subject) -> bool:
+    copies = [step for step in subject.final_steps if step.keyword == "COPY" and step.origin]
+    return any(re.search(r"/lib|ld-|\.so", path) for step in copies for path in step.sources)
+
+
+def _packages_moved(subject: Subject, final: Known) -> Outcome:
+    """Packages of an interpreter that come from another base may hold machine code."""
+    for step in subject.final_steps:
+        stage = subject.source_stage(step) if step.keyword == "COPY" else None
+        builder = subject.base(stage) if stage else None
+        fetched = re.compile(r"node_modules|site-packages|venv|/install|/wheels|vendor|bundle")
+        if not builder or not any(fetched.search(path) for path in step.sources):
+            continue
+        if (
+            builder.language not in ("node", "python", "ruby")
+            or builder.reference == final.reference
+        ):
+            continue
+        if builder.libc and final.libc and builder.libc != final.libc:
+            return unseen(
+                f"packages come from {builder.libc} to {final.libc}: those with machine code break",
+                "install them on the base that runs them",
+                at(step, f"from {builder.reference}"),
+            )
+    return not_applicable("nothing that is linked moves from one base to another")

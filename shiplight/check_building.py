@@ -1,0 +1,289 @@
+"""Checks on how the image is built: stages, stripping, caches, scanning, which stage is last."""
+
+import re
+import tomllib
+from pathlib import Path
+
+from .check_dependencies import is_bare_yarn
+from .checks import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
+from .known import commands
+from .programs import Compiling, compilings, removes_packages, shipped
+from .subject import Step, Subject
+
+_TRIAL = re.compile(
+    r"(?:^|[-_.])(?:tests?|testing|dev|devel|development|debug|lint|e2e|devcontainer|local|ci)(?:$|[-_.])"
+)
+
+
+def separate_stages(subject: Subject) -> Outcome:
+    """What is compiled is compiled in another stage than the one that ships."""
+    here = compilings(subject, subject.final_steps)
+    here = [found for found in here if not removes_packages(found.step)]
+    starts = [subject.ending.entrypoint, subject.ending.cmd]
+    runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
+    if here or runs:
+        places = [at(found.step, f"`{_short(found.command)}` runs here") for found in here]
+        return failed(
+            f"the final stage {subject.target.label} also compiles",
+            [*places, *(at(step, "compiles when it starts") for step in runs)],
+            "compile in a stage of its own, begin a new one with the smallest base that runs the "
+            "result, and fetch it with COPY --from",
+        )
+    own = subject.lineage(subject.target)
+    elsewhere = [
+        each for each in compilings(subject, subject.all_steps) if each.step.stage not in own
+    ]
+    if elsewhere:
+        labels = {found.step.stage.label for found in elsewhere}
+        return passed(f"compiled in {listed(labels)}, shipped from {subject.target.label}")
+    copied = [s for s in subject.final_steps if s.keyword == "COPY" and subject.source_stage(s)]
+    if copied:
+        return passed(
+            f"the final stage copies what {listed(s.origin for s in copied)} made",
+            *(at(step, "fetched") for step in copied[:1]),
+        )
+    return not_applicable("nothing is compiled here that text can see")
+
+
+def _short(command) -> str:
+    return " ".join(command.words[:3])
+
+
+def production_last(subject: Subject) -> Outcome:
+    """A plain `docker build` gives the stage that is meant for production."""
+    if len(subject.read.stages) == 1:
+        return not_applicable("there is one stage only")
+    if subject.target_named:
+        return not_applicable(f"the stage {subject.target.label} was asked for")
+    name = subject.target.name or ""
+    tests = [
+        step
+        for step in subject.own_steps(subject.target)
+        if any(command.matches(commands("tests", "run")) for command in step.commands)
+    ]
+    if _TRIAL.search(name):
+        what = f"the last stage is called {name}: a plain `docker build` makes that one"
+        return failed(what, [at_target(subject, "the last stage")], _LAST)
+    if tests and tests[-1] is subject.ending.cmd:
+        what = "the last stage runs tests, and a plain `docker build` makes that one"
+        return failed(what, [at(tests[-1], "runs tests")], _LAST)
+    return passed(f"the last stage is {subject.target.label}")
+
+
+_LAST = (
+    "move the production stage to the end of the file; others are built with --target "
+    "(and check those with `./lab check --target NAME`)"
+)
+
+
+def stripped(subject: Subject) -> Outcome:
+    """Programs of machine code ship without symbols and debug information."""
+    if subject.built and subject.built.program:
+        return _stripped_program(subject, subject.built.program)
+    found = [each for each in shipped(subject) if each.native]
+    if not found:
+        return not_applicable("nothing that ships is compiled to machine code here")
+    verdicts = [(each, _is_stripped(subject, each)) for each in found]
+    bare = [each for each, verdict in verdicts if verdict is False]
+    if bare:
+        places = [at(each.step, f"`{_short(each.command)}`, not stripped") for each in bare]
+        return failed("symbols and debug information ship", places, _strip_advice(bare[0]))
+    if any(verdict is None for _, verdict in verdicts):
+        step = next(each.step for each, verdict in verdicts if verdict is None)
+        return unseen(
+            "whether the program is stripped is decided outside of the Dockerfile",
+            "`./lab check --build` looks at the program itself",
+            at(step, "compiled here"),
+        )
+    return passed("stripped while building", *(at(each.step, "stripped") for each, _ in verdicts))
+
+
+def _stripped_program(subject: Subject, program) -> Outcome:
+    spare = program.symbol_bytes + program.debug_bytes
+    if program.stripped:
+        return passed(f"/{program.path} has no symbol table and no debug information")
+    place = at_target(subject, "not stripped", path=f"/{program.path}", bytes=spare)
+    made = next((each for each in shipped(subject) if each.native), None)
+    advice = _strip_advice(made) if made else "strip it before it is copied"
+    return failed(f"/{program.path} carries symbols or debug information", [place], advice)
+
+
+def _strip_advice(each: Compiling) -> str:
+    return {
+        "go": "go build -ldflags='-s -w'",
+        "rust": "strip = true in [profile.release] of Cargo.toml, and cargo build --release",
+    }.get(each.language, "link with -s, or run strip on the program before it is copied")
+
+
+def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
+    """True, False, or None where the Dockerfile does not say."""
+    step, text = each.step, each.step.script
+    run = [command for other in subject.all_steps for command in other.commands]
+    if any(command.program.endswith(("strip", "upx")) for command in run):
+        return True
+    if re.search(r"--strip\b|install-strip|-Wl,-s\b|-Wl,--strip-all", text):
+        return True
+    if each.language == "go":
+        return _go_stripped(step, each)
+    if each.language == "rust":
+        return _rust_stripped(subject, step, each)
+    if each.command.program in ("gcc", "g++", "cc", "c++", "clang", "clang++"):
+        return True if "-s" in each.command.words else None if "-c" in each.command.words else False
+    return None
+
+
+def _go_stripped(step: Step, each: Compiling) -> bool | None:
+    """By the words after -ldflags, or those of GOFLAGS; a variable without a value is unknown."""
+    if "run" in each.command.arguments[:1]:
+        return None
+    text = " ".join(each.command.words) + " " + (step.setting(each.command, "GOFLAGS") or "")
+    text = step.expand(text)
+    flags = re.findall(r"-ldflags[ =](.*)", text)
+    if flags and re.search(r"(?<![\w-])-[sw]\b", flags[0]):
+        return True
+    return None if "$" in (flags[0] if flags else "") else False
+
+
+_RUST_STRIPS = re.compile(
+    r"PROFILE_\w+_STRIP=(?:true|symbols|debuginfo)|strip=(?:symbols|debuginfo)|link-arg=-s\b"
+)
+
+
+def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None:
+    words = each.command.words
+    said = (step.values | each.command.variables).items()
+    if any(_RUST_STRIPS.search(f"{name}={value}") for name, value in said):
+        return True
+    if "install" in words:
+        return None
+    release = {"--release", "-r"} & set(words) or any(w.startswith("--profile") for w in words)
+    if not release:
+        return False
+    manifest = _manifest(subject)
+    if manifest is None or "--profile" in " ".join(words):
+        return None
+    profile = manifest.get("profile", {}).get("release", {})
+    strip = profile.get("strip", False) if isinstance(profile, dict) else False
+    return strip not in (False, "none")
+
+
+def _manifest(subject: Subject) -> dict | None:
+    """The Cargo.toml of the context, where it can be read."""
+    try:
+        path = subject.context / "Cargo.toml"
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (TypeError, OSError, ValueError):
+        return None
+
+
+def cache_mounts(subject: Subject) -> Outcome:
+    """What fetches or compiles dependencies keeps its cache between builds."""
+    steps = [(step, _fetching(step)) for step in subject.all_steps]
+    steps = [(step, tools) for step, tools in steps if tools]
+    bare = [(step, tools) for step, tools in steps if not _has_cache(step)]
+    if not steps:
+        return not_applicable("no package manager or compiler with a cache runs here")
+    if not bare:
+        return passed(
+            "every package manager and compiler has a cache mount", at(steps[0][0], "cache mount")
+        )
+    cooked = any(c.matches(["cargo chef cook"]) for s, _ in steps for c in s.commands)
+    if cooked and all(tools == ["cargo"] for _, tools in bare):
+        return passed("cargo-chef keeps the dependencies in a layer of their own")
+    return failed(
+        f"{listed(tool for _, tools in bare for tool in tools)} without a cache mount: when its "
+        "layer is built anew, everything is fetched again",
+        [at(step, f"{listed(tools)} without --mount=type=cache") for step, tools in bare],
+        "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
+        "in every instruction that uses it",
+    )
+
+
+def _has_cache(step: Step) -> bool:
+    return any(mount["type"] == "cache" for mount in step.mounts)
+
+
+def _fetching(step: Step) -> list[str]:
+    """The tools of a RUN that fetch dependencies or compile, and could keep a cache."""
+    return [
+        tool
+        for tool, patterns in commands("fetch").items()
+        for command in step.commands
+        if step.keyword == "RUN" and not _needs_no_cache(command)
+        if command.matches(patterns) or (tool == "yarn" and is_bare_yarn(command))
+    ]
+
+
+_BOOTSTRAP = {
+    *(
+        "pip",
+        "setuptools",
+        "wheel",
+        "poetry",
+        "uv",
+        "pipenv",
+        "pdm",
+        "hatch",
+        "virtualenv",
+        "build",
+    ),
+    *("npm", "pnpm", "yarn"),
+}
+
+
+def _needs_no_cache(command) -> bool:
+    """Whether a command fetches a tool rather than dependencies, or nothing at all."""
+    words = set(command.words)
+    if words & {"-g", "--global", "--no-index", "--offline", "--location=global"}:
+        return True
+    if command.program == "go" and any("@" in word for word in command.arguments):
+        return True
+    if command.program == "dotnet" and {"--no-restore"} & words:
+        return True
+    names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments[1:]}
+    return command.program == "pip" and bool(names) and names <= _BOOTSTRAP
+
+
+# --- scanned ------------------------------------------------------------------------------------
+
+_SCANNERS = re.compile(
+    r"aquasecurity/trivy-action|trivy (?:\S+ )*?image\b|anchore/scan-action|grype [\w$\"{./:-]+|"
+    r"docker scout (?:cves|quickview)|docker/scout-action|snyk/actions/docker|snyk container|"
+    r"Container-Scanning\.gitlab-ci\.yml|CS_IMAGE|clairctl|sysdiglabs/scan-action"
+)
+_CI = (
+    *(
+        ".github/workflows/*.yml",
+        ".github/workflows/*.yaml",
+        ".gitlab-ci.yml",
+        ".circleci/config.yml",
+    ),
+    *("azure-pipelines.yml", "Jenkinsfile", ".drone.yml", "bitbucket-pipelines.yml", "Makefile"),
+)
+_MOST_BYTES, _MOST_FILES = 500_000, 50
+
+
+def scanned(subject: Subject) -> Outcome:
+    """Somebody scans the image: a Dockerfile does not show it, the files of a CI may."""
+    advice = "`./lab scan` after a build; then let your CI do it, since advisories appear later"
+    for root in _roots(subject.context or subject.path.parent):
+        for path in [p for pattern in _CI for p in sorted(root.glob(pattern))][:_MOST_FILES]:
+            if match := _SCANNERS.search(_head(path)):
+                where = path.relative_to(root).as_posix()
+                return passed(f"{where} names {match[0]}; what that found was not looked at")
+    return unseen("a Dockerfile does not show whether its image is scanned", advice)
+
+
+def _roots(folder: Path) -> list[Path]:
+    """The folder, and the root of the repository that it is in, if that is near."""
+    near = [folder, *list(folder.resolve().parents)[:4]]
+    top = next((each for each in near if (each / ".git").exists()), folder)
+    return list(dict.fromkeys([folder, top]))
+
+
+def _head(path: Path) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read(_MOST_BYTES)
+    except OSError:
+        return ""

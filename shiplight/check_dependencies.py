@@ -1,0 +1,220 @@
+"""The check on development dependencies, by package manager."""
+
+import json
+import re
+import tomllib
+from itertools import pairwise
+
+from .checks import Outcome, at, failed, listed, not_applicable, passed
+from .folder import text_of
+from .known import commands
+from .shell import Command
+from .subject import Step, Subject, absolute, under
+
+_NODE = ("npm", "yarn", "pnpm", "bun")
+_TOOLS = (*_NODE, "pip", "poetry", "uv", "pipenv", "composer", "bundler")
+_WITHOUT = {
+    "npm": r"--omit[= ]dev|--production(?!=false)|--prod\b|--only[= ]prod",
+    "poetry": r"--only[= ]|--without[= ]|--no-dev",
+    "uv": r"--no-dev|--no-default-groups|--only-group|--no-group|^uv pip",
+    "composer": r"--no-dev",
+    "bundler": r"--without",
+}
+_SWITCHES = {
+    "npm": (("NODE_ENV", "production"), ("NPM_CONFIG_OMIT", "dev"), ("npm_config_omit", "dev"),
+            ("NPM_CONFIG_PRODUCTION", "true"), ("npm_config_production", "true")),
+    "poetry": (("POETRY_WITHOUT", ""), ("POETRY_ONLY", "")),
+    "uv": (("UV_NO_DEV", ""), ("UV_NO_DEFAULT_GROUPS", "")),
+    "composer": (("COMPOSER_NO_DEV", "1"),),
+    "bundler": (("BUNDLE_WITHOUT", "development"), ("BUNDLE_ONLY", "")),
+}  # fmt: skip
+_DEV_FILE = re.compile(
+    r"(?:^|[-_./\[,])(?:dev|develop|development|tests?|testing|lint)(?:[-_.\],]|$)"
+)
+_PYTHON_HOMES = re.compile(
+    r"venv|site-packages|\.local|^/usr/local(?:/lib|/bin)?/?$|^/install|/env\b"
+)
+
+
+def dev_dependencies(subject: Subject) -> Outcome:
+    """What only development needs is not in the final image."""
+    found = []
+    for step in subject.all_steps:
+        for tool, command in _installs(step):
+            found.append((step, tool, command, _is_dev(subject, step, tool, command)))
+    if not found:
+        return not_applicable("no package manager with development dependencies runs here")
+    shipped = [
+        (step, tool, command)
+        for step, tool, command, dev in found
+        if dev and not _undone(subject, step, tool) and _ships(subject, step, tool, command)
+    ]
+    if shipped:
+        return failed(
+            f"{listed(tool for _, tool, _ in shipped)} installs development dependencies, and they "
+            "ship",
+            [at(step, f"`{' '.join(command.words[:4])}`") for step, _, command in shipped],
+            _ADVICE["npm" if shipped[0][1] in _NODE else shipped[0][1]],
+        )
+    if any(dev for *_, dev in found):
+        return passed("development dependencies stay in stages that do not ship")
+    return passed(f"{listed(tool for _, tool, _, _ in found)} leaves them out")
+
+
+_ADVICE = {
+    "npm": "install with --omit=dev in the stage whose node_modules ships (pnpm: --prod)",
+    "pip": "install the requirements of production only; test in a stage of its own",
+    "poetry": "poetry install --only main",
+    "uv": "uv sync --no-dev",
+    "pipenv": "pipenv sync, without --dev",
+    "composer": "composer install --no-dev",
+    "bundler": "ENV BUNDLE_WITHOUT=development:test before bundle install",
+}
+
+
+def _installs(step: Step) -> list[tuple[str, Command]]:
+    """(tool, command) of each installation of a whole project's dependencies in a RUN."""
+    if step.keyword != "RUN":
+        return []
+    found = [
+        (tool, command)
+        for tool in _TOOLS
+        for command in step.commands
+        if command.matches(commands("fetch", tool)) or (tool == "yarn" and is_bare_yarn(command))
+    ]
+    return [(tool, command) for tool, command in found if not _names_packages(tool, command)]
+
+
+def is_bare_yarn(command: Command) -> bool:
+    """Whether a command is `yarn` alone, options aside, which installs."""
+    return command.program == "yarn" and not command.arguments and "--version" not in command.words
+
+
+def _names_packages(tool: str, command: Command) -> bool:
+    """Whether a command installs packages by name, or tools: those are chosen one by one."""
+    if set(command.words) & {"-g", "--global", "--location=global"}:
+        return True
+    named = [word for word in command.arguments[1:] if word not in (".", "./")]
+    if tool in _NODE and named:
+        taking = ("--prefix", "-C", "--omit", "--filter", "-F", "--cache", "--loglevel", "--only")
+        words = command.words
+        after = {word for before, word in pairwise(words) if before in taking}
+        return bool([word for word in named if word not in after])
+    return tool == "pip" and not _pip_files(command)
+
+
+def _pip_files(command: Command) -> list[str]:
+    """What pip is told to install besides named packages: requirement files, the project itself."""
+    words = command.words
+    after = [b for a, b in pairwise(words) if a in ("-r", "--requirement", "-e")]
+    joined = [w.partition("=")[2] for w in words if w.startswith(("--requirement=", "--editable="))]
+    own = [w for w in command.arguments[1:] if w.startswith((".", "/"))]
+    return [*after, *joined, *own]
+
+
+def _is_dev(subject: Subject, step: Step, tool: str, command: Command) -> bool:
+    """Whether an installation includes development dependencies."""
+    text = step.expand(" ".join(command.words))
+    if tool == "pip":
+        return any(_DEV_FILE.search(file) for file in _pip_files(command))
+    if tool == "pipenv":
+        return bool({"--dev", "-d"} & set(command.words))
+    kind = "npm" if tool in _NODE else tool
+    if "--include=dev" in text or "--include dev" in text:
+        return _has_dev(subject, kind)
+    if re.search(_WITHOUT[kind], text) or (tool == "pnpm" and "-P" in command.words):
+        return False
+    for name, value in _SWITCHES[kind]:
+        said = step.setting(command, name)
+        if said is not None and (value in said):
+            return False
+    if tool == "bundler" and _bundle_configured(subject, step):
+        return False
+    return _has_dev(subject, kind)
+
+
+def _bundle_configured(subject: Subject, step: Step) -> bool:
+    return any(
+        command.program == "bundle"
+        and "config" in command.words
+        and set(command.words) & {"without", "only"}
+        for other in subject.steps(step.stage)
+        for command in other.commands
+    )
+
+
+_PROJECTS = {"npm": "package.json", "composer": "composer.json", "bundler": "Gemfile"}
+
+
+def _has_dev(subject: Subject, kind: str) -> bool:
+    """Whether the project has development dependencies at all; True where its file is not here."""
+    name = _PROJECTS.get(kind, "pyproject.toml")
+    text = text_of(subject, name)
+    if text is None:
+        return True
+    try:
+        if name.endswith(".json"):
+            found = json.loads(text)
+            return not isinstance(found, dict) or bool(
+                found.get("devDependencies") or found.get("require-dev") or found.get("workspaces")
+            )
+        found = tomllib.loads(text) if name.endswith(".toml") else {}
+    except (ValueError, RecursionError):
+        return True
+    if name == "Gemfile":
+        return bool(re.search(r"\bgroups?\b.*:(?:development|test)", text))
+    poetry = found.get("tool", {}).get("poetry", {})
+    return bool(
+        poetry.get("group") or poetry.get("dev-dependencies") or found.get("dependency-groups")
+    )
+
+
+def _undone(subject: Subject, step: Step, tool: str) -> bool:
+    """Whether the stage prunes them again, or installs once more without them."""
+    steps = subject.own_steps(step.stage)
+    for later in steps[steps.index(step) :]:
+        for command in later.commands:
+            text = " ".join(command.words)
+            if tool in _NODE and command.program in _NODE and re.search(_WITHOUT["npm"], text):
+                return True
+            production = later.setting(command, "NODE_ENV") == "production"
+            if tool in _NODE and "prune" in command.words and production:
+                return True
+            if tool == "composer" and command.program == "composer" and "--no-dev" in command.words:
+                return True
+    return False
+
+
+def _ships(subject: Subject, step: Step, tool: str, command: Command) -> bool:
+    """Whether what an installation put down comes into the final image."""
+    folder = _folder(step, command)
+    for arrival in subject.arrivals:
+        if arrival.step is not step:
+            continue
+        path = arrival.path
+        if path == "/" or under(folder, path):
+            return True
+        if tool in _NODE and under(f"{folder}/node_modules", path):
+            return True
+        if tool in ("pip", "poetry", "uv", "pipenv") and _PYTHON_HOMES.search(path):
+            return True
+        if tool == "composer" and under(f"{folder}/vendor", path):
+            return True
+        if tool == "bundler" and "bundle" in path:
+            return True
+    return False
+
+
+def _folder(step: Step, command: Command) -> str:
+    """Where a command works: the step's folder, after every `cd` before it."""
+    folder = step.workdir
+    for other in step.commands:
+        if other is command:
+            break
+        if other.program == "cd" and other.arguments:
+            folder = absolute(folder, step.expand(other.arguments[0]))
+    words = list(command.words)
+    for option in ("--prefix", "-C", "--cwd", "--dir"):
+        if option in words[:-1]:
+            folder = absolute(folder, step.expand(words[words.index(option) + 1]))
+    return folder

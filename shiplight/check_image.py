@@ -1,0 +1,104 @@
+"""What a built image shows: tools in it, bytes that are buried, and which instruction did it."""
+
+import re
+from collections import defaultdict
+
+from .checks import Place, at, at_base
+from .known import commands
+from .subject import Built, Step, Subject, under
+from .units import format_bytes
+
+MIN_BYTES = 1_000_000
+
+
+def instructions_of_layers(subject: Subject) -> dict[int, Step]:
+    """The step behind each layer that the Dockerfile itself added; the base's are not in it.
+
+    The history's last entries are the Dockerfile's own; where keywords do not agree, the builder
+    wrote something else and nothing is claimed.
+    """
+    history = subject.built.image.history
+    steps = [step for step in subject.final_steps if step.keyword != "ONBUILD"]
+    own = history[len(history) - len(steps) :] if len(steps) <= len(history) else ()
+    pairs = list(zip(steps, own, strict=False))
+    if any(text.split(" ", 1)[0].upper() != step.keyword for step, (text, _) in pairs):
+        return {}
+    return {index: step for step, (_, index) in pairs if index is not None}
+
+
+def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
+    steps = instructions_of_layers(subject)
+    if layer in steps:
+        return at(steps[layer], found, **more)
+    if steps and layer < min(steps):
+        return at_base(subject, found, **more)
+    return Place(found, instruction=subject.built.image.layers[layer].instruction[:100], **more)
+
+
+def missing_libraries(built: Built) -> list[str]:
+    """What the program links and the image does not have: its loader by path, libraries by name."""
+    tree, program = built.image.tree(), built.program
+    names = {path.rpartition("/")[2] for path in tree}
+    loader = [program.interpreter] if program.interpreter else []
+    absent = [path for path in loader if path.rpartition("/")[2] not in names]
+    return absent + [name for name in program.needed if name not in names]
+
+
+def tools_in(subject: Subject) -> list[Place]:
+    """Compilers, their caches and version history in the image, each with its bytes and path."""
+    image, found = subject.built.image, []
+    tree = image.tree()
+    for row in commands("image"):
+        for marker, (_, layer) in sorted(image.find(row["marker"]).items()):
+            folder = "/".join(marker.split("/")[: -row["up"] or None])
+            if any(under(f"/{folder}", place.path) for place in found if place.path):
+                continue
+            inside = (entry for path, (entry, _) in tree.items() if under(path, folder))
+            size = sum(entry.size for entry in inside)
+            found.append(_at_layer(subject, layer, row["what"], path=f"/{marker}", bytes=size))
+            break
+    return found
+
+
+def buried_in(subject: Subject) -> list[Place]:
+    """Bytes that this Dockerfile's instructions bury or leave behind, by instruction."""
+    image, own = subject.built.image, instructions_of_layers(subject)
+    by_layers: dict[tuple[int, int], list] = defaultdict(list)
+    for item in image.buried:
+        if item.buried_by in own or not own:
+            by_layers[item.added_by, item.buried_by].append(item)
+    places = []
+    for (added, buried), items in sorted(by_layers.items()):
+        size, largest = sum(item.bytes for item in items), max(items, key=lambda item: item.bytes)
+        if size >= MIN_BYTES:
+            by = f"line {own[buried].line}" if buried in own else f"layer {buried}"
+            what = f"{format_bytes(size)}, buried in {by} ({largest.how})"
+            places.append(_at_layer(subject, added, what, path=f"/{largest.path}", bytes=size))
+    return places + _left(subject)
+
+
+_LEFT = {
+    "apt's package lists": r"var/lib/apt/lists/.",
+    "pip's cache": r"(root|home/\w+)/\.cache/pip/.",
+    "npm's cache": r"(root|home/\w+)/\.npm/_cacache/.",
+    "apk's index": r"var/cache/apk/.",
+    "dnf's metadata": r"var/cache/(dnf|yum|libdnf5)/.",
+}
+
+
+def _left(subject: Subject) -> list[Place]:
+    """Package lists and caches that are live in the image, and that this Dockerfile left."""
+    own, places = instructions_of_layers(subject), []
+    for what, pattern in _LEFT.items():
+        sizes: dict[int, int] = defaultdict(int)
+        paths: dict[int, str] = {}
+        for path, (entry, layer) in subject.built.image.tree().items():
+            if re.match(pattern, path):
+                sizes[layer] += entry.size
+                paths.setdefault(layer, f"/{path.rpartition('/')[0]}")
+        places += [
+            _at_layer(subject, layer, what, path=paths[layer], bytes=size)
+            for layer, size in sizes.items()
+            if size >= MIN_BYTES and (layer in own or not own)
+        ]
+    return places

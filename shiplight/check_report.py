@@ -1,0 +1,79 @@
+"""A checklist as people read it: what failed first, the rest in a line each."""
+
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+
+from .checklist import Checklist
+from .checks import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
+from .units import format_bytes
+
+_MOST_PLACES = 5
+
+
+def print_checklist(checklist: Checklist) -> None:
+    """The checklist on standard output."""
+    console, subject = Console(highlight=False), checklist.subject
+    how = (
+        f"built as {subject.built.image.name}"
+        if subject.built
+        else "text only: nothing was built or run"
+    )
+    stage = f"stage {subject.target.label} on {subject.final_base.reference}"
+    console.print(f"[bold]{escape(checklist.file)}[/]  {escape(stage)} [dim]({escape(how)})[/]")
+    if subject.context and subject.context.resolve() != subject.path.resolve().parent:
+        console.print(f"[dim]its context seems to be {escape(str(subject.context))}[/]")
+    for result in checklist.results:
+        if result.counts:
+            _print_failed(console, result)
+    console.print()
+    for result in checklist.results:
+        if result.accepted is not None:
+            _print_line(console, "○", result, f"accepted: {result.accepted}")
+    for kind, mark in ((UNSEEN, "?"), (PASSED, "✓"), (NOT_APPLICABLE, "–")):
+        for result in checklist.results:
+            if result.outcome.result == kind:
+                _print_line(console, mark, result, result.outcome.evidence)
+    console.print(f"\n{_summary(checklist)}")
+
+
+def _print_failed(console: Console, result: Result) -> None:
+    console.print(f"\n[bold red]✗ {result.check.id}[/]  [bold]{result.check.title}[/]")
+    _indented(console, escape(result.outcome.evidence))
+    places = [place for place in result.outcome.places if place.accepted is None]
+    for place in places[:_MOST_PLACES]:
+        _indented(console, f"[dim]{escape(_where(place))}[/]")
+    if len(places) > _MOST_PLACES:
+        _indented(console, f"[dim]and {len(places) - _MOST_PLACES} more[/]")
+    _indented(console, f"→ {escape(result.outcome.advice)} [dim](lesson {result.check.lesson})[/]")
+
+
+def _where(place: Place) -> str:
+    """`line 7  RUN go build · what was found · path, bytes`."""
+    line = f"line {place.line}" if place.line else "base"
+    parts = [f"{line}  {place.instruction}", place.found, place.path]
+    parts.append(format_bytes(place.bytes) if place.bytes is not None else None)
+    return " · ".join(part for part in parts if part)
+
+
+def _print_line(console: Console, mark: str, result: Result, text: str) -> None:
+    style = {"✓": "green", "?": "yellow"}.get(mark, "dim")
+    console.print(
+        f"[{style}]{mark}[/] {result.check.id:17} [dim]{escape(text)}[/]", soft_wrap=False
+    )
+
+
+def _indented(console: Console, text: str) -> None:
+    console.print(Padding(text, (0, 0, 0, 2)))
+
+
+def _summary(checklist: Checklist) -> str:
+    results = checklist.results
+    counts = {
+        "failed": sum(result.counts for result in results),
+        "accepted": sum(result.accepted is not None for result in results),
+        "could not be seen": sum(result.outcome.result == UNSEEN for result in results),
+        "passed": sum(result.outcome.result == PASSED for result in results),
+        "does not apply": sum(result.outcome.result == NOT_APPLICABLE for result in results),
+    }
+    return " · ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -1,0 +1,250 @@
+"""The checklist: which checks there are, reading what is checked, and what its author accepted."""
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from pathlib import Path
+
+from . import stages
+from .check_bases import one_suite, pinned_bases, smallest_base, supported_bases
+from .check_building import cache_mounts, production_last, scanned, separate_stages, stripped
+from .check_contents import dockerignore, only_needed, reclaimable
+from .check_dependencies import dev_dependencies
+from .check_running import secrets, signals, user
+from .checks import FAILED, Check, Outcome, Place, Result, not_applicable
+from .context import read_rules
+from .dockerfile import Dockerfile, closest, parse
+from .errors import DockerfileError, UsageError
+from .folder import find_context
+from .subject import Subject, usable_args
+from .units import format_bytes
+
+MOST_BYTES, MOST_INSTRUCTIONS = 1_000_000, 3000
+
+CHECKS = (
+    Check("separate-stages", "Building and running are apart", "01", "warning", separate_stages),
+    Check("dev-dependencies", "No dev dependencies ship", "02", "warning", dev_dependencies),
+    Check("smallest-base", "The base is the smallest that runs it", "05", "warning", smallest_base),
+    Check("only-needed", "Only what is needed ships", "01", "warning", only_needed),
+    Check("stripped", "Programs are stripped", "01", "note", stripped),
+    Check("cache-mounts", "Package managers keep their cache", "04", "note", cache_mounts),
+    Check("scanned", "The image is scanned", "07", "note", scanned),
+    Check("reclaimable", "No bytes ship for nothing", "03", "warning", reclaimable),
+    Check("dockerignore", "The context is clean", "02", "warning", dockerignore),
+    Check("user", "The program is not root", "01", "warning", user),
+    Check("signals", "The program gets its signals", "02", "warning", signals),
+    Check("pinned-bases", "Bases are pinned", "05", "warning", pinned_bases),
+    Check("supported-bases", "Bases are supported", "05", "error", supported_bases),
+    Check("one-suite", "Builder and run time fit", "05", "error", one_suite),
+    Check("production-last", "The last stage is for production", "06", "warning", production_last),
+    Check("secrets", "No secrets are written down", "08", "error", secrets),
+)  # fmt: skip
+IDS = tuple(check.id for check in CHECKS)
+
+_ACCEPT = re.compile(r"accept\s+([\w-]+(?:\s*,\s*[\w-]+)*)(?:\s+because\s+(\S.*))?", re.IGNORECASE)
+_OURS = re.compile(r"[ \t]*#[ \t]*shiplight:[ \t]*(.*?)[ \t\r]*")
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """A comment that accepts a finding: at one instruction (its line), or in the whole file (0)."""
+
+    id: str
+    reason: str
+    scope: int
+
+
+@dataclass(frozen=True)
+class Checklist:
+    """What came out: the results in the checklist's order, and remarks about the comments."""
+
+    subject: Subject
+    results: tuple[Result, ...]
+    remarks: tuple[str, ...]
+
+    @property
+    def file(self) -> str:
+        """The Dockerfile as a reader here would name it."""
+        return shown(self.subject.path)
+
+    @property
+    def failed(self) -> bool:
+        return any(result.counts for result in self.results)
+
+    def to_list(self) -> list[dict]:
+        """The results as `./lab check --json` prints them."""
+        return [result.to_dict(self.file) for result in self.results]
+
+
+def shown(path: Path) -> str:
+    """A path relative to where we are, if it is below."""
+    absolute = os.path.abspath(path)
+    relative = os.path.relpath(absolute)
+    return Path(absolute if relative.startswith("..") else relative).as_posix()
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def read_subject(
+    path: str | os.PathLike,
+    *,
+    target: str | None = None,
+    build_args: Mapping[str, str] | None = None,
+    today: date | None = None,
+) -> Subject:
+    """The Dockerfile at `path`, or in the folder at `path`, ready to be checked.
+
+    Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
+    """
+    file = find_dockerfile(Path(path).expanduser())
+    read = parse(_text(file))
+    count = len(read.global_args) + sum(len(stage.instructions) + 1 for stage in read.stages)
+    if count > MOST_INSTRUCTIONS:
+        raise DockerfileError(f"{file} has {count} instructions; {MOST_INSTRUCTIONS} are read.")
+    arguments = usable_args(read, build_args or {})
+    found = stages.stage_of(read, target)
+    subject = Subject(file, read, arguments, found, bool(target), None, None, today or date.today())
+    context = find_context(file, subject.all_steps)
+    rules = read_rules(context, file) if context else None
+    return replace(subject, context=context, rules=rules)
+
+
+def find_dockerfile(path: Path) -> Path:
+    """The Dockerfile that `path` is or holds. UsageError where there is none."""
+    if path.is_dir():
+        for name in ("Dockerfile", "Containerfile"):
+            if (path / name).is_file():
+                return path / name
+        others = sorted(
+            each.name
+            for each in path.iterdir()
+            if re.search("(?i)dockerfile|containerfile", each.name)
+            and each.is_file()
+            and not each.name.endswith(".dockerignore")
+        )
+        hint = (
+            f"name one: {', '.join(others[:8])}" if others else "name a Dockerfile, or its folder"
+        )
+        raise UsageError(f"the folder {path} has no Dockerfile.", hint=hint)
+    if path.is_file():
+        return path
+    what = "is no ordinary file" if path.exists() else "does not exist"
+    raise UsageError(f"{path} {what}.", hint="name a Dockerfile, or a folder with one")
+
+
+def _text(file: Path) -> str:
+    try:
+        with open(file, "rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+    except OSError as problem:
+        raise UsageError(f"{file} cannot be read ({problem.strerror}).") from problem
+    if len(data) > MOST_BYTES:
+        raise DockerfileError(
+            f"{file} is larger than {format_bytes(MOST_BYTES)}.", hint="is it a Dockerfile?"
+        )
+    if b"\0" in data:
+        raise DockerfileError(f"{file} is not text.", hint="name a Dockerfile")
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise DockerfileError(f"{file} is not UTF-8 text.", hint="name a Dockerfile") from problem
+
+
+# --- running ------------------------------------------------------------------------------------
+
+
+def run(subject: Subject, *, skip: Iterable[str] = ()) -> Checklist:
+    """Every check but those to skip, and what the Dockerfile's comments accept."""
+    skip = tuple(skip)
+    for name in skip:
+        if name not in IDS:
+            hint = closest(name, IDS) or f"the checks are {', '.join(IDS)}"
+            raise UsageError(f"there is no check {name!r} to skip.", hint=hint)
+    accepted, remarks = acceptances(subject.read)
+    results = [
+        accept(Result(check, outcome(check, subject)), accepted)
+        for check in CHECKS
+        if check.id not in skip
+    ]
+    unused = [
+        f"the comment accepts {each.id}, which did not fail"
+        for each in accepted
+        if each.id not in skip
+        and not any(r.check.id == each.id and _uses(r, each) for r in results)
+    ]
+    return Checklist(subject, tuple(results), (*remarks, *dict.fromkeys(unused)))
+
+
+def outcome(check: Check, subject: Subject) -> Outcome:
+    """What one check finds. Nothing here is for images of Windows."""
+    if any(subject.base(stage).windows for stage in subject.needed):
+        return not_applicable("an image of Windows")
+    return check.run(subject)
+
+
+def _uses(result: Result, each: Acceptance) -> bool:
+    return result.accepted is not None or any(
+        place.accepted == each.reason for place in result.outcome.places
+    )
+
+
+def accept(result: Result, accepted: tuple[Acceptance, ...]) -> Result:
+    """The result with the reasons that comments give for it."""
+    reasons = {each.scope: each.reason for each in accepted if each.id == result.check.id}
+    if result.outcome.result != FAILED or not reasons:
+        return result
+    places = tuple(_accepted(place, reasons) for place in result.outcome.places)
+    said = [place.accepted for place in places] or [reasons.get(0)]
+    whole = "; ".join(dict.fromkeys(said)) if all(said) else None
+    return replace(result, outcome=replace(result.outcome, places=places), accepted=whole)
+
+
+def _accepted(place: Place, reasons: dict[int, str]) -> Place:
+    return replace(place, accepted=reasons.get(place.line or 0, reasons.get(0)))
+
+
+def acceptances(read: Dockerfile) -> tuple[tuple[Acceptance, ...], tuple[str, ...]]:
+    """What the comments of a Dockerfile accept, and remarks about those that do not work."""
+    found, remarks = [], []
+    instructions = _instructions(read)
+    for number, line in enumerate(read.text.split("\n"), start=1):
+        match = _OURS.fullmatch(line)
+        if not match or _in_heredoc(instructions, number):
+            continue
+        said = _ACCEPT.fullmatch(match[1])
+        if not said or not said[2]:
+            remarks.append(f"line {number}: say `# shiplight: accept ID because REASON`")
+            continue
+        for name in re.split(r"\s*,\s*", said[1]):
+            if name in IDS:
+                found.append(Acceptance(name, said[2].strip(), _scope(instructions, number)))
+            else:
+                hint = closest(name, IDS)
+                remarks.append(
+                    f"line {number}: there is no check {name}" + (f"; {hint}" if hint else "")
+                )
+    return tuple(found), tuple(remarks)
+
+
+def _instructions(read: Dockerfile) -> list:
+    inside = [i for stage in read.stages for i in (stage.from_instruction, *stage.instructions)]
+    return [*read.global_args, *inside]
+
+
+def _in_heredoc(instructions: list, number: int) -> bool:
+    for found in instructions:
+        lines = sum(heredoc.content.count("\n") + 1 for heredoc in found.heredocs)
+        if found.end_line - lines < number <= found.end_line:
+            return True
+    return False
+
+
+def _scope(instructions: list, number: int) -> int:
+    """The line of the instruction that a comment stands in or above; 0 for the whole file."""
+    for found in instructions:
+        if number <= found.end_line:
+            return 0 if found is instructions[0] and number < found.line else found.line
+    return 0

@@ -1,0 +1,132 @@
+"""What a check is and what it gives: a result with its evidence, its places, and what to do."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+
+from .secretwords import mask
+from .subject import Step, Subject
+
+PASSED = "passed"
+FAILED = "failed"
+NOT_APPLICABLE = "does not apply"
+UNSEEN = "could not be seen"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where something was found: an instruction of the Dockerfile, a path in the image, or both.
+
+    `accepted` is the reason that a comment in the Dockerfile gives for leaving it so.
+    """
+
+    found: str
+    line: int | None = None
+    end_line: int | None = None
+    instruction: str = ""
+    path: str | None = None
+    bytes: int | None = None
+    accepted: str | None = None
+
+    def to_dict(self, file: str) -> dict:
+        return {"file": file if self.line else None} | vars(self)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one check found. `advice` is empty where there is nothing to do."""
+
+    result: str
+    evidence: str
+    places: tuple[Place, ...] = ()
+    advice: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check: `level` is SARIF's (error, warning, note), `lesson` the one that explains it."""
+
+    id: str
+    title: str
+    lesson: str
+    level: str
+    run: Callable[[Subject], Outcome]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A check with its outcome. `accepted` is the reason why a failed one is left as it is."""
+
+    check: Check
+    outcome: Outcome
+    accepted: str | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it is a failure that nobody accepted."""
+        return self.outcome.result == FAILED and self.accepted is None
+
+    def to_dict(self, file: str) -> dict:
+        """The result as `./lab check --json` prints it."""
+        return {
+            "id": self.check.id,
+            "title": self.check.title,
+            "result": self.outcome.result,
+            "evidence": self.outcome.evidence,
+            "where": [place.to_dict(file) for place in self.outcome.places],
+            "advice": self.outcome.advice,
+            "lesson": self.check.lesson,
+            "accepted": self.accepted,
+        }
+
+
+def passed(evidence: str, *places: Place) -> Outcome:
+    return Outcome(PASSED, evidence, places)
+
+
+def failed(evidence: str, places: Iterable[Place], advice: str) -> Outcome:
+    return Outcome(FAILED, evidence, tuple(dict.fromkeys(places)), advice)
+
+
+def not_applicable(why: str) -> Outcome:
+    return Outcome(NOT_APPLICABLE, why)
+
+
+def unseen(why: str, advice: str, *places: Place) -> Outcome:
+    return Outcome(UNSEEN, why, places, advice)
+
+
+def at(step: Step, found: str, **more) -> Place:
+    """The place of a step, with what was found there."""
+    return _place(step.instruction, found, **more)
+
+
+def at_base(subject: Subject, found: str, **more) -> Place:
+    """The place of the FROM that names the base of the final stage."""
+    return _place(subject.lineage(subject.target)[0].from_instruction, found, **more)
+
+
+def at_target(subject: Subject, found: str, **more) -> Place:
+    """The place of the FROM of the final stage itself."""
+    return _place(subject.target.from_instruction, found, **more)
+
+
+def _place(instruction, found: str, **more) -> Place:
+    text = " ".join([instruction.keyword, *instruction.flags, instruction.value])
+    text = mask(" ".join(text.split()))
+    short = text if len(text) <= 100 else text[:99] + "…"
+    place = Place(found, instruction.line, instruction.end_line, short)
+    return replace(place, **more)
+
+
+def listed(words: Iterable[str], most: int = 4) -> str:
+    """`a, b and c`; what is more than `most` is counted, and what has an `and` is set apart.
+
+    >>> listed(["a", "b", "c"]), listed("abcdefg")
+    ('a, b and c', 'a, b, c, d and 3 more')
+    """
+    words = list(dict.fromkeys(words))
+    if any(" and " in word for word in words):
+        return "; ".join(words[:most] + (["…"] if len(words) > most else []))
+    rest = len(words) - most
+    shown = [*words[:most], f"{rest} more"] if rest > 0 else words
+    return " and ".join([", ".join(shown[:-1]), shown[-1]] if len(shown) > 1 else shown)

@@ -1,0 +1,78 @@
+"""Evidence from a real build: the image of what is checked, and the program that it starts."""
+
+import io
+import posixpath
+import tarfile
+from dataclasses import replace
+
+from . import builds, engine, journal, sizes
+from .elf import Program, read_program
+from .image import Image
+from .subject import Built, Subject
+
+_LARGEST = 400_000_000
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_MOST_LINKS = 40
+
+
+def with_build(client, subject: Subject, build_args: dict[str, str]) -> Subject:
+    """The subject with the image that its Dockerfile builds, in our name space.
+
+    Runs what the Dockerfile says. Raises what `builds.build` raises.
+    """
+    folder = subject.context or subject.path.parent
+    name = f"check-{folder.resolve().name}/{subject.path.name}"
+    build = builds.build(
+        client,
+        str(folder),
+        file=posixpath.relpath(subject.path.resolve().as_posix(), folder.resolve().as_posix()),
+        name=name,
+        target=subject.target.label if subject.target_named else None,
+        build_args=build_args,
+    )
+    image = sizes.measure(client, build.tag)
+    return replace(subject, built=Built(image, _program(client, image)))
+
+
+def _program(client, image: Image) -> Program | None:
+    """The program that the image starts; None where it starts a script, or nothing."""
+    words = [*image.entrypoint, *image.cmd]
+    path = find(image, words[0]) if words else None
+    if path is None or image.tree()[path][0].size > _LARGEST:
+        return None
+    with engine.translated(f"reading /{path} of {image.name}"):
+        container = client.containers.create(image.name, ["-"], labels=journal.made())
+        try:
+            chunks, _ = container.get_archive(f"/{path}")
+            data = b"".join(chunks)
+        finally:
+            container.remove(force=True, v=True)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        file = archive.extractfile(archive.next())
+        return read_program(path, file.read()) if file else None
+
+
+def find(image: Image, word: str) -> str | None:
+    """The file that a command's first word starts, links followed; None where there is none."""
+    if "/" in word:
+        return follow(image, posixpath.join(image.workdir, word))
+    folders = image.env.get("PATH", _PATH).split(":")
+    found = (follow(image, f"{folder}/{word}") for folder in folders)
+    return next((path for path in found if path), None)
+
+
+def follow(image: Image, path: str) -> str | None:
+    """A path of the image without symlinks in it; None where no file is at its end."""
+    tree, left, done = image.tree(), posixpath.normpath(path).strip("/").split("/"), ""
+    for _ in range(_MOST_LINKS * 10):
+        if not left:
+            break
+        done = posixpath.normpath(posixpath.join("/", done, left.pop(0))).strip("/")
+        entry = tree.get(done, (None, 0))[0]
+        if entry is None:
+            return None
+        if entry.kind == "symlink":
+            target = posixpath.join("/", posixpath.dirname(done), entry.link)
+            left, done = posixpath.normpath(target).strip("/").split("/") + left, ""
+    entry = tree.get(done, (None, 0))[0]
+    return done if entry is not None and entry.kind in ("file", "hardlink") and not left else None

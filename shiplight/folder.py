@@ -1,0 +1,81 @@
+"""The folder that a build would send: which one it is, and what of it goes along."""
+
+import os
+from pathlib import Path
+
+from .context import apply_rules
+from .subject import Step, Subject
+
+_MOST_UP = 3
+
+
+def is_all(source: str) -> bool:
+    """Whether a COPY's source is the whole context."""
+    return source.rstrip("/") in ("", ".") or source in ("*", "./*")
+
+
+def context_copies(steps) -> list[Step]:
+    """The steps that copy from the context."""
+    return [step for step in steps if step.keyword in ("COPY", "ADD") and not step.origin]
+
+
+def find_context(path: Path, steps) -> Path | None:
+    """The folder that holds what these steps copy: the Dockerfile's own or one above it.
+
+    None where neither does, as for a Dockerfile that came alone.
+    """
+    sources = [s for step in context_copies(steps) for s in step.sources]
+    odd = set("*?[$:\0")
+    named = [s.lstrip("/") for s in sources if not is_all(s) and not odd & set(s) and ".." not in s]
+    folder = path.parent
+    if not named:
+        others = any(not _is_ours(entry.name) for entry in folder.iterdir())
+        return folder if others or not sources else None
+    for candidate in [folder, *folder.absolute().parents[:_MOST_UP]]:
+        if any(os.path.exists(candidate / name) for name in named):
+            return candidate
+        if (candidate / ".git").exists():
+            break
+    return None
+
+
+def _is_ours(name: str) -> bool:
+    return "dockerfile" in name.lower() or name in (".dockerignore", "Containerfile")
+
+
+def ignored(subject: Subject, name: str) -> bool:
+    """Whether the .dockerignore keeps a path of the context out."""
+    excluded, hits, parts = False, (), name.split("/")
+    for depth in range(1, len(parts) + 1):
+        excluded, hits = apply_rules(subject.rules or (), "/".join(parts[:depth]), hits)
+    return excluded
+
+
+def sent(subject: Subject, *names: str) -> list[str]:
+    """Which of these paths are in the context and go along."""
+    folder = subject.context
+    if folder is None:
+        return []
+    return [n for n in names if os.path.exists(folder / n) and not ignored(subject, n)]
+
+
+def bytes_of(subject: Subject, name: str) -> int | None:
+    """The bytes of a file of the context; None for a folder and for what is not there."""
+    if ".." in name:
+        return None
+    try:
+        path = subject.context / name.lstrip("/")
+        return path.stat().st_size if path.is_file() else None
+    except (OSError, TypeError, ValueError):
+        return None
+
+
+def text_of(subject: Subject, name: str, most: int = 1_000_000) -> str | None:
+    """The text of a small file of the context; None where there is none."""
+    size = bytes_of(subject, name)
+    if size is None or size > most:
+        return None
+    try:
+        return (subject.context / name.lstrip("/")).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None

@@ -1,0 +1,196 @@
+"""What is known of public images and of commands, from dated data: `data/*.toml`.
+
+Everything here answers from a name alone. What the data does not know is None or "", so that a
+check can say that it could not see.
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from datetime import date
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent / "data"
+
+_DOCKER_HUB = re.compile(r"(?:(?:index\.)?docker\.io/)?(?:library/)?")
+_WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
+_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an image's name says. `size` and the other fields: see data/images.toml.
+
+    `libc` is glibc, musl or none; `suite` is the distribution's release, as (distribution, name).
+    """
+
+    reference: str
+    name: str
+    tag: str
+    digest: str
+    size: str = ""
+    language: str = ""
+    compiler: str = ""
+    user: str = ""
+    smaller: str = ""
+    libc: str = ""
+    suite: tuple[str, str] | None = None
+
+    @property
+    def windows(self) -> bool:
+        return bool(_WINDOWS.search(self.name) or _WINDOWS.search(self.tag))
+
+    @property
+    def resolved(self) -> bool:
+        """Whether all of the reference is known; an argument without a value may stand in it."""
+        return "$" not in self.reference
+
+    @property
+    def glibc(self) -> tuple[int, ...] | None:
+        """The version of its GNU C library, where the suite says it."""
+        for row in data("suites")["suite"]:
+            if self.suite and self.suite[0] == row["distribution"]:
+                found = row["glibc"].get(self.suite[1])
+                return tuple(map(int, found.split("."))) if found else None
+        return None
+
+
+@cache
+def data(name: str) -> dict:
+    """One of the data files."""
+    return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
+
+
+def commands(table: str, kind: str | None = None):
+    """Patterns of commands: one list of a table, or the whole table."""
+    found = data("commands")[table]
+    return found[kind] if kind else found
+
+
+def split(reference: str) -> tuple[str, str, str]:
+    """(name, tag, digest) of a reference; the name without Docker Hub's own.
+
+    >>> split("docker.io/library/golang:1.23"), split("host:5000/a@sha256:12")
+    (('golang', '1.23', ''), ('host:5000/a', '', 'sha256:12'))
+    """
+    plain, _, digest = reference.partition("@")
+    name, colon, tag = plain.rpartition(":")
+    if not colon or "/" in tag:
+        name, tag = plain, ""
+    return name[_DOCKER_HUB.match(name).end() :], tag, digest
+
+
+@cache
+def describe(reference: str) -> Known:
+    """What is known of the image of that name."""
+    name, tag, digest = split(reference)
+    row = _row(name, tag) if "$" not in name else {}
+    suite = _suite(name, tag)
+    fields = {key: row.get(key, "") for key in ("size", "language", "compiler", "user", "smaller")}
+    fields["language"] = fields["language"].replace("{name}", name)
+    return Known(reference, name, tag, digest, **fields, libc=_libc(name, tag, suite), suite=suite)
+
+
+def _row(name: str, tag: str) -> dict:
+    for row in data("images")["image"]:
+        if any(fnmatchcase(name, known) for known in row["names"]) and re.search(
+            row.get("tag", ""), tag
+        ):
+            return row
+    return {}
+
+
+def _suite(name: str, tag: str) -> tuple[str, str] | None:
+    """The release that a name or tag says: by its own name, by number, or by what is usual."""
+    if match := re.search(r"alpine(\d+\.\d+)", tag):
+        return "alpine", match[1]
+    version = _VERSION.match(tag)
+    if name == "alpine":
+        return ("alpine", ".".join(version[1].split(".")[:2])) if version else None
+    if name.startswith("gcr.io/distroless/") and (match := re.search(r"debian(\d+)$", name)):
+        tag, version, name = match[1], _VERSION.match(match[1]), "debian"
+    for row in data("suites")["suite"]:
+        for suite, number in row["names"].items():
+            own = name.rpartition("/")[2] == row["distribution"] and version
+            if re.search(rf"\b{suite}\b", tag) or (own and _same_release(version[1], number)):
+                return row["distribution"], suite
+    return None if "alpine" in tag else _usual_suite(name, tag)
+
+
+def _same_release(version: str, number: str) -> bool:
+    return version == number or version.startswith(f"{number}.")
+
+
+def _usual_suite(name: str, tag: str) -> tuple[str, str] | None:
+    match = re.fullmatch(r"v?(\d+(?:\.\d+)*)(?:-slim)?", tag)
+    if not match:
+        return None
+    version = _number(match[1])
+    for row in data("suites")["default"]:
+        low, high = _number(row["from"]), _number(row["to"])
+        fits = len(version) >= len(low) if row.get("patches") else len(version) == len(low)
+        if row["image"] == name and fits and low <= version[: len(low)] <= high:
+            return "debian", row["suite"]
+    return None
+
+
+def _number(version: str) -> tuple[int, ...]:
+    return tuple(map(int, version.split(".")))
+
+
+_MUSL = ("alpine", "clux/muslrust", "messense/rust-musl-cross")
+_GLIBC = (
+    *("debian", "ubuntu", "fedora", "centos", "rockylinux", "almalinux", "amazonlinux"),
+    *("golang", "rust", "gcc", "buildpack-deps", "node", "python", "ruby", "lukemathwalker/*"),
+    *("gcr.io/distroless/base*", "gcr.io/distroless/cc*", "gcr.io/distroless/python*"),
+    *("gcr.io/distroless/nodejs*", "gcr.io/distroless/java*", "registry.access.redhat.com/ubi*"),
+)
+
+
+def _libc(name: str, tag: str, suite) -> str:
+    """glibc, musl, none, or "" where the name does not say."""
+    if name == "scratch" or fnmatchcase(name, "gcr.io/distroless/static*"):
+        return "none"
+    if name in _MUSL or "alpine" in tag:
+        return "musl"
+    known = any(fnmatchcase(name, pattern) for pattern in _GLIBC)
+    return "glibc" if known or (suite and suite[0] != "alpine") else ""
+
+
+def ended(image: Known, today: date) -> list[tuple[str, date]]:
+    """What of an image has no security support any more: (what, its last day)."""
+    support, found = data("support"), []
+    if image.name in support["retired"]:
+        found.append((f"the image {image.name}", support["retired"][image.name]))
+    for product, cycle in _products(image):
+        last = support.get(product, {}).get(cycle)
+        if isinstance(last, date):
+            found.append((f"{product} {cycle}", last))
+    return [(what, last) for what, last in dict.fromkeys(found) if last < today]
+
+
+def supported(image: Known) -> list[tuple[str, date]]:
+    """What of an image the data knows a last day of, as `ended` does."""
+    return ended(image, date.max)
+
+
+def _products(image: Known) -> list[tuple[str, str]]:
+    """(product, cycle) pairs that an image's name holds."""
+    found = []
+    if image.name.startswith("gcr.io/distroless/"):
+        match = re.search(r"debian\d+$", image.name)
+        return [("distroless", match[0])] if match else []
+    if image.suite:
+        distribution, suite = image.suite
+        names = {row["distribution"]: row["names"] for row in data("suites")["suite"]}
+        by_number = distribution in ("ubuntu", "centos")
+        found.append((distribution, names[distribution][suite] if by_number else suite))
+    version = _VERSION.match(image.tag)
+    product = "dotnet" if image.name.startswith("mcr.microsoft.com/dotnet/") else image.name
+    if version and product in data("support"):
+        parts = version[1].split(".")
+        major = product in ("node", "eclipse-temurin")
+        found.append((product, ".".join(parts[: 1 if major else 2])))
+    return found

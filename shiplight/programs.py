@@ -1,0 +1,133 @@
+"""What a Dockerfile compiles, whether that ships, and what it links, as far as the text says."""
+
+from dataclasses import dataclass
+
+from .known import commands
+from .shell import Command
+from .subject import Step, Subject
+
+STATIC, GLIBC, MUSL = "static", "glibc", "musl"
+_NATIVE = ("go", "rust", "c", "swift", "haskell")
+_LINKING_C = ("gcc", "g++", "gcc-c++", "clang", "build-essential", "build-base", "musl-dev")
+
+
+@dataclass(frozen=True)
+class Compiling:
+    """A command that makes a program. `links` is static, glibc, musl, or "" where unknown."""
+
+    step: Step
+    command: Command
+    language: str
+    links: str = ""
+
+    @property
+    def native(self) -> bool:
+        """Whether it makes machine code rather than something for a virtual machine."""
+        return self.language in _NATIVE
+
+
+_ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpmachine"}
+
+
+def language_of(command: Command) -> str:
+    """The language that a command compiles; "" where it compiles nothing."""
+    if _ASKS & set(command.words):
+        return ""
+    for language, patterns in commands("compile").items():
+        if command.matches(patterns):
+            return language
+    return ""
+
+
+def compilings(subject: Subject, steps) -> list[Compiling]:
+    """Everything that these steps compile, tests aside."""
+    found = []
+    for step in steps:
+        for command in step.commands:
+            language = language_of(command) if step.keyword == "RUN" else ""
+            if language:
+                links = _links(subject, step, command, language)
+                found.append(Compiling(step, command, language, links))
+    return found
+
+
+def shipped(subject: Subject) -> list[Compiling]:
+    """What is compiled in a stage that something ships from, or in the final stage itself."""
+    steps = [step for step in subject.all_steps if step in subject.shipping]
+    return compilings(subject, steps)
+
+
+def _links(subject: Subject, step: Step, command: Command, language: str) -> str:
+    text = step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
+    libc = subject.base(step.stage).libc
+    if language == "go":
+        return _go_links(subject, step, command, libc)
+    if language == "rust":
+        static = "-linux-musl" in text or "+crt-static" in text or libc == "musl"
+        return STATIC if static else libc
+    if language == "c":
+        if "-static" in text.replace("-static-lib", "").replace("-static-pie", "-static"):
+            return STATIC
+        return libc if command.program not in ("make", "ninja", "cmake", "meson") else ""
+    return ""
+
+
+def _go_links(subject: Subject, step: Step, command: Command, libc: str) -> str:
+    cgo = step.setting(command, "CGO_ENABLED")
+    if cgo == "0" or ("-extldflags" in step.script and "-static" in step.script):
+        return STATIC
+    if libc == "musl":  # the image has no C compiler, and without one go does not use C
+        has_c = any(p in _LINKING_C for s in subject.steps(step.stage) for p in installed(s))
+        return MUSL if has_c else STATIC
+    return libc if cgo == "1" else ""
+
+
+_MANAGERS = {
+    "apt-get": ("install",),
+    "apt": ("install",),
+    "aptitude": ("install",),
+    "apk": ("add",),
+    "dnf": ("install",),
+    "microdnf": ("install",),
+    "tdnf": ("install",),
+    "yum": ("install",),
+    "zypper": ("install", "in"),
+}
+_REMOVING = ("remove", "purge", "autoremove", "del", "erase", "rm")
+
+
+def installed(step: Step) -> tuple[str, ...]:
+    """Packages of the distribution that a step installs, without their versions."""
+    found = []
+    for command in step.commands:
+        verbs = _MANAGERS.get(command.program, ())
+        words = [word for word in command.words[1:] if not word.startswith("-")]
+        if words and words[0] in verbs:
+            found += [_plain(step.expand(word)) for word in _packages(command, verbs)]
+    return tuple(name for text in found for name in text.split())
+
+
+def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
+    """The words after the verb that name packages; not those that an option takes."""
+    words = list(command.words[1:])
+    words = words[next(i for i, word in enumerate(words) if word in verbs) + 1 :]
+    taking = ("-t", "--virtual", "--repository", "-X", "-o", "--target-release", "-c")
+    return [
+        word
+        for before, word in zip(["", *words], words, strict=False)
+        if not word.startswith("-") and before not in taking
+    ]
+
+
+def _plain(name: str) -> str:
+    for sign in ("=", "~", "<", ">", ":", "@"):
+        name = name.partition(sign)[0]
+    return name
+
+
+def removes_packages(step: Step) -> bool:
+    """Whether a step takes packages of the distribution away again."""
+    return any(
+        command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
+        for command in step.commands
+    )

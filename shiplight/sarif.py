@@ -1,0 +1,64 @@
+"""A checklist as SARIF 2.1.0, which code hosts show beside the lines of a Dockerfile.
+
+Only what failed is a result: one for each place. What a comment in the Dockerfile accepts is a
+suppressed result, with the reason that the comment gives.
+"""
+
+import hashlib
+from urllib.parse import quote
+
+from . import __name__ as tool
+from .checklist import CHECKS, Checklist
+from .checks import FAILED, Check, Place, Result
+
+SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+
+
+def to_sarif(checklist: Checklist) -> dict:
+    """The whole log, as JSON holds it."""
+    failed = [result for result in checklist.results if result.outcome.result == FAILED]
+    results = [
+        _result(checklist.file, result, place)
+        for result in failed
+        for place in result.outcome.places
+    ]
+    driver = {"name": tool, "rules": [_rule(check) for check in CHECKS]}
+    return {
+        "$schema": SCHEMA,
+        "version": "2.1.0",
+        "runs": [
+            {"tool": {"driver": driver}, "columnKind": "unicodeCodePoints", "results": results}
+        ],
+    }
+
+
+def _rule(check: Check) -> dict:
+    return {
+        "id": check.id,
+        "shortDescription": {"text": check.title},
+        "help": {"text": f"Lesson {check.lesson} explains it."},
+        "defaultConfiguration": {"level": check.level},
+    }
+
+
+def _result(file: str, result: Result, place: Place) -> dict:
+    check, outcome = result.check, result.outcome
+    what = f"{place.found} in {place.path}" if place.path else place.found
+    region = {"startLine": place.line or 1, "endLine": place.end_line or place.line or 1}
+    seen = f"{check.id}\n{place.instruction}\n{place.path}"
+    found = {
+        "ruleId": check.id,
+        "ruleIndex": CHECKS.index(check),
+        "kind": "fail",
+        "level": check.level,
+        "message": {"text": f"{outcome.evidence}: {what}. Try: {outcome.advice}"},
+        "locations": [
+            {"physicalLocation": {"artifactLocation": {"uri": quote(file)}, "region": region}}
+        ],
+        "partialFingerprints": {"shiplight/v1": hashlib.sha256(seen.encode()).hexdigest()},
+    }
+    if place.accepted:
+        found["suppressions"] = [
+            {"kind": "inSource", "status": "accepted", "justification": place.accepted}
+        ]
+    return found

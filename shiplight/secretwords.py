@@ -1,0 +1,110 @@
+"""What looks like a secret in a text, and the text without it: evidence never repeats a secret."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+_WORDS = {
+    "PASSWORD",
+    "PASSWD",
+    "PASSPHRASE",
+    "SECRET",
+    "TOKEN",
+    "APIKEY",
+    "CREDENTIAL",
+    "CREDENTIALS",
+}
+_KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
+_HARMLESS_ENDS = {
+    *(
+        "FILE",
+        "PATH",
+        "DIR",
+        "URL",
+        "URI",
+        "NAME",
+        "HEADER",
+        "LENGTH",
+        "TTL",
+        "EXPIRY",
+        "EXPIRATION",
+    ),
+    *("ENABLED", "DUMMY", "ID", "LIFETIME", "TYPE", "PREFIX", "ISSUER", "AUDIENCE", "ENDPOINT"),
+    *("COUNT", "LIMIT", "MIN", "MAX", "ALGORITHM", "TIMEOUT"),
+}
+_PUBLIC = re.compile(
+    r"^(?:NEXT_PUBLIC|NUXT_PUBLIC|EXPO_PUBLIC|PUBLIC|VITE|REACT_APP|GATSBY)_|PUBLIC"
+)
+_PLACEHOLDERS = re.compile(
+    r"(?i)|\$.*|<.*>|x+|\*+|\.+|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
+    r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
+    r"example|your[-_]|fake|notset|unset|insecure).*|/run/secrets/.*"
+)
+_SHAPES = {
+    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
+    "a GitLab token": r"\bglpat-[\w-]{20,}",
+    "an npm token": r"\bnpm_[A-Za-z0-9]{36}\b",
+    "a Slack token": r"\bxox[abeprs]-[\w-]{10,}",
+    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
+    "a Google API key": r"\bAIza[\w-]{35}",
+}
+_IN_URL = re.compile(r"(?<=://)([^\s:/@'\"$]+):([^\s/@'\"$]+)(?=@)")
+_USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
+_PAIR = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s'\"]+)")
+_OPTION = re.compile(
+    r"(?i)(--?(?:password|passwd|passphrase|token|secret|api[-_]?key)[= ]+|\bbearer\s+|"
+    r"\s-u\s+[^\s:]+:)(?!\$)[^\s'\"]+"
+)
+_ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(.+)$", re.DOTALL)
+
+
+def is_secret_name(name: str) -> bool:
+    """Whether a variable of that name holds a secret, as far as names go.
+
+    >>> is_secret_name("DB_PASSWORD"), is_secret_name("apiKey"), is_secret_name("PUBLIC_KEY")
+    (True, True, False)
+    >>> is_secret_name("TOKENIZERS_PARALLELISM"), is_secret_name("POSTGRES_PASSWORD_FILE")
+    (False, False)
+    """
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper().split("_")
+    if _PUBLIC.search(name.upper()) or words[-1] in _HARMLESS_ENDS:
+        return False
+    keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
+    return keys or bool(_WORDS & set(words))
+
+
+def is_value(text: str | None) -> bool:
+    """Whether a value may be a real one: not empty, no variable, no placeholder."""
+    return bool(text) and not _PLACEHOLDERS.fullmatch(text.strip("'\""))
+
+
+def shapes(text: str) -> Iterator[str]:
+    """What a text holds that has the shape of a secret, in words."""
+    for what, pattern in _SHAPES.items():
+        if re.search(pattern, text):
+            yield what
+    for match in _IN_URL.finditer(text):
+        user, word = match.groups()
+        if is_value(word) and user != word and not _USUAL.fullmatch(word):
+            yield "a password in an address"
+
+
+def mask(text: str) -> str:
+    """The text with everything that looks like a secret replaced by `…`.
+
+    >>> mask("ENV DB_PASSWORD=hunter2 A=b"), mask("git clone https://me:s3cr3t@host/x")
+    ('ENV DB_PASSWORD=… A=b', 'git clone https://me:…@host/x')
+    """
+    for pattern in _SHAPES.values():
+        text = re.sub(pattern, "…", text)
+    text = _IN_URL.sub(lambda match: f"{match[1]}:…", text)
+    text = _OPTION.sub(lambda match: f"{match[1]}…", text)
+    if (match := _ENV_PAIR.match(text)) and "=" not in match[2] and is_secret_name(match[2]):
+        return f"{match[1]} {match[2]} …" if not match[3].startswith("=") else text
+    return _PAIR.sub(
+        lambda match: (
+            f"{match[1]}=…" if is_secret_name(match[1]) and is_value(match[2]) else match[0]
+        ),
+        text,
+    )

@@ -1,0 +1,368 @@
+"""What `./lab check` looks at: one Dockerfile, read into steps, and what of them a build ships.
+
+A step is an instruction with what is in effect where it stands: variables, folder, user. The final
+stage is the target with all that it stands on; an arrival is a step of any stage whose results come
+along, with the part of its files that does. Nothing is run.
+"""
+
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from functools import cached_property
+from pathlib import Path
+
+from . import stages
+from .context import Rule
+from .dockerfile import GAP, Dockerfile, Instruction, Stage, fail
+from .elf import Program
+from .image import Image
+from .known import Known, describe
+from .shell import Command, commands, script
+from .words import BadWord, Lexer, split_words
+
+MOST_ARRIVALS = 2000
+_REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
+_NAMES = re.compile(r"\$\{?(\w+)")
+PLATFORM = {
+    f"{side}{part}": value
+    for side in ("BUILD", "TARGET")
+    for part, value in (("PLATFORM", "linux/amd64"), ("OS", "linux"), ("ARCH", "amd64"))
+} | {"TARGETVARIANT": "", "BUILDVARIANT": ""}
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One instruction and what is in effect before it; `user` "" is the base's."""
+
+    stage: Stage
+    instruction: Instruction
+    workdir: str
+    user: str
+    escape: str = "\\"
+    assigned: tuple[list, int] = field(default=((), 0), repr=False)
+
+    @property
+    def keyword(self) -> str:
+        return self.instruction.keyword
+
+    @property
+    def line(self) -> int:
+        return self.instruction.line
+
+    @property
+    def values(self) -> dict[str, str]:
+        """Variables of ENV and ARG in effect, with their values as far as the text says them."""
+        pairs, count = self.assigned
+        return dict(pairs[:count])
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        """The commands of a RUN, CMD or ENTRYPOINT; none of other instructions."""
+        runs = self.keyword in ("RUN", "CMD", "ENTRYPOINT")
+        return commands(self.instruction) if runs else ()
+
+    @cached_property
+    def mounts(self) -> tuple[dict[str, str], ...]:
+        """The --mount flags of a RUN; `type` is always there, `target` where one is said."""
+        found = []
+        for flag in self.instruction.flags:
+            if flag.startswith("--mount="):
+                pairs = dict(part.partition("=")[::2] for part in flag[8:].split(","))
+                for other in ("dst", "destination"):
+                    pairs.setdefault("target", pairs.pop(other, ""))
+                found.append({"type": "bind"} | pairs)
+        return tuple(found)
+
+    @property
+    def script(self) -> str:
+        return script(self.instruction)
+
+    def setting(self, command: Command, name: str) -> str | None:
+        """What a variable is worth to a command of this step; None where nothing sets it."""
+        found = self.values | {
+            key: value
+            for other in self.commands
+            if other.program == "export"
+            for key, equals, value in [word.partition("=") for word in other.words[1:]]
+            if equals
+        }
+        return (found | command.variables).get(name)
+
+    def expand(self, text: str) -> str:
+        """`text` with the variables put in that have a known value."""
+        return expand(text, self.values, self.escape)
+
+    @cached_property
+    def paths(self) -> tuple[str, ...]:
+        """Sources and destination of a COPY or ADD, as written but with variables put in."""
+        given = self.instruction.json or GAP.split(self.instruction.value)
+        return tuple(self.expand(path) for path in given)
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """What a COPY or ADD copies, without here-documents."""
+        return tuple(path for path in self.paths[:-1] if not path.startswith("<<"))
+
+    @property
+    def destination(self) -> str:
+        """Where a COPY or ADD copies to, as an absolute path."""
+        return absolute(self.workdir, self.paths[-1])
+
+    @property
+    def origin(self) -> str | None:
+        """What `--from` names; None for the context."""
+        flags = (flag for flag in self.instruction.flags if flag.startswith("--from="))
+        return next(flags, "=").partition("=")[2] or None
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What a stage's configuration is at its end, each with the step that said so, or None."""
+
+    user: Step | None = None
+    entrypoint: Step | None = None
+    cmd: Step | None = None
+    shell: Step | None = None
+    workdir: str = "/"
+    values: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A step whose results come into the final image: all of them, or what is under `path`."""
+
+    step: Step
+    path: str
+
+
+@dataclass(frozen=True)
+class Built:
+    """What a build of the subject gave: the image, and what its program is (None: not known)."""
+
+    image: Image
+    program: Program | None = None
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A Dockerfile under check.
+
+    `context` is the folder that a build would send, None where that could not be told; `rules` are
+    those of its .dockerignore, None where it has none.
+    `today` is the day that support has to reach.
+    """
+
+    path: Path
+    read: Dockerfile
+    build_args: Mapping[str, str]
+    target: Stage
+    target_named: bool
+    context: Path | None
+    rules: tuple[Rule, ...] | None
+    today: date
+    built: Built | None = None
+
+    @cached_property
+    def links(self) -> dict[int, list[stages.Link]]:
+        return stages.links_of(self.read, self.build_args)
+
+    @cached_property
+    def needed(self) -> tuple[Stage, ...]:
+        """The stages that a build of the target runs."""
+        return stages.needed_stages(self.read, self.target.index, self.build_args)
+
+    def lineage(self, stage: Stage) -> tuple[Stage, ...]:
+        """The stages that `stage` stands on by FROM, from the base up, itself last."""
+        found = [stage]
+        while (source := self.links[found[-1].index][0].source) is not None:
+            found.append(self.read.stages[source])
+        return tuple(reversed(found))
+
+    @cached_property
+    def _bases(self) -> dict[int, Known]:
+        found = {}
+        for index, (link, *_) in self.links.items():
+            below = found.get(link.source) if link.source is not None else None
+            found[index] = below or describe(link.reference)
+        return found
+
+    def base(self, stage: Stage) -> Known:
+        """The image from outside that `stage` stands on in the end."""
+        return self._bases[stage.index]
+
+    @property
+    def final_base(self) -> Known:
+        return self.base(self.target)
+
+    @cached_property
+    def _walked(self) -> dict[int, tuple[tuple[Step, ...], Ending]]:
+        """Each stage's own steps, and its ending."""
+        walked = {}
+        for stage in self.read.stages:
+            source = self.links[stage.index][0].source
+            before = walked[source][1] if source is not None and source in walked else Ending()
+            triggers = stages.triggers_of(self.read, source)
+            own = [found for found in stage.instructions if found.keyword != "ONBUILD"]
+            walked[stage.index] = _walk(self, stage, [*triggers, *own], before)
+        return walked
+
+    def own_steps(self, stage: Stage) -> tuple[Step, ...]:
+        """The steps of this stage alone, those that a base's ONBUILD adds first."""
+        return self._walked[stage.index][0]
+
+    def steps(self, stage: Stage) -> tuple[Step, ...]:
+        """The steps of a stage and of what it stands on."""
+        return tuple(step for each in self.lineage(stage) for step in self.own_steps(each))
+
+    @cached_property
+    def final_steps(self) -> tuple[Step, ...]:
+        return self.steps(self.target)
+
+    @cached_property
+    def all_steps(self) -> tuple[Step, ...]:
+        """The steps of all stages that a build runs."""
+        return tuple(step for stage in self.needed for step in self.own_steps(stage))
+
+    @property
+    def ending(self) -> Ending:
+        return self._walked[self.target.index][1]
+
+    def source_stage(self, step: Step) -> Stage | None:
+        """The stage that a COPY --from takes from; None for an image or the context."""
+        for link in self.links[step.stage.index]:
+            if link.kind == "COPY" and (link.line, link.reference) == (step.line, step.origin):
+                return None if link.source is None else self.read.stages[link.source]
+        return None
+
+    @cached_property
+    def arrivals(self) -> tuple[Arrival, ...]:
+        """Every step whose results ship: those of the final stage, and by COPY --from of others."""
+        waiting, seen, found = [(self.target, "/")], set(), []
+        while waiting and len(found) < MOST_ARRIVALS:
+            stage, path = waiting.pop(0)
+            if (stage.index, path) in seen:
+                continue
+            seen.add((stage.index, path))
+            for step in self.steps(stage):
+                found.append(Arrival(step, path))
+                source = self.source_stage(step) if step.keyword == "COPY" else None
+                if source is not None:
+                    waiting += [(source, part) for part in _taken(step, path)]
+        return tuple(found)
+
+    def ships(self, step: Step, path: str) -> bool:
+        """Whether what `step` put at `path` comes into the final image, all of it."""
+        return any(arrival.step == step and under(path, arrival.path) for arrival in self.arrivals)
+
+    @cached_property
+    def shipping(self) -> frozenset[Step]:
+        """Steps of which something may ship."""
+        return frozenset(arrival.step for arrival in self.arrivals)
+
+
+def _walk(
+    subject: Subject, stage: Stage, instructions: list[Instruction], before: Ending
+) -> tuple[tuple[Step, ...], Ending]:
+    escape, pairs, values = subject.read.escape, list(before.values.items()), dict(before.values)
+    user = before.user.instruction.value if before.user else ""
+    workdir, last, steps = before.workdir, {}, []
+    for instruction in instructions:
+        step = Step(stage, instruction, workdir, user, escape, (pairs, len(pairs)))
+        steps.append(step)
+        keyword = instruction.keyword
+        if keyword in ("ENV", "ARG"):
+            for name, value in _assigned(subject, instruction, values):
+                values[name] = value
+                pairs.append((name, value))
+        elif keyword == "WORKDIR":
+            workdir = absolute(workdir, expand(instruction.value, values, escape))
+        elif keyword in ("USER", "ENTRYPOINT", "CMD", "SHELL"):
+            user = instruction.value if keyword == "USER" else user
+            last[keyword.lower()] = step
+    kept = {"user": before.user, "entrypoint": before.entrypoint, "cmd": before.cmd}
+    kept |= {"shell": before.shell} | last
+    environment = {name: value for name, value in values.items() if name in _exported(steps)}
+    return tuple(steps), Ending(**kept, workdir=workdir, values=before.values | environment)
+
+
+def _exported(steps: list[Step]) -> set[str]:
+    """The names that ENV sets: an ARG ends with its stage."""
+    return {name for step in steps if step.keyword == "ENV" for name, _ in pairs_of(step)}
+
+
+def pairs_of(step: Step) -> list[tuple[str, str | None]]:
+    """(name, value as written) of an ENV, ARG or LABEL; None where an ARG has no default."""
+    return _pairs(step.instruction, step.escape)
+
+
+def _pairs(instruction: Instruction, escape: str) -> list[tuple[str, str | None]]:
+    words = split_words(instruction.value, escape)
+    if instruction.keyword != "ARG" and words and "=" not in words[0]:
+        name, *rest = GAP.split(instruction.value, maxsplit=1)
+        return [(name, rest[0] if rest else "")]
+    parts = [word.partition("=") for word in words]
+    return [(name, value if equals else None) for name, equals, value in parts]
+
+
+def _assigned(
+    subject: Subject, instruction: Instruction, values: dict[str, str]
+) -> Iterator[tuple[str, str]]:
+    for name, value in _pairs(instruction, subject.read.escape):
+        if instruction.keyword == "ARG" and name in subject.build_args:
+            yield name, subject.build_args[name]
+        elif value is not None:
+            yield name, expand(value, values, subject.read.escape)
+        elif found := stages.resolve(subject.read, f"${{{name}}}", subject.build_args):
+            yield name, found
+
+
+def expand(text: str, values: Mapping[str, str], escape: str = "\\") -> str:
+    """`text` with known variables put in, without quotes; as it is where it cannot be read."""
+    try:
+        return Lexer(text, values, escape=escape).string()
+    except (BadWord, RecursionError):
+        return text
+
+
+def absolute(workdir: str, path: str) -> str:
+    """A path in an image, made absolute and plain."""
+    joined = posixpath.normpath(posixpath.join(workdir, path))
+    return joined if joined.startswith(("/", "$")) else f"/{joined}"
+
+
+def under(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or inside it."""
+    return path == folder or path.startswith(folder.rstrip("/") + "/")
+
+
+def _taken(step: Step, path: str) -> Iterator[str]:
+    """The paths of the source stage that a COPY --from brings under `path`."""
+    into = step.destination
+    for origin in (absolute("/", given) for given in step.sources):
+        if under(into, path):
+            yield origin
+        elif under(path, into):
+            rest = path[len(into.rstrip("/")) :]
+            yield origin.rstrip("/") + rest
+            if rest.split("/")[1] == origin.rpartition("/")[2]:
+                yield absolute("/", "/".join([origin, *rest.split("/")[2:]]))
+
+
+def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
+    """The build arguments to read a Dockerfile with: `given`, and a usual platform.
+
+    Where a base needs one that has no value, that is its own name. DockerfileError where a base
+    names what is not declared.
+    """
+    arguments = PLATFORM | dict(given)
+    for stage in read.stages:
+        if not _REFERENCE.fullmatch(stages.resolve(read, stage.base, arguments)):
+            names = _NAMES.findall(stage.base)
+            empty = [n for n in names if not stages.resolve(read, f"${{{n}}}", arguments)]
+            arguments |= {name: f"${{{name}}}" for name in empty}
+        if not _REFERENCE.fullmatch(found := stages.resolve(read, stage.base, arguments)):
+            hint = "declare its arguments with ARG before the first FROM"
+            raise fail(stage.line, f"{stage.base} gives {found!r}, no image's name", hint=hint)
+    return arguments

@@ -1,0 +1,276 @@
+"""`./lab check` as people and machines call it: exit codes, output, JSON, SARIF, skipping."""
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import checking
+import jsonschema
+import pytest
+from test_cli import ROOT, lab
+
+from shiplight import checklist
+from shiplight.sarif import to_sarif
+
+SINGLE = "apps/go/Dockerfile.single"
+RIGHT = 'FROM alpine:3.22\nUSER 10001\nCMD ["/app"]\n'
+
+
+def words(done) -> str:
+    return " ".join(done.stdout.split())
+
+
+def test_what_failed_is_exit_code_1_and_comes_first():
+    done = lab("check", SINGLE)
+    assert done.returncode == 1 and not done.stderr
+    assert "text only: nothing was built or run" in words(done)
+    assert done.stdout.index("✗ only-needed") < done.stdout.index("✓ secrets")
+    assert "line 2 FROM golang:1.23 · the Go toolchain and gcc" in words(done)
+    assert re.search(r"\d+ failed · \d+ could not be seen · \d+ passed", done.stdout)
+
+
+def test_nothing_failed_is_exit_code_0(tmp_path):
+    checking.write(tmp_path, RIGHT)
+    assert lab("check", str(tmp_path)).returncode == 0
+
+
+@pytest.mark.parametrize("path", ["no/such/place", "docs", "docs/01-go.png"])
+def test_what_cannot_be_read_is_exit_code_2_and_a_sentence(path):
+    done = lab("check", path)
+    assert done.returncode == 2 and not done.stdout
+    assert re.match(r"(UsageError|DockerfileError): ", done.stderr)
+    assert "Traceback" not in done.stderr
+
+
+def test_it_answers_within_a_second_and_loads_nothing_heavy():
+    times = []
+    for _ in range(3):
+        begun = time.monotonic()
+        lab("check", SINGLE)
+        times.append(time.monotonic() - begun)
+    assert min(times) < 1, times
+    code = "from shiplight import cli; import sys; cli.main(sys.argv[1:]); print(*sys.modules)"
+    command = [sys.executable, "-c", code, "check", SINGLE]
+    loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
+    assert "shiplight.check_running" in loaded
+    assert not {"docker", "requests", "pandas", "plotly", "IPython"} & set(loaded)
+
+
+def test_json_is_a_list_with_the_documented_fields():
+    done = lab("check", SINGLE, "--json")
+    found = json.loads(done.stdout)
+    documented = (ROOT / "docs" / "json.md").read_text().partition("## `./lab check")[2]
+    for each in found:
+        assert {"id", "result", "evidence", "where", "advice"} <= set(each)
+        assert all(f"`{field}`" in documented for field in each)
+        assert all(f"`{field}`" in documented for place in each["where"] for field in place)
+    assert [each["id"] for each in found] == list(checklist.IDS)
+    assert all(f"`{name}`" in documented for name in checklist.IDS)
+    compiler = next(each for each in found if each["id"] == "only-needed")
+    assert compiler["result"] == "failed" and compiler["where"][0]["file"] == SINGLE
+    assert compiler["where"][0]["line"] == 2
+
+
+def test_skipped_checks_are_left_out_and_do_not_count(tmp_path):
+    checking.write(tmp_path, RIGHT.replace("10001", "root"))
+    assert lab("check", str(tmp_path)).returncode == 1
+    done = lab("check", str(tmp_path), "--skip", "user,signals", "--skip", "scanned", "--json")
+    assert done.returncode == 0
+    assert {each["id"] for each in json.loads(done.stdout)} == set(checklist.IDS) - {
+        *("user", "signals", "scanned")
+    }
+
+
+def test_a_check_to_skip_that_there_is_not_is_told(tmp_path):
+    checking.write(tmp_path, RIGHT)
+    done = lab("check", str(tmp_path), "--skip", "usr")
+    assert done.returncode == 2 and "did you mean user?" in done.stderr
+
+
+def test_what_a_comment_accepts_does_not_count_and_shows_its_reason(tmp_path):
+    text = "# shiplight: accept user because it binds port 80\n" + RIGHT.replace("10001", "root")
+    checking.write(tmp_path, text)
+    done = lab("check", str(tmp_path))
+    assert done.returncode == 0 and "accepted: it binds port 80" in words(done)
+    found = json.loads(lab("check", str(tmp_path), "--json").stdout)
+    user = next(each for each in found if each["id"] == "user")
+    assert (user["result"], user["accepted"]) == ("failed", "it binds port 80")
+
+
+def test_a_comment_with_an_unknown_id_is_told_beside_the_results(tmp_path):
+    checking.write(tmp_path, "# shiplight: accept uzer because no\n" + RIGHT)
+    done = lab("check", str(tmp_path), "--json")
+    assert "did you mean user?" in done.stderr and json.loads(done.stdout)
+
+
+def test_target_and_build_arguments_are_passed_on(tmp_path):
+    text = 'ARG BASE\nFROM ${BASE} AS a\nUSER 5\nCMD ["x"]\nFROM a AS b\nUSER root\n'
+    checking.write(tmp_path, text)
+    more = ("--target", "a", "--build-arg", "BASE=alpine:3.22")
+    assert lab("check", str(tmp_path), *more).returncode == 0
+    assert "stage b on ${BASE}" in words(lab("check", str(tmp_path)))
+    assert lab("check", str(tmp_path), "--target", "c").returncode == 2
+    assert lab("check", str(tmp_path), "--build-arg", "BASE").returncode == 2
+
+
+def test_markup_in_a_dockerfile_is_no_markup_of_ours(tmp_path):
+    checking.write(tmp_path, "FROM alpine:3.22\nRUN [bold]x[/] && apk update && apk add [red]\n")
+    done = lab("check", str(tmp_path))
+    assert done.returncode == 1 and "[bold]x[/]" in done.stdout
+
+
+# --- SARIF --------------------------------------------------------------------------------------
+
+# Of the SARIF 2.1.0 schema, what concerns the parts that are used.
+REGION = {
+    "type": "object",
+    "properties": {f"{side}Line": {"type": "integer", "minimum": 1} for side in ("start", "end")},
+    "required": ["startLine"],
+}
+MESSAGE = {"type": "object", "properties": {"text": {"type": "string"}}, "required": ["text"]}
+LEVEL = {"enum": ["none", "note", "warning", "error"]}
+SCHEMA = {
+    "type": "object",
+    "required": ["version", "runs"],
+    "additionalProperties": False,
+    "properties": {
+        "$schema": {"type": "string", "format": "uri"},
+        "version": {"const": "2.1.0"},
+        "runs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["tool"],
+                "additionalProperties": False,
+                "properties": {
+                    "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+                    "tool": {
+                        "type": "object",
+                        "required": ["driver"],
+                        "properties": {
+                            "driver": {
+                                "type": "object",
+                                "required": ["name"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    "name": {"type": "string"},
+                                    "rules": {
+                                        "type": "array",
+                                        "uniqueItems": True,
+                                        "items": {
+                                            "type": "object",
+                                            "required": ["id"],
+                                            "additionalProperties": False,
+                                            "properties": {
+                                                "id": {"type": "string"},
+                                                "shortDescription": MESSAGE,
+                                                "help": MESSAGE,
+                                                "defaultConfiguration": {
+                                                    "type": "object",
+                                                    "properties": {"level": LEVEL},
+                                                },
+                                            },
+                                        },
+                                    },
+                                },
+                            }
+                        },
+                    },
+                    "results": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "required": ["message"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "ruleId": {"enum": list(checklist.IDS)},
+                                "ruleIndex": {"type": "integer", "minimum": -1},
+                                "kind": {"const": "fail"},
+                                "level": LEVEL,
+                                "message": MESSAGE,
+                                "locations": {
+                                    "type": "array",
+                                    "minItems": 1,
+                                    "items": {
+                                        "type": "object",
+                                        "properties": {
+                                            "physicalLocation": {
+                                                "type": "object",
+                                                "required": ["artifactLocation"],
+                                                "properties": {
+                                                    "artifactLocation": {
+                                                        "type": "object",
+                                                        "properties": {
+                                                            "uri": {
+                                                                "type": "string",
+                                                                "pattern": r"^[\w./~%+-]+$",
+                                                            }
+                                                        },
+                                                    },
+                                                    "region": REGION,
+                                                },
+                                            }
+                                        },
+                                    },
+                                },
+                                "partialFingerprints": {
+                                    "type": "object",
+                                    "additionalProperties": {"type": "string"},
+                                },
+                                "suppressions": {
+                                    "type": "array",
+                                    "items": {
+                                        "type": "object",
+                                        "required": ["kind"],
+                                        "additionalProperties": False,
+                                        "properties": {
+                                            "kind": {"enum": ["inSource", "external"]},
+                                            "status": {
+                                                "enum": ["accepted", "underReview", "rejected"]
+                                            },
+                                            "justification": {"type": "string"},
+                                        },
+                                    },
+                                },
+                            },
+                        },
+                    },
+                },
+            },
+        },
+    },
+}
+
+
+def sarif(tmp_path: Path, text: str) -> dict:
+    return to_sarif(checking.check(tmp_path, text))
+
+
+@pytest.mark.parametrize("text", [RIGHT, "FROM node\nCOPY .env /\nCMD npm start\n"])
+def test_sarif_fits_the_schema_and_each_rule_is_where_it_says(tmp_path, text):
+    folder = tmp_path / "a b"
+    folder.mkdir()
+    log = sarif(folder, text)
+    jsonschema.validate(log, SCHEMA)
+    rules = log["runs"][0]["tool"]["driver"]["rules"]
+    for each in log["runs"][0]["results"]:
+        assert rules[each["ruleIndex"]]["id"] == each["ruleId"]
+
+
+def test_sarif_names_line_and_level_and_suppresses_what_is_accepted(tmp_path):
+    text = "FROM alpine:3.22\n# shiplight: accept user because I may\nUSER root\nCOPY .env /\n"
+    results = {each["ruleId"]: each for each in sarif(tmp_path, text)["runs"][0]["results"]}
+    assert results["user"]["suppressions"][0]["justification"] == "I may"
+    assert "suppressions" not in results["secrets"] and results["secrets"]["level"] == "error"
+    place = results["secrets"]["locations"][0]["physicalLocation"]
+    assert place["region"] == {"startLine": 4, "endLine": 4}
+
+
+def test_sarif_is_printed_with_the_exit_code_of_the_checks():
+    done = lab("check", SINGLE, "--sarif")
+    assert done.returncode == 1
+    uri = json.loads(done.stdout)["runs"][0]["results"][0]["locations"][0]
+    assert uri["physicalLocation"]["artifactLocation"]["uri"] == SINGLE

@@ -1,0 +1,276 @@
+"""The checklist on whole Dockerfiles: in the styles of real projects, damaged, and random.
+
+The styles are those of well-known public Dockerfiles, the texts are our own. Each has exactly the
+failures that somebody who knows the trade would name, and why.
+"""
+
+import tempfile
+from pathlib import Path
+
+import checking
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shiplight import checklist
+from shiplight.errors import DockerfileError, ShipLightError, UsageError
+
+STYLES = Path(__file__).parent / "fixtures" / "dockerfiles"
+IGNORE = {".dockerignore": ".git\n.env*\nnode_modules\n"}
+CARGO = {"Cargo.toml": '[package]\nname = "app"\n', **IGNORE}
+
+# name, files beside it, what has to fail, why that and nothing else
+EXPECTED = [
+    (
+        "go-operator",
+        {"go.mod": ""},
+        {"stripped", "cache-mounts"},
+        "static, the base's user, pinned; only -ldflags and cache mounts are missing",
+    ),
+    (
+        "node-next",
+        {"package.json": '{"devDependencies": {"a": "1"}}'},
+        {"cache-mounts", "dockerignore"},
+        "dev dependencies stay behind, for the server's own are traced; COPY . . has no guard",
+    ),
+    (
+        "python-poetry",
+        {"pyproject.toml": "[tool.poetry.group.dev.dependencies]\npytest = '*'\n", "app/a.py": ""},
+        {
+            *("dev-dependencies", "smallest-base", "only-needed", "cache-mounts", "reclaimable"),
+            *("dockerignore", "user", "signals"),
+        },
+        "the full image with gcc, poetry's dev group, pip's cache, root, and a shell in front",
+    ),
+    ("python-uv", {"pyproject.toml": "", **IGNORE}, set(), "nothing to say against it"),
+    (
+        "rust-chef",
+        CARGO,
+        {"user", "stripped"},
+        "chef is a cache; both sides are bookworm; the symbol table stays without strip = true",
+    ),
+    (
+        "java-gradle",
+        {"build.gradle": ""},
+        {
+            *("smallest-base", "only-needed", "supported-bases", "user"),
+            *("cache-mounts", "dockerignore"),
+        },
+        "a JDK to run a jar, on an image that was given up",
+    ),
+    ("java-maven", {"pom.xml": "", "src/A.java": ""}, set(), "a JRE, a numeric user, a cache"),
+    (
+        "php-composer",
+        {"composer.json": "{}", "package.json": "{}", **IGNORE},
+        {"cache-mounts"},
+        "--no-dev, build packages removed where they were installed, assets from their own stage",
+    ),
+    (
+        "nginx-static",
+        {"package.json": '{"devDependencies": {"vite": "1"}}', "nginx.conf": ""},
+        {"cache-mounts", "dockerignore", "user", "pinned-bases", "supported-bases"},
+        "node 20 is over, nginx:alpine moves, and runs as root; the bundle is all that ships",
+    ),
+    (
+        "dotnet",
+        {"aspnetapp/aspnetapp.csproj": ""},
+        {"cache-mounts"},
+        "the run time's own user, alpine on both sides, nothing whole is copied",
+    ),
+    (
+        "rails",
+        {"Gemfile": "group :test do\nend\n", "bin/docker-entrypoint": 'exec "${@}"\n', **IGNORE},
+        {"cache-mounts"},
+        "BUNDLE_WITHOUT, build packages in their own stage, a dummy for the secret, 1000:1000",
+    ),
+    (
+        "cpp-cmake",
+        {"CMakeLists.txt": "", "src/a.cpp": ""},
+        {"one-suite", "reclaimable", "user", "signals"},
+        "trixie's glibc on bookworm, apt lists that stay, a shell in front",
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "files", "expected", "why"), EXPECTED, ids=[e[0] for e in EXPECTED]
+)
+def test_a_dockerfile_in_the_style_of_a_real_one_fails_where_it_should(
+    tmp_path, name, files, expected, why
+):
+    text = (STYLES / f"{name}.Dockerfile").read_text()
+    found = checking.check(tmp_path, text, files)
+    assert checking.failed(found) == expected, why
+    assert not found.remarks
+
+
+def test_every_style_is_tried():
+    assert {path.stem for path in STYLES.glob("*.Dockerfile")} == {e[0] for e in EXPECTED}
+
+
+# --- damaged ones -------------------------------------------------------------------------------
+
+REFUSED = {
+    "empty": b"",
+    "comments only": b"# nothing\n\n# here\n",
+    "binary": b"\x7fELF\x02\x01\x01" + bytes(200),
+    "not UTF-8": "FROM alpine\nLABEL a=é".encode("latin-1"),
+    "no FROM": b"RUN true\n",
+    "an ARG and no FROM": b"ARG A=1\n",
+    "an unknown instruction": b"FROM alpine\nRUNN true\n",
+    "a FROM without an image": b"FROM\n",
+    "a FROM with too many words": b"FROM alpine AS a b\n",
+    "an argument that nobody declared": b"FROM node:$VERSION\n",
+    "a base that is blank": b"FROM ${BASE}\n",
+    "a here-document without end": b"FROM alpine\nRUN <<EOF\ntrue\n",
+    "a stage index that does not exist": b"FROM alpine\nCOPY --from=7 a /\n",
+    "a stage that comes later": b"FROM alpine AS a\nCOPY --from=b /x /\nFROM alpine AS b\nFROM a\n",
+    "stages in a circle": b"FROM alpine AS a\nCOPY --from=a /x /\n",
+    "a variable in COPY --from": b"ARG S=a\nFROM alpine AS a\nFROM alpine\nCOPY --from=$S /x /\n",
+    "an escape that is none": b"# escape=x\nFROM alpine\n",
+    "a COPY with one word": b"FROM alpine\nCOPY a\n",
+    "an ENV without a value": b"FROM alpine\nENV A\n",
+    "an ONBUILD of an ONBUILD": b"FROM alpine\nONBUILD ONBUILD RUN true\n",
+    "larger than a Dockerfile is": b"FROM alpine\n" + b"# " + b"x" * 1_100_000,
+    "more instructions than a Dockerfile has": b"FROM alpine\n" + b"LABEL a=b\n" * 3500,
+    "a web page": b"<!DOCTYPE html>\n<html></html>\n",
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED)
+def test_what_cannot_be_read_is_refused_in_words(tmp_path, data):
+    (tmp_path / "Dockerfile").write_bytes(data)
+    with pytest.raises((DockerfileError, UsageError)) as refused:
+        checklist.run(checklist.read_subject(tmp_path))
+    assert len(refused.value.message) > 10 and "Traceback" not in str(refused.value)
+
+
+ODD = {
+    "CRLF": b"FROM alpine:3.22\r\nRUN apk update && \\\r\n  apk add git\r\nUSER root\r\n",
+    "a byte order mark": b"\xef\xbb\xbfFROM alpine:3.22\nUSER root\n",
+    "no line end": b"FROM alpine:3.22\nUSER root",
+    "another escape": b"# escape=`\nFROM alpine:3.22\nRUN a `\n  b\nUSER root\n",
+    "lower case": b"from alpine:3.22\nuser root\n",
+    "a platform by variable": b"FROM --platform=$BUILDPLATFORM alpine:3.22\nUSER root\n",
+    "stages by number": b"FROM alpine:3.22\nFROM alpine:3.22\nCOPY --from=0 /x /x\nUSER root\n",
+    "a stage by architecture": b"FROM alpine:3.22 AS b-amd64\nFROM b-${TARGETARCH}\nUSER root\n",
+    "an argument in the middle of a name": b"ARG R=a.example.com\nFROM $R/b:1\nUSER root\n",
+    "an unclosed quote": b"FROM alpine:3.22\nRUN echo 'a && apk update\nUSER root\n",
+    "a shell's puzzles": b"FROM alpine:3.22\nRUN $( ((`a; } { | && || ; >\nUSER root\n",
+    "JSON that is none": b'FROM alpine:3.22\nCMD ["a", b]\nUSER root\n',
+    "an empty JSON form": b"FROM alpine:3.22\nCMD []\nENTRYPOINT []\nUSER root\n",
+    "a continuation at the end": b"FROM alpine:3.22\nUSER root\nRUN a \\\n",
+    "ONBUILD": b"FROM alpine:3.22\nONBUILD COPY . /x\nUSER root\n",
+    "unknown flags": b"FROM alpine:3.22\nCOPY --frm=x a /\nRUN --mount=nonsense,,= a\nUSER root\n",
+    "here-documents in a row": b"FROM alpine:3.22\nCOPY <<A <<B /x/\na\nA\nb\nB\nUSER root\n",
+    "a substitution that does not close": b"FROM alpine:3.22\nWORKDIR ${A\nUSER root\n",
+    "a path above the root": b"FROM alpine:3.22\nCOPY ../../x /../../y\nUSER root\n",
+    "names with odd characters": 'FROM alpine:3.22\nCOPY ["a b/é*", "/ü"]\nUSER root\n'.encode(),
+    "a name too long for a file": b"FROM alpine:3.22\nCOPY " + b"a" * 5000 + b" /\nUSER root\n",
+    "parentheses without end": b"FROM alpine:3.22\nRUN " + b"$(" * 3000 + b"\nUSER root\n",
+    "a chain of stages": b"FROM alpine:3.22 AS s0\n"
+    + b"".join(b"FROM s%d AS s%d\n" % (i, i + 1) for i in range(2500))
+    + b"USER root\n",
+}
+
+
+@pytest.mark.parametrize("data", ODD.values(), ids=ODD)
+def test_what_is_odd_is_read_all_the_same(tmp_path, data):
+    (tmp_path / "Dockerfile").write_bytes(data)
+    found = checklist.run(checklist.read_subject(tmp_path, today=checking.TODAY))
+    assert "user" in checking.failed(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [("nowhere", "does not exist"), (".", "no Dockerfile"), ("/dev/null", "no ordinary file")],
+)
+def test_where_there_is_no_dockerfile_it_says_so(tmp_path, monkeypatch, path, said):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "Dockerfile.dev").write_text("FROM alpine")
+    with pytest.raises(UsageError) as refused:
+        checklist.read_subject(path)
+    assert said in refused.value.message
+    assert path != "." or "Dockerfile.dev" in refused.value.hint
+
+
+# --- random ones --------------------------------------------------------------------------------
+
+WORDS = st.sampled_from(
+    [
+        *(
+            "FROM",
+            "RUN",
+            "COPY",
+            "ADD",
+            "ENV",
+            "ARG",
+            "USER",
+            "CMD",
+            "ENTRYPOINT",
+            "ONBUILD",
+            "SHELL",
+        ),
+        *(
+            "WORKDIR",
+            "AS",
+            "alpine",
+            "golang:1.23",
+            "node:22",
+            "debian:12",
+            "scratch",
+            "a",
+            "b",
+            ".",
+        ),
+        *("--from=a", "--from=0", "--mount=type=cache,target=/x", "--mount=type=bind,from=b"),
+        *("--chown=1", "--platform=$BUILDPLATFORM", "$A", "${A}", "${A:-b}", "/", "/x", "/x/*"),
+        *("&&", "||", ";", "|", ">", "<<", "<<EOF", "EOF", "(", ")", "{", "}", "$(", "`", "'", '"'),
+        *(
+            "\\",
+            "[",
+            "]",
+            '["a","b"]',
+            "go",
+            "build",
+            "npm",
+            "ci",
+            "start",
+            "apt-get",
+            "update",
+            "install",
+        ),
+        *(
+            "gcc",
+            "rm",
+            "-rf",
+            "chown",
+            "-R",
+            "/app",
+            "pip",
+            "-r",
+            ".env",
+            "PASSWORD=x",
+            "TOKEN",
+            "A=b",
+        ),
+        *("root", "0", "#", "exec", "tini", "--", "é", "\x00", "\t", ""),
+    ]
+)
+LINES = st.lists(st.lists(WORDS, max_size=8).map(" ".join), max_size=12)
+TEXTS = st.one_of(
+    LINES.map("\n".join), LINES.map(lambda ls: "\n".join(["FROM alpine AS a", *ls])), st.text()
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(TEXTS)
+def test_random_text_gives_results_or_words_and_never_a_traceback(text):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_bytes(text.encode("utf-8", "surrogatepass"))
+        try:
+            found = checklist.run(checklist.read_subject(folder))
+        except ShipLightError as refused:
+            assert refused.message
+        else:
+            assert len(found.to_list()) == len(checklist.CHECKS)

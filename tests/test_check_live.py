@@ -1,0 +1,90 @@
+"""`./lab check --build`: evidence from images that are really built."""
+
+import json
+
+import checking
+import pytest
+from test_cli import ROOT, lab
+
+from shiplight import checklist, engine
+from shiplight.evidence import with_build
+
+pytestmark = pytest.mark.usefixtures("client")
+
+
+def built(client, path, **more):
+    """The checklist of a Dockerfile with its image."""
+    subject = checklist.read_subject(path, today=checking.TODAY, **more)
+    return checklist.run(with_build(client, subject, more.get("build_args", {})))
+
+
+def test_the_single_stage_go_image_holds_the_compiler_and_it_says_where(client):
+    found = built(client, ROOT / "apps/go/Dockerfile.single")
+    assert {"only-needed", "separate-stages", "smallest-base", "stripped"} <= checking.failed(found)
+    places = checking.result(found, "only-needed").outcome.places
+    compiler = next(place for place in places if place.path == "/usr/local/go/bin/go")
+    assert compiler.bytes > 100_000_000 and compiler.line == 2
+    assert compiler.instruction == "FROM golang:1.23"
+    cache = next(place for place in places if place.found == "the Go build cache")
+    assert cache.instruction.startswith("RUN go build") and cache.bytes > 1_000_000
+    program = checking.result(found, "stripped").outcome.places[0]
+    assert program.path == "/app/server" and program.bytes > 1_000_000
+
+
+def test_the_hardened_go_image_fails_in_nothing_but_the_age_of_its_builder(client):
+    found = built(client, ROOT / "apps/go/Dockerfile.hardened")
+    assert checking.failed(found) == {"supported-bases"}
+    for name in ("only-needed", "stripped", "reclaimable", "smallest-base", "user", "secrets"):
+        assert checking.result(found, name).outcome.result == "passed", name
+    assert found.subject.built.program.static
+
+
+def test_bytes_are_blamed_on_the_instructions_that_added_and_buried_them(client, tmp_path):
+    text = (
+        "FROM busybox:latest\nRUN head -c 3000000 /dev/urandom > /big\n"
+        "RUN mkdir /app && head -c 2000000 /dev/urandom > /app/x\nRUN rm /big\n"
+        'RUN chown -R 7 /app\nUSER 7\nCMD ["sleep", "1"]\n'
+    )
+    found = built(client, checking.write(tmp_path, text))
+    places = checking.result(found, "reclaimable").outcome.places
+    assert [(place.line, place.bytes, place.path) for place in places] == [
+        (2, 3_000_000, "/big"),
+        (3, 2_000_000, "/app/x"),
+    ]
+    assert "line 4" in places[0].found and "metadata only" in places[1].found
+
+
+def test_user_and_secrets_are_read_from_the_image(client, tmp_path):
+    text = "FROM busybox:latest AS a\nARG WHO\nUSER $WHO\nRUN echo A=1 > /tmp/.env\n"
+    path = checking.write(tmp_path, text)
+    found = built(client, path, build_args={"WHO": "12:34"})
+    assert checking.result(found, "user").outcome.evidence == "runs as 12:34"
+    place = checking.result(found, "secrets").outcome.places[0]
+    assert (place.line, place.path) == (4, "/tmp/.env")
+
+
+def test_a_program_without_its_loader_is_seen_in_the_image(client, tmp_path):
+    text = (
+        "FROM debian:bookworm-slim AS a\nFROM busybox:latest\nCOPY --from=a /bin/sleep /sleep\n"
+        'USER 7\nCMD ["/sleep", "1"]\n'
+    )
+    outcome = checking.result(built(client, checking.write(tmp_path, text)), "one-suite").outcome
+    assert outcome.result == "failed" and "libc.so.6" in outcome.evidence
+    assert outcome.places[0].path.startswith("/lib64/ld-linux")
+
+
+def test_the_command_builds_under_our_name_and_says_what_it_built(client):
+    done = lab("check", "apps/go/Dockerfile.hardened", "--build", "--json")
+    assert done.returncode == 1, done.stderr
+    assert len(json.loads(done.stdout)) == len(checklist.CHECKS)
+    subject = checklist.read_subject(ROOT / "apps/go/Dockerfile.hardened")
+    name = with_build(client, subject, {}).built.image.name
+    assert name.startswith("shiplight/") and engine.has_image(client, name)
+
+
+def test_a_build_that_fails_is_exit_code_2_and_says_its_line(client, tmp_path):
+    checking.write(tmp_path, "FROM busybox:latest\nRUN exit 3\n")
+    done = lab("check", str(tmp_path), "--build")
+    assert done.returncode == 2 and not done.stdout
+    assert "\nBuildFailed: " in done.stderr and "line 2" in done.stderr
+    assert "Traceback" not in done.stderr

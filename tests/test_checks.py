@@ -1,0 +1,149 @@
+"""Each check on right Dockerfiles and on named wrong ones."""
+
+from dataclasses import replace
+
+import checking
+import pytest
+from check_cases import CASES, FAILED, NONE, PASSED, UNSEEN
+from checking import check, failed, result
+
+from shiplight import checklist
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "files", "expected", "words"),
+    [(name, text, files, expected, words) for name, _, text, files, expected, words in CASES],
+    ids=[f"{name}: {shows}" for name, shows, *_ in CASES],
+)
+def test_a_check_tells_right_from_wrong(tmp_path, name, text, files, expected, words):
+    outcome = result(check(tmp_path, text, files), name).outcome
+    assert outcome.result == expected, outcome
+    assert words in outcome.evidence
+    if expected == FAILED:
+        assert outcome.advice and outcome.places and all(place.line for place in outcome.places)
+
+
+@pytest.mark.parametrize("one", checklist.CHECKS, ids=lambda one: one.id)
+def test_every_check_is_tried_on_a_right_and_on_two_wrong_dockerfiles(one):
+    results = [expected for name, _, _, _, expected, _ in CASES if name == one.id]
+    assert {PASSED, NONE} & set(results)
+    assert one.id == "scanned" or results.count(FAILED) >= 2, "it can fail, and does"
+
+
+def test_no_evidence_repeats_a_secret(tmp_path):
+    lines = [
+        "ENV DB_PASSWORD=hunter2secret A=1",
+        "ENV API_KEY hunter2secret",
+        "ARG TOKEN='hunter2secret'",
+        "RUN PASSWORD=hunter2secret npm ci && git clone https://me:hunter2secret@host/x",
+        "RUN curl -u me:hunter2secret https://x && mysql --password=hunter2secret",
+        "CMD mysql --password hunter2secret -H 'Authorization: Bearer hunter2secret'",
+    ]
+    found = check(tmp_path, "FROM alpine\n" + "\n".join(lines))
+    assert result(found, "secrets").outcome.result == FAILED
+    assert "hunter2secret" not in str(found.to_list())
+
+
+def test_images_of_windows_are_not_judged(tmp_path):
+    found = check(tmp_path, "FROM mcr.microsoft.com/windows/servercore:ltsc2025\nCMD app.exe")
+    assert {each.outcome.result for each in found.results} == {NONE}
+
+
+def test_what_is_said_of_support_depends_on_the_day(tmp_path):
+    path = checking.write(tmp_path, "FROM node:22-alpine3.22")
+    for day, expected in (("2026-11-25", PASSED), ("2027-05-02", FAILED)):
+        subject = checklist.read_subject(path, today=checking.TODAY.fromisoformat(day))
+        assert result(checklist.run(subject), "supported-bases").outcome.result == expected
+
+
+def test_another_target_is_judged_by_itself(tmp_path):
+    text = "FROM alpine:3.22 AS a\nUSER 5\nFROM alpine:3.22 AS b\nUSER root"
+    assert "user" in failed(check(tmp_path, text))
+    found = check(tmp_path, text, target="A")
+    assert "user" not in failed(found)
+    assert result(found, "production-last").outcome.result == NONE
+
+
+def test_a_build_argument_decides(tmp_path):
+    text = 'ARG BASE\nFROM ${BASE}\nUSER ${WHO}\nCMD ["a"]'
+    assert result(check(tmp_path, text), "user").outcome.result == UNSEEN
+    found = check(tmp_path, "ARG BASE\nFROM ${BASE}", build_args={"BASE": "alpine"})
+    assert {"user", "pinned-bases"} <= failed(found)
+
+
+def test_an_onbuild_of_a_stage_counts_where_it_runs(tmp_path):
+    text = 'FROM alpine:3.22 AS a\nONBUILD USER 7\nFROM a\nCMD ["x"]'
+    assert result(check(tmp_path, text), "user").outcome.result == PASSED
+    assert result(check(tmp_path, text, target="a"), "user").outcome.result == FAILED
+
+
+def test_a_dockerfile_in_a_folder_of_its_own_finds_its_context_above(tmp_path):
+    (tmp_path / "docker").mkdir()
+    (tmp_path / "app.py").write_text("")
+    (tmp_path / ".dockerignore").write_text(".git")
+    path = checking.write(tmp_path / "docker", "FROM alpine:3.22\nCOPY app.py /\nCOPY . /all")
+    subject = checklist.read_subject(path)
+    assert subject.context.resolve() == tmp_path.resolve()
+    assert result(checklist.run(subject), "dockerignore").outcome.result == PASSED
+
+
+# --- comments that accept -----------------------------------------------------------------------
+
+ROOT = "FROM alpine:3.22\n{}RUN apk update && apk add git\n{}USER root\n"
+
+
+def test_a_comment_at_the_top_accepts_for_the_whole_file(tmp_path):
+    found = check(
+        tmp_path, "# shiplight: accept user because it needs port 80\n" + ROOT.format("", "")
+    )
+    assert result(found, "user").accepted == "it needs port 80" and not found.remarks
+    assert failed(found) == {"reclaimable"}
+
+
+def test_a_comment_above_an_instruction_accepts_it_there(tmp_path):
+    text = ROOT.format("", "# shiplight: accept user because it needs port 80\n")
+    assert "user" not in failed(check(tmp_path, text))
+    misplaced = ROOT.format("# shiplight: accept user because it needs port 80\n", "")
+    found = check(tmp_path, misplaced)
+    assert "user" in failed(found) and "did not fail" in found.remarks[0]
+
+
+def test_a_comment_within_an_instruction_accepts_it(tmp_path):
+    comment = "# shiplight: accept reclaimable because it is small"
+    text = f"FROM alpine:3.22\nUSER 5\nRUN apk update && \\\n  {comment}\n  apk add git\n"
+    assert failed(check(tmp_path, text)) == set()
+
+
+def test_one_place_may_be_accepted_and_another_not(tmp_path):
+    text = (
+        "FROM alpine:3.22\nUSER 5\n# shiplight: accept reclaimable because it is small\n"
+        "RUN apk update\nRUN apk update && apk add git\n"
+    )
+    found = result(check(tmp_path, text), "reclaimable")
+    assert found.counts and [bool(p.accepted) for p in found.outcome.places] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("comment", "said"),
+    [
+        ("# shiplight: accept usr because I say so", "no check usr; did you mean user?"),
+        ("# shiplight: accept user", "because REASON"),
+        ("# shiplight: ignore user", "because REASON"),
+        ("# shiplight: accept user, nonsense because I say so", "no check nonsense"),
+    ],
+)
+def test_a_comment_that_does_not_work_is_told(tmp_path, comment, said):
+    assert any(said in remark for remark in check(tmp_path, f"{comment}\nFROM alpine:3.22").remarks)
+
+
+def test_a_here_document_is_no_comment(tmp_path):
+    text = "FROM alpine:3.22\nCOPY <<EOF /a\n# shiplight: accept user because no\nEOF\nUSER root\n"
+    found = check(tmp_path, text)
+    assert "user" in failed(found) and not found.remarks
+
+
+def test_a_result_says_where(tmp_path):
+    found = check(tmp_path, "FROM alpine:3.22\nRUN apk update && \\\n    apk add git\n")
+    place = result(found, "reclaimable").outcome.places[0]
+    assert (place.line, place.end_line) == (2, 3) and place.instruction.startswith("RUN apk update")
+    assert replace(place, found="").to_dict("Dockerfile")["file"] == "Dockerfile"
