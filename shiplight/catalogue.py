@@ -8,6 +8,8 @@ from pathlib import Path
 from .errors import UsageError
 
 APPS = Path(__file__).resolve().parents[1] / "apps"
+HOLDS, IN_PART, DOES_NOT_HOLD = "holds", "in part", "does not hold"
+NOT_TESTABLE = "not testable on equivalents"
 
 
 @dataclass(frozen=True)
@@ -35,25 +37,39 @@ class Row:
 
 @dataclass(frozen=True)
 class ArticleClaim:
-    """A sentence of the article with a figure; `unit` is `bytes` or `share`."""
+    """A sentence of the article, in our words, and what decides whether it holds.
+
+    `unit` is `bytes` or `share`, with the article's `figure`, or `fact`, which is true or not.
+    `why` says why it comes out as it does; `lesson` proves it. `base` names the image whose own
+    bytes a claim is about: on an equivalent that cannot be tested, and the published figure of
+    `bases/` stands beside it.
+    """
 
     id: str
     says: str
-    figure: float
     unit: str
+    figure: float | None = None
+    lesson: str = ""
+    why: str = ""
+    base: str = ""
 
-    def verdict(self, measured: float) -> str:
-        """`holds`, `in part` (the right order, another figure), or `does not hold`.
+    def verdict(self, measured: float | bool) -> str:
+        """`holds`, `in part` (the right direction, another figure), or `does not hold`.
 
-        Bytes hold within 15 % of the figure, and in part within a factor of two; a share holds
-        within one point, and in part within ten.
+        A fact holds or does not. Bytes hold within 15 % of the figure, and in part within a factor
+        of two. A share (what is saved, say) holds within one point or 15 % of the figure, whichever
+        is nearer to it, and in part from half of it on.
         """
+        if self.unit == "fact":
+            return HOLDS if measured else DOES_NOT_HOLD
+        off = abs(measured - self.figure)
         if self.unit == "share":
-            off = abs(measured - self.figure)
-            return "holds" if off <= 0.01 else "in part" if off <= 0.1 else "does not hold"
-        if abs(measured - self.figure) <= 0.15 * self.figure:
-            return "holds"
-        return "in part" if self.figure / 2 <= measured <= self.figure * 2 else "does not hold"
+            near = min(0.15 * self.figure, max(0.01, 0.15 * (1 - self.figure)))
+            in_part = measured >= self.figure / 2
+        else:
+            near = 0.15 * self.figure
+            in_part = self.figure / 2 <= measured <= self.figure * 2
+        return HOLDS if off <= near else IN_PART if in_part else DOES_NOT_HOLD
 
 
 @cache
@@ -81,6 +97,12 @@ def find(name: str) -> Row | None:
     raise UsageError(
         f"{app} has no variant {variant!r}.", hint=f"one of {', '.join(r.name for r in known)}"
     )
+
+
+def claims() -> list[ArticleClaim]:
+    """Every claim of the article, in the order of its lessons."""
+    known = [ArticleClaim(**entry) for entry in _data()["claim"]]
+    return sorted(known, key=lambda claim: claim.lesson)
 
 
 def claim(claim_id: str) -> ArticleClaim:

@@ -172,6 +172,35 @@ def probes(*asked: Probe) -> pd.DataFrame:
     return _frame(columns, *asked, dtype=object)
 
 
+def survey(rows) -> pd.DataFrame:
+    """One row a variant of the scoreboard: bytes, seconds of a cold build, vulnerabilities."""
+    columns = ("unpacked_bytes", "packed_bytes", "reclaimable_bytes", "cold_seconds")
+    table = [
+        {"variant": row.name, "app": row.app}
+        | {column: getattr(row, column) for column in (*columns, "vulnerabilities", "fixable")}
+        | {"probe": "as expected" if not row.unlike else ", ".join(row.unlike)}
+        for row in rows
+    ]
+    frame = _frame(table, *rows)
+    numbers = ["cold_seconds", "vulnerabilities", "fixable"]
+    return frame.astype(dict.fromkeys(numbers, float))
+
+
+def verdicts(rows) -> pd.DataFrame:
+    """One row a claim of the article: what it says, whether that holds here, and why."""
+    table = [
+        {
+            "lesson": row.lesson,
+            "the article says": row.says,
+            "verdict": row.verdict,
+            "evidence": row.evidence,
+            "why": row.why,
+        }
+        for row in rows
+    ]
+    return _frame(table, *rows)
+
+
 def engines() -> pd.DataFrame:
     """What engines said of one image, saved once and loaded into each: recorded, one row each."""
     return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))
@@ -315,7 +344,7 @@ def _cell(column, value) -> str:
     value = _known(value)
     if str(column).endswith("_bytes"):
         return format_bytes(value)
-    if column in ("seconds", "start"):
+    if str(column) in ("seconds", "start") or str(column).endswith("_seconds"):
         return format_seconds(value)
     if column == "share":
         return format_percent(value, 1)

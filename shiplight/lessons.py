@@ -5,7 +5,7 @@ import html
 from IPython.display import display
 
 from . import catalogue, engine, recordings
-from .builds import Build
+from .builds import Build, order
 from .errors import ClaimFailed
 from .units import format_bytes
 
@@ -80,11 +80,20 @@ def held_against(claim_id: str, measured: float) -> None:
 
 def clean_up(client, *builds: Build) -> None:
     """Remove the images of these builds; show what the engine says it got back."""
+    _remove(client, [build.tag for build in builds])
+
+
+def clean_up_all(client) -> None:
+    """Remove the image of every variant of the catalogue that this lab built."""
+    _remove(client, [order(row.name).tag for row in catalogue.rows()])
+
+
+def _remove(client, tags: list[str]) -> None:
     if isinstance(client, recordings.Recorded):
         display(Shown("Nothing was built here, so there is nothing to remove.", mark="▸"))
         return
     before = engine.disk_usage(client)
-    gone = [build.tag for build in builds if engine.remove_image(client, build.tag)]
+    gone = [tag for tag in tags if engine.remove_image(client, tag)]
     freed = max(0, before - engine.disk_usage(client))
     display(
         Shown(

@@ -164,9 +164,29 @@ def test_the_articles_figures_hold_within_fifteen_percent(measured, verdict):
 
 
 def test_every_claim_of_the_catalogue_can_fail():
-    for name in ("go-single", "go-multi", "go-saved"):
-        claim = catalogue.claim(name)
-        assert claim.verdict(claim.figure) == "holds" and claim.verdict(claim.figure / 2) != "holds"
+    for claim in catalogue.claims():
+        if claim.unit == "fact":
+            assert (claim.verdict(True), claim.verdict(False)) == ("holds", "does not hold")
+        else:
+            assert claim.verdict(claim.figure) == "holds"
+            assert claim.verdict(claim.figure / 3) == "does not hold"
+
+
+def test_every_row_of_the_catalogue_says_what_its_probe_has_to_give():
+    asked = {"user_id", "ca_certificates", "time_zones", "tmp_writable", "resolves_localhost"}
+    asked |= {"resolves_own_name", "answered", "user", "shell", "read_only_root", "exit_code"}
+    for row in catalogue.rows():
+        answers = row.probe["answered"]
+        assert set(row.probe) == (asked if answers else {"answered", "user", "exit_code"}), row
+
+
+def test_a_probe_that_gives_anything_else_than_its_row_says_is_told():
+    row = catalogue.find("go/hardened")
+    check = {name: row.probe[name] for name in row.probe if name in ("time_zones", "user_id")}
+    asked = Probe("x", True, 0.1, check | {"ca_certificates": 0}, "", True, 0, 0.1, (), True)
+    unlike = asked.unlike(row.probe)
+    assert unlike["ca_certificates"] == (True, False) and unlike["shell"] == (False, True)
+    assert "time_zones" not in unlike and unlike["tmp_writable"] == (True, None)
 
 
 def test_parts_add_up_to_every_live_byte_and_open_the_largest_folder():

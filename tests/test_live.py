@@ -34,14 +34,8 @@ def folder(tmp_path):
 def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
     build = builds.build(client, row.name)
     probe = containers.probe(client, build.tag, port=row.port)
-    got = probe.to_dict() | (probe.self_check or {})
-    expected = {"answered": True} | row.probe
-    assert {key: got.get(key) for key in expected} == expected, probe
-    if not probe.answered:
-        return
-    assert probe.stop_seconds < 3
-    assert probe["ca_certificates"] > 0 and probe["resolves_localhost"]
-    assert probe.read_only_root
+    assert probe.unlike(row.probe) == {}, probe
+    assert not probe.answered or probe.stop_seconds < 3
 
 
 def test_what_is_missing_on_scratch_is_there_when_hardened_and_stays_below_ten_megabytes(client):
