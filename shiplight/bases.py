@@ -16,6 +16,7 @@ from .errors import UsageError
 
 FOLDER = Path(__file__).resolve().parents[1] / "bases"
 KINDS = ("official", "mirrored", "equivalent")
+EQUIVALENTS = "shiplight/base"  # the name space of what is assembled
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,17 @@ def wanted_kind() -> str | None:
     if asked not in ("auto", *KINDS):
         raise UsageError(f"SHIPLIGHT_BASES is {asked!r}.", hint=f"auto, {', '.join(KINDS)}")
     return None if asked == "auto" else asked
+
+
+def stands_in(name: str) -> bool:
+    """Whether an image of that name is an offline equivalent, and not what it stands for."""
+    return name.startswith(f"{EQUIVALENTS}/")
+
+
+def published(reference: str) -> dict | None:
+    """What the official image of that name weighs, as its recipe says: bytes, source, date."""
+    recipe = recipes().get(canonical(reference))
+    return recipe.published if recipe else None
 
 
 def kind_of(provided: list[Base]) -> str:

@@ -35,25 +35,36 @@ class Row:
 
 @dataclass(frozen=True)
 class ArticleClaim:
-    """A sentence of the article with a figure; `unit` is `bytes` or `share`."""
+    """A sentence of the article with a figure; `unit` is `bytes`, `share`, or `yes` for true.
+
+    `upto` is the other end where the article gives a range. `base` names the base whose own size
+    the sentence is about. `lesson` tests it, and `why` says why it comes out as it does.
+    """
 
     id: str
     says: str
     figure: float
     unit: str
+    upto: float | None = None
+    base: str = ""
+    lesson: str = ""
+    why: str = ""
 
     def verdict(self, measured: float) -> str:
         """`holds`, `in part` (the right order, another figure), or `does not hold`.
 
         Bytes hold within 15 % of the figure, and in part within a factor of two; a share holds
-        within one point, and in part within ten.
+        within one point, and in part within ten; what is true or not holds or does not.
         """
+        low, high = self.figure, self.figure if self.upto is None else self.upto
+        if self.unit == "yes":
+            return "holds" if measured == self.figure else "does not hold"
         if self.unit == "share":
-            off = abs(measured - self.figure)
+            off = max(low - measured, measured - high, 0)
             return "holds" if off <= 0.01 else "in part" if off <= 0.1 else "does not hold"
-        if abs(measured - self.figure) <= 0.15 * self.figure:
+        if 0.85 * low <= measured <= 1.15 * high:
             return "holds"
-        return "in part" if self.figure / 2 <= measured <= self.figure * 2 else "does not hold"
+        return "in part" if low / 2 <= measured <= high * 2 else "does not hold"
 
 
 @cache

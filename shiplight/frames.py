@@ -4,6 +4,7 @@
 """
 
 import json
+import re
 from html import escape
 from pathlib import Path
 
@@ -18,6 +19,9 @@ from .setting import Setting, together
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
 
 ENGINES = Path(__file__).resolve().parents[1] / "recordings" / "engines.json"
+
+
+_NODE_PACKAGE = re.compile(r"app/(?:.*/)?node_modules/((?:@[^/]+/)?[^/.@][^/]*)/.+")
 
 
 def _frame(rows, *results, **named) -> pd.DataFrame:
@@ -170,6 +174,39 @@ def probes(*asked: Probe) -> pd.DataFrame:
         for probe in asked
     }
     return _frame(columns, *asked, dtype=object)
+
+
+def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
+    """One row a container: what it did when it was asked to stop, and the last that it said."""
+    rows = [
+        {
+            "container": name,
+            "answers": probe.answered,
+            "exit_code": probe.exit_code,
+            "seconds": probe.stop_seconds,
+            "said_last": probe.last_words[-1] if probe.last_words else None,
+        }
+        for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
+    ]
+    return _frame(rows, *asked)
+
+
+def node_packages(image: Image) -> pd.DataFrame:
+    """One row a package in a `node_modules` below /app: bytes and files, most bytes first."""
+    sizes: dict[str, list[int]] = {}
+    for entry, _ in _live_files(image):
+        if owner := _NODE_PACKAGE.fullmatch(entry.path):
+            sizes.setdefault(owner[1], []).append(entry.size)
+    rows = [
+        {"package": name, "unpacked_bytes": sum(its), "files": len(its)}
+        for name, its in sorted(sizes.items(), key=lambda item: (-sum(item[1]), item[0]))
+    ]
+    return _frame(rows, image, columns=["package", "unpacked_bytes", "files"])
+
+
+def rows(*results) -> pd.DataFrame:
+    """One row a result, of those that say by `row()` what belongs into a table."""
+    return _frame([result.row() for result in results], *results)
 
 
 def engines() -> pd.DataFrame:

@@ -163,6 +163,61 @@ def test_the_articles_figures_hold_within_fifteen_percent(measured, verdict):
     assert catalogue.claim("go-single").verdict(measured) == verdict
 
 
+def test_a_range_holds_between_its_ends_and_what_is_true_is_true_or_not():
+    claim = catalogue.ArticleClaim("x", "2 to 20 MB", 2e6, "bytes", upto=20e6)
+    seen = [claim.verdict(measured) for measured in (1.9e6, 9e6, 22e6, 24e6, 50e6)]
+    assert seen == ["holds", "holds", "holds", "in part", "does not hold"]
+    nothing = catalogue.ArticleClaim("x", "nothing", 0, "bytes")
+    assert nothing.verdict(0) == "holds" and nothing.verdict(1) == "does not hold"
+    true = catalogue.ArticleClaim("x", "so", 1, "yes")
+    assert true.verdict(True) == "holds" and true.verdict(False) == "does not hold"
+
+
+def test_an_equivalent_cannot_test_what_its_original_weighs(capsys, monkeypatch):
+    claim = catalogue.ArticleClaim("x", "about 7 MB", 7e6, "bytes", base="alpine:3.22")
+    monkeypatch.setattr(catalogue, "claim", lambda _: claim)
+    lessons.held_against("x", 3e6, of=image([file("a", 3)], name="shiplight/base/alpine:3.22"))
+    said = capsys.readouterr().out
+    assert "not testable; published 8.30 MB on 20" in said and said.strip().endswith("in part")
+    lessons.held_against("x", 7e6, of=image([file("a", 3)], name="alpine:3.22"))
+    said = capsys.readouterr().out
+    assert "measured 7.00 MB" in said and "published" not in said
+    assert said.strip().endswith(": holds")
+
+
+def test_packages_of_node_are_counted_by_name_wherever_they_are_installed():
+    modules = "app/node_modules"
+    table = frames.node_packages(
+        image(
+            [
+                *(file(f"{modules}/a/package.json", 10), file(f"{modules}/a/lib/x/i.js", 30)),
+                *(file(f"{modules}/@s/b/i.js", 70), file(f"{modules}/a/node_modules/c/i.js", 5)),
+                *(file(f"{modules}/.bin/tsc", 9), file(f"{modules}/.package-lock.json", 9)),
+                *(file("usr/local/lib/node_modules/npm/i.js", 99), file("app/dist/i.js", 9)),
+            ]
+        )
+    )
+    assert list(table["package"]) == ["@s/b", "a", "c"]
+    assert list(table["unpacked_bytes"]) == [70, 40, 5]
+    assert frames.node_packages(SMALL).empty
+
+
+def test_stops_have_a_row_for_each_command_and_its_last_words():
+    probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, ("listening", "stopped"), True, SETTING)
+    table = frames.stops(probe, replace(probe, exit_code=137, last_words=()), names=["a", "b"])
+    assert list(table["container"]) == ["a", "b"] and list(table["exit_code"]) == [0, 137]
+    assert table["said_last"][0] == "stopped" and table["said_last"].isna()[1]
+    assert frames.setting_of(table) == SETTING
+
+
+def test_a_copy_of_an_app_is_fresh_each_time():
+    copy = lessons.copy_of("go")
+    (copy / "left-behind").write_text("x")
+    again = lessons.copy_of("go")
+    assert again == copy and not (again / "left-behind").exists()
+    assert (again / "go.mod").read_text() == (catalogue.APPS / "go/go.mod").read_text()
+
+
 def test_every_claim_of_the_catalogue_can_fail():
     for name in ("go-single", "go-multi", "go-saved"):
         claim = catalogue.claim(name)
