@@ -105,9 +105,15 @@ def stands_in(name: str) -> bool:
     return name.startswith(f"{EQUIVALENTS}/")
 
 
+def recipe_of(name: str) -> Recipe | None:
+    """The recipe for an official image, by its own name or by that of its equivalent."""
+    by_equivalent = {recipe.equivalent: recipe for recipe in recipes().values()}
+    return by_equivalent.get(name) or recipes().get(canonical(name))
+
+
 def published(reference: str) -> dict | None:
     """What the official image of that name weighs, as its recipe says: bytes, source, date."""
-    recipe = recipes().get(canonical(reference))
+    recipe = recipe_of(reference)
     return recipe.published if recipe else None
 
 

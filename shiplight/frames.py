@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from . import bases
 from .builds import Build
 from .containers import Probe
 from .errors import UsageError
@@ -202,6 +203,27 @@ def node_packages(image: Image) -> pd.DataFrame:
         for name, its in sorted(sizes.items(), key=lambda item: (-sum(item[1]), item[0]))
     ]
     return _frame(rows, image, columns=["package", "unpacked_bytes", "files"])
+
+
+def published(*measured: Image) -> pd.DataFrame:
+    """One row a base: its unpacked bytes here, whose they are, and those published, with a date.
+
+    What an offline equivalent weighs says nothing about the official image.
+    """
+    rows = []
+    for image in measured:
+        recipe = bases.recipe_of(image.name)
+        told = recipe.published if recipe else {}
+        rows.append(
+            {
+                "base": recipe.reference if recipe else image.name,
+                "unpacked_bytes": image.unpacked_bytes,
+                "of": "an offline equivalent" if bases.stands_in(image.name) else "the image",
+                "published_bytes": told.get("unpacked_bytes"),
+                "published_on": told.get("date"),
+            }
+        )
+    return _frame(rows, *measured)
 
 
 def rows(*results) -> pd.DataFrame:

@@ -202,6 +202,20 @@ def test_packages_of_node_are_counted_by_name_wherever_they_are_installed():
     assert frames.node_packages(SMALL).empty
 
 
+def test_a_base_stands_beside_what_is_published_of_it():
+    table = frames.published(
+        image([file("a", 3)], name="shiplight/base/distroless/base-debian12:latest"),
+        image([file("a", 3)], name="docker.io/library/alpine:3.22"),
+        image([file("a", 3)], name="somebody/else:1"),
+    )
+    assert list(table["base"]) == [
+        "gcr.io/distroless/base-debian12:latest", "alpine:3.22", "somebody/else:1",
+    ]  # fmt: skip
+    assert list(table["of"]) == ["an offline equivalent", "the image", "the image"]
+    assert table["published_bytes"].isna().tolist() == [False, False, True]
+    assert table["published_on"][1].startswith("20")
+
+
 def test_stops_have_a_row_for_each_command_and_its_last_words():
     probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, ("listening", "stopped"), True, SETTING)
     table = frames.stops(probe, replace(probe, exit_code=137, last_words=()), names=["a", "b"])
