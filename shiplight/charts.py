@@ -4,6 +4,7 @@ The only room that imports plotly. One accent marks what the title names. Labels
 bars, so that a chart reads as well in a narrow window as in a wide one.
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ ROW_PIXELS = 46
 TINY = 0.005  # shares of an image below this are drawn together
 TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 46, 70, 62
 TREEMAP_PIXELS = 380
+_UNIT = re.compile(r"(?<=\d) (?=(?:[kMG]?B|m?s|%)\b|%)")  # between a number and its unit
 TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "white",
@@ -159,11 +161,13 @@ def timeline(build: Build, *, name: str | None = None):
 
 
 def _by_stage(table):
-    """The Dockerfile's own steps and slow others, stage by stage in the order of their starts."""
+    """The Dockerfile's own steps and slow others, stage by stage, as their first one ran."""
     table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].copy()
     table["stage"] = table["stage"].fillna("")
-    first = table[table["stage"] != ""].groupby("stage")["start"].min()
-    table["begun"] = table["stage"].map(first).fillna(float("inf"))
+    named = table[table["stage"] != ""]
+    ran = named[~named["cached"] & ~named["step"].str.contains("] FROM ")]
+    first = [rows.groupby("stage")["start"].min() for rows in (ran, named)]
+    table["begun"] = table["stage"].map(first[0].combine_first(first[1])).fillna(float("inf"))
     return table.sort_values(["begun", "stage", "start"], kind="stable", ignore_index=True)
 
 
@@ -240,7 +244,7 @@ def _figure(
     pixels: int | None = None,
 ) -> go.Figure:
     """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
-    lines = textwrap.wrap(title, TITLE_WIDTH)
+    lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
     small = textwrap.wrap(subtitle, SMALL_WIDTH)
     foot = textwrap.wrap(
         str(setting or "where and when this was measured is not known"), SMALL_WIDTH

@@ -178,18 +178,26 @@ def probes(*asked: Probe) -> pd.DataFrame:
 
 
 def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
-    """One row a container: what it did when it was asked to stop, and the last that it said."""
+    """One row a container: what it did when asked to stop, and the last that its server logged."""
     rows = [
         {
             "container": name,
             "answers": probe.answered,
             "exit_code": probe.exit_code,
             "seconds": probe.stop_seconds,
-            "said_last": probe.last_words[-1] if probe.last_words else None,
+            "last_message": next(filter(None, map(_message, reversed(probe.last_words))), None),
         }
         for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
     ]
     return _frame(rows, *asked)
+
+
+def _message(line: str) -> str | None:
+    """The message of a line of a log in JSON; None where it is no such line."""
+    try:
+        return json.loads(line).get("msg")
+    except (ValueError, AttributeError):
+        return None
 
 
 def node_packages(image: Image) -> pd.DataFrame:

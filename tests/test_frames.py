@@ -34,7 +34,7 @@ def build(trace="answer-20.10-multi") -> builds.Build:
 
 
 def title_of(figure) -> str:
-    return figure.layout.title.text.replace("<br>", " ")
+    return figure.layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
 
 
 def texts(figure) -> str:
@@ -79,7 +79,7 @@ def test_a_readable_table_keeps_its_words_from_markup_and_from_mathjax():
 
 def test_before_and_after_says_how_much_smaller():
     figure = charts.before_after(SMALL, LARGE, names=["small", "large"])
-    assert figure.layout.title.text == "small is 91 % smaller than large (11.0×)"
+    assert title_of(figure) == "small is 91 % smaller than large (11.0×)"
     assert list(figure.data[0].x) == [990_100, 90_000]
     assert "offline equivalent bases" in texts(figure).replace("<br>", " ")
 
@@ -122,9 +122,7 @@ def test_a_timeline_names_the_longest_step_and_shows_cached_ones_as_open_circles
 def test_a_timeline_of_a_build_from_the_cache_says_so():
     steps = tuple(step for step in build().steps if step.state == "cached" or "FROM" in step.name)
     cached = builds.Build("go", "multi", "t", "i", 0.05, steps, {}, SETTING)
-    assert "from the cache, in 50 ms" in charts.timeline(cached).layout.title.text.replace(
-        "<br>", " "
-    )
+    assert "from the cache, in 50 ms" in title_of(charts.timeline(cached))
 
 
 def test_every_chart_is_free_of_legend_and_has_its_setting():
@@ -217,10 +215,11 @@ def test_a_base_stands_beside_what_is_published_of_it():
 
 
 def test_stops_have_a_row_for_each_command_and_its_last_words():
-    probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, ("listening", "stopped"), True, SETTING)
+    words = ('{"msg": "listening"}', '{"msg": "stopped"}', "npm error", "[1]")
+    probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, words, True, SETTING)
     table = frames.stops(probe, replace(probe, exit_code=137, last_words=()), names=["a", "b"])
     assert list(table["container"]) == ["a", "b"] and list(table["exit_code"]) == [0, 137]
-    assert table["said_last"][0] == "stopped" and table["said_last"].isna()[1]
+    assert table["last_message"][0] == "stopped" and table["last_message"].isna()[1]
     assert frames.setting_of(table) == SETTING
 
 
