@@ -17,6 +17,7 @@ from .containers import probe, run_once
 from .errors import CheckFailed, UsageError
 from .lessons import Shown
 from .recordings import Recorded
+from .runtimes import linked
 from .sizes import measure
 from .units import format_bytes
 
@@ -228,3 +229,27 @@ def _only_what_runs(exercise_id: str, image) -> None:
             hint="from which stage do the packages of your last stage come?",
             found=", ".join(found),
         )
+
+
+# --- 05 Runtime bases ---------------------------------------------------------------------------
+
+
+@exercise("05.1", "the Go service with its C library, on a base without a shell")
+def _dynamic_without_a_shell(client, made: Build) -> str:
+    program = linked(client, made)
+    if program is None or not program.libc:
+        refuse(
+            "05.1",
+            "the program asks for no C library.",
+            hint="which setting of the build makes it static?",
+            found="a static program" if program else "no program that the image starts",
+        )
+    asked = answering(client, "05.1", made)
+    if asked.shell:
+        refuse(
+            "05.1",
+            "there is a shell.",
+            hint="which rows of the table have the C library, and no shell?",
+            found="/bin/sh",
+        )
+    return f"{program.interpreter} is there, and no shell"

@@ -162,17 +162,17 @@ def _opened(below: dict, children: dict, count: int, *, least: float) -> dict[st
     )
 
 
-def probes(*asked: Probe) -> pd.DataFrame:
+def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
     """One column a probe, one row a question; None is what could not be asked."""
     columns = {
-        short(probe.image): {
+        name: {
             "answers": probe.answered,
             **(probe.self_check or {}),
             "shell": probe.shell,
             "runs with a read-only root": probe.read_only_root,
             "exit code after SIGTERM": probe.exit_code,
         }
-        for probe in asked
+        for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
     }
     return _frame(columns, *asked, dtype=object)
 

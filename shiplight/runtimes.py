@@ -34,6 +34,7 @@ class Runtime:
     `libc` is glibc, musl or "" for none; `libraries` are the names of all shared libraries, the C
     library's among them; `package_manager` is apt, apk or "". `certificates` are those of the
     authorities that TLS trusts. `users` are the names in /etc/passwd. Versions are not looked at.
+    `tag` is the image that was looked at, "" for scratch, which is none.
     """
 
     reference: str
@@ -47,6 +48,7 @@ class Runtime:
     time_zones: bool = False
     tmp: bool = False
     users: tuple[str, ...] = ()
+    tag: str = ""
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def row(self) -> dict:
@@ -83,11 +85,11 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Try:
-    """One program on one base: the image that was made of them, and what its container did."""
+    """One program on one base: `tag` is the image made of both, `probe` what its container did."""
 
     program: str
     base: str
-    image: str
+    tag: str
     probe: Probe
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
@@ -117,7 +119,7 @@ class Try:
         return {
             "program": self.program,
             "base": self.base,
-            "image": self.image,
+            "tag": self.tag,
             "probe": self.probe.to_dict(),
             "setting": self.setting and self.setting.to_dict(),
         }
@@ -173,6 +175,7 @@ def offered(reference: str, image: Image) -> Runtime:
         certificates="certificates" in inside,
         time_zones="time zones" in inside,
         tmp="tmp" in tree,
+        tag=image.name,
     )
 
 

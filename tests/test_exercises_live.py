@@ -16,6 +16,7 @@ APPS = {
     "02": "node/multi",
     "03": "python/multi",
     "04": "rust/fixed",
+    "05": "go/multi",
 }
 
 

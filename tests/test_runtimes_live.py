@@ -30,6 +30,6 @@ def test_what_is_chosen_is_the_smallest_base_on_which_it_runs(client, seen, prog
     tries = runtimes.try_on(client, program, *runtimes.BASES)
     bytes_of = {each.reference: each.unpacked_bytes for each in seen}
     running = [tried.base for tried in tries if tried.runs]
-    chosen = runtimes.choose(seen, runtimes.linked(client, tries[0].image))
+    chosen = runtimes.choose(seen, runtimes.linked(client, tries[0]))
     assert chosen.reference == min(running, key=bytes_of.__getitem__)
     assert all(tried.failure for tried in tries if tried.base not in running)
