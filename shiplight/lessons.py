@@ -84,7 +84,9 @@ def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> 
     show = _SHOWN[said.unit]
     figure = show(said.figure) + ("" if said.upto is None else f" to {show(said.upto)}")
     published = bases.published(said.base) if of is not None and bases.stands_in(of.name) else None
-    if published is None:
+    if said.unit == "yes":
+        seen = f"here it is {show(measured)}"
+    elif published is None:
         seen = f"measured {show(measured)}"
     else:
         seen = (
@@ -92,13 +94,9 @@ def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> 
             f"published {show(published['unpacked_bytes'])} on {published['date']}"
         )
         measured = published["unpacked_bytes"]
-    display(
-        Shown(
-            f"The article: {said.says}",
-            f"{seen}, the article’s figure {figure}: {said.verdict(measured)}",
-            mark="▸",
-        )
-    )
+    if said.unit != "yes":
+        seen += f", the article’s figure {figure}"
+    display(Shown(f"The article: {said.says}", f"{seen}: {said.verdict(measured)}", mark="▸"))
 
 
 def copy_of(app: str) -> Path:

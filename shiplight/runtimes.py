@@ -56,7 +56,6 @@ class Runtime:
         return {
             "base": short(self.reference),
             "unpacked_bytes": self.unpacked_bytes,
-            "packed_bytes": self.packed_bytes,
             "libc": self.libc or None,
             "libraries": len(self.libraries),
             "shell": self.shell,
@@ -85,23 +84,28 @@ class Runtime:
 
 @dataclass(frozen=True)
 class Try:
-    """One program on one base: `tag` is the image made of both, `probe` what its container did."""
+    """One program on one base: `tag` is the image made of both, `asked` what its container did."""
 
     program: str
     base: str
     tag: str
-    probe: Probe
+    asked: Probe
     setting: Setting | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def probe(self) -> Probe:
+        """What its container did, measured or recorded as this try was."""
+        return replace(self.asked, setting=self.setting)
 
     @property
     def runs(self) -> bool:
         """Whether the program answered."""
-        return bool(self.probe.answered)
+        return bool(self.asked.answered)
 
     @property
     def failure(self) -> str:
         """The last that was said where it did not run; empty where it did."""
-        words = self.probe.last_words or ("it said nothing",)
+        words = self.asked.last_words or ("it said nothing",)
         return "" if self.runs else words[-1]
 
     def row(self) -> dict:
@@ -110,7 +114,7 @@ class Try:
             "program": self.program,
             "base": short(self.base),
             "runs": self.runs,
-            "exit_code": self.probe.exit_code,
+            "exit_code": self.asked.exit_code,
             "failure": self.failure or None,
         }
 
@@ -120,7 +124,7 @@ class Try:
             "program": self.program,
             "base": self.base,
             "tag": self.tag,
-            "probe": self.probe.to_dict(),
+            "asked": self.asked.to_dict(),
             "setting": self.setting and self.setting.to_dict(),
         }
 
@@ -128,7 +132,7 @@ class Try:
     def from_dict(cls, data: dict) -> "Try":
         """The try that `to_dict` wrote."""
         setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
-        return cls(**data | {"probe": Probe.from_dict(data["probe"]), "setting": setting})
+        return cls(**data | {"asked": Probe.from_dict(data["asked"]), "setting": setting})
 
 
 def short(reference: str) -> str:

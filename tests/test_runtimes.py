@@ -95,3 +95,10 @@ def test_a_layer_that_images_share_is_stored_once():
     one, two = image(base, [file("a", 10)]), image(base, [file("b", 20)])
     assert sizes.stored_bytes(one, two) == 1030
     assert sizes.stored_bytes(one) == one.unpacked_bytes and sizes.stored_bytes() == 0
+
+
+def test_a_try_that_is_replayed_says_so_of_its_probe():
+    probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, (), True, SETTING)
+    tried = runtimes.Try("go-static", "scratch", "tag", probe, SETTING)
+    replayed = replace(tried, setting=replace(SETTING, mode="recorded"))
+    assert (tried.probe.setting.mode, replayed.probe.setting.mode) == ("measured", "recorded")
