@@ -60,6 +60,46 @@ def before_after(*measured: Image, names: Sequence[str] | None = None):
     return figure
 
 
+def savings(pairs: dict[str, tuple[Image, Image]]):
+    """Unpacked bytes before and after, a pair of dots a row; the title tells most and least."""
+    table = frames.savings(pairs)
+    table = table.sort_values("share", ascending=False, ignore_index=True)
+    most, least = table.iloc[0], table.iloc[-1]
+    figure = _figure(
+        f"{format_percent(most.share, 1)} are saved with {most['name']}, "
+        f"{format_percent(least.share, 1)} with {least['name']}",
+        "unpacked bytes before (open) and after (full)",
+        frames.setting_of(table),
+        rows=len(table),
+    )
+    largest = float(table["before_bytes"].max())
+    figure.update_xaxes(range=[0, 1.02 * largest])
+    for row, (name, before, after, share) in enumerate(table.itertuples(index=False)):
+        text = f"{format_bytes(before)} → {format_bytes(after)}, {format_percent(share, 1)} less"
+        _pair(figure, row, before, after, ACCENT if row == 0 else GREY, f"{name}<br>{text}")
+        _texts(figure, row, _label(name), f"<b>{text}</b>" if row == 0 else text)
+    return figure
+
+
+def _pair(figure, row: int, before: int, after: int, color: str, hover: str) -> None:
+    """A line from the open dot of what was before to the full dot of what is after."""
+    figure.add_scatter(
+        x=[before, after], y=[row + 0.22] * 2, mode="lines+markers",
+        line={"color": color, "width": 3}, cliponaxis=False,
+        marker={"size": 13, "color": ["white", color], "line": {"color": color, "width": 3}},
+        hovertext=hover, hoverinfo="text",
+    )  # fmt: skip
+
+
+def _texts(figure, row: int, left: str, right: str) -> None:
+    """Two texts above the place of a row, at both of its ends."""
+    for text, end in ((left, 0), (right, 1)):
+        figure.add_annotation(
+            text=text, x=end, y=row, xref="paper", xanchor=("left", "right")[end],
+            yanchor="bottom", yshift=-2, showarrow=False, font={"size": 12.5},
+        )  # fmt: skip
+
+
 def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
     """What each instruction added, one bar after the other, base first.
 

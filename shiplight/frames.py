@@ -74,6 +74,40 @@ def layers(image: Image) -> pd.DataFrame:
     return _frame(rows, image)
 
 
+def buried(image: Image) -> pd.DataFrame:
+    """One row a pair of instructions of which one buried what the other made, most bytes first.
+
+    `reclaimable_bytes` ship with what `added_by` made, and are hidden by what `buried_by` made.
+    """
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for item in image.buried:
+        pairs.setdefault((item.added_by, item.buried_by), []).append(item.bytes)
+    rows = [
+        {
+            "reclaimable_bytes": sum(sizes),
+            "files": len(sizes),
+            "added_by": image.layers[added].instruction,
+            "buried_by": image.layers[later].instruction,
+        }
+        for (added, later), sizes in sorted(pairs.items(), key=lambda pair: -sum(pair[1]))
+    ]
+    return _frame(rows, image, columns=["reclaimable_bytes", "files", "added_by", "buried_by"])
+
+
+def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
+    """One row a pair of images, before and after: bytes, and the share that is saved."""
+    rows = [
+        {
+            "name": name,
+            "before_bytes": before.unpacked_bytes,
+            "after_bytes": after.unpacked_bytes,
+            "share": 1 - after.unpacked_bytes / before.unpacked_bytes,
+        }
+        for name, (before, after) in pairs.items()
+    ]
+    return _frame(rows, *(image for pair in pairs.values() for image in pair))
+
+
 def steps(build: Build) -> pd.DataFrame:
     """One row a step in the order of starting; `start` and `seconds` count from the first start."""
     begun = [step for step in build.steps if step.started is not None]
