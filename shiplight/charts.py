@@ -263,6 +263,7 @@ def _tiles(table, accent: str, domain: dict) -> go.Treemap:
         marker={
             "colors": [ACCENT if path == accent else PALE for path in table["path"]],
             "line": {"color": "white", "width": 2},
+            "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
         },
         textfont={"size": 13, "color": ["white" if p == accent else INK for p in table["path"]]},
         tiling={"pad": 0},
@@ -357,7 +358,8 @@ def _bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> No
         inside = ends[row] - starts[row] > 0.2 * largest
         right = ends[row] > 0.9 * largest
         figure.add_annotation(
-            text=f"<b>{text}</b>" if row in accent else text, x=ends[row], y=row + 0.22,
+            text=f"<b>{text}</b>" if row in accent else text, y=row + 0.22,
+            x=starts[row] if right and not inside else ends[row],
             xanchor="right" if right else "left", xshift=-9 if right else 9, showarrow=False,
             font={"size": 12.5, "color": "white" if right and inside else INK},
         )  # fmt: skip

@@ -17,6 +17,7 @@ APPS = {
     "03": "python/multi",
     "04": "rust/fixed",
     "05": "go/multi",
+    "06": "go/multi",
 }
 
 

@@ -57,6 +57,30 @@ def test_the_largest_files_come_first_and_buried_ones_not_at_all():
     assert list(frames.largest_files(LARGE)["path"]) == ["/c", "/b"]
 
 
+def test_what_is_buried_names_the_instruction_that_made_it_and_the_one_that_hides_it():
+    twice = image(
+        [file("a", 100), file("w/x", 3_000), file("w/y", 4_000)],
+        [whiteout("w"), file("b", 10)],
+        [whiteout("a")],
+    )
+    table = frames.buried(twice)
+    assert list(table["reclaimable_bytes"]) == [7_000, 100] and list(table["files"]) == [2, 1]
+    assert [name[:10] for name in table["added_by"]] == ["RUN step 0"] * 2
+    assert [name[:10] for name in table["buried_by"]] == ["RUN step 1", "RUN step 2"]
+    assert int(table["reclaimable_bytes"].sum()) == twice.reclaimable_bytes
+    assert frames.buried(SMALL).empty
+
+
+def test_what_pairs_save_is_a_share_of_what_was_before():
+    larger = image([file("c", 180_000)], name="grown")
+    pairs = {"half": (larger, SMALL), "none": (SMALL, SMALL), "more": (SMALL, larger)}
+    assert list(frames.savings(pairs)["share"]) == [0.5, 0.0, -1.0]
+    figure = charts.savings({name: pairs[name] for name in ("none", "half")})
+    assert title_of(figure) == "50 % are saved with half, 0 % with none"
+    assert [list(dots.x) for dots in figure.data] == [[180_000, 90_000], [90_000, 90_000]]
+    assert SETTING.engine in texts(figure) and "180 kB → 90.0 kB" in texts(figure)
+
+
 def test_steps_count_from_the_first_start():
     table = frames.steps(build())
     assert table["start"].iloc[0] == 0 and table["start"].is_monotonic_increasing
@@ -259,6 +283,7 @@ def test_a_treemap_gives_two_images_areas_as_their_bytes():
     first, second = charts.treemap(other, SMALL).data
     assert area(first) / area(second) == pytest.approx(100, rel=0.02)
     assert sum(first.values) == 9_000_000
+    assert set(second.marker.pad.to_plotly_json().values()) == {0}, "a margin hides a small image"
 
 
 def test_stages_stand_apart_in_a_timeline():
