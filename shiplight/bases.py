@@ -16,6 +16,7 @@ from .errors import UsageError
 
 FOLDER = Path(__file__).resolve().parents[1] / "bases"
 KINDS = ("official", "mirrored", "equivalent")
+EQUIVALENTS = "shiplight/base"  # the name space of what is assembled
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,23 @@ def wanted_kind() -> str | None:
     if asked not in ("auto", *KINDS):
         raise UsageError(f"SHIPLIGHT_BASES is {asked!r}.", hint=f"auto, {', '.join(KINDS)}")
     return None if asked == "auto" else asked
+
+
+def stands_in(name: str) -> bool:
+    """Whether an image of that name is an offline equivalent, and not what it stands for."""
+    return name.startswith(f"{EQUIVALENTS}/")
+
+
+def recipe_of(name: str) -> Recipe | None:
+    """The recipe for an official image, by its own name or by that of its equivalent."""
+    by_equivalent = {recipe.equivalent: recipe for recipe in recipes().values()}
+    return by_equivalent.get(name) or recipes().get(canonical(name))
+
+
+def published(reference: str) -> dict | None:
+    """What the official image of that name weighs, as its recipe says: bytes, source, date."""
+    recipe = recipe_of(reference)
+    return recipe.published if recipe else None
 
 
 def kind_of(provided: list[Base]) -> str:

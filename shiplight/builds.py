@@ -1,10 +1,11 @@
 """Building what a learner names: a variant of the catalogue, or a folder with a Dockerfile."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, recordings, stages
+from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings, stages
 from .context import read_context
 from .errors import DockerfileError, UsageError
 from .provide import here, provide
@@ -101,7 +102,7 @@ def _shown(result):
 @recordings.replayed(Build, show=_shown)
 def build(
     client,
-    what: str,
+    what: str | os.PathLike,
     *,
     text: str | None = None,
     file: str | None = None,
@@ -111,16 +112,18 @@ def build(
     platform: str | None = None,
     cache_namespace: str | None = None,
     no_cache: bool = False,
+    screen=progress.Screen,
 ) -> Build:
     """Build `what` on the engine with BuildKit, showing its steps as they run.
 
     `what` is `app/variant` of the catalogue, or a folder or Dockerfile; `file` names another
     Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
-    the image. `cache_namespace` keeps cache mounts apart: each lab has its own.
+    the image. `cache_namespace` keeps cache mounts apart: each lab has its own. `screen(draw)`
+    shows the steps.
     Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
     the connection is closed; BaseNotAvailable, DockerfileError, ContextError, EngineFailed.
     """
-    wanted = order(what, text=text, file=file, name=name)
+    wanted = order(os.fspath(what), text=text, file=file, name=name)
     arguments = build_args or {}
     read = dockerfile.parse(wanted.text)
     uses = stages.image_uses(read, target, arguments)
@@ -142,6 +145,7 @@ def build(
         cache_namespace=cache_namespace,
         no_cache=no_cache,
         bases=bases.kind_of(provided),
+        screen=screen,
     )
     return Build(
         app=wanted.app,

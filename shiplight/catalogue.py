@@ -39,37 +39,38 @@ class Row:
 class ArticleClaim:
     """A sentence of the article, in our words, and what decides whether it holds.
 
-    `unit` is `bytes` or `share`, with the article's `figure`, or `fact`, which is true or not.
-    `why` says why it comes out as it does; `lesson` proves it. `base` names the image whose own
-    bytes a claim is about: on an equivalent that cannot be tested, and the published figure of
-    `bases/` stands beside it.
+    `unit` is `bytes` or `share`, with the article's `figure`, or `yes`, of what is true (1) or not.
+    `upto` is the other end where the article gives a range. `base` names the image whose own bytes
+    the sentence is about: on an equivalent that cannot be tested, and the published figure of
+    `bases/` stands beside it. `lesson` proves it, and `why` says why it comes out as it does.
     """
 
     id: str
     says: str
     unit: str
-    figure: float | None = None
+    figure: float = 1
+    upto: float | None = None
+    base: str = ""
     lesson: str = ""
     why: str = ""
-    base: str = ""
 
     def verdict(self, measured: float | bool) -> str:
         """`holds`, `in part` (the right direction, another figure), or `does not hold`.
 
-        A fact holds or does not. Bytes hold within 15 % of the figure, and in part within a factor
-        of two. A share (what is saved, say) holds within one point or 15 % of the figure, whichever
-        is nearer to it, and in part from half of it on.
+        What is true or not holds or does not. Bytes hold within 15 % of the figure, and in part
+        within a factor of two. A share (what is saved, say) holds within 15 % of the figure and of
+        what it leaves, or within one point, and in part from half of it on.
         """
-        if self.unit == "fact":
-            return HOLDS if measured else DOES_NOT_HOLD
-        off = abs(measured - self.figure)
+        low, high = self.figure, self.figure if self.upto is None else self.upto
+        if self.unit == "yes":
+            return HOLDS if measured == self.figure else DOES_NOT_HOLD
         if self.unit == "share":
-            near = min(0.15 * self.figure, max(0.01, 0.15 * (1 - self.figure)))
-            in_part = measured >= self.figure / 2
+            near = min(0.15 * low, max(0.01, 0.15 * (1 - high)))
+            holds, in_part = low - near <= measured <= high + near, measured >= low / 2
         else:
-            near = 0.15 * self.figure
-            in_part = self.figure / 2 <= measured <= self.figure * 2
-        return HOLDS if off <= near else IN_PART if in_part else DOES_NOT_HOLD
+            holds = 0.85 * low <= measured <= 1.15 * high
+            in_part = low / 2 <= measured <= high * 2
+        return HOLDS if holds else IN_PART if in_part else DOES_NOT_HOLD
 
 
 @cache

@@ -4,6 +4,7 @@ The only room that imports plotly. One accent marks what the title names. Labels
 bars, so that a chart reads as well in a narrow window as in a wide one.
 """
 
+import re
 import textwrap
 from collections.abc import Sequence
 
@@ -21,6 +22,7 @@ ROW_PIXELS = 46
 TINY = 0.005  # shares of an image below this are drawn together
 TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 46, 70, 62
 TREEMAP_PIXELS = 380
+_UNIT = re.compile(r"(?<=\d) (?=(?:[kMG]?B|m?s|%)\b|%)")  # between a number and its unit
 TEMPLATE = go.layout.Template(
     layout={
         "paper_bgcolor": "white",
@@ -56,6 +58,46 @@ def before_after(*measured: Image, names: Sequence[str] | None = None):
         accent={len(table) - 1},
     )
     return figure
+
+
+def savings(pairs: dict[str, tuple[Image, Image]]):
+    """Unpacked bytes before and after, a pair of dots a row; the title tells most and least."""
+    table = frames.savings(pairs)
+    table = table.sort_values("share", ascending=False, ignore_index=True)
+    most, least = table.iloc[0], table.iloc[-1]
+    figure = _figure(
+        f"{format_percent(most.share, 1)} are saved with {most['name']}, "
+        f"{format_percent(least.share, 1)} with {least['name']}",
+        "unpacked bytes before (open) and after (full)",
+        frames.setting_of(table),
+        rows=len(table),
+    )
+    largest = float(table["before_bytes"].max())
+    figure.update_xaxes(range=[0, 1.02 * largest])
+    for row, (name, before, after, share) in enumerate(table.itertuples(index=False)):
+        text = f"{format_bytes(before)} → {format_bytes(after)}, {format_percent(share, 1)} less"
+        _pair(figure, row, before, after, ACCENT if row == 0 else GREY, f"{name}<br>{text}")
+        _texts(figure, row, _label(name), f"<b>{text}</b>" if row == 0 else text)
+    return figure
+
+
+def _pair(figure, row: int, before: int, after: int, color: str, hover: str) -> None:
+    """A line from the open dot of what was before to the full dot of what is after."""
+    figure.add_scatter(
+        x=[before, after], y=[row + 0.22] * 2, mode="lines+markers",
+        line={"color": color, "width": 3}, cliponaxis=False,
+        marker={"size": 13, "color": ["white", color], "line": {"color": color, "width": 3}},
+        hovertext=hover, hoverinfo="text",
+    )  # fmt: skip
+
+
+def _texts(figure, row: int, left: str, right: str) -> None:
+    """Two texts above the place of a row, at both of its ends."""
+    for text, end in ((left, 0), (right, 1)):
+        figure.add_annotation(
+            text=text, x=end, y=row, xref="paper", xanchor=("left", "right")[end],
+            yanchor="bottom", yshift=-2, showarrow=False, font={"size": 12.5},
+        )  # fmt: skip
 
 
 def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
@@ -159,11 +201,13 @@ def timeline(build: Build, *, name: str | None = None):
 
 
 def _by_stage(table):
-    """The Dockerfile's own steps and slow others, stage by stage in the order of their starts."""
+    """The Dockerfile's own steps and slow others, stage by stage, as their first one ran."""
     table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].copy()
     table["stage"] = table["stage"].fillna("")
-    first = table[table["stage"] != ""].groupby("stage")["start"].min()
-    table["begun"] = table["stage"].map(first).fillna(float("inf"))
+    named = table[table["stage"] != ""]
+    ran = named[~named["cached"] & ~named["step"].str.contains("] FROM ")]
+    first = [rows.groupby("stage")["start"].min() for rows in (ran, named)]
+    table["begun"] = table["stage"].map(first[0].combine_first(first[1])).fillna(float("inf"))
     return table.sort_values(["begun", "stage", "start"], kind="stable", ignore_index=True)
 
 
@@ -219,6 +263,7 @@ def _tiles(table, accent: str, domain: dict) -> go.Treemap:
         marker={
             "colors": [ACCENT if path == accent else PALE for path in table["path"]],
             "line": {"color": "white", "width": 2},
+            "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
         },
         textfont={"size": 13, "color": ["white" if p == accent else INK for p in table["path"]]},
         tiling={"pad": 0},
@@ -240,7 +285,7 @@ def _figure(
     pixels: int | None = None,
 ) -> go.Figure:
     """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
-    lines = textwrap.wrap(title, TITLE_WIDTH)
+    lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
     small = textwrap.wrap(subtitle, SMALL_WIDTH)
     foot = textwrap.wrap(
         str(setting or "where and when this was measured is not known"), SMALL_WIDTH
@@ -313,7 +358,8 @@ def _bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> No
         inside = ends[row] - starts[row] > 0.2 * largest
         right = ends[row] > 0.9 * largest
         figure.add_annotation(
-            text=f"<b>{text}</b>" if row in accent else text, x=ends[row], y=row + 0.22,
+            text=f"<b>{text}</b>" if row in accent else text, y=row + 0.22,
+            x=starts[row] if right and not inside else ends[row],
             xanchor="right" if right else "left", xshift=-9 if right else 9, showarrow=False,
             font={"size": 12.5, "color": "white" if right and inside else INK},
         )  # fmt: skip

@@ -1,7 +1,9 @@
 """Running what was built and asking it what still works: smaller but broken does not count."""
 
 import http.client
+import io
 import json
+import tarfile
 import time
 import urllib.error
 import urllib.request
@@ -9,13 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from . import engine, journal, recordings
+from . import engine, journal, provide, recordings
 from .errors import EngineFailed, ProbeFailed
 from .setting import Setting
 from .units import UNKNOWN, format_seconds
 
 ANSWER_SECONDS = 15.0
 STOP_SECONDS = 10
+HELPER = "busybox:latest"  # has a shell, ps, netstat and wget
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,23 @@ def _has_shell(container) -> bool:
         return False
 
 
+def file_in(client, image: str, path: str) -> bytes:
+    """What a file of an image holds, through a container that never runs. Raises EngineFailed.
+
+    `path` is one without symlinks in it.
+    """
+    with engine.translated(f"reading /{path} of {image}"):
+        container = client.containers.create(image, ["-"], labels=journal.made())
+        try:
+            chunks, _ = container.get_archive(f"/{path}")
+            data = b"".join(chunks)
+        finally:
+            container.remove(force=True, v=True)
+    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+        file = archive.extractfile(archive.next())
+        return file.read() if file else b""
+
+
 @recordings.replayed()
 def run_once(client, what) -> str:
     """What a container of a build or image says until it ends by itself. Raises EngineFailed."""
@@ -251,5 +271,44 @@ def run_once(client, what) -> str:
             container.start()
             container.wait(timeout=ANSWER_SECONDS)
             return container.logs().decode("utf-8", "replace").strip()
+        finally:
+            container.remove(force=True, v=True)
+
+
+@recordings.replayed()
+def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
+    """The lines that a shell script says in a helper container beside a running one.
+
+    That one is of a build or image, and needs no shell. The helper is busybox in its process and
+    network name spaces: it sees the other's processes and ports, and its files in /proc/1/root.
+    Both are removed whatever happens. Raises ProbeFailed where the other does not start.
+    """
+    image = getattr(what, "tag", what)
+    [helper] = provide.provide(client, [HELPER])
+    config = engine.inspect_image(client, image).get("Config") or {}
+    port = port or _exposed(config, image)
+    with _container(client, image, port, None) as container:
+        clock = time.monotonic()
+        if problem := _start(container):
+            raise ProbeFailed(f"{image} does not start: {problem}")
+        _wait(container, port, clock)
+        return _said(client, helper.used, script, f"container:{container.id}")
+
+
+def _said(client, image: str, script: str, place: str) -> list[str]:
+    """What a script says in a container that joins the name spaces of another, which is `place`."""
+    with engine.translated(f"running {image} beside another container"):
+        container = client.containers.create(
+            image,
+            ["/bin/sh", "-c", script],
+            labels=journal.made(),
+            pid_mode=place,
+            network_mode=place,
+            cap_add=["SYS_PTRACE"],  # to look into /proc of another's processes
+        )
+        try:
+            container.start()
+            container.wait(timeout=ANSWER_SECONDS)
+            return container.logs().decode("utf-8", "replace").splitlines()
         finally:
             container.remove(force=True, v=True)

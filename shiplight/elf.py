@@ -4,7 +4,7 @@ Reads ELF headers only (System V ABI, chapters 4 and 5), of either width and byt
 """
 
 import struct
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 _LOAD, _DYNAMIC, _INTERPRETER = 1, 2, 3
 _NEEDED, _STRING_TABLE = 1, 5
@@ -32,6 +32,20 @@ class Program:
     @property
     def stripped(self) -> bool:
         return not self.symbol_bytes and not self.debug_bytes
+
+    @property
+    def libc(self) -> str:
+        """The C library that its loader belongs to, glibc or musl; "" for a static program."""
+        return "" if not self.interpreter else "musl" if "musl" in self.interpreter else "glibc"
+
+    def to_dict(self) -> dict:
+        """The program as JSON holds it."""
+        return asdict(self) | {"needed": list(self.needed)}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Program":
+        """The program that `to_dict` wrote."""
+        return cls(**data | {"needed": tuple(data["needed"])})
 
 
 def read_program(path: str, data: bytes) -> Program | None:

@@ -35,6 +35,10 @@ class ShipLightError(Exception):
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint_word}: {self.hint}" if self.hint else self.message
 
+    def _repr_pretty_(self, printer, cycle: bool) -> None:
+        """How a notebook shows a caught one: as it would be printed."""
+        printer.text(str(self))
+
 
 class EngineNotReachable(ShipLightError):
     """No engine answers at the endpoint, or this user may not ask it."""

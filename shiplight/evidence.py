@@ -1,11 +1,9 @@
 """Evidence from a real build: the image of what is checked, and the program that it starts."""
 
-import io
 import posixpath
-import tarfile
 from dataclasses import replace
 
-from . import builds, engine, journal, sizes
+from . import builds, containers, sizes
 from .elf import Program, read_program
 from .image import Image
 from .subject import Built, Subject
@@ -31,25 +29,16 @@ def with_build(client, subject: Subject, build_args: dict[str, str]) -> Subject:
         build_args=build_args,
     )
     image = sizes.measure(client, build.tag)
-    return replace(subject, built=Built(image, _program(client, image)))
+    return replace(subject, built=Built(image, program_of(client, image)))
 
 
-def _program(client, image: Image) -> Program | None:
+def program_of(client, image: Image) -> Program | None:
     """The program that the image starts; None where it starts a script, or nothing."""
     words = [*image.entrypoint, *image.cmd]
     path = find(image, words[0]) if words else None
     if path is None or image.tree()[path][0].size > _LARGEST:
         return None
-    with engine.translated(f"reading /{path} of {image.name}"):
-        container = client.containers.create(image.name, ["-"], labels=journal.made())
-        try:
-            chunks, _ = container.get_archive(f"/{path}")
-            data = b"".join(chunks)
-        finally:
-            container.remove(force=True, v=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        file = archive.extractfile(archive.next())
-        return read_program(path, file.read()) if file else None
+    return read_program(path, containers.file_in(client, image.name, path))
 
 
 def find(image: Image, word: str) -> str | None:

@@ -4,11 +4,13 @@
 """
 
 import json
+import re
 from html import escape
 from pathlib import Path
 
 import pandas as pd
 
+from . import bases
 from .builds import Build
 from .containers import Probe
 from .errors import UsageError
@@ -18,6 +20,9 @@ from .setting import Setting, together
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
 
 ENGINES = Path(__file__).resolve().parents[1] / "recordings" / "engines.json"
+
+
+_NODE_PACKAGE = re.compile(r"app/(?:.*/)?node_modules/((?:@[^/]+/)?[^/.@][^/]*)/.+")
 
 
 def _frame(rows, *results, **named) -> pd.DataFrame:
@@ -67,6 +72,40 @@ def layers(image: Image) -> pd.DataFrame:
         for layer in image.layers
     ]
     return _frame(rows, image)
+
+
+def buried(image: Image) -> pd.DataFrame:
+    """One row a pair of instructions of which one buried what the other made, most bytes first.
+
+    `reclaimable_bytes` ship with what `added_by` made, and are hidden by what `buried_by` made.
+    """
+    pairs: dict[tuple[int, int], list[int]] = {}
+    for item in image.buried:
+        pairs.setdefault((item.added_by, item.buried_by), []).append(item.bytes)
+    rows = [
+        {
+            "reclaimable_bytes": sum(sizes),
+            "files": len(sizes),
+            "added_by": image.layers[added].instruction,
+            "buried_by": image.layers[later].instruction,
+        }
+        for (added, later), sizes in sorted(pairs.items(), key=lambda pair: -sum(pair[1]))
+    ]
+    return _frame(rows, image, columns=["reclaimable_bytes", "files", "added_by", "buried_by"])
+
+
+def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
+    """One row a pair of images, before and after: bytes, and the share that is saved."""
+    rows = [
+        {
+            "name": name,
+            "before_bytes": before.unpacked_bytes,
+            "after_bytes": after.unpacked_bytes,
+            "share": 1 - after.unpacked_bytes / before.unpacked_bytes,
+        }
+        for name, (before, after) in pairs.items()
+    ]
+    return _frame(rows, *(image for pair in pairs.values() for image in pair))
 
 
 def steps(build: Build) -> pd.DataFrame:
@@ -157,17 +196,17 @@ def _opened(below: dict, children: dict, count: int, *, least: float) -> dict[st
     )
 
 
-def probes(*asked: Probe) -> pd.DataFrame:
+def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
     """One column a probe, one row a question; None is what could not be asked."""
     columns = {
-        short(probe.image): {
+        name: {
             "answers": probe.answered,
             **(probe.self_check or {}),
             "shell": probe.shell,
             "runs with a read-only root": probe.read_only_root,
             "exit code after SIGTERM": probe.exit_code,
         }
-        for probe in asked
+        for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
     }
     return _frame(columns, *asked, dtype=object)
 
@@ -199,6 +238,68 @@ def verdicts(rows) -> pd.DataFrame:
         for row in rows
     ]
     return _frame(table, *rows)
+
+
+def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
+    """One row a container: what it did when asked to stop, and the last that its server logged."""
+    rows = [
+        {
+            "container": name,
+            "answers": probe.answered,
+            "exit_code": probe.exit_code,
+            "seconds": probe.stop_seconds,
+            "last_message": next(filter(None, map(_message, reversed(probe.last_words))), None),
+        }
+        for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
+    ]
+    return _frame(rows, *asked)
+
+
+def _message(line: str) -> str | None:
+    """The message of a line of a log in JSON; None where it is no such line."""
+    try:
+        return json.loads(line).get("msg")
+    except (ValueError, AttributeError):
+        return None
+
+
+def node_packages(image: Image) -> pd.DataFrame:
+    """One row a package in a `node_modules` below /app: bytes and files, most bytes first."""
+    sizes: dict[str, list[int]] = {}
+    for entry, _ in _live_files(image):
+        if owner := _NODE_PACKAGE.fullmatch(entry.path):
+            sizes.setdefault(owner[1], []).append(entry.size)
+    rows = [
+        {"package": name, "unpacked_bytes": sum(its), "files": len(its)}
+        for name, its in sorted(sizes.items(), key=lambda item: (-sum(item[1]), item[0]))
+    ]
+    return _frame(rows, image, columns=["package", "unpacked_bytes", "files"])
+
+
+def published(*measured: Image) -> pd.DataFrame:
+    """One row a base: its unpacked bytes here, whose they are, and those published, with a date.
+
+    What an offline equivalent weighs says nothing about the official image.
+    """
+    rows = []
+    for image in measured:
+        recipe = bases.recipe_of(image.name)
+        told = recipe.published if recipe else {}
+        rows.append(
+            {
+                "base": recipe.reference if recipe else image.name,
+                "unpacked_bytes": image.unpacked_bytes,
+                "of": "an offline equivalent" if bases.stands_in(image.name) else "the image",
+                "published_bytes": told.get("unpacked_bytes"),
+                "published_on": told.get("date"),
+            }
+        )
+    return _frame(rows, *measured)
+
+
+def rows(*results) -> pd.DataFrame:
+    """One row a result, of those that say by `row()` what belongs into a table."""
+    return _frame([result.row() for result in results], *results)
 
 
 def engines() -> pd.DataFrame:

@@ -1,12 +1,15 @@
 """What a lesson needs beside the results themselves: its banner, its claims, and clearing up."""
 
 import html
+import shutil
+from pathlib import Path
 
 from IPython.display import display
 
-from . import catalogue, engine, recordings
+from . import bases, catalogue, engine, journal, recordings
 from .builds import Build, order
 from .errors import ClaimFailed
+from .image import Image
 from .units import format_bytes
 
 
@@ -64,18 +67,44 @@ class Shown:
         return f"<div style='margin:.3em 0'>{shown}</div>"
 
 
-def held_against(claim_id: str, measured: float) -> None:
-    """Show a figure of the article beside the measured one, and whether it holds here."""
+_SHOWN = {
+    "bytes": format_bytes,
+    "share": lambda share: f"{100 * round(share, 6):.2f} %",
+    "yes": lambda true: "so" if true else "not so",
+}
+
+
+def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> None:
+    """Show a figure of the article beside the measured one, and whether it holds here.
+
+    `of` is the base whose own size the figure is about: an offline equivalent cannot test that,
+    and the dated figure that is published takes the place of the measured one.
+    """
     said = catalogue.claim(claim_id)
-    show = format_bytes if said.unit == "bytes" else (lambda share: f"{100 * share:.2f} %")
-    display(
-        Shown(
-            f"The article: {said.says}",
-            f"measured {show(round(measured, 6) if said.unit == 'share' else measured)}, "
-            f"the article’s figure {show(said.figure)}: {said.verdict(measured)}",
-            mark="▸",
+    show = _SHOWN[said.unit]
+    figure = show(said.figure) + ("" if said.upto is None else f" to {show(said.upto)}")
+    published = bases.published(said.base) if of is not None and bases.stands_in(of.name) else None
+    if said.unit == "yes":
+        seen = f"here it is {show(measured)}"
+    elif published is None:
+        seen = f"measured {show(measured)}"
+    else:
+        seen = (
+            f"{show(measured)} on an offline equivalent, where this is not testable; "
+            f"published {show(published['unpacked_bytes'])} on {published['date']}"
         )
-    )
+        measured = published["unpacked_bytes"]
+    if said.unit != "yes":
+        seen += f", the article’s figure {figure}"
+    display(Shown(f"The article: {said.says}", f"{seen}: {said.verdict(measured)}", mark="▸"))
+
+
+def copy_of(app: str) -> Path:
+    """A fresh copy of an app's folder, to be changed: what is in `apps/` stays as it is."""
+    copy = journal.folder("work") / app
+    shutil.rmtree(copy, ignore_errors=True)
+    shutil.copytree(catalogue.APPS / app, copy)
+    return copy
 
 
 def clean_up(client, *builds: Build) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from . import engine, journal, progress, recordings
+from . import bases, engine, journal, progress, recordings
 from .archive import read_image
 from .errors import ImageNotFound
 from .image import Image, LayerContent, assemble, instruction_of, platform_of, renamed
@@ -65,7 +65,7 @@ def measure(client, what, *, store: LayerStore | None = None) -> Image:
 
 def _bases_of(image: Image) -> str:
     """The kind of bases that an image stands on; it is on the images that we build."""
-    if image.name.startswith("shiplight/base/"):
+    if bases.stands_in(image.name):
         return "equivalent"
     return image.labels.get(journal.BASES, "unknown")
 
@@ -84,6 +84,12 @@ def _of_archive(image: Image) -> Setting:
 def contents(image: Image) -> list[str]:
     """What a program finds in this image, of what programs look for: a shell, a C library, …"""
     return [name for name, paths in _CONTENTS.items() if any(image.find(path) for path in paths)]
+
+
+def stored_bytes(*images: Image) -> int:
+    """Unpacked bytes that these images take together: a layer that several share counts once."""
+    layers = {layer.diff_id: layer.unpacked_bytes for image in images for layer in image.layers}
+    return sum(layers.values())
 
 
 def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> Image:

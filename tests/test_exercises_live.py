@@ -16,6 +16,8 @@ APPS = {
     "02": "node/multi",
     "03": "python/multi",
     "04": "rust/fixed",
+    "05": "go/multi",
+    "06": "go/multi",
 }
 
 

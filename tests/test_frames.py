@@ -34,7 +34,7 @@ def build(trace="answer-20.10-multi") -> builds.Build:
 
 
 def title_of(figure) -> str:
-    return figure.layout.title.text.replace("<br>", " ")
+    return figure.layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
 
 
 def texts(figure) -> str:
@@ -55,6 +55,30 @@ def test_names_of_this_lab_are_shown_as_people_type_them():
 
 def test_the_largest_files_come_first_and_buried_ones_not_at_all():
     assert list(frames.largest_files(LARGE)["path"]) == ["/c", "/b"]
+
+
+def test_what_is_buried_names_the_instruction_that_made_it_and_the_one_that_hides_it():
+    twice = image(
+        [file("a", 100), file("w/x", 3_000), file("w/y", 4_000)],
+        [whiteout("w"), file("b", 10)],
+        [whiteout("a")],
+    )
+    table = frames.buried(twice)
+    assert list(table["reclaimable_bytes"]) == [7_000, 100] and list(table["files"]) == [2, 1]
+    assert [name[:10] for name in table["added_by"]] == ["RUN step 0"] * 2
+    assert [name[:10] for name in table["buried_by"]] == ["RUN step 1", "RUN step 2"]
+    assert int(table["reclaimable_bytes"].sum()) == twice.reclaimable_bytes
+    assert frames.buried(SMALL).empty
+
+
+def test_what_pairs_save_is_a_share_of_what_was_before():
+    larger = image([file("c", 180_000)], name="grown")
+    pairs = {"half": (larger, SMALL), "none": (SMALL, SMALL), "more": (SMALL, larger)}
+    assert list(frames.savings(pairs)["share"]) == [0.5, 0.0, -1.0]
+    figure = charts.savings({name: pairs[name] for name in ("none", "half")})
+    assert title_of(figure) == "50 % are saved with half, 0 % with none"
+    assert [list(dots.x) for dots in figure.data] == [[180_000, 90_000], [90_000, 90_000]]
+    assert SETTING.engine in texts(figure) and "180 kB → 90.0 kB" in texts(figure)
 
 
 def test_steps_count_from_the_first_start():
@@ -79,7 +103,7 @@ def test_a_readable_table_keeps_its_words_from_markup_and_from_mathjax():
 
 def test_before_and_after_says_how_much_smaller():
     figure = charts.before_after(SMALL, LARGE, names=["small", "large"])
-    assert figure.layout.title.text == "small is 91 % smaller than large (11.0×)"
+    assert title_of(figure) == "small is 91 % smaller than large (11.0×)"
     assert list(figure.data[0].x) == [990_100, 90_000]
     assert "offline equivalent bases" in texts(figure).replace("<br>", " ")
 
@@ -122,9 +146,7 @@ def test_a_timeline_names_the_longest_step_and_shows_cached_ones_as_open_circles
 def test_a_timeline_of_a_build_from_the_cache_says_so():
     steps = tuple(step for step in build().steps if step.state == "cached" or "FROM" in step.name)
     cached = builds.Build("go", "multi", "t", "i", 0.05, steps, {}, SETTING)
-    assert "from the cache, in 50 ms" in charts.timeline(cached).layout.title.text.replace(
-        "<br>", " "
-    )
+    assert "from the cache, in 50 ms" in title_of(charts.timeline(cached))
 
 
 def test_every_chart_is_free_of_legend_and_has_its_setting():
@@ -161,6 +183,76 @@ def test_a_claim_shows_its_evidence_or_raises(capsys):
 )
 def test_the_articles_figures_hold_within_fifteen_percent(measured, verdict):
     assert catalogue.claim("go-single").verdict(measured) == verdict
+
+
+def test_a_range_holds_between_its_ends_and_what_is_true_is_true_or_not():
+    claim = catalogue.ArticleClaim("x", "2 to 20 MB", 2e6, "bytes", upto=20e6)
+    seen = [claim.verdict(measured) for measured in (1.9e6, 9e6, 22e6, 24e6, 50e6)]
+    assert seen == ["holds", "holds", "holds", "in part", "does not hold"]
+    nothing = catalogue.ArticleClaim("x", "nothing", 0, "bytes")
+    assert nothing.verdict(0) == "holds" and nothing.verdict(1) == "does not hold"
+    true = catalogue.ArticleClaim("x", "so", 1, "yes")
+    assert true.verdict(True) == "holds" and true.verdict(False) == "does not hold"
+
+
+def test_an_equivalent_cannot_test_what_its_original_weighs(capsys, monkeypatch):
+    claim = catalogue.ArticleClaim("x", "about 7 MB", 7e6, "bytes", base="alpine:3.22")
+    monkeypatch.setattr(catalogue, "claim", lambda _: claim)
+    lessons.held_against("x", 3e6, of=image([file("a", 3)], name="shiplight/base/alpine:3.22"))
+    said = capsys.readouterr().out
+    assert "not testable; published 8.30 MB on 20" in said and said.strip().endswith("in part")
+    lessons.held_against("x", 7e6, of=image([file("a", 3)], name="alpine:3.22"))
+    said = capsys.readouterr().out
+    assert "measured 7.00 MB" in said and "published" not in said
+    assert said.strip().endswith(": holds")
+
+
+def test_packages_of_node_are_counted_by_name_wherever_they_are_installed():
+    modules = "app/node_modules"
+    table = frames.node_packages(
+        image(
+            [
+                *(file(f"{modules}/a/package.json", 10), file(f"{modules}/a/lib/x/i.js", 30)),
+                *(file(f"{modules}/@s/b/i.js", 70), file(f"{modules}/a/node_modules/c/i.js", 5)),
+                *(file(f"{modules}/.bin/tsc", 9), file(f"{modules}/.package-lock.json", 9)),
+                *(file("usr/local/lib/node_modules/npm/i.js", 99), file("app/dist/i.js", 9)),
+            ]
+        )
+    )
+    assert list(table["package"]) == ["@s/b", "a", "c"]
+    assert list(table["unpacked_bytes"]) == [70, 40, 5]
+    assert frames.node_packages(SMALL).empty
+
+
+def test_a_base_stands_beside_what_is_published_of_it():
+    table = frames.published(
+        image([file("a", 3)], name="shiplight/base/distroless/base-debian12:latest"),
+        image([file("a", 3)], name="docker.io/library/alpine:3.22"),
+        image([file("a", 3)], name="somebody/else:1"),
+    )
+    assert list(table["base"]) == [
+        "gcr.io/distroless/base-debian12:latest", "alpine:3.22", "somebody/else:1",
+    ]  # fmt: skip
+    assert list(table["of"]) == ["an offline equivalent", "the image", "the image"]
+    assert table["published_bytes"].isna().tolist() == [False, False, True]
+    assert table["published_on"][1].startswith("20")
+
+
+def test_stops_have_a_row_for_each_command_and_its_last_words():
+    words = ('{"msg": "listening"}', '{"msg": "stopped"}', "npm error", "[1]")
+    probe = Probe("tag", True, 0.1, {}, "", True, 0, 0.2, words, True, SETTING)
+    table = frames.stops(probe, replace(probe, exit_code=137, last_words=()), names=["a", "b"])
+    assert list(table["container"]) == ["a", "b"] and list(table["exit_code"]) == [0, 137]
+    assert table["last_message"][0] == "stopped" and table["last_message"].isna()[1]
+    assert frames.setting_of(table) == SETTING
+
+
+def test_a_copy_of_an_app_is_fresh_each_time():
+    copy = lessons.copy_of("go")
+    (copy / "left-behind").write_text("x")
+    again = lessons.copy_of("go")
+    assert again == copy and not (again / "left-behind").exists()
+    assert (again / "go.mod").read_text() == (catalogue.APPS / "go/go.mod").read_text()
 
 
 def test_every_claim_of_the_catalogue_can_fail():
@@ -211,6 +303,7 @@ def test_a_treemap_gives_two_images_areas_as_their_bytes():
     first, second = charts.treemap(other, SMALL).data
     assert area(first) / area(second) == pytest.approx(100, rel=0.02)
     assert sum(first.values) == 9_000_000
+    assert set(second.marker.pad.to_plotly_json().values()) == {0}, "a margin hides a small image"
 
 
 def test_stages_stand_apart_in_a_timeline():

@@ -12,7 +12,7 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from shiplight import builds, catalogue, cleaning, containers, engine, journal, provide, sizes
-from shiplight.errors import BaseNotAvailable, BuildFailed
+from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
 
 ROOT = Path(builds.__file__).parents[1]
 
@@ -56,6 +56,24 @@ def test_the_debug_stage_is_the_hardened_image_with_a_shell(client):
     ]
     assert not hardened.find("bin/sh") and debug.find("bin/sh")
     assert containers.probe(client, build.tag).shell
+
+
+def test_a_helper_beside_an_image_without_a_shell_sees_its_process_port_and_files(client):
+    build = builds.build(client, "go/hardened")
+    made = {"label": f"{journal.MADE}={journal.lab_id()}"}
+    before = {found.id for found in client.containers.list(all=True, filters=made)}
+    script = "ps; wget -qO- http://127.0.0.1:8080/healthz; echo; ls /proc/1/root; exit 3"
+    said = containers.beside(client, build, script)
+    assert any(line.split() == ["1", "65532", "/server"] for line in said), said
+    assert '{"ok":true}' in said and "server" in said and "bin" not in said
+    assert {found.id for found in client.containers.list(all=True, filters=made)} == before
+
+
+def test_nobody_helps_beside_what_does_not_start(client):
+    text = 'FROM scratch\nCOPY go.mod /x\nEXPOSE 8080\nENTRYPOINT ["/nothing"]\n'
+    build = builds.build(client, "go/multi", text=text, name="go/nothing")
+    with pytest.raises(ProbeFailed, match="does not start"):
+        containers.beside(client, build, "true")
 
 
 def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(client, tmp_path):

@@ -13,7 +13,9 @@ done
 chmod 0755 "$root/usr/sbin/policy-rc.d"
 
 # What mmdebstrap was given on the command line stays in the image under the official name.
-mv "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/docker"
+if [ -e "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" ]; then
+    mv "$root/etc/dpkg/dpkg.cfg.d/99mmdebstrap" "$root/etc/dpkg/dpkg.cfg.d/docker"
+fi
 
 # apt's sources: one stanza per mirror in debian.sources, as in the official image. The mirror is
 # the one that mmdebstrap was given or chose: no host name is written down in this repository.

@@ -1,0 +1,12 @@
+# hint: copy the folder that you installed into
+FROM python:3.13-slim AS builder
+COPY requirements-pure.txt .
+RUN pip install --no-cache-dir -r requirements-pure.txt
+
+FROM gcr.io/distroless/python3-debian13:nonroot
+WORKDIR /app
+COPY --from=builder /usr/local/lib/python3.13/site-packages /packages
+ENV PYTHONPATH=/packages
+COPY main.py .
+EXPOSE 8000
+CMD ["-m", "uvicorn", "main:app", "--host", "0.0.0.0"]

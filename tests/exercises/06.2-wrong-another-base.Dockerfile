@@ -1,0 +1,12 @@
+# hint: what is left to change
+FROM golang:1.23 AS builder
+WORKDIR /app
+COPY go.mod go.sum ./
+RUN go mod download
+COPY cmd ./cmd
+RUN go build -ldflags='-s -w' -o server ./cmd/server
+
+FROM debian:bookworm-slim
+COPY --from=builder /app/server /server
+EXPOSE 8080
+ENTRYPOINT ["/server"]
