@@ -132,7 +132,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    with _container(client, image, port) as container:
+    with _container(client, image, port, None) as container:
         clock = time.monotonic()
         if _start(container) or _wait(container, port, clock) is None:
             return None
