@@ -1,8 +1,10 @@
 """How the tests run: with an engine or without, and what is said about it at the end.
 
-A test that asks for the fixture `client` is live, and so is every cell of a notebook. Without an
-engine they are skipped, with the reason; with --live that is a failure. Only what a machine by its
-kind cannot do (a private engine on a Mac) may be skipped then, and not in CI.
+A test that asks for the fixture `client` is live; without an engine it is skipped, with the
+reason, and with --live that is a failure. Only what a machine by its kind cannot do (a private
+engine on a Mac) may be skipped then, and not in CI. Lessons run live and lax with an engine, where
+their claims are the proof; compared strictly (`--nbval`) they replay their recordings, since only
+what was recorded can be the same to the last digit.
 """
 
 import os
@@ -12,19 +14,35 @@ import pytest
 # Everything that the tests make belongs to a lab of their own, and goes with it.
 os.environ.setdefault("LAB_ID", f"test{os.getpid()}")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
+os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
-from shiplight import engine, journal
+from shiplight import engine, journal, shelf
 from shiplight.errors import ShipLightError
+
+# Drawn anew in every run, or not ours: claims and tables are compared, and charts by their data.
+NOT_COMPARED = ("text/html", "image/png", "application/vnd.plotly.v1+json", "stderr")
 
 
 def pytest_addoption(parser):
     parser.addoption("--live", action="store_true", help="what cannot run live is a failure")
+    parser.addoption("--recorded", action="store_true", help="as on a machine without an engine")
     parser.addoption("--unit", action="store_true", help="only tests that need no engine")
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "live: needs a Docker engine")
-    config.stash[_ENGINE] = _find_engine()
+    config.addinivalue_line("markers", "recorded: a cell of a lesson, replayed")
+    recorded = config.getoption("--recorded")
+    if config.getoption("--live"):
+        os.environ["SHIPLIGHT_MODE"] = "live"
+    elif recorded or config.getoption("nbval", False):
+        os.environ["SHIPLIGHT_MODE"] = "recorded"
+    config.stash[_ENGINE] = "--recorded asks for none" if recorded else _find_engine()
+
+
+def pytest_collectstart(collector):
+    if hasattr(collector, "skip_compare"):
+        collector.skip_compare += NOT_COMPARED
 
 
 _ENGINE = pytest.StashKey()
@@ -39,21 +57,30 @@ def _find_engine():
         return error.message
 
 
+def _is_cell(item) -> bool:
+    return type(item).__name__ == "IPyNbCell"
+
+
 def _is_live(item) -> bool:
-    return type(item).__name__ == "IPyNbCell" or "client" in getattr(item, "fixturenames", ())
+    return "client" in getattr(item, "fixturenames", ())
 
 
 def pytest_collection_modifyitems(config, items):
-    if config.getoption("--unit"):
-        config.hook.pytest_deselected(items=[item for item in items if _is_live(item)])
-        items[:] = [item for item in items if not _is_live(item)]
     found = config.stash[_ENGINE]
+    replayed = isinstance(found, str) or os.environ.get("SHIPLIGHT_MODE") == "recorded"
+    left = "--unit" if config.getoption("--unit") else "--recorded"
+    if config.getoption(left):
+        gone = [i for i in items if _is_live(i) or (left == "--unit" and _is_cell(i))]
+        config.hook.pytest_deselected(items=gone)
+        items[:] = [item for item in items if item not in gone]
     for item in items:
-        if _is_live(item):
+        if _is_cell(item):
+            item.add_marker("recorded" if replayed else "live")
+        elif _is_live(item):
             item.add_marker("live")
             if isinstance(found, str):
                 item.add_marker(pytest.mark.skip(reason=found))
-    items.sort(key=_is_live)  # what is quick to fail comes first
+    items.sort(key=lambda item: _is_live(item) or _is_cell(item))  # what is quick to fail first
 
 
 @pytest.fixture(scope="session")
@@ -91,17 +118,23 @@ def _reason(report) -> str:
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """What ran live and on which engine, what did not, and why."""
+    """What ran live and on which engine, what was replayed, what did not run, and why."""
     passed = terminalreporter.stats.get("passed", [])
     skipped = terminalreporter.stats.get("skipped", [])
     live = [report for report in passed if "live" in report.keywords]
-    cells = [report for report in live if ".ipynb" in report.nodeid]
+    recorded = [report for report in passed if "recorded" in report.keywords]
     found = config.stash[_ENGINE]
     where = f"no engine: {found}" if isinstance(found, str) else str(engine.setting(found).engine)
     terminalreporter.section("what ran")
     write = terminalreporter.write_line
-    write(f"live      {len(live)}, of which {len(cells)} notebook cells ({where})")
-    write("recorded  0 (there are no recordings yet)")
-    write(f"unit      {len(passed) - len(live)}")
+    write(f"live      {len(live)}, of which {len(_cells(live))} notebook cells ({where})")
+    write(f"recorded  {len(recorded)} notebook cells, replayed")
+    write(f"unit      {len(passed) - len(live) - len(recorded)}")
     reasons = {_reason(report) for report in skipped}
     write(f"skipped   {len(skipped)}" + "".join(f"\n            {reason}" for reason in reasons))
+    for path in filter(shelf.edited, shelf.lessons()):
+        write(f"edited    {path.name} is not as it came (`./lab reset {path.stem[:2]}`)")
+
+
+def _cells(reports) -> list:
+    return [report for report in reports if ".ipynb" in report.nodeid]

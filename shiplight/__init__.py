@@ -1,25 +1,25 @@
 """Ship Light: Docker multi-stage builds, learned by building, measuring and proving them.
 
-client = shiplight.connect()                  # the Docker SDK's own client
+client = shiplight.connect()                  # the Docker SDK's own client, or a stand-in
 build = shiplight.build(client, "go/multi")   # BuildKit, with live steps
-image = shiplight.measure(client, build.tag)  # layers and bytes, from the image itself
+image = shiplight.measure(client, build)      # layers and bytes, from the image itself
+
+What only lessons need (banner, claims, exercises, clearing up) is in `shiplight.lessons`.
 """
 
 from importlib import import_module
 
 _HOMES = {
-    "Banner": "lessons",
+    "ask": "recordings",
     "build": "builds",
-    "catalogue": "catalogue",
     "charts": "charts",
-    "claim": "lessons",
-    "clean_up": "lessons",
-    "connect": "engine",
+    "connect": "recordings",
     "frames": "frames",
-    "held_against": "lessons",
     "measure": "sizes",
     "probe": "containers",
     "recipe": "builds",
+    "scan": "scans",
+    "scan_charts": "scan_charts",
 }
 __all__ = sorted(_HOMES)
 

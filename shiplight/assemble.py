@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from . import buildkit, dockerfile, engine, journal, progress, setup, stages
@@ -48,6 +49,35 @@ def ca_bundle() -> bytes:
     return b""
 
 
+def building_name(base: Base) -> str | None:
+    """What `base` is called with this machine's CA bundle in it; None where it needs none."""
+    recipe = recipes().get(canonical(base.reference))
+    needed = recipe is not None and recipe.builder and base.kind == "equivalent"
+    return f"{base.used}-with-ca" if needed and ca_bundle() else None
+
+
+def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
+    """`base` with what stands for it in stages that build: one layer more, with the CA bundle."""
+    name = building_name(base)
+    if name is None or base.building:
+        return base
+    text = (FOLDER / "with-ca" / "Dockerfile").read_text(encoding="utf-8")
+    with tempfile.TemporaryDirectory(prefix="shiplight-ca-") as folder:
+        bundle = Path(folder) / "ca.crt"
+        bundle.write_bytes(ca_bundle())
+        bundle.chmod(0o644)  # steps of users other than root have to read it
+        buildkit.solve(
+            client,
+            read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
+            dockerfile.parse(text),
+            tag=name,
+            title=name,
+            build_args={"BASE": base.used},
+            screen=tasks.screen,
+        )
+    return replace(base, building=name)
+
+
 def _check_machine(client, recipe: Recipe) -> None:
     """Raises BaseNotAvailable where equivalents cannot be assembled, with what to do there."""
     platform = engine.describe(client).platform
@@ -76,7 +106,8 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
     name, tag = engine.split_reference(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
-    changes += [f"LABEL {key}={value}" for key, value in journal.labels().items()]
+    labels = journal.labels() | {journal.BASES: "equivalent"}
+    changes += [f"LABEL {key}={value}" for key, value in labels.items()]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             ["mmdebstrap", *command],
@@ -138,7 +169,6 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     with tempfile.TemporaryDirectory(prefix="shiplight-base-") as folder:
         context = Path(folder) / "context"
         shutil.copytree(FOLDER / recipe.recipe, context)
-        target = _with_ca(context, recipe)
         for download in recipe.downloads:
             tasks.tell(recipe.equivalent, f"downloading {download['package']}")
             shutil.copyfile(_downloaded(download), context / download["file"])
@@ -148,29 +178,20 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             read_context(
                 context,
                 dockerfile="Dockerfile",
-                dockerfile_text=text_to_send(client, read, provided, recipe.args),
+                dockerfile_text=text_to_send(client, read, provided, recipe.args, recipe.target),
             ),
             read,
             tag=recipe.equivalent,
             title=recipe.equivalent,
-            target=target,
+            target=recipe.target,
             build_args=recipe.args,
+            bases="equivalent",
             screen=tasks.screen,
         )
 
 
 def _equivalent(reference: str) -> Base:
     return Base(reference, recipes()[canonical(reference)].equivalent, "equivalent")
-
-
-def _with_ca(context: Path, recipe: Recipe) -> str | None:
-    """Put the CA bundle beside a builder base's Dockerfile; the target to build."""
-    if not recipe.builder:
-        return recipe.target
-    bundle = ca_bundle()
-    (context / "ca.crt").write_bytes(bundle)
-    (context / "ca.crt").chmod(0o644)  # steps of users other than root have to read it
-    return recipe.ca_target if bundle else recipe.target
 
 
 def _downloaded(download: dict) -> Path:
@@ -183,7 +204,8 @@ def _downloaded(download: dict) -> Path:
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                     *("--only-binary=:all:", "--dest", folder),
-                    *("--platform", "manylinux_2_17_x86_64", "--python-version", "3.11"),
+                    *("--platform", download.get("platform", "manylinux_2_17_x86_64")),
+                    *("--python-version", "3.11"),
                     wheel,
                 ],
                 capture_output=True,

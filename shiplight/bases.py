@@ -30,7 +30,6 @@ class Recipe:
     differs: str = ""
     builder: bool = False
     target: str | None = None
-    ca_target: str | None = None
     args: dict = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     downloads: tuple[dict, ...] = ()
@@ -41,11 +40,15 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Base:
-    """A base that is on the engine: what the Dockerfile names, and the image that stands for it."""
+    """A base that is on the engine: what the Dockerfile names, and the image that stands for it.
+
+    `building` is the one that stands for it in stages that build, where that is another.
+    """
 
     reference: str
     used: str
     kind: str
+    building: str | None = None
 
 
 @cache
@@ -102,7 +105,9 @@ def kind_of(provided: list[Base]) -> str:
     return "none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
 
 
-def text_to_send(client, read: dockerfile.Dockerfile, provided: list[Base], build_args) -> str:
+def text_to_send(
+    client, read: dockerfile.Dockerfile, provided: list[Base], build_args, target: str | None = None
+) -> str:
     """The Dockerfile's text with its bases mapped; line numbers and what is on disk stay.
 
     A `# syntax=` line asks the engine for a frontend image: where that is neither here nor to be
@@ -116,7 +121,11 @@ def text_to_send(client, read: dockerfile.Dockerfile, provided: list[Base], buil
             stacklevel=3,
         )
         read = dockerfile.parse(stages.blank_syntax(read))
-    return stages.map_images(read, mapping, build_args=build_args)
+    building = {base.reference: base.building for base in provided if base.building}
+    builders = stages.building_stages(read, target, build_args) if building else ()
+    return stages.map_images(
+        read, mapping, build_args=build_args, froms=dict.fromkeys(builders, building)
+    )
 
 
 def _can_have(client, reference: str) -> bool:

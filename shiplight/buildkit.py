@@ -30,19 +30,20 @@ def solve(
     platform: str | None = None,
     cache_namespace: str | None = None,
     no_cache: bool = False,
+    bases: str = "none",
     screen=progress.Screen,
 ) -> tuple[str, float, tuple[Step, ...]]:
     """Build `context`, showing the steps as they run: engine id, seconds, steps.
 
     `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
-    engine already. `screen(draw)` shows the progress. Raises BuildFailed,
-    BuildCancelled, EngineFailed, ContextError.
+    engine already; `bases`, their kind, is put on the image as a label. `screen(draw)` shows the
+    progress. Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
     """
     namespace = cache_namespace or f"shiplight-{journal.lab_id()}"
     parameters = {
         "t": tag,
         "dockerfile": context.dockerfile,
-        "labels": journal.labels(),
+        "labels": journal.labels() | {journal.BASES: bases},
         "target": target,
         "platform": platform,
         "nocache": "1" if no_cache else None,
@@ -75,10 +76,10 @@ def solve(
             _remember(on, tag, steps, read)
         seconds = time.monotonic() - clock
         if engine_id is None:
-            shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
+            shown.keep = failed_table(steps, title)
             raise _failed(said, steps, tag, context.dockerfile)
         engine.remember_image(client, tag)
-        shown.keep = progress.steps_table(steps, title=_done(title, seconds, steps))
+        shown.keep = done_table(steps, title, seconds)
     return engine_id, seconds, steps
 
 
@@ -109,10 +110,17 @@ def _add(trace: Trace, encoded) -> None:
         raise engine.not_an_answer(str(encoded).encode()) from error
 
 
-def _done(title: str, seconds: float, steps: tuple[Step, ...]) -> str:
+def done_table(steps: tuple[Step, ...], title: str, seconds: float, mode: str = "Built"):
+    """What stays on the screen of a build that is done."""
     numbered = [step for step in steps if step.stage is not None]
     cached = sum(step.cached for step in numbered)
-    return f"Built {title} in {format_seconds(seconds)} · {len(numbered)} steps, {cached} cached"
+    took = f"{mode} {title} in {format_seconds(seconds)} · {len(numbered)} steps, {cached} cached"
+    return progress.steps_table(steps, title=took)
+
+
+def failed_table(steps: tuple[Step, ...], title: str):
+    """What stays on the screen of a build that failed."""
+    return progress.steps_table(steps, title=f"Failed: {title}")
 
 
 def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
@@ -121,10 +129,11 @@ def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
 
 def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFailed:
     """The error that names the step, its line, its last words, and where to look."""
-    blamed = [s for s in steps if s.error and "cancel" not in s.error.lower()]
-    if not blamed:
-        return BuildFailed(f"the engine could not build {tag}: {said}", hint=_look(said))
-    step = blamed[-1]
+    step = BuildFailed("", steps=steps).step
+    if step is None:
+        return BuildFailed(
+            f"the engine could not build {tag}: {said}", steps=steps, hint=_look(said)
+        )
     code = EXIT_CODE.search(step.error)
     what = f"exited with {code[1]}" if code else f"failed: {step.error}"
     after = f" after {format_seconds(step.seconds)}" if step.seconds is not None else ""
@@ -132,7 +141,8 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFai
     message = f"step {' '.join(step.name.split())} {what}{after}{where}."
     if step.log:
         message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
-    return BuildFailed(message, step=step, line=step.line, hint=_look("\n".join([said, *step.log])))
+    hint = _look("\n".join([said, *step.log]))
+    return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 
 def _look(said: str) -> str:

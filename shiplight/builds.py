@@ -4,10 +4,10 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, stages
+from . import bases, buildkit, catalogue, dockerfile, engine, journal, recordings, stages
 from .context import read_context
 from .errors import DockerfileError, UsageError
-from .provide import provide
+from .provide import here, provide
 from .setting import Setting
 from .trace import Step
 from .units import format_seconds
@@ -43,15 +43,35 @@ class Build:
         steps = f"{len(self.numbered_steps)} steps, {self.cached_steps} cached"
         return f"Build {self.tag}  {format_seconds(self.seconds)}, {steps}"
 
+    @property
+    def name(self) -> str:
+        """`app/variant`, as people type it."""
+        return f"{self.app}/{self.variant}"
+
     def to_dict(self) -> dict:
-        """The build as JSON holds it, without its setting."""
+        """The build as JSON holds it."""
         return {
+            "app": self.app,
+            "variant": self.variant,
             "tag": self.tag,
+            "engine_id": self.engine_id,
             "seconds": round(self.seconds, 3),
             "cached_steps": self.cached_steps,
             "steps": [step.to_dict() for step in self.steps],
             "bases": self.bases,
+            "setting": self.setting.to_dict(),
         }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Build":
+        """The build that `to_dict` wrote."""
+        return cls(
+            **{
+                key: data[key] for key in ("app", "variant", "tag", "engine_id", "seconds", "bases")
+            },
+            steps=tuple(Step.from_dict(step) for step in data["steps"]),
+            setting=Setting.from_dict(data["setting"]),
+        )
 
 
 @dataclass(frozen=True)
@@ -70,6 +90,15 @@ class Order:
         return f"shiplight/{journal.lab_id()}/{self.app}:{self.variant}"
 
 
+def _shown(result):
+    """What a replayed build leaves on the screen, as the live one did."""
+    if isinstance(result, Build):
+        return buildkit.done_table(result.steps, result.name, result.seconds, "Recorded: built")
+    steps = getattr(result, "steps", ())
+    return buildkit.failed_table(steps, "recorded") if steps else None
+
+
+@recordings.replayed(Build, show=_shown)
 def build(
     client,
     what: str,
@@ -99,7 +128,7 @@ def build(
     context = read_context(
         wanted.folder,
         dockerfile=wanted.dockerfile,
-        dockerfile_text=bases.text_to_send(client, read, provided, arguments),
+        dockerfile_text=bases.text_to_send(client, read, provided, arguments, target),
     )
     engine_id, seconds, steps = buildkit.solve(
         client,
@@ -112,6 +141,7 @@ def build(
         platform=platform,
         cache_namespace=cache_namespace,
         no_cache=no_cache,
+        bases=bases.kind_of(provided),
     )
     return Build(
         app=wanted.app,
@@ -139,6 +169,20 @@ def order(
         app, slash, rest = name.partition("/")
         app, variant = _slug(app), _slug(rest) if slash else variant
     return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
+
+
+def image_name(client, name: str) -> str:
+    """What the engine calls `app/variant`, or a base that is here as its equivalent.
+
+    Other names come back as they are. Raises UsageError where the variant is not built yet.
+    """
+    if catalogue.find(name) is None:
+        base = here(client, name)
+        return base.used if base else name
+    tag = order(name).tag
+    if not engine.has_image(client, tag):
+        raise UsageError(f"{name} is not built yet.", hint=f"./lab build {name}")
+    return tag
 
 
 def _on_disk(what: str, file: str | None) -> tuple[Path, str]:

@@ -12,16 +12,30 @@ import plotly.graph_objects as go
 from . import frames
 from .builds import Build
 from .image import Image
-from .setting import Setting
+from .setting import Setting, together
 from .units import format_bytes, format_percent, format_ratio, format_seconds
 
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#1F2933", "#6B7480"
+BAND, PALE = "#F3F5F7", "#D5DAE0"
 ROW_PIXELS = 46
 TINY = 0.005  # shares of an image below this are drawn together
 TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 46, 70, 62
+TREEMAP_PIXELS = 380
+TEMPLATE = go.layout.Template(
+    layout={
+        "paper_bgcolor": "white",
+        "plot_bgcolor": "white",
+        "showlegend": False,
+        "bargap": 0,
+        "hovermode": "closest",
+        "font": {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": INK},
+        "xaxis": {"visible": False, "rangemode": "tozero", "fixedrange": True},
+        "yaxis": {"visible": False, "fixedrange": True},
+    }
+)
 
 
-def before_after(*measured: Image, setting: Setting, names: Sequence[str] | None = None):
+def before_after(*measured: Image, names: Sequence[str] | None = None):
     """Unpacked bytes of images as horizontal bars, largest first; the title compares the ends."""
     table = frames.images(*measured, names=list(names) if names else None)
     table = table.sort_values("unpacked_bytes", ascending=False, ignore_index=True)
@@ -31,7 +45,7 @@ def before_after(*measured: Image, setting: Setting, names: Sequence[str] | None
     figure = _figure(
         f"{small['image']} is {less} smaller than {large['image']} ({ratio})",
         "unpacked bytes: what the image takes on disk",
-        setting,
+        frames.setting_of(table),
         rows=len(table),
     )
     _bars(
@@ -44,16 +58,14 @@ def before_after(*measured: Image, setting: Setting, names: Sequence[str] | None
     return figure
 
 
-def waterfall(
-    image: Image, *, setting: Setting, base: Image | None = None, name: str | None = None
-):
+def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
     """What each instruction added, one bar after the other, base first.
 
     With `base`, the image that it stands on, the title says how much of it was there before the
     Dockerfile's own first instruction. Neighbours that add next to nothing share a row. An
     outlined bar is what an instruction buried of earlier layers: it still ships.
     """
-    name = name or table_name(image)
+    name = name or frames.short(image.name)
     own = len(base.layers) if base is not None else 0  # the first layer that is not the base's
     table = _folded(frames.layers(image), image, own)
     total = max(1, int(table["unpacked_bytes"].sum()))
@@ -68,7 +80,7 @@ def waterfall(
     figure = _figure(
         title,
         "unpacked bytes that each instruction added, base first; outlined: buried but shipped",
-        setting,
+        image.setting,
         rows=len(table),
     )
     starts = table["unpacked_bytes"].cumsum() - table["unpacked_bytes"]
@@ -108,10 +120,12 @@ def _folded(table, image: Image, own: int):
 
 
 def timeline(build: Build, *, name: str | None = None):
-    """The steps of a build over time; a step from the cache is an open circle."""
-    table = frames.steps(build).dropna(subset=["seconds"])
-    table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].reset_index(drop=True)
-    name = name or f"{build.app}/{build.variant}"
+    """The steps of a build over time, stage by stage; a step from the cache is an open circle.
+
+    Each stage has a band of its own: steps that lie above each other in two bands ran in parallel.
+    """
+    table = _by_stage(frames.steps(build).dropna(subset=["seconds"]))
+    name = name or build.name
     ran = table[~table["cached"] & ~table["step"].str.contains("] FROM ")]
     if len(ran):
         top = int(ran["seconds"].idxmax())
@@ -120,12 +134,16 @@ def timeline(build: Build, *, name: str | None = None):
         title = f"“{step}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
     else:
         top, title = -1, f"All of {name} comes from the cache, in {format_seconds(build.seconds)}"
+    bands = table["stage"].nunique() > 1
     figure = _figure(
         title,
-        "seconds since the first step started; open circles are steps from the cache",
+        "seconds since the first step started; open circles are steps from the cache"
+        + ("; a band is a stage" if bands else ""),
         build.setting,
         rows=len(table),
     )
+    if bands:
+        _bands(figure, table["stage"])
     _bars(
         figure,
         labels=table["step"],
@@ -140,30 +158,99 @@ def timeline(build: Build, *, name: str | None = None):
     return figure
 
 
-def table_name(image: Image) -> str:
-    """The image's name as titles say it."""
-    return frames.images(image)["image"][0]
+def _by_stage(table):
+    """The Dockerfile's own steps and slow others, stage by stage in the order of their starts."""
+    table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].copy()
+    table["stage"] = table["stage"].fillna("")
+    first = table[table["stage"] != ""].groupby("stage")["start"].min()
+    table["begun"] = table["stage"].map(first).fillna(float("inf"))
+    return table.sort_values(["begun", "stage", "start"], kind="stable", ignore_index=True)
+
+
+def treemap(large: Image, small: Image, *, names: Sequence[str] | None = None):
+    """Where the bytes of two images are, side by side and to one scale: area is bytes."""
+    names = list(names or (frames.short(large.name), frames.short(small.name)))
+    tables = [
+        frames.parts(image, name=name) for image, name in zip((large, small), names, strict=True)
+    ]
+    totals = [int(table["unpacked_bytes"].sum()) for table in tables]
+    top = tables[0].iloc[0]
+    also = int(tables[1].loc[tables[1]["path"] == top["path"], "unpacked_bytes"].sum())
+    of_it = f"{names[1]} has {'none of it' if not also else format_bytes(also) + ' of it'}"
+    share = format_percent(top["unpacked_bytes"], totals[0])
+    figure = _figure(
+        f"{top['path']} is {share} of {names[0]}; {of_it}",
+        f"area: bytes of the files in each image, to one scale; left {names[0]}, "
+        f"{format_bytes(totals[0])}; right {names[1]}, {format_bytes(totals[1])}",
+        together(large.setting, small.setting),
+        pixels=TREEMAP_PIXELS,
+    )
+    for table, domain in zip(tables, _domains(*totals), strict=True):
+        figure.add_trace(_tiles(table, top["path"], domain))
+    return figure
+
+
+def _domains(large: int, small: int) -> tuple[dict, dict]:
+    """Two places in a figure whose areas are as the two numbers, each as high as it can be."""
+    ratio = small / large if large else 0.0
+    gap = 0.03
+    if ratio > 0.38:  # side by side at full height
+        width = (1 - gap) / (1 + ratio)
+        return {"x": [0, width], "y": [0, 1]}, {"x": [width + gap, 1], "y": [0, 1]}
+    width = 0.7
+    right = min(1 - width - gap, (width * ratio) ** 0.5)
+    height = width * ratio / right if right else 0.0
+    return {"x": [0, width], "y": [0, 1]}, {
+        "x": [width + gap, width + gap + right], "y": [1 - height, 1],
+    }  # fmt: skip
+
+
+def _tiles(table, accent: str, domain: dict) -> go.Treemap:
+    total = max(1, int(table["unpacked_bytes"].sum()))
+    return go.Treemap(
+        labels=[_label(path) for path in table["path"]],
+        ids=list(table["path"]),
+        parents=[""] * len(table),
+        values=list(table["unpacked_bytes"]),
+        text=[format_bytes(size) for size in table["unpacked_bytes"]],
+        customdata=[format_percent(size, total) for size in table["unpacked_bytes"]],
+        texttemplate="%{label}<br>%{text}",
+        hovertemplate="%{label}<br>%{text}, %{customdata}<extra></extra>",
+        marker={
+            "colors": [ACCENT if path == accent else PALE for path in table["path"]],
+            "line": {"color": "white", "width": 2},
+        },
+        textfont={"size": 13, "color": ["white" if p == accent else INK for p in table["path"]]},
+        tiling={"pad": 0},
+        pathbar={"visible": False},
+        domain=domain,
+        sort=True,
+    )
 
 
 # --- the parts that every chart is made of ---------------------------------------------------
 
 
-def _figure(title: str, subtitle: str, setting: Setting, *, rows: int) -> go.Figure:
+def _figure(
+    title: str,
+    subtitle: str,
+    setting: Setting | str | None,
+    *,
+    rows: float = 0,
+    pixels: int | None = None,
+) -> go.Figure:
     """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
     lines = textwrap.wrap(title, TITLE_WIDTH)
     small = textwrap.wrap(subtitle, SMALL_WIDTH)
-    foot = textwrap.wrap(str(setting), SMALL_WIDTH)
+    foot = textwrap.wrap(
+        str(setting or "where and when this was measured is not known"), SMALL_WIDTH
+    )
     top, bottom = 26 * len(lines) + 18 * len(small) + 22, 30 + 16 * len(foot)
     figure = go.Figure()
     figure.update_layout(
-        height=top + bottom + ROW_PIXELS * rows,
+        template=TEMPLATE,
+        height=top + bottom + (ROW_PIXELS * rows if pixels is None else pixels),
         margin={"l": 24, "r": 24, "t": top, "b": bottom},
-        paper_bgcolor="white",
-        plot_bgcolor="white",
-        showlegend=False,
-        bargap=0,
-        hovermode="closest",
-        font={"family": "Helvetica, Arial, sans-serif", "size": 13, "color": INK},
         title={
             "text": "<br>".join(lines),
             "subtitle": {"text": "<br>".join(small), "font": {"size": 13, "color": FOOTER}},
@@ -176,13 +263,29 @@ def _figure(title: str, subtitle: str, setting: Setting, *, rows: int) -> go.Fig
             "font": {"size": 19, "color": INK},
         },
     )
-    figure.update_xaxes(visible=False, rangemode="tozero", fixedrange=True)
-    figure.update_yaxes(visible=False, fixedrange=True, range=[rows - 0.5, -0.5])
+    if rows:
+        figure.update_yaxes(range=[rows - 0.5, -0.5])
     figure.add_annotation(
         text="<br>".join(foot), xref="paper", yref="paper", x=0, y=0, xanchor="left", yanchor="top",
         yshift=-14, showarrow=False, align="left", font={"size": 11.5, "color": FOOTER},
     )  # fmt: skip
     return figure
+
+
+def _bands(figure, stages) -> None:
+    """A pale band behind every other stage, and the name of each at the right of its first row."""
+    for number, (stage, rows) in enumerate(stages.groupby(stages, sort=False)):
+        first, last = int(rows.index.min()), int(rows.index.max())
+        if number % 2 == 0:
+            figure.add_shape(
+                type="rect", xref="paper", x0=-0.02, x1=1.02, y0=first - 0.5, y1=last + 0.5,
+                fillcolor=BAND, line={"width": 0}, layer="below",
+            )  # fmt: skip
+        figure.add_annotation(
+            text=f"<b>{_label(stage or 'BuildKit', 24)}</b>", x=1, xref="paper", y=first,
+            xanchor="right", yanchor="bottom", yshift=-2, showarrow=False,
+            font={"size": 12.5, "color": FOOTER}, bgcolor=BAND if number % 2 == 0 else "white",
+        )  # fmt: skip
 
 
 def _bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> None:

@@ -140,7 +140,7 @@ def _is_step(description: str, instruction: str) -> bool:
 
 def _files(client, in_use: tuple[str, ...]) -> None:
     """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
-    for name in ("layers", "downloads"):
+    for name in ("layers", "downloads", "scanning", "trivy"):
         shutil.rmtree(journal.folder() / name, ignore_errors=True)
     journal.forget(engine.identity(client), but=in_use)
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty

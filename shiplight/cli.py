@@ -15,6 +15,7 @@ _EXAMPLES = """examples:
   ./lab test --live               run all tests; what cannot run live fails
   ./lab build go                  build every variant of the Go app, and measure it
   ./lab measure golang:1.23       layers and bytes of any image
+  ./lab scan go/multi             known vulnerabilities of a variant that was built
   ./lab check .                   what to change in a Dockerfile of yours, and why
   ./lab clean                     remove what this lab made on the engine
 """
@@ -58,7 +59,10 @@ def parser() -> argparse.ArgumentParser:
     test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
     mode = test.add_mutually_exclusive_group()
     mode.add_argument("--live", action="store_true", help="what cannot run live is a failure")
-    mode.add_argument("--unit", action="store_true", help="only what needs no engine")
+    mode.add_argument(
+        "--recorded", action="store_true", help="without an engine: unit tests, lessons replayed"
+    )
+    mode.add_argument("--unit", action="store_true", help="unit tests only")
     test.add_argument(
         "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
     )
@@ -68,7 +72,10 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(doctor)
 
-    run = add("run", "execute lessons into out/ and print their claims", "./lab run 01")
+    run = add(
+        "run", "execute lessons into out/, as notebooks and pages, and print their claims",
+        "./lab run 01",
+    )  # fmt: skip
     run.add_argument(
         "lessons", nargs="*", metavar="LESSON", help="01, 01-go, or a path (default: all)"
     )
@@ -98,9 +105,23 @@ def parser() -> argparse.ArgumentParser:
         "show layers and bytes of an image or a saved archive",
         "./lab measure image.tar --json",
     )
-    measure.add_argument("image", metavar="IMAGE|ARCHIVE")
+    measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
     _json(measure)
 
+    scan = add(
+        "scan",
+        "show the known vulnerabilities of a variant, an image or a saved archive",
+        "./lab scan go/multi --sbom packages.spdx.json",
+    )
+    scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    scan.add_argument(
+        "--sbom",
+        type=Path,
+        metavar="FILE",
+        help="write its package list too: SPDX where FILE ends in .spdx.json, else CycloneDX",
+    )
+    scan.add_argument("--update", action="store_true", help="first get the newest database")
+    _json(scan)
     check = add(
         "check",
         "hold a Dockerfile against the checklist; without --build it reads text only, and never "
@@ -133,9 +154,16 @@ def parser() -> argparse.ArgumentParser:
     _json(engine)
 
     record = add(
-        "record", "run lessons live and store their outputs in notebooks/", "./lab record 01"
+        "record",
+        "run lessons live, keep their results in recordings/, and store what these give",
+        "./lab record 01",
     )
     record.add_argument("lessons", nargs="*", metavar="LESSON")
+
+    reset = add(
+        "reset", "put the original of a lesson back, yours is kept beside it", "./lab reset 01"
+    )
+    reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
     clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
@@ -181,6 +209,18 @@ def _connect(given):
     return private.connect_or_start(may_start=not given.no_engine)
 
 
+def _connect_or_say(given):
+    """The client of an engine; where there is none, that the recordings take its place."""
+    from .errors import EngineNotReachable
+    from .setup import say
+
+    try:
+        return _connect(given)
+    except EngineNotReachable as error:
+        say(f"{error}\nlab: the lessons replay their recordings, each marked as recorded.")
+        return None
+
+
 def _print_json(data) -> None:
     print(json.dumps(data, indent=2, ensure_ascii=False))
 
@@ -189,16 +229,11 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, provide, stages
-    from .errors import EngineNotReachable
-    from .setup import say
+    from . import builds, dockerfile, notebooks, provide, shelf, stages
 
-    lesson = notebooks.lessons()[0]
-    try:
-        client = _connect(given)
-    except EngineNotReachable as error:
-        say(f"{error}\nlab: opening the lessons as they were stored; their cells need an engine.")
-    else:
+    lesson = shelf.lessons()[0]
+    client = _connect_or_say(given)
+    if client is not None:
         needed = []
         for variant in ("go/single", "go/multi"):
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
@@ -212,15 +247,19 @@ def _test(given) -> int:
     from .errors import EngineNotReachable
 
     command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
-    if not given.unit:
-        command += ["notebooks", "--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    lessons = ["notebooks", "--nbval-current-env", "--nbval-cell-timeout=900"]
+    if given.recorded:
+        command += [*lessons, "--nbval"]
+    elif not given.unit:
         try:
             private.connect_or_start(may_start=not given.no_engine)
+            command += [*lessons, "--nbval-lax"]
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
             if given.live:
                 return 1
-    command += [f"--{name}" for name in ("live", "unit") if getattr(given, name)]
+            command += [*lessons, "--nbval"]
+    command += [f"--{name}" for name in ("live", "recorded", "unit") if getattr(given, name)]
     return subprocess.call([*command, *given.rest], cwd=ROOT)
 
 
@@ -239,10 +278,10 @@ def _doctor(given) -> int:
 
 
 def _run(given) -> int:
-    from . import notebooks, report
+    from . import notebooks, report, shelf
 
-    paths = notebooks.find(given.lessons)
-    _connect(given)
+    paths = shelf.find(given.lessons)
+    _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:
         _print_json([report.run_to_dict(run) for run in runs])
@@ -253,15 +292,22 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report
+    from . import cleaning, notebooks, report, shelf
 
     cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
-    runs = [notebooks.run(path, store=True) for path in notebooks.find(given.lessons)]
+    runs = [notebooks.record(path) for path in shelf.find(given.lessons)]
     for run in runs:
         report.print_run(run)
-        if not run.failure:
-            notebooks.save_picture(run.path)
     return 1 if any(run.failure for run in runs) else 0
+
+
+def _reset(given) -> int:
+    from . import shelf
+
+    for path in shelf.find(given.lessons):
+        kept = shelf.reset(path)
+        print(f"{path.name} is the original again" + (f"; yours is {kept.name}" if kept else ""))
+    return 0
 
 
 def _build(given) -> int:
@@ -304,18 +350,39 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import provide, report, sizes
+    from . import builds, report, sizes
 
     client, name = None, given.image
     if not Path(name).is_file():
         client = _connect(given)
-        base = provide.here(client, name)  # `golang:1.23` may be here as its equivalent
-        name = base.used if base else name
+        name = builds.image_name(client, name)
     image = sizes.measure(client, name)
     if given.json:
         _print_json(image.to_dict())
     else:
         report.print_image(image)
+    return 0
+
+
+def _scan(given) -> int:
+    from . import builds, engine, findings, report, scans, trivy
+    from .errors import ScannerMissing
+
+    client, name = None, given.image
+    if not Path(name).is_file():
+        client = _connect(given)
+        name = builds.image_name(client, name)
+        engine.inspect_image(client, name)  # what is not there needs no scanner
+    try:
+        trivy.provide(client, update=given.update)
+        found = scans.scan(client, name)
+    except ScannerMissing as error:
+        found = findings.unknown(name, error)
+    _print_json(found.to_dict()) if given.json else report.print_scan(found)
+    if found.status != "scanned":
+        return 1
+    if given.sbom:
+        scans.write_package_list(client, name, given.sbom)
     return 0
 
 

@@ -7,10 +7,11 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 
-from . import engine, journal
+from . import engine, journal, recordings
 from .errors import EngineFailed, ProbeFailed
+from .setting import Setting
 from .units import UNKNOWN, format_seconds
 
 ANSWER_SECONDS = 15.0
@@ -23,21 +24,24 @@ class Probe:
 
     `answered`: whether `/healthz` gave 200; None where the port cannot be reached from here.
     `seconds_to_answer` is from the start call to that 200. `self_check` is what `/selfcheck` says.
-    `read_only_root`: whether it answers with a root file system that nobody can write to; None
-    where it did not answer at all.
-    `stop_seconds` is from SIGTERM to the exit with `exit_code`; 137 means it had to be killed.
-    `last_words` are the last lines of its log.
+    `user` is the image's own setting, "" for root. `shell`: whether /bin/sh runs in it.
+    `read_only_root`: whether it answers with a root file system that nobody can write to.
+    `stop_seconds` is from SIGTERM to the exit with `exit_code`; 137 means it had to be killed, and
+    both are of a program that ended by itself where it never answered. `last_words` are the last
+    lines of its log. None is what could not be seen.
     """
 
     image: str
     answered: bool | None
     seconds_to_answer: float | None
     self_check: dict | None
+    user: str
     shell: bool | None
     exit_code: int | None
     stop_seconds: float | None
     last_words: tuple[str, ...]
     read_only_root: bool | None = None
+    setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def __getitem__(self, name: str):
         """One answer of the self-check by its name; None where there was none."""
@@ -57,34 +61,92 @@ class Probe:
             f"shell {UNKNOWN if self.shell is None else self.shell}; {checks}"
         )
 
+    def unlike(self, expected: dict) -> dict[str, tuple]:
+        """What is not as a catalogue row expects: {question: (expected, seen)}; {} where all is.
+
+        `ca_certificates = true` asks for any at all: how many there are is the base's own matter.
+        """
+        seen = self.to_dict() | (self.self_check or {})
+        if "ca_certificates" in seen:
+            seen["ca_certificates"] = seen["ca_certificates"] > 0
+        return {
+            question: (wanted, seen.get(question))
+            for question, wanted in expected.items()
+            if seen.get(question) != wanted
+        }
+
     def to_dict(self) -> dict:
         """The probe as JSON holds it."""
-        return asdict(self) | {"last_words": list(self.last_words)}
+        return asdict(self) | {
+            "last_words": list(self.last_words),
+            "setting": self.setting and self.setting.to_dict(),
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Probe":
+        """The probe that `to_dict` wrote."""
+        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
+        return cls(**data | {"last_words": tuple(data["last_words"]), "setting": setting})
 
 
-def probe(client, image: str, *, port: int = 8080) -> Probe:
-    """Start a container of `image`, wait for `/healthz`, ask `/selfcheck`, stop it with SIGTERM.
+@recordings.replayed(Probe)
+def probe(client, what, *, port: int | None = None, command: list[str] | None = None) -> Probe:
+    """Start a container of a build or image, wait for `/healthz`, ask `/selfcheck`, stop it.
 
-    The port is published on 127.0.0.1 only. The container is removed whatever happens. Raises
-    ProbeFailed where none can be made, ImageNotFound where there is no such image.
+    `command` runs in place of the image's own. It is published on 127.0.0.1 only, at the port that
+    the image exposes unless `port` names another, stopped with SIGTERM, and removed whatever
+    happens. Raises ProbeFailed where no container can be made or no port is known, ImageNotFound
+    where there is no such image.
     """
-    engine.inspect_image(client, image)
-    asked = _asked(client, image, port)
-    if not asked.answered:
-        return asked
-    return replace(asked, read_only_root=_runs_read_only(client, image, port))
+    image = getattr(what, "tag", what)
+    config = engine.inspect_image(client, image).get("Config") or {}
+    port = port or _exposed(config, image)
+    asked = _asked(client, image, port, command)
+    if asked.answered:
+        asked = replace(asked, read_only_root=_runs_read_only(client, image, port, command))
+    labels = config.get("Labels") or {}
+    return replace(
+        asked,
+        user=config.get("User") or "",
+        setting=engine.setting(client, bases=labels.get(journal.BASES, "unknown")),
+    )
 
 
-def _asked(client, image: str, port: int) -> Probe:
+def _exposed(config: dict, image: str) -> int:
+    """The first port that an image exposes. Raises ProbeFailed where it exposes none."""
+    ports = sorted(int(name.partition("/")[0]) for name in config.get("ExposedPorts") or {})
+    if not ports:
+        raise ProbeFailed(
+            f"{image} exposes no port, so nobody knows where it answers.",
+            hint="add EXPOSE to its Dockerfile, or name the port: probe(client, image, port=8080)",
+        )
+    return ports[0]
+
+
+@recordings.replayed()
+def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict | None:
+    """The JSON that a container of a build or image answers at `path`; None where it never does."""
+    image = getattr(what, "tag", what)
+    config = engine.inspect_image(client, image).get("Config") or {}
+    port = port or _exposed(config, image)
     with _container(client, image, port) as container:
+        clock = time.monotonic()
+        if _start(container) or _wait(container, port, clock) is None:
+            return None
+        return _ask(container, port, path)
+
+
+def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
+    with _container(client, image, port, command) as container:
         clock = time.monotonic()
         problem = _start(container)
         local = engine.is_local(client)
         answered = _wait(container, port, clock) if local and not problem else None
         check = _ask(container, port, "/selfcheck") if answered else None
-        shell = _has_shell(container) if answered else None
+        running = not problem and _is_running(container)
+        shell = _has_shell(container) if running else None
         stopping = time.monotonic()
-        if not problem:
+        if running:
             with engine.translated(f"stopping {image}"):
                 container.stop(timeout=STOP_SECONDS)
         stopped = time.monotonic() - stopping
@@ -95,18 +157,25 @@ def _asked(client, image: str, port: int) -> Probe:
             answered=False if problem else (answered is not None if local else None),
             seconds_to_answer=answered,
             self_check=check,
+            user="",
             shell=shell,
             exit_code=container.attrs["State"]["ExitCode"],
-            stop_seconds=stopped if answered else None,
+            stop_seconds=stopped if running else None,
             last_words=tuple(words + ([problem] if problem else [])),
         )
 
 
+def _is_running(container) -> bool:
+    container.reload()
+    return container.attrs["State"]["Status"] == "running"
+
+
 @contextmanager
-def _container(client, image: str, port: int, *, read_only: bool = False) -> Iterator:
+def _container(client, image: str, port: int, command, *, read_only: bool = False) -> Iterator:
     with engine.translated(f"making a container of {image}"):
         container = client.containers.create(
             image,
+            command,
             labels=journal.made(),
             ports={f"{port}/tcp": ("127.0.0.1", None)},
             read_only=read_only,
@@ -119,9 +188,9 @@ def _container(client, image: str, port: int, *, read_only: bool = False) -> Ite
             container.remove(force=True, v=True)
 
 
-def _runs_read_only(client, image: str, port: int) -> bool:
+def _runs_read_only(client, image: str, port: int, command: list[str] | None) -> bool:
     """Whether a second container answers although its root file system is read-only."""
-    with _container(client, image, port, read_only=True) as container:
+    with _container(client, image, port, command, read_only=True) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
@@ -139,8 +208,7 @@ def _start(container) -> str:
 def _wait(container, port: int, clock: float) -> float | None:
     """Seconds from `clock` until `/healthz` answered; None if the container ends, or never does."""
     while time.monotonic() - clock < ANSWER_SECONDS:
-        container.reload()
-        if container.attrs["State"]["Status"] == "exited":
+        if not _is_running(container):
             return None
         if _ask(container, port, "/healthz") is not None:
             return time.monotonic() - clock
@@ -173,8 +241,10 @@ def _has_shell(container) -> bool:
         return False
 
 
-def run_once(client, image: str) -> str:
-    """What a container of `image` says until it ends by itself. Raises EngineFailed."""
+@recordings.replayed()
+def run_once(client, what) -> str:
+    """What a container of a build or image says until it ends by itself. Raises EngineFailed."""
+    image = getattr(what, "tag", what)
     with engine.translated(f"running {image}"):
         container = client.containers.create(image, labels=journal.made())
         try:

@@ -2,13 +2,12 @@
 
 import io
 import platform
-import shutil
 import struct
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import buildkit, containers, dockerfile, engine, journal, progress, provide
+from . import buildkit, containers, dockerfile, engine, journal, progress, provide, trivy
 from .bases import canonical, mirrored, recipes
 from .context import read_context
 from .errors import ShipLightError
@@ -43,7 +42,7 @@ def examine() -> list[Finding]:
             _proof(client),
             *_registries(client),
             _bases(client),
-            _scanner(),
+            _scanner(client),
         ]
     return [*findings, _mode(findings)]
 
@@ -144,9 +143,13 @@ def _bases(client) -> Finding:
     return Finding("base images", "ok", ", ".join(here))
 
 
-def _scanner() -> Finding:
-    path = shutil.which("trivy")
-    return Finding("scanner", "ok" if path else "note", path or "no trivy on PATH")
+def _scanner(client=None) -> Finding:
+    """The scanner and its database; lessons but 07 do without."""
+    try:
+        scanner = trivy.find(client)
+        return Finding("scanner", "ok", f"{scanner} ({scanner.source}), {trivy.database()}")
+    except ShipLightError as error:
+        return Finding("scanner", "note", error.message, error.hint)
 
 
 def _mode(findings: list[Finding]) -> Finding:

@@ -11,7 +11,11 @@
     ├── ImageNotFound          no image and no archive of that name
     ├── ArchiveError           an image archive is damaged, hostile, or no image archive
     ├── ProbeFailed            a container could not be started or asked
+    ├── ScannerMissing         no scanner, or no database of vulnerabilities, is at hand
+    ├── ScanFailed             the scanner ran, and gave no report
+    ├── NotRecorded            no engine answers, and this call was not recorded
     ├── ClaimFailed            a sentence of a lesson turned out to be false here
+    ├── CheckFailed            what a learner made for an exercise is not yet what it asks for
     └── UsageError             the command line or a call asks for what there is not
 
 A message says what happened, where, and what was seen; `hint` says what to do next.
@@ -59,14 +63,20 @@ class BaseNotAvailable(ShipLightError):
 
 
 class BuildFailed(ShipLightError):
-    """A step failed. `step` is the failed step (or None), `line` its line in the Dockerfile."""
+    """A step failed, on `line` of the Dockerfile (or None). `steps` are all that were heard of."""
 
     hint_word = "Look"
 
-    def __init__(self, message: str, *, step=None, line: int | None = None, hint: str = ""):
+    def __init__(self, message: str, *, steps=(), line: int | None = None, hint: str = ""):
         super().__init__(message, hint=hint)
-        self.step = step
+        self.steps = steps
         self.line = line
+
+    @property
+    def step(self):
+        """The step that failed; None where the engine blamed none."""
+        blamed = [s for s in self.steps if s.error and "cancel" not in s.error.lower()]
+        return blamed[-1] if blamed else None
 
 
 class BuildCancelled(ShipLightError):
@@ -83,6 +93,24 @@ class ArchiveError(ShipLightError):
 
 class ProbeFailed(ShipLightError):
     """A container could not be started, or never answered."""
+
+
+class ScannerMissing(ShipLightError):
+    """No scanner is at hand, or no database for it."""
+
+
+class ScanFailed(ShipLightError):
+    """The scanner failed, was killed, or said what is no report."""
+
+
+class NotRecorded(ShipLightError):
+    """No engine answers, and nothing was recorded for this call."""
+
+
+class CheckFailed(ShipLightError):
+    """An exercise is not solved yet. The hint says what is wrong, and not the fix."""
+
+    hint_word = "Hint"
 
 
 class ClaimFailed(ShipLightError):

@@ -1,13 +1,37 @@
-"""Results as tidy tables: one DataFrame for every chart and for every question a lesson asks."""
+"""Results as tidy tables: one DataFrame for every chart and for every question a lesson asks.
 
+`frame.attrs["setting"]` says where its numbers come from; `readable(frame)` prints it below them.
+"""
+
+import json
 from html import escape
+from pathlib import Path
 
 import pandas as pd
 
 from .builds import Build
 from .containers import Probe
+from .errors import UsageError
+from .findings import SEVERITIES, ScanReport
 from .image import Image
-from .units import UNKNOWN, format_bytes, format_seconds
+from .setting import Setting, together
+from .units import UNKNOWN, format_bytes, format_percent, format_seconds
+
+ENGINES = Path(__file__).resolve().parents[1] / "recordings" / "engines.json"
+
+
+def _frame(rows, *results, **named) -> pd.DataFrame:
+    """A table of rows that come from these results, whose setting it carries."""
+    frame = pd.DataFrame(rows, **named)
+    setting = together(*(result.setting for result in results))
+    if setting is not None:
+        frame.attrs["setting"] = setting
+    return frame
+
+
+def setting_of(frame: pd.DataFrame) -> Setting | None:
+    """Where the numbers of a table of ours come from; None where nobody said."""
+    return frame.attrs.get("setting")
 
 
 def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
@@ -24,14 +48,14 @@ def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
             "reclaimable_bytes": image.reclaimable_bytes,
             "layers": len(image.layers),
         }
-        for name, image in zip(names or [_short(i.name) for i in measured], measured, strict=True)
+        for name, image in zip(names or [short(i.name) for i in measured], measured, strict=True)
     ]
-    return pd.DataFrame(rows)
+    return _frame(rows, *measured)
 
 
 def layers(image: Image) -> pd.DataFrame:
     """One row a layer, base first: what its instruction added, and what later ones buried of it."""
-    return pd.DataFrame(
+    rows = [
         {
             "layer": layer.index,
             "instruction": layer.instruction,
@@ -41,14 +65,15 @@ def layers(image: Image) -> pd.DataFrame:
             "files": layer.files,
         }
         for layer in image.layers
-    )
+    ]
+    return _frame(rows, image)
 
 
 def steps(build: Build) -> pd.DataFrame:
     """One row a step in the order of starting; `start` and `seconds` count from the first start."""
     begun = [step for step in build.steps if step.started is not None]
     first = min((step.started for step in begun), default=0.0)
-    return pd.DataFrame(
+    rows = [
         {
             "step": " ".join(step.name.split()),
             "stage": step.stage,
@@ -58,27 +83,84 @@ def steps(build: Build) -> pd.DataFrame:
             "cached": step.cached,
         }
         for step in begun
-    ).astype({"line": "Int64"})
+    ]
+    return _frame(rows, build).astype({"line": "Int64"})
+
+
+def _live_files(image: Image):
+    """(entry, index of its layer) of every regular file that a container sees."""
+    return [(entry, index) for entry, index in image.tree().values() if entry.kind == "file"]
 
 
 def largest_files(image: Image, count: int = 10) -> pd.DataFrame:
     """The largest live files of an image: path, bytes, and the instruction that put them there."""
-    live = [(entry, index) for entry, index in image.tree().values() if entry.kind == "file"]
-    live.sort(key=lambda item: (-item[0].size, item[0].path))
-    return pd.DataFrame(
+    live = sorted(_live_files(image), key=lambda item: (-item[0].size, item[0].path))
+    rows = [
         {
             "path": f"/{entry.path}",
             "unpacked_bytes": entry.size,
             "instruction": image.layers[index].instruction,
         }
         for entry, index in live[:count]
+    ]
+    return _frame(rows, image)
+
+
+def parts(image: Image, count: int = 8, *, name: str | None = None) -> pd.DataFrame:
+    """Where the live bytes of an image are: at most about `count` folders and files, largest first.
+
+    The largest folder is opened again and again, until there are enough parts; what is less than a
+    fiftieth of the image is drawn together as `the rest`. Every byte is in one row.
+    """
+    below: dict[str, int] = {}
+    children: dict[str, set[str]] = {}
+    for entry, _ in _live_files(image):
+        path = f"/{entry.path}"
+        while True:
+            below[path] = below.get(path, 0) + entry.size
+            if path == "/":
+                break
+            above = path.rpartition("/")[0] or "/"
+            children.setdefault(above, set()).add(path)
+            path = above
+    total = below.get("/", 0)
+    rest = _opened(below, children, count, least=total / 50)
+    shown = sorted(rest.items(), key=lambda item: (-item[1], item[0]))
+    rows = [
+        {
+            "image": name or short(image.name),
+            "path": path,
+            "unpacked_bytes": size,
+            "share": size / total if total else None,
+        }
+        for path, size in shown
+    ]
+    return _frame(rows, image, columns=["image", "path", "unpacked_bytes", "share"])
+
+
+THE_REST = "the rest"
+
+
+def _opened(below: dict, children: dict, count: int, *, least: float) -> dict[str, int]:
+    """Parts that add up to everything: folders opened, largest first, while there are too few."""
+    parts, small = {"/": below.get("/", 0)}, 0
+    while folders := [path for path in parts if path in children]:
+        path = max(folders, key=lambda folder: (parts[folder], folder))
+        large = [child for child in children[path] if below[child] >= least]
+        if len(parts) - 1 + len(large) > count or (not large and len(parts) > 1):
+            break
+        size = parts.pop(path)
+        parts |= {child: below[child] for child in large}
+        small += size - sum(below[child] for child in large)
+    return {path: size for path, size in parts.items() if size} | (
+        {THE_REST: small} if small else {}
     )
 
 
 def probes(*asked: Probe) -> pd.DataFrame:
     """One column a probe, one row a question; None is what could not be asked."""
     columns = {
-        _short(probe.image): {
+        short(probe.image): {
             "answers": probe.answered,
             **(probe.self_check or {}),
             "shell": probe.shell,
@@ -87,7 +169,88 @@ def probes(*asked: Probe) -> pd.DataFrame:
         }
         for probe in asked
     }
-    return pd.DataFrame(columns, dtype=object)
+    return _frame(columns, *asked, dtype=object)
+
+
+def engines() -> pd.DataFrame:
+    """What engines said of one image, saved once and loaded into each: recorded, one row each."""
+    return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))
+
+
+def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
+    """One row an image and severity, worst first: vulnerabilities, how many have a fix, findings.
+
+    A vulnerability counts once, with its worst severity. Unknown is `<NA>`, where a scan could not
+    run or found no package database.
+    """
+    rows = []
+    for name, report in zip(names or [short(r.image) for r in reports], reports, strict=True):
+        worst = report.severities
+        fixed = {finding.id for finding in report.findings if finding.fixed}
+        for severity in SEVERITIES:
+            ids = {one for one, its in worst.items() if its == severity}
+            counts = (len(ids), len(ids & fixed), sum(f.id in ids for f in report.findings))
+            known = counts if report.covered else (None,) * 3
+            rows.append((name, severity, *known))
+    columns = ["image", "severity", "vulnerabilities", "fixable", "findings"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+
+
+def findings(report: ScanReport) -> pd.DataFrame:
+    """One row a finding, the worst first: what it is in, what fixes it, and what brought it."""
+    columns = [
+        *("id", "severity", "package", "source_package", "installed", "fixed", "status"),
+        *("type", "where", "layer", "instruction"),
+    ]
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+    found = sorted(report.findings, key=lambda f: (order[f.severity], f.id, f.package, f.where))
+    rows = [[getattr(finding, column) for column in columns] for finding in found]
+    return pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
+
+
+def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFrame:
+    """One row a layer, base first: the vulnerabilities in it, and those that no earlier one has.
+
+    With `base`, the report of the image that it stands on, `part` says whose a layer is.
+    """
+    own, seen, rows = len(base.instructions) if base else 0, set(), []
+    for index, instruction in enumerate(report.instructions):
+        ids = {finding.id for finding in report.findings if finding.layer == index}
+        counts = (len(ids), len(ids - seen)) if report.covered else (None, None)
+        rows.append((index, instruction, "base" if index < own else "own", *counts))
+        seen |= ids
+    columns = ["layer", "instruction", "part", "vulnerabilities", "new"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], "Int64"))
+
+
+def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
+    """One row a vulnerability, worst first: whether it is `gone`, `kept` or `new` in the second.
+
+    Raises UsageError where one is unknown, or another scanner or database was used for it.
+    """
+    for report in (before, after):
+        if report.status != "scanned":
+            raise UsageError(f"the scan of {report.image} is unknown.", hint=report.why)
+    if before.scanned_by != after.scanned_by:
+        raise UsageError(
+            f"{before.image} was scanned by {before.scanned_by}, {after.image} by "
+            f"{after.scanned_by}.",
+            hint="scan both again: only what one scanner says with one database can be compared",
+        )
+    old, new = before.severities, after.severities
+    packages: dict[str, set[str]] = {}
+    for finding in (*before.findings, *after.findings):
+        packages.setdefault(finding.id, set()).add(finding.package)
+    rows = [
+        (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
+        for one, severity in (old | new).items()
+    ]
+    rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
+    return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
+
+
+def _fate(before: bool, after: bool) -> str:
+    return "kept" if before and after else "gone" if before else "new"
 
 
 TEXT_WIDTH = 72  # of a cell, at most; the frame keeps the whole text
@@ -106,7 +269,11 @@ class Readable:
         )
 
     def __repr__(self) -> str:
-        return self.shown.to_string(index=self._named(), max_colwidth=TEXT_WIDTH)
+        table = self.shown.to_string(index=self._named(), max_colwidth=TEXT_WIDTH)
+        return f"{table}\n{self._source()}".rstrip()
+
+    def _source(self) -> str:
+        return str(setting_of(self.frame) or "")
 
     def _named(self) -> bool:
         """Whether the rows have names, and not only numbers."""
@@ -124,8 +291,10 @@ class Readable:
                 style = _NUMBER if right else _TEXT
                 cells.append(f"<td style='{style}'>{escape(_shortened(text))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
-        body = "".join(rows)
-        return f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
+        body, source = "".join(rows), escape(self._source())
+        below = f"<div style='opacity:.7;font-size:90%;margin-top:.3em'>{source}</div>"
+        table = f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
+        return table + (below if source else "")
 
 
 def readable(frame: pd.DataFrame) -> Readable:
@@ -148,6 +317,8 @@ def _cell(column, value) -> str:
         return format_bytes(value)
     if column in ("seconds", "start"):
         return format_seconds(value)
+    if column == "share":
+        return format_percent(value, 1)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return UNKNOWN if value is None else str(value)
@@ -157,7 +328,7 @@ def _known(value):
     return None if pd.isna(value) else value
 
 
-def _short(name: str) -> str:
+def short(name: str) -> str:
     """`go/multi` out of `shiplight/<lab>/go:multi`; other names as they are."""
     parts = name.split("/")
     return parts[2].replace(":", "/") if name.startswith("shiplight/") and len(parts) == 3 else name

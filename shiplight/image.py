@@ -12,6 +12,7 @@ from functools import cached_property
 
 from .changes import Buried, Entry, Overlay, count_files, overlay, unpacked_bytes
 from .errors import UsageError
+from .setting import Setting
 from .units import format_bytes
 
 NO_HISTORY = "(no history)"
@@ -69,7 +70,8 @@ class Image:
     """An image as measured. `layers[0]` is the base's first; bytes are whole numbers.
 
     `engine_id` is what the engine calls Id, None for an archive; `contents` holds one tuple of
-    entries a layer, and is empty where the file lists were not kept.
+    entries a layer, and is empty where the file lists were not kept; `setting` says where and when
+    it was measured.
     """
 
     name: str
@@ -82,6 +84,7 @@ class Image:
     history: tuple[tuple[str, int | None], ...] = field(repr=False)
     buried: tuple[Buried, ...] = field(repr=False)
     contents: tuple[tuple[Entry, ...], ...] = field(default=(), repr=False, compare=False)
+    setting: Setting | None = field(default=None, repr=False, compare=False)
 
     @property
     def unpacked_bytes(self) -> int:
@@ -183,6 +186,7 @@ class Image:
             "layers": [dict(vars(layer)) for layer in self.layers],
             "history": [list(step) for step in self.history],
             "buried": [list(item) for item in self.buried],
+            "setting": self.setting and self.setting.to_dict(),
         }
         if files:
             result["contents"] = [[list(entry) for entry in part] for part in self.contents]
@@ -204,6 +208,7 @@ class Image:
             contents=tuple(
                 tuple(Entry(*entry) for entry in part) for part in saved.get("contents", ())
             ),
+            setting=Setting.from_dict(saved["setting"]) if saved.get("setting") else None,
         )
 
     def __repr__(self):

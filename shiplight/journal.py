@@ -19,6 +19,7 @@ from .errors import UsageError
 
 LABEL = "shiplight.lab"  # on images
 MADE = "shiplight.made"  # on containers, networks and volumes
+BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
 ROOT = Path(__file__).resolve().parents[1]
 
 

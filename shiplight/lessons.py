@@ -1,12 +1,11 @@
-"""What a lesson needs beside the results themselves: its banner and its claims."""
+"""What a lesson needs beside the results themselves: its banner, its claims, and clearing up."""
 
 import html
 
 from IPython.display import display
 
-from . import engine
+from . import catalogue, engine, recordings
 from .builds import Build
-from .catalogue import ArticleClaim
 from .errors import ClaimFailed
 from .units import format_bytes
 
@@ -15,19 +14,26 @@ class Banner:
     """What this notebook runs on: the last expression of a lesson's first cell."""
 
     def __init__(self, client):
-        self.setting = engine.setting(client)
-        self.engine = engine.describe(client)
+        self.recorded = isinstance(client, recordings.Recorded)
+        self.setting = client.setting if self.recorded else engine.setting(client, bases="unknown")
+        self.source = "" if self.recorded else f" ({engine.describe(client).source})"
 
     def __repr__(self) -> str:
-        found = self.engine
+        on = self.setting
+        if self.recorded:
+            return (
+                f"Recorded: no Docker engine is used here. Everything below was {on}, "
+                "and is replayed; what you change needs an engine (`./lab doctor`)."
+            )
         return (
-            f"Live on {self.setting.when[:10]}: {found} ({found.source}) · {found.store} · "
-            f"{found.platform}. Everything below is measured on this engine."
+            f"Live on {on.when[:10]}: {on.engine}{self.source} · {on.store} · {on.platform}. "
+            "Everything below is measured on this engine; each result names its bases."
         )
 
     def _repr_html_(self) -> str:
+        edge = "#8A929D" if self.recorded else "#0072B2"
         return (
-            '<div style="border-left:4px solid #0072B2;padding:.4em .8em">'
+            f'<div style="border-left:4px solid {edge};padding:.4em .8em">'
             f"{html.escape(repr(self))}</div>"
         )
 
@@ -39,11 +45,13 @@ def claim(sentence: str, true: bool, evidence: str = "") -> None:
             f"not so on this machine: {sentence}" + (f"\n  Seen: {evidence}" if evidence else ""),
             hint="restart the kernel and run all cells; if it stays, tell the authors what you saw",
         )
-    display(_Shown(sentence, evidence))
+    display(Shown(sentence, evidence))
 
 
-class _Shown:
-    def __init__(self, sentence: str, evidence: str, *, mark: str = "✓"):
+class Shown:
+    """A sentence with its evidence, as lessons show it: text everywhere, HTML in a notebook."""
+
+    def __init__(self, sentence: str, evidence: str = "", *, mark: str = "✓"):
         self.sentence, self.evidence, self.mark = sentence, evidence, mark
 
     def __repr__(self) -> str:
@@ -56,11 +64,12 @@ class _Shown:
         return f"<div style='margin:.3em 0'>{shown}</div>"
 
 
-def held_against(said: ArticleClaim, measured: float) -> None:
+def held_against(claim_id: str, measured: float) -> None:
     """Show a figure of the article beside the measured one, and whether it holds here."""
+    said = catalogue.claim(claim_id)
     show = format_bytes if said.unit == "bytes" else (lambda share: f"{100 * share:.2f} %")
     display(
-        _Shown(
+        Shown(
             f"The article: {said.says}",
             f"measured {show(round(measured, 6) if said.unit == 'share' else measured)}, "
             f"the article’s figure {show(said.figure)}: {said.verdict(measured)}",
@@ -71,11 +80,14 @@ def held_against(said: ArticleClaim, measured: float) -> None:
 
 def clean_up(client, *builds: Build) -> None:
     """Remove the images of these builds; show what the engine says it got back."""
+    if isinstance(client, recordings.Recorded):
+        display(Shown("Nothing was built here, so there is nothing to remove.", mark="▸"))
+        return
     before = engine.disk_usage(client)
     gone = [build.tag for build in builds if engine.remove_image(client, build.tag)]
     freed = max(0, before - engine.disk_usage(client))
     display(
-        _Shown(
+        Shown(
             f"Removed {len(gone)} images; {format_bytes(freed)} came back.",
             "The rest is build cache: `./lab clean` removes it too.",
             mark="▸",

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -18,11 +19,11 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from . import progress, setup
-from .errors import ShipLightError, UsageError
+from . import journal, pages, progress, recordings, setup, shelf
+from .errors import ShipLightError
+from .shelf import FOLDER, ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
-FOLDER, OUT, PICTURES = ROOT / "notebooks", ROOT / "out", ROOT / "docs"
+OUT, PICTURES = ROOT / "out", ROOT / "docs"
 CELL_SECONDS = 900
 READY_SECONDS = 60
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -42,43 +43,57 @@ class Run:
     failure: str
 
 
-def lessons() -> list[Path]:
-    """Every lesson in order."""
-    return sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
+def run(path: Path) -> Run:
+    """Execute one lesson from top to bottom and write it to `out/`, as a notebook and as a page.
 
-
-def find(names: list[str]) -> list[Path]:
-    """The lessons that `names` mean (`01`, `01-go`, `go`); all where none is named."""
-    found = []
-    for name in names:
-        stem = Path(name).stem
-        match = [p for p in lessons() if stem in (p.stem, p.stem[:2], p.stem[3:])]
-        if not match:
-            known = ", ".join(path.stem for path in lessons())
-            raise UsageError(f"there is no lesson {name!r}.", hint=f"one of {known}")
-        found += match
-    return found or lessons()
-
-
-def run(path: Path, *, store: bool = False) -> Run:
-    """Execute one lesson from top to bottom and write it to `out/`, or, with `store`, in place.
-
-    With `store`, charts carry a picture beside their data, so that pages without plotly show them.
-    What was executed is written even where a cell fails or the run is interrupted; an original is
-    replaced only by a lesson that ran to its end.
+    What was executed is written even where a cell fails or the run is interrupted.
     """
-    notebook = nbformat.read(path, as_version=4)
+    notebook, target = nbformat.read(path, as_version=4), OUT / path.name
+    started = time.monotonic()
+    try:
+        failure = _execute(notebook, path.stem, {"PLOTLY_RENDERER": "plotly_mimetype"})
+    finally:
+        _write(notebook, target)
+        pages.write(notebook, target.with_suffix(".html"), pictures=path)
+        pages.write_text(FOLDER / "glossary.md", OUT / "glossary.html")
+    return Run(path.stem, target, time.monotonic() - started, _claims(notebook), failure)
+
+
+def record(path: Path) -> Run:
+    """Run a lesson live and keep its results; run it again on those, and store its outputs.
+
+    Charts are stored with a picture beside their data, for pages without plotly. Neither the
+    recordings nor the lesson change unless both runs come to their end.
+    """
+    started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
+    with tempfile.TemporaryDirectory(dir=journal.folder()) as folder:
+        written = Path(folder) / f"{path.stem}.json"
+        live = {"SHIPLIGHT_MODE": "live", "SHIPLIGHT_RECORD": str(written)}
+        failure = _execute(notebook, f"{path.stem}, live", live)
+        if not failure:
+            recordings.keep(written)
+            replay = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png"}
+            failure = _execute(notebook, f"{path.stem}, recorded", replay)
+    if not failure:
+        notebook.cells[0].source = shelf.with_navigation(notebook.cells[0].source, path)
+        _write(notebook, path)
+        _save_picture(notebook, path.stem)
+        shelf.write_contents()
+    return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
+
+
+def _execute(notebook, title: str, environment: dict[str, str]) -> str:
+    """Run every cell in a kernel of its own; empty, or why it did not come to its end."""
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
-    done, started = 0, time.monotonic()
+    done = 0
 
     def draw():
-        return f"{path.stem}: cell {min(done + 1, len(cells))} of {len(cells)}"
+        return f"{title}: cell {min(done + 1, len(cells))} of {len(cells)}"
 
     def count(cell, cell_index, **_):
         nonlocal done
         done += cell.cell_type == "code"
 
-    environment = os.environ | {"SHIPLIGHT_PROGRESS": "off", "PLOTLY_RENDERER": _renderer(store)}
     client = nbclient.NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
@@ -87,31 +102,23 @@ def run(path: Path, *, store: bool = False) -> Run:
         resources={"metadata": {"path": str(FOLDER)}},
         on_cell_executed=count,
     )
-    failure, target = "", path if store else OUT / path.name
     with progress.Screen(draw):
         try:
-            client.execute(env=environment)
+            client.execute(env=os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment)
         except CellExecutionError as error:
-            failure = f"{error.ename}: {error.evalue}"
+            return f"{error.ename}: {error.evalue}"
         except (CellTimeoutError, DeadKernelError) as error:
-            failure = f"{type(error).__name__}: {str(error).splitlines()[0]}"
-        finally:
-            if not store or (not failure and done == len(cells)):
-                _write(notebook, target)
-    return Run(path.stem, target, time.monotonic() - started, _claims(notebook), failure)
+            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+    return ""
 
 
-def save_picture(path: Path) -> None:
+def _save_picture(notebook, stem: str) -> None:
     """Write the chart of the cell that is tagged `picture` beside the README, for it to show."""
-    for cell in nbformat.read(path, as_version=4).cells:
+    for cell in notebook.cells:
         if "picture" in cell.metadata.get("tags", []):
             [png] = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
             PICTURES.mkdir(exist_ok=True)
-            (PICTURES / f"{path.stem}.png").write_bytes(base64.b64decode(png))
-
-
-def _renderer(store: bool) -> str:
-    return "plotly_mimetype+png" if store else "plotly_mimetype"
+            (PICTURES / f"{stem}.png").write_bytes(base64.b64decode(png))
 
 
 def _write(notebook, path: Path) -> None:
@@ -130,6 +137,9 @@ def _claims(notebook) -> tuple[str, ...]:
     outputs = [o for c in notebook.cells if c.cell_type == "code" for o in c.outputs]
     texts = [output.get("data", {}).get("text/plain", "") for output in outputs]
     return tuple(text for text in texts if text.startswith("✓"))
+
+
+# --- JupyterLab ------------------------------------------------------------------------------
 
 
 def serve(lesson: Path, *, port: int | None, browser: bool) -> int:

@@ -7,9 +7,10 @@ and no other.
 """
 
 import re
+from dataclasses import replace
 
 from . import engine, progress
-from .assemble import assemble
+from .assemble import add_ca, assemble, building_name
 from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
 from .errors import BaseNotAvailable, EngineFailed
 from .units import format_bytes
@@ -22,11 +23,12 @@ def provide(client, references, *, platform: str | None = None) -> list[Base]:
     """
     wanted = list(dict.fromkeys(references))
     found = {reference: here(client, reference) for reference in wanted}
-    if all(found.values()):
+    if all(base and base.building == building_name(base) for base in found.values()):
         return list(found.values())
     tasks = progress.Tasks("Getting base images")
     with progress.Screen(tasks.draw) as screen:
         bases = [found[name] or _get(client, name, platform, tasks) for name in wanted]
+        bases = [add_ca(client, base, tasks) for base in bases]
         screen.keep = tasks.draw()
     return bases
 
@@ -41,9 +43,20 @@ def here(client, reference: str) -> Base | None:
     ]
     for candidate, name in candidates:
         if name and kind in (None, candidate) and engine.has_image(client, name):
-            return Base(reference, name, candidate)
+            return _with_building(client, Base(reference, name, candidate))
     own = kind is not None and recipe is None and engine.has_image(client, reference)
     return Base(reference, reference, "official") if own else None
+
+
+def _with_building(client, base: Base) -> Base:
+    """`base` with the image for stages that build, where that is here and stands on it."""
+    name = building_name(base)
+    if name is None or not engine.has_image(client, name):
+        return base
+    [under, over] = [
+        engine.inspect_image(client, image)["RootFS"]["Layers"] for image in (base.used, name)
+    ]
+    return replace(base, building=name) if over[:-1] == under else base
 
 
 def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:

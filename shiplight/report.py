@@ -13,6 +13,7 @@ from .bases import recipes
 from .builds import Build
 from .catalogue import Row
 from .cleaning import Cleaned
+from .findings import SEVERITIES, WORDS, ScanReport
 from .image import Image
 from .private import Status
 from .setting import Setting
@@ -123,6 +124,66 @@ def _buried(image: Image) -> Table:
     return table
 
 
+def print_scan(found: ScanReport) -> None:
+    """Vulnerabilities by severity, by kind of package and by instruction, and what said so."""
+    _print(f"[bold]{escape(found.image)}[/]")
+    if not found.covered:
+        why = found.why or (
+            "There is no package database in this image, and no program that tells what it was "
+            "built from.\n  That is not the same as no vulnerabilities: nothing could be looked up."
+        )
+        _print(escape(why))
+    else:
+        _print(_by_severity(found), _by_kind(found), *_kernel_headers(found), _by_origin(found))
+    said = [str(found.setting)] if found.setting else []
+    said += [found.scanned_by] if found.database_date else []
+    _print(*(f"[dim]{escape(line)}[/]" for line in said))
+
+
+def _by_severity(found: ScanReport) -> Table:
+    numbers = ("vulnerabilities", "fixable", "findings")
+    table = _table("severity", *numbers, right=numbers)
+    worst, fixed = found.severities, {f.id for f in found.findings if f.fixed}
+    for severity in SEVERITIES:
+        ids = {one for one, its in worst.items() if its == severity}
+        findings = sum(finding.id in ids for finding in found.findings)
+        table.add_row(WORDS[severity], str(len(ids)), str(len(ids & fixed)), str(findings))
+    table.add_section()
+    table.add_row("in all", str(found.unique), str(found.fixable), str(found.finding_count))
+    return table
+
+
+def _by_kind(found: ScanReport) -> Table:
+    numbers = ("packages", "places", "vulnerabilities")
+    table = _table("packages of", *numbers, right=numbers)
+    for seen in found.package_databases:
+        ids = {f.id for f in found.findings if (f.kind, f.type) == (seen.kind, seen.type)}
+        table.add_row(seen.type, str(seen.packages), str(seen.places), str(len(ids)))
+    return table
+
+
+def _kernel_headers(found: ScanReport) -> list[str]:
+    """One line where kernel headers make up part of the number."""
+    rest = found.without_kernel_headers().unique
+    if rest == found.unique:
+        return []
+    return [f"{found.unique - rest} of the {found.unique} are in kernel headers only: no kernel."]
+
+
+def _by_origin(found: ScanReport) -> Table:
+    """The instructions that brought any, base first."""
+    numbers = ("", "vulnerabilities", "new")
+    table = _table(*numbers, "brought by", right=numbers)
+    seen: set[str] = set()
+    for index, instruction in enumerate(found.instructions):
+        ids = {finding.id for finding in found.findings if finding.layer == index}
+        if ids:
+            text = escape(_shortened(instruction, _room(34)))
+            table.add_row(str(index), str(len(ids)), str(len(ids - seen)), text)
+        seen |= ids
+    return table
+
+
 def _shortened(text: str, width: int) -> str:
     line = " ".join(text.split())
     return line if len(line) <= width else line[: width - 1] + "…"
@@ -130,13 +191,9 @@ def _shortened(text: str, width: int) -> str:
 
 def build_to_dict(build: Build, image: Image) -> dict:
     """One variant as `./lab build --json` prints it."""
-    return {
-        "app": build.app,
-        "variant": build.variant,
-        "image": image.to_dict(),
-        "build": build.to_dict(),
-        "setting": build.setting.to_dict(),
-    }
+    build_dict = build.to_dict()
+    top = {key: build_dict.pop(key) for key in ("app", "variant", "setting")}
+    return top | {"image": image.to_dict(), "build": build_dict}
 
 
 def run_to_dict(run: "Run") -> dict:

@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass
 class Setting:
     """The circumstances of one result.
 
-    `bases` is `official`, `mirrored`, `equivalent` (assembled from packages), `mixed`, or `none`
-    (from scratch, or not a build); `when` is ISO 8601 in UTC; `mode` is `measured` or `recorded`.
+    `bases` is `official`, `mirrored`, `equivalent` (assembled from packages), `mixed`, `none`
+    (from scratch, or not a build) or `unknown` (an image that somebody else built); `when` is
+    ISO 8601 in UTC; `mode` is `measured`, `recorded` or, of several together, `partly recorded`.
     """
 
     engine: str
@@ -19,11 +20,12 @@ class Setting:
     mode: str = "measured"
 
     def __str__(self) -> str:
-        bases = {"equivalent": "offline equivalent bases", "none": "no bases"}.get(
+        bases = {"equivalent": "offline equivalent bases", "none": "no bases", "unknown": ""}.get(
             self.bases, f"{self.bases} bases"
         )
         when = f"{self.mode} {self.when[:10]}"
-        return " · ".join([when, self.engine, self.store, self.platform, bases])
+        parts = [when, self.engine, self.store, self.platform, bases]
+        return " · ".join(part for part in parts if part)
 
     def to_dict(self) -> dict:
         """The setting as JSON holds it."""
@@ -33,3 +35,27 @@ class Setting:
     def from_dict(cls, data: dict) -> "Setting":
         """The setting that `to_dict` wrote."""
         return cls(**data)
+
+
+def together(*settings: Setting | None) -> Setting | None:
+    """One setting for results shown together, as old as the oldest; None where none has one.
+
+    What they share stays; engines, stores and platforms that differ are listed.
+    """
+    known = [setting for setting in settings if setting is not None]
+    if not known:
+        return None
+
+    def all_of(name: str) -> str:
+        return ", ".join(dict.fromkeys(getattr(setting, name) for setting in known))
+
+    bases = {setting.bases for setting in known} - {"none", "unknown"}
+    modes = {setting.mode for setting in known}
+    return Setting(
+        engine=all_of("engine"),
+        store=all_of("store"),
+        platform=all_of("platform"),
+        bases=bases.pop() if len(bases) == 1 else "mixed" if bases else known[0].bases,
+        when=min(setting.when for setting in known),
+        mode=modes.pop() if len(modes) == 1 else "partly recorded",
+    )

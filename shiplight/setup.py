@@ -97,12 +97,20 @@ def _has_ensurepip() -> bool:
 _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
 
 
-def _install(python: Path, requirements: Path) -> None:
+def add(requirements: str) -> None:
+    """Install what a file pins by hash into the environment that runs this. Raises SetupFailed."""
+    if sys.prefix == sys.base_prefix:
+        raise SetupFailed(f"{sys.executable} is in no virtual environment.\n  Try: ./lab")
+    pinned = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
+    _install(Path(sys.executable), ROOT / requirements, *pinned)
+
+
+def _install(python: Path, requirements: Path, *options: str) -> None:
     """pip install, its log kept, its last line shown."""
     say(f"installing {requirements.name} into .venv (a minute or two; log: .lab/setup.log)")
     command = [
         *(str(python), "-m", "pip", "install", "--disable-pip-version-check"),
-        *("--no-input", "--progress-bar", "off", "-r", str(requirements)),
+        *("--no-input", "--progress-bar", "off", *options, "-r", str(requirements)),
     ]
     (ROOT / ".lab").mkdir(exist_ok=True)
     with open(ROOT / ".lab" / "setup.log", "w+", encoding="utf-8") as log:

@@ -2,11 +2,14 @@
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 
-from . import engine, journal, progress
+from . import engine, journal, progress, recordings
 from .archive import read_image
 from .errors import ImageNotFound
 from .image import Image, LayerContent, assemble, instruction_of, platform_of, renamed
+from .setting import Setting
 from .store import LayerStore
 from .units import format_bytes
 
@@ -30,8 +33,9 @@ _CONTENTS = {
 }
 
 
-def measure(client, name_or_path: str | os.PathLike, *, store: LayerStore | None = None) -> Image:
-    """The image of that name on the engine, or in the archive at that path, with all its bytes.
+@recordings.replayed(Image)
+def measure(client, what, *, store: LayerStore | None = None) -> Image:
+    """The image of a build, of that name on the engine, or in the archive at that path.
 
     A file wins over an image of the same name; for a file, `client` may be None. What is learnt of
     a layer is kept in `store` (this lab's own, unless another is given), so an image measured
@@ -39,6 +43,7 @@ def measure(client, name_or_path: str | os.PathLike, *, store: LayerStore | None
     ArchiveError, EngineFailed.
     """
     store = store or LayerStore(journal.folder("layers"))
+    name_or_path = getattr(what, "tag", what)
     read = 0
 
     def draw() -> str:
@@ -50,8 +55,30 @@ def measure(client, name_or_path: str | os.PathLike, *, store: LayerStore | None
 
     with progress.Screen(draw):
         if os.path.isfile(name_or_path):
-            return _measure_archive(name_or_path, store, count)
-        return _measure_image(client, name_or_path, store, count)
+            image = _measure_archive(name_or_path, store, count)
+        else:
+            image = _measure_image(client, name_or_path, store, count)
+    if image.engine_id is None:
+        return replace(image, setting=_of_archive(image))
+    return replace(image, setting=engine.setting(client, bases=_bases_of(image)))
+
+
+def _bases_of(image: Image) -> str:
+    """The kind of bases that an image stands on; it is on the images that we build."""
+    if image.name.startswith("shiplight/base/"):
+        return "equivalent"
+    return image.labels.get(journal.BASES, "unknown")
+
+
+def _of_archive(image: Image) -> Setting:
+    """The setting of an image that was read from an archive, without an engine."""
+    return Setting(
+        engine="a saved archive",
+        store="",
+        platform=image.platform,
+        bases=_bases_of(image),
+        when=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
 
 
 def contents(image: Image) -> list[str]:

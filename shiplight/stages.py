@@ -209,6 +209,31 @@ def needed_stages(
     return tuple(stage for stage in dockerfile.stages if stage.index in needed)
 
 
+def building_stages(
+    dockerfile: Dockerfile,
+    target: str | int | None = None,
+    build_args: Mapping[str, str] | None = None,
+) -> frozenset[int]:
+    """The stages that build what the image of `target` gets, and whose layers it does not have.
+
+    What one of them begins from counts with it. Where there are none, the stages that ship build.
+    """
+    links, last = links_of(dockerfile, build_args), stage_of(dockerfile, target).index
+    needed = _reach(links, last)
+    helpers = needed - _line_of_bases(links, last)
+    builders = (_line_of_bases(links, stage) for stage in helpers or needed)
+    return frozenset().union(*builders)
+
+
+def _line_of_bases(links: dict[int, list[Link]], stage: int | None) -> frozenset[int]:
+    """A stage, the stage that it begins from, and so on: where its layers come from."""
+    found = set()
+    while stage is not None:
+        found.add(stage)
+        stage = links[stage][0].source
+    return frozenset(found)
+
+
 def image_uses(
     dockerfile: Dockerfile,
     target: str | int | None = None,
@@ -249,18 +274,24 @@ def map_images(
     mapping: Mapping[str, str],
     *,
     build_args: Mapping[str, str] | None = None,
+    froms: Mapping[int, Mapping[str, str]] | None = None,
 ) -> str:
     """The text with images replaced: `mapping` goes from a reference as resolved to a new one.
 
+    `froms` has, by stage, what goes before it in that stage's FROM.
     FROM, COPY --from and RUN --mount=from= are changed, in ONBUILD too; a stage's name, a comment
     and a here-document never. Every other character stays, and so does every line number.
     """
-    bases = {used[0].line: used[0] for used in links_of(dockerfile, build_args).values()}
+    bases = {
+        used[0].line: (used[0], mapping | (froms or {}).get(stage, {}))
+        for stage, used in links_of(dockerfile, build_args).items()
+    }
     names = {stage.name for stage in dockerfile.stages}
     edits: dict[int, str] = {}
     for instruction, line in instructions_of(dockerfile.text):
         found = []
-        if base := bases.get(instruction.line):
+        base, new = bases.get(instruction.line, (None, mapping))
+        if base:
             start = parts(line.text, dockerfile.escape)[2]
             end = start + len(GAP.split(instruction.value)[0])
             found = [(start, end, base.reference)] if base.source is None else []
@@ -268,11 +299,11 @@ def map_images(
             spans = _flag_references(line.text, dockerfile.escape)
             found = [span for span in spans if span[2].lower() not in names]
         for start, end, reference in found:
-            if reference in mapping:
+            if reference in new:
                 cut = line.text[start:end]
                 open_quote = "".join(quote for quote in "'\"" if cut.count(quote) % 2)
                 edits |= dict.fromkeys(line.places[start:end], "")
-                edits[line.places[end - 1]] = mapping[reference] + open_quote  # its last line stays
+                edits[line.places[end - 1]] = new[reference] + open_quote  # its last line stays
     return "".join(edits.get(place, char) for place, char in enumerate(dockerfile.text))
 
 

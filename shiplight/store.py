@@ -1,8 +1,9 @@
-"""What is known of layers and images that were measured before, on disk.
+"""What is known of layers and images that were measured or scanned before, on disk.
 
-A layer never changes under its diff_id, nor an image under its engine_id, so nothing here goes
-stale. One file each: JSON, packed by zstd with a checksum, written whole or not at all. A file
-that is damaged or of another version counts as absent; a folder that cannot be written keeps none.
+A layer never changes under its diff_id, nor an image under its engine_id, nor what one scanner says
+of it with one database, so nothing here goes stale. One file each: JSON, packed by zstd with a
+checksum, written whole or not at all. A file that is damaged or of another version counts as
+absent; a folder that cannot be written keeps none.
 """
 
 import json
@@ -24,8 +25,8 @@ VERSION = 1  # of what is written here, and of how a layer is read and its packe
 class LayerStore:
     """The contents of layers by diff_id, and whole images by engine_id, in a folder."""
 
-    def __init__(self, folder: str | os.PathLike):
-        self.folder = Path(folder)
+    def __init__(self, folder: str | os.PathLike, *, level: int = 3):
+        self.folder, self.level = Path(folder), level
 
     def get(self, diff_id: str) -> LayerContent | None:
         """What a layer holds; None where that is not known."""
@@ -64,6 +65,21 @@ class LayerStore:
         if image.engine_id:
             self._write("images", image.engine_id, {"image": image.to_dict()})
 
+    def scan(self, key: str) -> dict | None:
+        """What a scanner said before under this key; None where that is not known."""
+        return self._read("scans", key)
+
+    def put_scan(self, key: str, said: dict) -> None:
+        """Remember what a scanner said."""
+        self._write("scans", key, said)
+
+    def keep_only(self, diff_ids: set[str]) -> None:
+        """Forget every layer but these."""
+        kept = {self._path("layers", diff_id) for diff_id in diff_ids}
+        for path in (self.folder / "layers").glob("*.zst"):
+            if path not in kept:
+                path.unlink()
+
     def _path(self, kind: str, key: str) -> Path:
         return self.folder / kind / (re.sub(r"[^0-9A-Za-z]", "-", key)[:200] + ".json.zst")
 
@@ -77,7 +93,9 @@ class LayerStore:
 
     def _write(self, kind: str, key: str, saved: dict) -> None:
         text = json.dumps({"version": VERSION, "key": key, **saved}, separators=(",", ":"))
-        packed = zstandard.ZstdCompressor(level=3, write_checksum=True).compress(text.encode())
+        packed = zstandard.ZstdCompressor(level=self.level, write_checksum=True).compress(
+            text.encode()
+        )
         path = self._path(kind, key)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)

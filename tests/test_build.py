@@ -9,7 +9,7 @@ import pytest
 from replay import engine_of, recorded
 from test_trace import ANSWERS
 
-from shiplight import builds, engine
+from shiplight import assemble, builds, engine
 from shiplight.errors import (
     BaseNotAvailable,
     BuildFailed,
@@ -24,7 +24,9 @@ HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config
 
 @pytest.fixture
 def replayed(tmp_path, monkeypatch):
-    """Start an engine of recorded answers and connect to it."""
+    """Start an engine of recorded answers and connect to it, on a machine without a CA bundle."""
+    for variable in assemble.CA_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
 
     def start(*answers):
         context = engine_of(tmp_path, *answers)
@@ -89,6 +91,23 @@ def test_a_base_that_is_here_as_an_equivalent_is_mapped_in_what_is_sent(replayed
     assert len(sent.splitlines()) == len(builds.recipe("go/multi").splitlines())
     assert build.setting.bases == "equivalent"
     assert build.bases == {"golang:1.23": "shiplight/base/golang:1.23"}
+
+
+def test_behind_a_proxy_only_stages_that_build_get_the_certificates(
+    replayed, monkeypatch, tmp_path
+):
+    base = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {}}
+    with_ca = (r"/images/.*-with-ca/json", base | {"RootFS": {"Layers": ["a", "ca"]}})
+    here = (r"/images/.*/json", base)
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), with_ca, here)
+    (tmp_path / "ca.crt").write_text("certificates")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    text = "FROM python:3.13-slim AS b\nRUN x\nFROM python:3.13-slim\nCOPY --from=b /x /\n"
+    builds.build(client, str(folder_with(tmp_path, text)))
+    [body] = [body for _, path, body in seen if path.startswith("/build")]
+    froms = [line.split()[1] for line in sent_text(body, "Dockerfile").splitlines()[::2]]
+    assert froms == ["shiplight/base/python:3.13-slim-with-ca", "shiplight/base/python:3.13-slim"]
 
 
 def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):

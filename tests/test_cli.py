@@ -12,8 +12,8 @@ import pytest
 from shiplight import cli
 
 ROOT = Path(cli.__file__).parents[1]
-COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "check", "bases", "engine", "record"]
-COMMANDS += ["clean"]
+COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
+COMMANDS += ["record", "reset", "clean"]
 
 
 def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess:

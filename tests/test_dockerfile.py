@@ -527,6 +527,29 @@ ONBUILD COPY --from=x/ngx a b
     assert df.parse(mapped).stages[1].base == "x/node"
 
 
+@pytest.mark.parametrize(
+    ("text", "target", "building"),
+    [
+        ("FROM a", None, {0}),
+        ("FROM a AS x\nFROM x", None, {0, 1}),
+        ("FROM a AS x\nFROM a\nCOPY --from=x / /", None, {0}),
+        ("FROM a AS x\nFROM a\nCOPY --from=x / /", "x", {0}),
+        ("FROM a AS x\nFROM a AS unused\nFROM a\nRUN --mount=from=x true", None, {0}),
+        ("FROM a AS x\nFROM x AS y\nFROM x\nCOPY --from=y / /", None, {0, 1}),
+        ("FROM a AS x\nFROM a AS y\nCOPY --from=x / /\nFROM y", None, {0}),
+    ],
+    ids=["one", "chain", "two", "target", "mount", "common base", "chain that ships"],
+)
+def test_a_stage_builds_where_its_layers_stay_behind(text, target, building):
+    assert stages.building_stages(df.parse(text), target) == building
+
+
+def test_a_from_is_mapped_by_its_stage_and_nothing_else_of_it_is():
+    text = "FROM a AS x\nCOPY --from=a / /\nFROM a\nCOPY --from=x / /"
+    mapped = stages.map_images(df.parse(text), {"a": "plain"}, froms={0: {"a": "other"}})
+    assert mapped == "FROM other AS x\nCOPY --from=plain / /\nFROM plain\nCOPY --from=x / /"
+
+
 def test_a_quote_that_opens_inside_of_a_name_is_closed():
     mapped = stages.map_images(df.parse('FROM a\nCOPY --from=ng"inx:1" a b'), {"nginx:1": "n"})
     assert df.parse(mapped).stages[0].instructions[0].flags == ("--from=n",)

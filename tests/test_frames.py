@@ -1,6 +1,7 @@
 """Tables and charts: their numbers, their titles, and what they do at the edges."""
 
 import json
+from dataclasses import replace
 
 import factories
 import pytest
@@ -11,7 +12,7 @@ from shiplight import archive, builds, catalogue, charts, frames, lessons
 from shiplight.containers import Probe
 from shiplight.errors import ClaimFailed
 from shiplight.image import renamed
-from shiplight.setting import Setting
+from shiplight.setting import Setting, together
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
 
@@ -21,7 +22,7 @@ def image(*layers, name="shiplight/lab1/app:small"):
     history = [{"created_by": f"RUN step {n} $HOME <b>"} for n in range(len(layers))]
     made = factories.Image(list(layers), history=history)
     found = archive.read_image([factories.legacy(made)])
-    return renamed(found, name, None)
+    return replace(renamed(found, name, None), setting=SETTING)
 
 
 LARGE = image([file("a", 900_000), file("b", 100)], [whiteout("a")], [file("c", 90_000)])
@@ -62,8 +63,8 @@ def test_steps_count_from_the_first_start():
 
 
 def test_what_could_not_be_asked_is_a_dash_and_not_a_zero():
-    dead = Probe("x", False, None, None, None, 1, None, ("no such file",))
-    alive = Probe("y", True, 0.1, {"user_id": 0, "tmp_writable": False}, True, 0, 0.1, ())
+    dead = Probe("x", False, None, None, "", None, 1, None, ("no such file",))
+    alive = Probe("y", True, 0.1, {"user_id": 0, "tmp_writable": False}, "", True, 0, 0.1, ())
     shown = repr(frames.readable(frames.probes(dead, alive)))
     rows = {line.split("  ")[0]: line.split()[-2:] for line in shown.splitlines()[1:]}
     assert rows["user_id"] == ["—", "0"] and rows["tmp_writable"] == ["—", "no"]
@@ -77,14 +78,14 @@ def test_a_readable_table_keeps_its_words_from_markup_and_from_mathjax():
 
 
 def test_before_and_after_says_how_much_smaller():
-    figure = charts.before_after(SMALL, LARGE, setting=SETTING, names=["small", "large"])
+    figure = charts.before_after(SMALL, LARGE, names=["small", "large"])
     assert figure.layout.title.text == "small is 91 % smaller than large (11.0×)"
     assert list(figure.data[0].x) == [990_100, 90_000]
     assert "offline equivalent bases" in texts(figure).replace("<br>", " ")
 
 
 def test_a_waterfall_starts_each_bar_where_the_last_one_ended():
-    figure = charts.waterfall(LARGE, setting=SETTING)
+    figure = charts.waterfall(LARGE)
     bars = figure.data[0]
     assert list(bars.base) == [0, 900_100, 900_100] and sum(bars.x) == LARGE.unpacked_bytes
     buried = figure.data[1]
@@ -95,18 +96,18 @@ def test_a_waterfall_starts_each_bar_where_the_last_one_ended():
 
 def test_a_waterfall_with_its_base_says_what_was_there_before():
     base = image([file("a", 900_000), file("b", 100)])
-    figure = charts.waterfall(LARGE, base=base, setting=SETTING, name="app")
+    figure = charts.waterfall(LARGE, base=base, name="app")
     assert title_of(figure).startswith("91 % of app was there before")
     assert list(figure.data[0].marker.color) == [charts.ACCENT, charts.GREY, charts.GREY]
 
 
 def test_neighbours_that_add_next_to_nothing_share_a_row():
     many = image([file("a", 900_000)], [directory("x")], [file("y", 3)], [file("z", 500_000)])
-    assert list(charts.waterfall(many, setting=SETTING).data[0].x) == [900_000, 3, 500_000]
+    assert list(charts.waterfall(many).data[0].x) == [900_000, 3, 500_000]
 
 
 def test_a_waterfall_of_an_empty_image_is_a_chart():
-    assert charts.waterfall(image([directory("x")]), setting=SETTING).layout.title.text
+    assert charts.waterfall(image([directory("x")])).layout.title.text
 
 
 def test_a_timeline_names_the_longest_step_and_shows_cached_ones_as_open_circles():
@@ -127,8 +128,13 @@ def test_a_timeline_of_a_build_from_the_cache_says_so():
 
 
 def test_every_chart_is_free_of_legend_and_has_its_setting():
-    for figure in (charts.waterfall(LARGE, setting=SETTING), charts.timeline(build())):
-        assert not figure.layout.showlegend
+    for figure in (
+        charts.waterfall(LARGE),
+        charts.timeline(build()),
+        charts.before_after(LARGE, SMALL),
+        charts.treemap(LARGE, SMALL),
+    ):
+        assert not figure.layout.template.layout.showlegend
         assert "measured 2026-11-23" in texts(figure)
 
 
@@ -161,3 +167,48 @@ def test_every_claim_of_the_catalogue_can_fail():
     for name in ("go-single", "go-multi", "go-saved"):
         claim = catalogue.claim(name)
         assert claim.verdict(claim.figure) == "holds" and claim.verdict(claim.figure / 2) != "holds"
+
+
+def test_parts_add_up_to_every_live_byte_and_open_the_largest_folder():
+    deep = image(
+        [file("usr/lib/a", 600_000), file("usr/lib/b", 300_000), file("etc/x", 100), file("z", 99)]
+    )
+    table = frames.parts(deep, 4)
+    assert int(table["unpacked_bytes"].sum()) == deep.unpacked_bytes
+    assert list(table["path"]) == ["/usr/lib/a", "/usr/lib/b", frames.THE_REST]
+    assert frames.parts(image([directory("x")])).empty
+
+
+def test_a_treemap_gives_two_images_areas_as_their_bytes():
+    figure = charts.treemap(LARGE, SMALL, names=["large", "small"])
+    assert title_of(figure).startswith("/c is >99 % of large")
+
+    def area(tiles):
+        (left, right), (low, high) = tiles.domain.x, tiles.domain.y
+        return (right - left) * (high - low)
+
+    other = image([file("big", 9_000_000)])
+    first, second = charts.treemap(other, SMALL).data
+    assert area(first) / area(second) == pytest.approx(100, rel=0.02)
+    assert sum(first.values) == 9_000_000
+
+
+def test_stages_stand_apart_in_a_timeline():
+    figure = charts.timeline(build())
+    assert {"<b>builder</b>"} <= {note.text for note in figure.layout.annotations}
+    assert "a band is a stage" in texts(figure).replace("<br>", " ")
+
+
+def test_results_shown_together_say_what_they_share():
+    recorded = replace(SETTING, mode="recorded", engine="Docker 2", bases="none")
+    both = together(SETTING, recorded, None)
+    assert (both.mode, both.engine, both.bases) == (
+        "partly recorded", "Docker 1, Docker 2", "equivalent",
+    )  # fmt: skip
+    assert together(None) is None
+
+
+def test_a_table_says_below_where_its_numbers_come_from():
+    for shown in (repr(frames.readable(frames.layers(LARGE))),
+                  frames.readable(frames.images(LARGE))._repr_html_()):  # fmt: skip
+        assert "measured 2026-11-23" in shown and "offline equivalent bases" in shown

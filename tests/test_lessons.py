@@ -1,15 +1,17 @@
 """The lessons as files: stored with real outputs, in the house's manner, with links that lead."""
 
+import ast
 import re
 from pathlib import Path
 
 import nbformat
 import pytest
 
-from shiplight import cli, notebooks
+from shiplight import cli, shelf
+from shiplight.errors import UsageError
 
-ROOT = notebooks.ROOT
-LESSONS = notebooks.lessons()
+ROOT = shelf.ROOT
+LESSONS = shelf.lessons()
 lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
@@ -18,7 +20,8 @@ def cells(path: Path, kind: str):
 
 
 def test_there_are_lessons():
-    assert [path.stem for path in LESSONS] == ["01-go"]
+    assert [path.stem[:2] for path in LESSONS] == [f"{n:02d}" for n in range(len(LESSONS))]
+    assert len(LESSONS) >= 2
 
 
 @lesson
@@ -86,13 +89,62 @@ def test_the_readme_shows_every_command_and_every_lesson():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for name in cli.parser()._subparsers._group_actions[0].choices:
         assert f"./lab {name}" in readme, name
-    for path in LESSONS:
-        assert f"notebooks/{path.name}" in readme
+    assert f"{shelf.BEGIN}\n{shelf.contents()}\n{shelf.END}" in readme, "./lab record writes it"
     for target in re.findall(r"\]\(([^)#:]+)\)", readme):
         assert (ROOT / target).exists(), target
 
 
 def test_an_unknown_lesson_and_a_known_one_by_any_of_its_names():
     for name in ("01", "go", "01-go", "notebooks/01-go.ipynb"):
-        assert notebooks.find([name]) == [LESSONS[0]]
-    assert notebooks.find([]) == LESSONS
+        assert shelf.find([name]) == [LESSONS[1]]
+    assert shelf.find([]) == LESSONS
+    with pytest.raises(UsageError, match="no lesson '77'"):
+        shelf.find(["77"])
+
+
+@lesson
+def test_navigation_is_as_the_files_are(path):
+    first = cells(path, "markdown")[0].source
+    assert first == shelf.with_navigation(first, path)
+
+
+def shows_something(source: str) -> bool:
+    """Whether a cell ends in an expression, or calls what displays."""
+    tree = ast.parse(source)
+    calls = {
+        node.func.id
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    shown = {"claim", "held_against", "check", "clean_up", "build"}
+    return isinstance(tree.body[-1], ast.Expr) or bool(calls & shown)
+
+
+@lesson
+def test_no_cell_that_is_compared_lacks_a_stored_output(path):
+    """nbval compares nothing where nothing is stored, and says that it passed."""
+    for cell in cells(path, "code"):
+        assert bool(cell.outputs) == shows_something(cell.source), cell.source
+
+
+@lesson
+def test_what_is_stored_was_replayed_and_says_so(path):
+    code = cells(path, "code")
+    assert any("Recorded:" in str(o) for o in code[0].outputs)
+    for cell in code:
+        for output in cell.outputs:
+            assert "measured 20" not in str(output.get("data", {}).get("text/plain", ""))
+
+
+def test_a_lesson_that_was_run_is_not_edited_and_one_that_was_changed_is(tmp_path, monkeypatch):
+    path = LESSONS[0]
+    first = path.read_text(encoding="utf-8")
+    monkeypatch.setattr(shelf, "original", lambda _: first)
+    copy = tmp_path / path.name
+    copy.write_text(first.replace('"execution_count": 1', '"execution_count": 7'))
+    assert not shelf.edited(copy)
+    copy.write_text(first.replace("connect(", "connect (", 1))
+    assert shelf.edited(copy)
+    kept = shelf.reset(copy)
+    assert copy.read_text(encoding="utf-8") == first and "connect (" in kept.read_text()
+    assert shelf.reset(copy) is None, "there was nothing to keep"

@@ -11,6 +11,7 @@ from factories import directory, file, whiteout
 from shiplight import engine, journal, sizes
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, align, clean_instruction
+from shiplight.setting import Setting
 from shiplight.sizes import measure
 from shiplight.store import LayerStore
 
@@ -26,6 +27,7 @@ LAYERS = [
     [directory("app")],
     [whiteout("tmp/cache"), file("log", 5)],
 ]
+SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "unknown", "2026-11-23T10:00:00")
 IMAGE = factories.Image(LAYERS, history=HISTORY, config={"Cmd": ["app"], "Env": ["A=b"]})
 
 
@@ -81,6 +83,7 @@ def at(monkeypatch):
     def put(stand_in: Engine) -> Engine:
         for name in ("inspect_image", "image_history", "image_store", "export_image"):
             monkeypatch.setattr(engine, name, getattr(stand_in, name))
+        monkeypatch.setattr(engine, "setting", lambda client, bases: SETTING)
         return stand_in
 
     return put

@@ -14,7 +14,7 @@ ROOMS = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")
 
 PURE = [
     *("errors", "units", "setting", "words", "dockerfile", "stages", "context", "trace"),
-    *("image", "changes", "archive", "layouts", "tarstream"),
+    *("image", "changes", "archive", "layouts", "tarstream", "findings"),
 ]
 
 

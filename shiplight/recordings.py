@@ -1,0 +1,341 @@
+"""Recorded mode: where no engine answers, the same calls return what a real run returned.
+
+A function that asks an engine is marked `@replayed(...)`. With an engine it runs; while a lesson
+is being recorded, what it returned or raised is written down as well; and where its client is a
+`Recorded`, the stand-in that `connect()` gives without an engine, it is handed out again, in the
+order in which it came, with `mode="recorded"` in its setting.
+
+One file a lesson, one folder a kind of bases: `recordings/<kind>/<lesson>.json`. The file lists of
+images are kept once a layer, compressed, in `recordings/<kind>/layers/`.
+"""
+
+import functools
+import inspect
+import json
+import os
+import platform
+import re
+import shutil
+from contextvars import ContextVar
+from dataclasses import is_dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+
+from . import engine, errors, journal, progress
+from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
+from .image import Image
+from .setting import Setting
+from .store import LayerStore
+from .trace import Step
+from .units import format_bytes
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER = ROOT / "recordings"
+KINDS = ("official", "mirrored", "equivalent")  # of bases, the best to look at first
+LAB = "lab"  # what stands for the id of a lab in what is recorded
+MOST_BYTES = 10_000_000  # of all recordings together
+LEVEL = 19  # of zstd: written once, read often
+FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
+
+_inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default=False)
+
+
+def mode() -> str:
+    """`auto`, `live` (nothing may fall back) or `recorded`, as SHIPLIGHT_MODE says."""
+    asked = os.environ.get("SHIPLIGHT_MODE", "auto")
+    if asked not in ("auto", "live", "recorded"):
+        raise UsageError(f"SHIPLIGHT_MODE is {asked!r}.", hint="auto, live or recorded")
+    return asked
+
+
+def connect(lesson: str | None = None):
+    """The Docker SDK's own client; where no engine answers, a stand-in with recorded results.
+
+    `lesson` names the set that is replayed; without it, every recorded lesson is searched.
+    Raises EngineNotReachable where there is no engine and nothing is recorded either.
+    """
+    if mode() == "recorded":
+        return Recorded(lesson)
+    try:
+        client = engine.connect()
+    except EngineNotReachable:
+        if mode() == "live" or not sets(lesson):
+            raise
+        return Recorded(lesson)
+    client.shiplight_lesson = lesson
+    return client
+
+
+def sets(lesson: str | None = None) -> list[Path]:
+    """The files with recordings of one lesson or of all, of the best kind of bases that there is.
+
+    SHIPLIGHT_RECORDINGS names another folder of the same form.
+    """
+    folder = Path(os.environ.get("SHIPLIGHT_RECORDINGS", FOLDER))
+    for kind in KINDS:
+        found = sorted((folder / kind).glob(f"{lesson or '[0-9][0-9]-*'}.json"))
+        if found:
+            return found
+    return []
+
+
+# --- handing out -----------------------------------------------------------------------------
+
+
+class Recorded:
+    """Stands where no engine answers, and hands out what a real run returned, call by call."""
+
+    def __init__(self, lesson: str | None = None):
+        paths = sets(lesson)
+        if not paths:
+            raise NotRecorded(
+                f"there is no recording of {lesson or 'any lesson'}.",
+                hint="start an engine: `./lab doctor` says what is missing",
+            )
+        read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+        self.shiplight_lesson = lesson
+        self.setting = replace(Setting.from_dict(read[0]["setting"]), mode="recorded")
+        self.layers = LayerStore(paths[0].parent / "layers", level=LEVEL)
+        self._left: dict[str, list[dict]] = {}
+        for entry in (entry for one in read for entry in one["results"]):
+            self._left.setdefault(entry["call"], []).append(entry)
+
+    def __repr__(self) -> str:
+        return f"Recorded({self.setting})"
+
+    def __getattr__(self, name: str):
+        """What the SDK's client has asks an engine, and there is none."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise NotRecorded(
+            f"`client.{name}` asks a Docker engine, and none answers here.",
+            hint="start an engine and restart the kernel: `./lab doctor` says what is missing",
+        )
+
+    def has(self, call: str) -> bool:
+        """Whether this call was recorded."""
+        return call in self._left
+
+    def next(self, call: str) -> dict:
+        """The next entry of this call; the last one again where there are no more."""
+        entries = self._left.get(call)
+        if not entries:
+            raise NotRecorded(
+                f"this was not recorded: {call}",
+                hint="what you change needs an engine: `./lab doctor` says what is missing",
+            )
+        return entries.pop(0) if len(entries) > 1 else entries[0]
+
+
+def replayed(kind: type | None = None, *, show=None):
+    """Mark a function `f(client, …)` whose results, of dataclass `kind` or plain JSON, are kept.
+
+    `show(result)` gives what the live call leaves on the screen, for replays to show as well.
+    """
+
+    def mark(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def call(client, *arguments, **named):
+            bound = signature.bind(client, *arguments, **named)
+            key = _key(function.__name__, bound)
+            if isinstance(client, Recorded):
+                return _hand_out(client, key, kind, show)
+            if _inside.get():
+                return function(client, *arguments, **named)
+            try:
+                return _ask(function, client, arguments, named, key)
+            except FALLS_BACK:
+                stand_in = _beside(client)
+                if stand_in is None or not stand_in.has(key):
+                    raise
+                return _hand_out(stand_in, key, kind, show)
+
+        return call
+
+    return mark
+
+
+def _beside(client) -> Recorded | None:
+    """The recordings of the lesson that a live client is in, for what this machine cannot do."""
+    lesson = getattr(client, "shiplight_lesson", None)
+    if mode() == "live" or not lesson or not sets(lesson):
+        return None
+    if not hasattr(client, "shiplight_stand_in"):
+        client.shiplight_stand_in = Recorded(lesson)
+    return client.shiplight_stand_in
+
+
+def _ask(function, client, arguments, named, key: str):
+    """The live result; written down where a lesson is being recorded."""
+    token = _inside.set(True)
+    try:
+        result = function(client, *arguments, **named)
+    except ShipLightError as error:
+        _write_down(client, key, {"error": _error_to_dict(error)})
+        raise
+    finally:
+        _inside.reset(token)
+    _write_down(client, key, {"result": _to_json(result)}, result)
+    return result
+
+
+def _hand_out(recorded: Recorded, key: str, kind, show):
+    entry = recorded.next(key)
+    if "error" in entry:
+        error = _error_from_dict(entry["error"])
+        _show(show, error)
+        raise error
+    result = _from_json(entry["result"], kind)
+    if isinstance(result, Image):
+        known = [recorded.layers.get(layer.diff_id) for layer in result.layers]
+        if None not in known:
+            result = replace(result, contents=tuple(content.entries for content in known))
+    _show(show, result)
+    return result
+
+
+def _show(show, result) -> None:
+    kept = show(result) if show is not None else None
+    if kept is not None:
+        with progress.Screen(lambda: kept) as screen:
+            screen.keep = kept
+
+
+def _key(name: str, bound: inspect.BoundArguments) -> str:
+    """One line that names a call, the same on every machine; long texts by their digest."""
+    words = [name]
+    for position, (parameter, value) in enumerate(list(bound.arguments.items())[1:]):
+        if value in (None, "", {}, (), False):
+            continue
+        for one in value if isinstance(value, tuple) else (value,):
+            word = _word(one)
+            words.append(word if position == 0 else f"{parameter}={word}")
+    return " ".join(words)
+
+
+def _word(value) -> str:
+    """How one argument is written in a key."""
+    text = getattr(value, "tag", None) or getattr(value, "__name__", value)
+    if isinstance(text, dict):
+        text = json.dumps(text, sort_keys=True)
+    text = _masked(str(text))
+    if len(text) > 80 or "\n" in text:
+        return "sha256:" + sha256(text.encode()).hexdigest()[:12]
+    return text
+
+
+# --- writing down ----------------------------------------------------------------------------
+
+
+def _write_down(client, key: str, entry: dict, result=None) -> None:
+    """Append to the file that SHIPLIGHT_RECORD names, if a lesson is being recorded."""
+    path = os.environ.get("SHIPLIGHT_RECORD")
+    if not path:
+        return
+    file = Path(path)
+    if file.exists():
+        data = json.loads(file.read_text(encoding="utf-8"))
+    else:
+        data = {"version": 1, "setting": engine.setting(client).to_dict(), "results": []}
+    data["results"].append({"call": key, **json.loads(_masked(json.dumps(entry)))})
+    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    if isinstance(result, Image):
+        LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(result, engine_id=None))
+
+
+def keep(written: Path) -> Path:
+    """Move the recording of a lesson that ran to its end to its place, and its file lists with it.
+
+    Lists of layers that no recording speaks of any more go. Raises UsageError where all together
+    would be larger than a clone should carry.
+    """
+    text = written.read_text(encoding="utf-8")
+    folder = FOLDER / _kind_of(text)
+    (folder / "layers" / "layers").mkdir(parents=True, exist_ok=True)
+    for path in (written.parent / "layers" / "layers").glob("*"):
+        shutil.copy(path, folder / "layers" / "layers" / path.name)
+    shutil.copy(written, folder / written.name)
+    told = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
+    named = set(re.findall(r'"diff_id": "([^"]+)"', told))
+    kept = LayerStore(folder / "layers")
+    kept.keep_only(named)
+    total = sum(path.stat().st_size for path in FOLDER.rglob("*") if path.is_file())
+    if total > MOST_BYTES:
+        raise UsageError(f"the recordings take {format_bytes(total)}.", hint="record less")
+    return folder / written.name
+
+
+def _kind_of(text: str) -> str:
+    """The kind of bases that a recording was made on: the least official that any result names."""
+    kinds = re.findall(r'"bases": "(\w+)"', text)
+    return next((kind for kind in reversed(KINDS) if kind in kinds), "equivalent")
+
+
+def _masked(text: str) -> str:
+    """The text without what belongs to this machine: its lab, its folders, its name."""
+    lab = journal.lab_id()
+    for sign in ("shiplight/{}/", "shiplight-{}", f'"{journal.LABEL}": "{{}}"'):
+        text = text.replace(sign.format(lab), sign.format(LAB))
+    for folder in (str(journal.folder()), str(journal.ROOT)):
+        text = text.replace(folder, "…")
+    home, name = str(Path.home()), platform.node()
+    if home != "/root":  # in most images that is a folder of the image
+        text = text.replace(home, "~")
+    return re.sub(rf"\b{re.escape(name)}\b", "host", text) if len(name) > 3 else text
+
+
+# --- to and from JSON ------------------------------------------------------------------------
+
+
+def _to_json(result):
+    if isinstance(result, tuple | list):
+        return [_to_json(item) for item in result]
+    data = result.to_dict() if is_dataclass(result) else result
+    return _without_logs(data) if isinstance(data, dict) else data
+
+
+def _without_logs(data: dict) -> dict:
+    """Without the log of steps that did not fail."""
+    for step in data.get("steps", ()):
+        if isinstance(step, dict) and not step.get("error"):
+            step["log"] = []
+    return data
+
+
+def _from_json(data, kind: type | None):
+    if kind is None:
+        return data
+    if isinstance(data, list):
+        return tuple(_from_json(item, kind) for item in data)
+    result = kind.from_dict(data)
+    setting = getattr(result, "setting", None)
+    return replace(result, setting=replace(setting, mode="recorded")) if setting else result
+
+
+def _error_to_dict(error: ShipLightError) -> dict:
+    data = {"type": type(error).__name__, "message": error.message, "hint": error.hint}
+    if getattr(error, "line", None) is not None:
+        data["line"] = error.line
+    if getattr(error, "steps", None):
+        data["steps"] = [step.to_dict() for step in error.steps]
+        data = _without_logs(data)
+    return data
+
+
+def _error_from_dict(data: dict) -> ShipLightError:
+    kind = getattr(errors, data["type"])
+    more = {"line": data["line"]} if "line" in data else {}
+    if "steps" in data:
+        more["steps"] = tuple(Step.from_dict(step) for step in data["steps"])
+    return kind(data["message"], hint=data["hint"], **more)
+
+
+@replayed()
+def ask(client, question):
+    """What `question(client)` returns: any function of the SDK's client, recorded by its name.
+
+    So a lesson shows the SDK itself. The answer has to be what JSON can hold.
+    """
+    return question(client)

@@ -1,0 +1,126 @@
+"""Charts of scans: what is known to be wrong with images, before and after, and what brought it.
+
+They are made of the parts of `charts`, and name scanner and database in their last line.
+"""
+
+from collections.abc import Sequence
+
+from . import frames
+from .charts import ACCENT, _bars, _figure, _label
+from .findings import SEVERITIES, WORDS, ScanReport
+from .setting import together
+from .units import UNKNOWN
+
+RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3"), strict=True))
+
+
+def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
+    """Vulnerabilities of images, each counted once, one stacked bar an image, the worst first.
+
+    Images stay in the order given: before, then after. What is unknown has no bar and no 0.
+    """
+    table = frames.vulnerabilities(*reports, names=list(names) if names else None)
+    shown = list(zip(table["image"][:: len(SEVERITIES)], reports, strict=True))
+    figure = _figure(
+        _most_and_least(shown),
+        "known vulnerabilities, each counted once",
+        _scanned_by(reports),
+        rows=1.5 * len(reports),
+    )
+    largest = max(1, *(report.unique or 0 for report in reports))
+    figure.update_xaxes(range=[0, largest * 1.15])
+    for row, (name, report) in enumerate(shown):
+        _severity_bar(figure, 1.5 * row + 0.4, _label(name), report)
+    return figure
+
+
+def _most_and_least(shown: list[tuple[str, ScanReport]]) -> str:
+    """The title: what the images with most and with least have."""
+    known = sorted((report.unique, name) for name, report in shown if report.covered)
+    if not known:
+        return "Nothing is known of " + ", ".join(name for name, _ in shown)
+    (least, small), (most, large) = known[0], known[-1]
+    title = f"{small} has {least} known vulnerabilities"
+    return f"{title}; {large} has {most}" if len(known) > 1 else title
+
+
+def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
+    """One image: its name, the severities in words beside their colours, and its bar."""
+    counts = {severity: n for severity, n in (report.vulnerabilities or {}).items() if n}
+    words = "  ".join(
+        f'<span style="color:{RAMP[severity]}">■</span> {n} {WORDS[severity]}'
+        for severity, n in counts.items()
+    )
+    why = report.why.partition("\n")[0] or "the scanner found no package database"
+    figure.add_annotation(
+        text=f"<b>{name}</b><br>{words or ('none' if report.covered else _label(why))}",
+        x=0, y=y, xref="paper", xanchor="left", yanchor="bottom", yshift=-2, showarrow=False,
+        align="left", font={"size": 12.5},
+    )  # fmt: skip
+    start = 0
+    for severity, n in counts.items():
+        figure.add_bar(
+            x=[n], y=[y], base=[start], orientation="h", width=0.4, offset=0.02,
+            marker={"color": RAMP[severity]}, hoverinfo="text",
+            hovertext=[f"{name}<br>{n} {WORDS[severity]}"],
+        )  # fmt: skip
+        start += n
+    figure.add_annotation(
+        text=f"<b>{start if report.covered else UNKNOWN}</b>", x=start, y=y + 0.22, xanchor="left",
+        xshift=9, showarrow=False, font={"size": 12.5},
+    )  # fmt: skip
+
+
+def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | None = None):
+    """What each instruction brought: vulnerabilities that no earlier layer has, base first.
+
+    With `base`, the report of the image that it stands on, the title says how many came with it.
+    """
+    table, total = frames.origins(report, base=base), report.unique
+    table = table[table["new"].fillna(0) > 0].reset_index(drop=True)
+    name, brought = name or frames.short(report.image), table["new"].astype(int)
+    if table.empty:
+        title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
+        return _figure(title, "no instruction brought any", _scanned_by([report]), rows=0)
+    accent = table["part"] == "base" if base else table.index == brought.idxmax()
+    what = "its base" if base else f"“{_label(table['instruction'][accent].iloc[0], 40)}”"
+    title = f"{brought[accent].sum()} of {total} known vulnerabilities in {name} come from {what}"
+    figure = _figure(
+        title,
+        "known vulnerabilities that no earlier layer has, by instruction that brought any",
+        _scanned_by([report]),
+        rows=len(table),
+    )
+    _bars(
+        figure,
+        labels=table["instruction"],
+        values=brought,
+        texts=[str(count) for count in brought],
+        accent=set(table.index[accent]),
+    )
+    return figure
+
+
+def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | None = None):
+    """How many vulnerabilities of the first are gone in the second, kept, or new there."""
+    fates = frames.compared(before, after)["fate"].value_counts()
+    counts = [int(fates.get(fate, 0)) for fate in ("gone", "kept", "new")]
+    shown = frames.vulnerabilities(before, after, names=list(names) if names else None)
+    first, second = shown["image"].iloc[0], shown["image"].iloc[-1]
+    figure = _figure(
+        f"{counts[0]} of the {counts[0] + counts[1]} known vulnerabilities of {first} are gone",
+        f"known vulnerabilities, {first} against {second}",
+        _scanned_by([before, after]),
+        rows=3,
+    )
+    labels = [f"gone: only in {first}", "kept: in both", f"new: only in {second}"]
+    _bars(figure, labels=labels, values=counts, texts=[str(n) for n in counts], accent={0})
+    return figure
+
+
+def _scanned_by(reports: Sequence[ScanReport]) -> str:
+    """The footer: the setting of those that were scanned, and every scanner and database."""
+    scanned = [report for report in reports if report.setting]
+    scanners = dict.fromkeys(report.scanned_by for report in scanned)
+    setting = together(*(report.setting for report in scanned))
+    return " · ".join([str(setting), *scanners]) if scanned else "no scan could run"

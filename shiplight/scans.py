@@ -1,0 +1,137 @@
+"""Scanning an image of the engine or an archive: exported, given to the scanner, remembered."""
+
+import os
+import shutil
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from . import engine, journal, progress, recordings, trivy
+from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
+from .findings import ScanReport, read_report, unknown
+from .image import platform_of
+from .setting import Setting
+from .store import LayerStore
+from .trivy import Database, Scanner
+from .units import format_bytes
+
+SPARE_BYTES = 200_000_000  # left on the disk beside an exported image
+
+
+def scan(client, what) -> ScanReport:
+    """What the scanner says of a build, of an image of that name, or of the archive at that path.
+
+    A file wins over an image of the same name; for a file, `client` may be None. An image that was
+    scanned before, by this scanner and with this database, is not scanned again. Shows its
+    progress. Where there is no scanner or no database (`trivy.provide` gets both), and where it
+    fails, the report is *unknown*. Raises ImageNotFound, EngineFailed.
+    """
+    try:
+        return _scanned(client, what)
+    except ScannerMissing as error:
+        return unknown(_name(what), error)
+
+
+@recordings.replayed(ScanReport)
+def _scanned(client, what) -> ScanReport:
+    try:
+        said, setting, _, database = _said(client, what)
+        report = read_report(said, name=_name(what))
+    except ScanFailed as error:
+        return unknown(_name(what), error)
+    return replace(report, database_date=database.date, snapshot=database.snapshot, setting=setting)
+
+
+def write_package_list(client, what, path: Path) -> None:
+    """Write the packages of an image: SPDX JSON to a file named `….spdx.json`, else CycloneDX.
+
+    Raises ScannerMissing, ScanFailed, and UsageError where it cannot be written.
+    """
+    form = "spdx-json" if path.name.endswith(".spdx.json") else "cyclonedx"
+    said, _, scanner, _ = _said(client, what)
+    with trivy.workplace() as place:
+        named = said | {"ArtifactName": _name(what)}
+        packages = trivy.package_list(scanner, named, form, place, client=client)
+    try:
+        path.write_bytes(packages)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
+
+
+def _name(what) -> str:
+    return os.fspath(getattr(what, "tag", what))
+
+
+def _said(client, what) -> tuple[dict, Setting, Scanner, Database]:
+    """What the scanner says, now or when it was asked before, and the setting of that."""
+    name = _name(what)
+    archive = Path(name) if os.path.isfile(name) else None
+    key = _archive_key(archive) if archive else _image(client, name, what)["Id"]
+    scanner, database = trivy.find(client), trivy.database()
+    key = f"{key} {scanner.version} {database.date}"
+    store = LayerStore(journal.folder("layers"))
+    known = store.scan(key)
+    if known is None:
+        said = _run(client, name, archive, scanner, database)
+        known = {"said": said, "setting": _setting(client, name, archive, said).to_dict()}
+        store.put_scan(key, known)
+    return known["said"], Setting.from_dict(known["setting"]), scanner, database
+
+
+def _image(client, name: str, what) -> dict:
+    if client is None or isinstance(what, os.PathLike):
+        raise ImageNotFound(f"there is no archive at {name}.", hint="check the path")
+    return engine.inspect_image(client, name)
+
+
+def _archive_key(path: Path) -> str:
+    """What changes whenever somebody writes to an archive; a digest costs 5 % of a scan."""
+    seen = path.stat()
+    parts = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
+    return f"archive {'-'.join(map(str, parts))}"
+
+
+def _run(client, name: str, archive: Path | None, scanner, database) -> dict:
+    """What the scanner says of an image that it has not seen yet."""
+    state = f"Exporting {name}"
+    with progress.Screen(lambda: state), trivy.workplace() as place:
+        if archive is None:
+            archive = place / "image.tar"
+            for total in _export(client, name, archive):
+                state = f"Exporting {name} · {format_bytes(total)}"
+        state = f"Scanning {name} with {scanner}, {database} …"
+        return trivy.report_on(scanner, database, archive.absolute(), place, client=client)
+
+
+def _export(client, name: str, archive: Path) -> Iterable[int]:
+    """Save an image of the engine; the bytes written so far, again and again."""
+    total, least = 0, engine.inspect_image(client, name).get("Size") or 0
+    free = shutil.disk_usage(archive.parent).free
+    if free < least + SPARE_BYTES:
+        raise ScanFailed(
+            f"{name} has to be exported ({format_bytes(least)}) to be scanned, and only "
+            f"{format_bytes(free)} are free in {journal.folder()}.",
+            hint="make room there, or scan an archive that is elsewhere",
+        )
+    try:
+        with engine.export_image(client, name) as chunks, open(archive, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                total += len(chunk)
+                yield total
+    except OSError as error:
+        raise ScanFailed(f"{name} could not be written to {archive}: {error}") from error
+
+
+def _setting(client, name: str, archive: Path | None, said: dict) -> Setting:
+    """Where this was scanned, and the kind of bases that the image's label tells."""
+    config = said.get("Metadata", {}).get("ImageConfig", {})
+    labels = (config.get("config") or {}).get("Labels") or {}
+    bases = labels.get(journal.BASES, "unknown")
+    if name.startswith("shiplight/base/"):
+        bases = "equivalent"
+    if archive is None:
+        return engine.setting(client, bases=bases)
+    when = datetime.now(UTC).isoformat(timespec="seconds")
+    return Setting("a saved archive", "", platform_of(config), bases, when)

@@ -1,0 +1,125 @@
+"""The lessons as files: which there are, how they hang together, and whose copy this is."""
+
+import os
+import re
+import subprocess
+import time
+from pathlib import Path
+
+import nbformat
+
+from .errors import UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
+FOLDER, README = ROOT / "notebooks", ROOT / "README.md"
+BEGIN, END = "<!-- lessons: written by ./lab record -->", "<!-- end of lessons -->"
+NAVIGATION = re.compile(r"\n\n(?:←|\[contents\]).*$")
+
+
+def lessons() -> list[Path]:
+    """Every lesson in order."""
+    found = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
+    return [path for path in found if ".mine-" not in path.name]
+
+
+def find(names: list[str]) -> list[Path]:
+    """The lessons that `names` mean (`01`, `01-go`, `go`); all where none is named."""
+    found = []
+    for name in names:
+        stem = Path(name).stem
+        match = [p for p in lessons() if stem in (p.stem, p.stem[:2], p.stem[3:])]
+        if not match:
+            known = ", ".join(path.stem for path in lessons())
+            raise UsageError(f"there is no lesson {name!r}.", hint=f"one of {known}")
+        found += match
+    return found or lessons()
+
+
+# --- how they hang together --------------------------------------------------------------------
+
+
+def head(path: Path) -> tuple[str, str, str]:
+    """Title, promise, and what it costs: the first three paragraphs of a lesson."""
+    paragraphs = nbformat.read(path, as_version=4).cells[0].source.split("\n\n")
+    title, promise, costs = (*paragraphs, "", "", "")[:3]
+    return title.removeprefix("# "), promise, costs
+
+
+def navigation(path: Path) -> str:
+    """The line that leads to the lesson before, to the contents, and to the lesson after."""
+    known = lessons()
+    here = known.index(path)
+    parts = ["[contents](../README.md#lessons)"]
+    if here > 0:
+        parts.insert(0, f"← [{_short_title(known[here - 1])}]({known[here - 1].name})")
+    if here + 1 < len(known):
+        parts.append(f"[{_short_title(known[here + 1])}]({known[here + 1].name}) →")
+    return " · ".join(parts)
+
+
+def _short_title(path: Path) -> str:
+    return f"{path.stem[:2]} {head(path)[0].partition(':')[0]}"
+
+
+def with_navigation(source: str, path: Path) -> str:
+    """The first cell of a lesson with its navigation as the last line."""
+    return f"{NAVIGATION.sub('', source)}\n\n{navigation(path)}"
+
+
+def contents() -> str:
+    """The table of lessons, as the README shows it."""
+    rows = ["| lesson | what you do | takes |", "|---|---|---|"]
+    for path in lessons():
+        title, promise, costs = head(path)
+        rows.append(f"| [{path.stem[:2]} {title}](notebooks/{path.name}) | {promise} | {costs} |")
+    return "\n".join(rows)
+
+
+def write_contents() -> None:
+    """Put the table of lessons into the README, between its marks."""
+    text = README.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    README.write_text(f"{before}{BEGIN}\n{contents()}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+
+
+# --- the learner's copies ----------------------------------------------------------------------
+
+
+def original(path: Path) -> str | None:
+    """The notebook as it came with this version; None where this is no git checkout."""
+    command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(ROOT).as_posix()}"]
+    try:
+        found = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return found.stdout if found.returncode == 0 else None
+
+
+def edited(path: Path) -> bool:
+    """Whether somebody changed the cells of a lesson; running them is no change."""
+    first = original(path)
+    return first is not None and _sources(first) != _sources(path.read_text(encoding="utf-8"))
+
+
+def _sources(text: str) -> list[tuple[str, str]]:
+    try:
+        cells = nbformat.reads(text, as_version=4).cells
+    except Exception:  # whatever a damaged file makes nbformat say
+        return []
+    return [(cell.cell_type, cell.source) for cell in cells]
+
+
+def reset(path: Path) -> Path | None:
+    """Put the original of a lesson back; where the learner's copy went, None if it was the same."""
+    first = original(path)
+    if first is None:
+        raise UsageError(
+            "the original notebook is not here: this folder is no git checkout.",
+            hint=f"download Ship Light again, and take notebooks/{path.name} from it",
+        )
+    kept = None
+    if path.exists() and path.read_text(encoding="utf-8") != first:
+        kept = path.with_name(f"{path.stem}.mine-{time.strftime('%Y%m%d-%H%M%S')}.ipynb")
+        os.replace(path, kept)
+    path.write_text(first, encoding="utf-8")
+    return kept

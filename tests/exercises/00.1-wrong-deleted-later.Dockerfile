@@ -1,0 +1,6 @@
+# hint: A layer is made after each
+FROM busybox:latest
+RUN head -c 5000000 /dev/zero > /zeros
+RUN rm /zeros
+COPY message.txt /message.txt
+CMD ["cat", "/message.txt"]
