@@ -208,17 +208,23 @@ def _caches(step: Step, text: str) -> list[str]:
 
 def _removed_later(subject: Subject) -> list[Place]:
     """What an instruction copies or installs and a later one removes."""
-    found, steps = [], subject.final_steps
-    for index, step in enumerate(steps):
+    found, adding, installing = [], [], []
+    for step in subject.final_steps:
         for path in _removed_paths(step):
-            for earlier in steps[:index]:
-                if _added(subject, earlier, path):
-                    found.append(at(earlier, f"{path}, removed again in line {step.line}"))
+            what = f"{path}, removed again in line {step.line}"
+            found += [at(each, what) for each in adding if _added(subject, each, path)]
         gone = _removed_packages(step)
-        for earlier in steps[:index]:
-            if again := [name for name in installed(earlier) if name in gone]:
+        for earlier, names in installing if gone else ():
+            if again := [name for name in names if name in gone]:
                 found.append(at(earlier, f"{listed(again)}, removed again in line {step.line}"))
+        adding += [step] if step.keyword in ("COPY", "ADD") or _fetches(step) else []
+        installing += [(step, names)] if (names := installed(step)) else []
     return found
+
+
+def _fetches(step: Step) -> list[Command]:
+    """The commands of a RUN that may put a file where they are told to."""
+    return [command for command in step.commands if command.program in ("curl", "wget", "git")]
 
 
 def _removed_paths(step: Step) -> list[str]:
@@ -246,8 +252,8 @@ def _removed_packages(step: Step) -> set[str]:
 def _added(subject: Subject, step: Step, path: str) -> bool:
     """Whether a step brought what is at `path`, and more than a few bytes of it."""
     if step.keyword == "RUN":
-        fetching = [c for c in step.commands if c.program in ("curl", "wget", "git")]
-        words = {absolute(step.workdir, step.expand(w)) for c in fetching for w in c.arguments}
+        words = [word for command in _fetches(step) for word in command.arguments]
+        words = {absolute(step.workdir, step.expand(word)) for word in words}
         return path in words and path not in _removed_paths(step)
     if step.keyword not in ("COPY", "ADD"):
         return False

@@ -249,8 +249,7 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
         files = [source for source in step.sources if _FILES.search(source)]
         files += [s for s in step.sources if s.endswith(".npmrc") and _has_token(subject, s)]
         found += [f"the file {name}" for name in files]
-    found += shapes(step.script)
-    return [at(step, what) for what in found]
+    return [at(step, what) for what in dict.fromkeys([*found, *shapes(step.script)])]
 
 
 def _is_given(step: Step, value: str | None) -> bool:

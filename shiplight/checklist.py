@@ -21,7 +21,7 @@ from .folder import find_context
 from .subject import Subject, usable_args
 from .units import format_bytes
 
-MOST_BYTES, MOST_INSTRUCTIONS = 1_000_000, 3000
+MOST_BYTES, MOST_INSTRUCTIONS = 300_000, 1000
 
 CHECKS = (
     Check("separate-stages", "Building and running are apart", "01", "warning", separate_stages),

@@ -111,8 +111,8 @@ def at_target(subject: Subject, found: str, **more) -> Place:
 
 
 def _place(instruction, found: str, **more) -> Place:
-    text = " ".join([instruction.keyword, *instruction.flags, instruction.value])
-    text = mask(" ".join(text.split()))
+    words = [instruction.keyword, *instruction.flags, instruction.value[:1000]]
+    text = mask(" ".join(" ".join(words).split())[:500])
     short = text if len(text) <= 100 else text[:99] + "…"
     place = Place(found, instruction.line, instruction.end_line, short)
     return replace(place, **more)

@@ -6,7 +6,7 @@ from pathlib import Path
 from .context import apply_rules
 from .subject import Step, Subject
 
-_MOST_UP = 3
+_MOST_UP, _MOST_NAMES = 3, 200
 
 
 def is_all(source: str) -> bool:
@@ -27,7 +27,7 @@ def find_context(path: Path, steps) -> Path | None:
     sources = [s for step in context_copies(steps) for s in step.sources]
     odd = set("*?[$:\0")
     named = [s.lstrip("/") for s in sources if not is_all(s) and not odd & set(s) and ".." not in s]
-    folder = path.parent
+    named, folder = named[:_MOST_NAMES], path.parent
     if not named:
         others = any(not _is_ours(entry.name) for entry in folder.iterdir())
         return folder if others or not sources else None

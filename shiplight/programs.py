@@ -1,6 +1,7 @@
 """What a Dockerfile compiles, whether that ships, and what it links, as far as the text says."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from .known import commands
 from .shell import Command
@@ -29,6 +30,7 @@ class Compiling:
 _ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpmachine"}
 
 
+@lru_cache(maxsize=4096)
 def language_of(command: Command) -> str:
     """The language that a command compiles; "" where it compiles nothing."""
     if _ASKS & set(command.words):

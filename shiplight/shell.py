@@ -8,11 +8,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import islice
 
 from .dockerfile import Instruction
 
-_OPERATOR = re.compile(r"&&|\|\||;;|\|&|&>>?|[;&|\n(){}]")
-_REDIRECT = re.compile(r"\d*(?:<<<|<<-?|<>|>>|>&|<&|>\||[<>])")
+_OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;&|\n(){}]")
+_REDIRECT = re.compile(r"&>>?|<<<|<<-?|<>|>>|>&|<&|>\||[<>]")
 _PLAIN = re.compile(r"[^\s'\"\\$`;&|(){}<>#]+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
 _KEYWORDS = frozenset(
@@ -37,6 +38,7 @@ _KEYWORDS = frozenset(
 _WRAPPERS = frozenset(["sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run"])
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
+_MOST_COMMANDS = 2000  # of one instruction
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,11 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
     """The commands of a RUN, CMD or ENTRYPOINT, in the shell form, the JSON form or a heredoc."""
     if instruction.json is not None:
         return tuple(_unwrapped(list(instruction.json), {}, 0))
-    found = tuple(parse(instruction.value))
+    found = tuple(islice(parse(instruction.value), _MOST_COMMANDS))
     for heredoc in instruction.heredocs:
         words = found[0].words if found else ("sh",)
         if words[0].rpartition("/")[2] in _SHELLS and "-c" not in words:
-            found += tuple(parse(heredoc.content))
+            found += tuple(islice(parse(heredoc.content), _MOST_COMMANDS))
     return found
 
 
@@ -93,18 +95,17 @@ def script(instruction: Instruction) -> str:
 
 
 def parse(text: str, depth: int = 0) -> Iterator[Command]:
-    """The simple commands of a script."""
-    words, inner = [], []
-    for kind, word in [*_tokens(text, inner), ("end", "")]:
-        if kind == "word":
+    """The simple commands of a script, those of a `$(…)` after the command that it stands in."""
+    script, words = _Script(text), []
+    for word in script.words():
+        if word is not None:
             words.append(word)
-        else:
-            yield from _command(words, depth)
-            words = []
-            if depth < _DEEPEST:
-                for part in inner:
-                    yield from parse(part, depth + 1)
-            inner.clear()
+            continue
+        yield from _command(words, depth)
+        words = []
+        inner, script.inner = script.inner, []
+        for part in inner if depth < _DEEPEST else ():
+            yield from parse(part, depth + 1)
 
 
 def _command(words: list[str], depth: int) -> Iterator[Command]:
@@ -137,88 +138,103 @@ def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Itera
         yield Command(tuple(words), variables, depth)
 
 
-def _tokens(text: str, inner: list[str]) -> Iterator[tuple[str, str]]:
-    """("word", its text) and ("end", "") in order; what stands in `$(…)` goes to `inner`."""
-    at, word, skip = 0, None, False
-    while at < len(text):
-        rest = text[at]
-        if rest == "#" and word is None:
-            end = text.find("\n", at)
-            at = len(text) if end < 0 else end
-            continue
-        if match := (word is None or word.isdigit()) and _REDIRECT.match(text, at):
-            at, word, skip = match.end(), None, True
-            continue
-        if rest.isspace() and rest != "\n":
-            at += 1
-        elif (match := _REDIRECT.match(text, at)) or (match := _operator(text, at, word)):
-            at = match.end() if match.re is _OPERATOR else at
+class _Script:
+    """One reading of a script. `inner` collects what stands in `$(…)` and in backquotes."""
+
+    def __init__(self, text: str):
+        self.text, self.at, self.inner = text, 0, []
+        self.broken = False  # something never closes: no more looking for its end
+
+    def words(self) -> Iterator[str | None]:
+        """The words in order, and None after each command. A redirection's target is no word."""
+        word, target = None, False
+        while self.at < len(self.text):
+            if word is None and self.text[self.at] == "#":
+                self.at = self._find("\n", self.at)
+                continue
+            redirect = _REDIRECT.match(self.text, self.at)
+            operator = None if redirect else self._operator(word)
+            space = self.text[self.at].isspace()
+            if not (redirect or operator or space):
+                word = (word or "") + self._piece()
+                continue
+            if word is not None:
+                if not target and not (redirect and word.isdigit()):
+                    yield word
+                word, target = None, False
+            if operator:
+                target = False
+                yield None
+            target = target or bool(redirect)
+            self.at = redirect.end() if redirect else operator.end() if operator else self.at + 1
+        if word is not None and not target:
+            yield word
+        yield None
+
+    def _find(self, end: str, start: int) -> int:
+        found = self.text.find(end, start)
+        return len(self.text) if found < 0 else found
+
+    def _operator(self, word: str | None) -> re.Match | None:
+        """The operator here, if one is. A brace parts commands only where it stands alone."""
+        match = _OPERATOR.match(self.text, self.at)
+        if match and match.group() in "{}":
+            after = self.text[self.at + 1 : self.at + 2]
+            return match if word is None and after in ("", " ", "\n", "\t", ";") else None
+        return match
+
+    def _piece(self) -> str:
+        """A part of a word without its quotes."""
+        char = self.text[self.at]
+        if char == "\\":
+            self.at += 2
+            return self.text[self.at - 1 : self.at].strip("\n")
+        if char == "'":
+            start, self.at = self.at + 1, self._find("'", self.at + 1) + 1
+            return self.text[start : self.at - 1]
+        if char == '"':
+            return self._double()
+        if char in "$`":
+            return self._expansion()
+        match = _PLAIN.match(self.text, self.at)
+        start, self.at = self.at, match.end() if match else self.at + 1
+        return self.text[start : self.at]
+
+    def _double(self) -> str:
+        found, self.at = [], self.at + 1
+        while self.at < len(self.text) and self.text[self.at] != '"':
+            if self.text[self.at] in "$`":
+                found.append(self._expansion())
+                continue
+            self.at += self.text[self.at] == "\\"
+            found.append(self.text[self.at : self.at + 1])
+            self.at += 1
+        self.at += 1
+        return "".join(found)
+
+    def _expansion(self) -> str:
+        """`$NAME`, `${…}`, `$(…)` or a backquoted command, as written."""
+        start, char = self.at, self.text[self.at]
+        opening = self.text[start + 1 : start + 2]
+        if char == "`":
+            self.at = self._find("`", start + 1) + 1
+            self.inner.append(self.text[start + 1 : self.at - 1])
+        elif opening in ("(", "{") and not self.broken:
+            self.at = self._closing(start + 1)
+            if opening == "(":
+                self.inner.append(self.text[start + 2 : self.at - 1])
         else:
-            piece, at = _piece(text, at, inner)
-            word = (word or "") + piece
-            continue
-        if word is not None and not skip:
-            yield "word", word
-        skip = skip and word is None
-        word = None
-        if match and match.re is _OPERATOR:
-            skip = False
-            yield "end", ""
-    if word is not None and not skip:
-        yield "word", word
+            self.at += 1
+        return self.text[start : self.at]
 
-
-def _operator(text: str, at: int, word: str | None) -> re.Match | None:
-    """The operator at `at`. A brace parts commands only where it stands alone."""
-    match = _OPERATOR.match(text, at)
-    if match and match.group() in "{}":
-        alone = word is None and text[at + 1 : at + 2] in ("", " ", "\n", "\t", ";")
-        return match if alone else None
-    return match
-
-
-def _piece(text: str, at: int, inner: list[str]) -> tuple[str, int]:
-    """A part of a word without its quotes, and where it ends."""
-    char = text[at]
-    if char == "\\":
-        return ("" if text[at + 1 : at + 2] == "\n" else text[at + 1 : at + 2]), at + 2
-    if char == "'":
-        end = text.find("'", at + 1)
-        end = len(text) if end < 0 else end
-        return text[at + 1 : end], end + 1
-    if char == '"':
-        found, at = "", at + 1
-        while at < len(text) and text[at] != '"':
-            if text[at] == "\\":
-                found, at = found + text[at + 1 : at + 2], at + 2
-            elif text[at] in "$`":
-                piece, at = _expansion(text, at, inner)
-                found += piece
-            else:
-                found, at = found + text[at], at + 1
-        return found, at + 1
-    if char in "$`":
-        return _expansion(text, at, inner)
-    match = _PLAIN.match(text, at)
-    return (match.group(), match.end()) if match else (char, at + 1)
-
-
-def _expansion(text: str, at: int, inner: list[str]) -> tuple[str, int]:
-    """`$NAME`, `${…}`, `$(…)` or a backquoted command, as written, and where it ends."""
-    if text[at] == "`":
-        end = text.find("`", at + 1)
-        end = len(text) if end < 0 else end
-        inner.append(text[at + 1 : end])
-        return text[at : end + 1], end + 1
-    close = {"(": ")", "{": "}"}.get(text[at + 1 : at + 2])
-    if not close:
-        return "$", at + 1
-    level, end, opening = 0, at + 1, text[at + 1]
-    while end < len(text):
-        level += (text[end] == opening) - (text[end] == close)
-        end += 1
-        if not level:
-            break
-    if opening == "(":
-        inner.append(text[at + 2 : end - 1])
-    return text[at:end], end
+    def _closing(self, at: int) -> int:
+        """The place after what closes the parenthesis or brace at `at`."""
+        opening, level = self.text[at], 0
+        closing = ")" if opening == "(" else "}"
+        while at < len(self.text):
+            level += (self.text[at] == opening) - (self.text[at] == closing)
+            at += 1
+            if not level:
+                return at
+        self.broken = True
+        return at

@@ -283,7 +283,7 @@ def _walk(
             last[keyword.lower()] = step
     kept = {"user": before.user, "entrypoint": before.entrypoint, "cmd": before.cmd}
     kept |= {"shell": before.shell} | last
-    environment = {name: value for name, value in values.items() if name in _exported(steps)}
+    environment = {name: values[name] for name in _exported(steps) if name in values}
     return tuple(steps), Ending(**kept, workdir=workdir, values=before.values | environment)
 
 

@@ -5,6 +5,7 @@ failures that somebody who knows the trade would name, and why.
 """
 
 import tempfile
+import time
 from pathlib import Path
 
 import checking
@@ -131,8 +132,8 @@ REFUSED = {
     "a COPY with one word": b"FROM alpine\nCOPY a\n",
     "an ENV without a value": b"FROM alpine\nENV A\n",
     "an ONBUILD of an ONBUILD": b"FROM alpine\nONBUILD ONBUILD RUN true\n",
-    "larger than a Dockerfile is": b"FROM alpine\n" + b"# " + b"x" * 1_100_000,
-    "more instructions than a Dockerfile has": b"FROM alpine\n" + b"LABEL a=b\n" * 3500,
+    "larger than a Dockerfile is": b"FROM alpine\n" + b"# " + b"x" * 400_000,
+    "more instructions than a Dockerfile has": b"FROM alpine\n" + b"LABEL a=b\n" * 1200,
     "a web page": b"<!DOCTYPE html>\n<html></html>\n",
 }
 
@@ -169,7 +170,7 @@ ODD = {
     "a name too long for a file": b"FROM alpine:3.22\nCOPY " + b"a" * 5000 + b" /\nUSER root\n",
     "parentheses without end": b"FROM alpine:3.22\nRUN " + b"$(" * 3000 + b"\nUSER root\n",
     "a chain of stages": b"FROM alpine:3.22 AS s0\n"
-    + b"".join(b"FROM s%d AS s%d\n" % (i, i + 1) for i in range(2500))
+    + b"".join(b"FROM s%d AS s%d\n" % (i, i + 1) for i in range(900))
     + b"USER root\n",
 }
 
@@ -179,6 +180,26 @@ def test_what_is_odd_is_read_all_the_same(tmp_path, data):
     (tmp_path / "Dockerfile").write_bytes(data)
     found = checklist.run(checklist.read_subject(tmp_path, today=checking.TODAY))
     assert "user" in checking.failed(found)
+
+
+HOSTILE = {
+    "substitutions that never close": "RUN " + "$(" * 140_000,
+    "parentheses": "RUN " + "(" * 280_000,
+    "quotes and half addresses": "RUN apk update " + "\"$( ://a:' `" * 20_000,
+    "many commands": "RUN " + " && ".join(["go build"] * 20_000),
+    "many names of secrets": "RUN apk update " + "TOKEN=x " * 35_000,
+    "many sources": "COPY " + "a " * 140_000 + "/x/",
+    "many things removed": "COPY a /a\n" + "RUN rm /a && rm /b\n" * 990,
+    "values that grow": "\n".join(f"ENV A{i}=$A{i - 1}x" for i in range(990)),
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_what_is_made_to_take_long_does_not(tmp_path, text):
+    begun = time.process_time()
+    found = checking.check(tmp_path, f"FROM alpine:3.22\n{text}\n")
+    assert len(found.results) == len(checklist.CHECKS)
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize(
