@@ -1,6 +1,7 @@
 """The commands of `./lab`. Parsing needs the standard library only; a command loads its rooms."""
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -166,6 +167,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"lab: a disk of this machine is full: {error}", file=sys.stderr)
+        print("  Try: make room; `./lab clean` gives back what this lab used", file=sys.stderr)
+        return 1
 
 
 def _connect(given):
@@ -197,6 +204,7 @@ def _up(given) -> int:
     from . import builds, dockerfile, notebooks, provide, stages
 
     lesson = notebooks.lessons()[0]
+    notebooks.check_port(given.port)
     client = _connect_or_say(given)
     if client is not None:
         needed = []

@@ -123,7 +123,7 @@ def _exposed(config: dict, image: str) -> int:
 
 
 def _asked(client, image: str, port: int) -> Probe:
-    with _container(client, image, port) as container:
+    with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         problem = _start(container)
         local = engine.is_local(client)
@@ -157,25 +157,35 @@ def _is_running(container) -> bool:
 
 
 @contextmanager
-def _container(client, image: str, port: int, *, read_only: bool = False) -> Iterator:
+def _container(client, image: str, **options) -> Iterator:
+    """A container of this lab, not started; removed at the end of the block, however that comes."""
     with engine.translated(f"making a container of {image}"):
-        container = client.containers.create(
-            image,
-            labels=journal.made(),
-            ports={f"{port}/tcp": ("127.0.0.1", None)},
-            read_only=read_only,
-        )
+        container = client.containers.create(image, labels=journal.made(), **options)
     try:
-        with engine.translated(f"probing {image}"):
+        with engine.translated(f"running {image}"):
             yield container
     finally:
-        with engine.translated(f"removing a container of {image}"):
-            container.remove(force=True, v=True)
+        _remove(container, image)
+
+
+def _remove(container, image: str) -> None:
+    """Remove it. Raises EngineFailed where it is left for `clean`."""
+    try:
+        engine.remove_container(container)
+    except EngineFailed as error:
+        raise EngineFailed(
+            f"{error.message}\n  A container of {image} is left.",
+            hint="`./lab clean` removes it, as soon as the engine answers again",
+        ) from error
+
+
+def _published(port: int) -> dict:
+    return {f"{port}/tcp": ("127.0.0.1", None)}
 
 
 def _runs_read_only(client, image: str, port: int) -> bool:
     """Whether a second container answers although its root file system is read-only."""
-    with _container(client, image, port, read_only=True) as container:
+    with _container(client, image, ports=_published(port), read_only=True) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
@@ -229,12 +239,7 @@ def _has_shell(container) -> bool:
 @recordings.replayed()
 def run_once(client, what) -> str:
     """What a container of a build or image says until it ends by itself. Raises EngineFailed."""
-    image = getattr(what, "tag", what)
-    with engine.translated(f"running {image}"):
-        container = client.containers.create(image, labels=journal.made())
-        try:
-            container.start()
-            container.wait(timeout=ANSWER_SECONDS)
-            return container.logs().decode("utf-8", "replace").strip()
-        finally:
-            container.remove(force=True, v=True)
+    with _container(client, getattr(what, "tag", what)) as container:
+        container.start()
+        container.wait(timeout=ANSWER_SECONDS)
+        return container.logs().decode("utf-8", "replace").strip()

@@ -12,6 +12,7 @@
     ├── ArchiveError           an image archive is damaged, hostile, or no image archive
     ├── ProbeFailed            a container could not be started or asked
     ├── ScannerMissing         no scanner, or no database of vulnerabilities, is at hand
+    ├── LabFolderFailed        this lab's own folder is full, or not ours to write
     ├── NotRecorded            no engine answers, and this call was not recorded
     ├── ClaimFailed            a sentence of a lesson turned out to be false here
     ├── CheckFailed            what a learner made for an exercise is not yet what it asks for
@@ -96,6 +97,10 @@ class ProbeFailed(ShipLightError):
 
 class ScannerMissing(ShipLightError):
     """No scanner is at hand, or no database for it."""
+
+
+class LabFolderFailed(ShipLightError):
+    """This lab's own folder, `.lab/`, cannot be written: its disk is full, or it is not ours."""
 
 
 class NotRecorded(ShipLightError):
