@@ -7,6 +7,7 @@ as an error of ours, with what to do next.
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import sys
@@ -30,6 +31,7 @@ from .errors import EngineFailed, EngineNotReachable, ImageNotFound
 from .setting import Setting
 
 ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer at once
+TURN_SECONDS = 120  # for which a room full of labs waits for its turn at one engine
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
 REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
 DISK_FULL = (
@@ -579,8 +581,16 @@ class CacheRecord:
 
 
 def _disk(client: docker.DockerClient) -> dict:
-    with translated("asking what is on its disk"):
-        return client.api.df()
+    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait."""
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            with translated("asking what is on its disk"):
+                return client.api.df()
+        except EngineFailed as error:
+            if "already running" not in error.message or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.05, 0.3))
 
 
 def disk_usage(client: docker.DockerClient) -> int:

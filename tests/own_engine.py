@@ -10,7 +10,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import docker
@@ -60,17 +59,16 @@ class OwnEngine:
     def start(self, **environment: str) -> docker.DockerClient:
         """Start it; the client, as soon as it answers."""
         (self.folder / "docker.pid").unlink(missing_ok=True)
-        log = open(self.folder / "dockerd.log", "ab")  # noqa: SIM115: the engine's, for good
-        self._daemon = subprocess.Popen(
-            [
-                *("nsenter", "--target", self._first, "--net", "--mount", "--pid"),
-                *("dockerd", "--data-root", str(self.folder / "data")),
-                *("--exec-root", "/run/exec", "--pidfile", str(self.folder / "docker.pid")),
-                *("--host", self.url, "--shutdown-timeout", "3"),
-            ],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment,
-        )  # fmt: skip
-        log.close()
+        with open(self.folder / "dockerd.log", "ab") as log:
+            self._daemon = subprocess.Popen(
+                [
+                    *("nsenter", "--target", self._first, "--net", "--mount", "--pid"),
+                    *("dockerd", "--data-root", str(self.folder / "data")),
+                    *("--exec-root", "/run/exec", "--pidfile", str(self.folder / "docker.pid")),
+                    *("--host", self.url, "--shutdown-timeout", "3"),
+                ],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=os.environ | environment,
+            )  # fmt: skip
         client = engine.wait_until_answers(self.url, seconds=60)
         assert client, (self.folder / "dockerd.log").read_text()[-3000:]
         return client
