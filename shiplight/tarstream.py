@@ -221,6 +221,9 @@ _PAX_KEYS = {
 }  # fmt: skip
 
 
+_MODES = tuple(range(0o10000))  # each number once, not once a file
+
+
 def _checksum_holds(block: bytes) -> bool:
     try:
         noted = int(block[148:156].strip(b"\0 ") or b"0", 8)
@@ -295,7 +298,7 @@ def _header(block: bytes, kind: bytes, size: int, extra: dict, stream: Stream) -
         size = stored = 0
     elif size > MAX_UNPACKED:
         raise ArchiveError(f"{stream.what}: {name} claims {size:,} bytes.", hint=_HINT)
-    mode = _number(block[100:108], stream) & 0o7777
+    mode = _MODES[_number(block[100:108], stream) & 0o7777]
     uid = _whole(extra.get("uid"), _number(block[108:116], stream), stream)
     gid = _whole(extra.get("gid"), _number(block[116:124], stream), stream)
     return Header(name, what, size, stored, mode, uid, gid, link)
