@@ -150,6 +150,7 @@ def _port(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code. Errors of ours are printed, not traced."""
     from .errors import BuildCancelled, ShipLightError
+    from .units import visible
 
     given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
@@ -159,7 +160,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 130
     except ShipLightError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nlab: interrupted.", file=sys.stderr)
