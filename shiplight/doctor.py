@@ -39,6 +39,7 @@ def examine() -> list[Finding]:
         findings += [
             *_engine(client),
             _disk(client),
+            *_left(client),
             _proof(client),
             *_registries(client),
             _bases(client),
@@ -79,6 +80,14 @@ def _disk(client) -> Finding:
             "`./lab clean` removes what this lab made; make room where the engine keeps its data",
         )
     return Finding("disk", "ok", f"{format_bytes(free)} free")
+
+
+def _left(client) -> list[Finding]:
+    """Containers of this lab, which a probe that was killed could not remove."""
+    with engine.translated("listing containers"):
+        left = client.containers.list(all=True, filters={"label": journal.label_of_made()})
+    seen = f"{len(left)} of a probe that runs right now, or was killed"
+    return [Finding("containers", "note", seen, "`./lab clean` removes them")] if left else []
 
 
 def _proof(client) -> Finding:

@@ -7,17 +7,19 @@ as an error of ours, with what to do next.
 import json
 import os
 import platform
+import random
 import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 import docker
+import docker.auth
 import docker.errors
 import requests
 import urllib3
@@ -29,6 +31,13 @@ from .errors import EngineFailed, EngineNotReachable, ImageNotFound
 from .setting import Setting
 
 ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer at once
+TURN_SECONDS = 120  # for which a room full of labs waits for its turn at one engine
+REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
+REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
+DISK_FULL = (
+    "the engine's disk is full: `./lab clean` gives back what this lab used; what a build that\n"
+    "       failed keeps in use goes after a restart of the engine, by `docker builder prune`"
+)
 GONE = (
     requests.exceptions.ConnectionError,
     requests.exceptions.ChunkedEncodingError,
@@ -307,8 +316,8 @@ def translated(doing: str) -> Iterator[None]:
 def _engine_failed(doing: str, said: str) -> EngineFailed:
     """What the engine said, with the way out of the commonest: a full disk."""
     hint = "`./lab doctor` looks at the engine"
-    if "no space left" in said:
-        hint = "the engine's disk is full: `./lab clean` gives back what this lab used"
+    if "no space left" in said.lower():
+        hint = DISK_FULL
     return EngineFailed(f"the engine failed while {doing}: {said.strip()}", hint=hint)
 
 
@@ -452,16 +461,49 @@ def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[st
 
 
 def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
-    """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed."""
-    with translated(f"pulling {reference}"):
-        name, tag = split_reference(reference)
-        for line in client.api.pull(
-            name, tag=tag, stream=True, decode=True, **({"platform": platform} if platform else {})
-        ):
-            if "error" in line:
-                raise _engine_failed(f"pulling {reference}", line["error"])
-            if tell is not None:
-                tell(line)
+    """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed.
+
+    Leaving it, however, ends the pull in the engine. The SDK's own would wait for ever where a
+    registry takes the question and says nothing.
+    """
+    api, doing = client.api, f"pulling {reference}"
+    name, tag = split_reference(reference)
+    with translated(doing), _silence_told(doing, REGISTRY_SILENCE):
+        response = api._post(
+            api._url("/images/create"),
+            params={"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})},
+            headers=_login(api, name),
+            stream=True,
+            timeout=REGISTRY_SILENCE,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in _json_lines(response):
+                if "error" in line:
+                    raise _engine_failed(doing, line["error"])
+                if tell is not None:
+                    tell(line)
+        finally:
+            response.close()
+
+
+def _login(api, name: str) -> dict[str, str]:
+    """The header that carries what `docker login` kept for the registry of this name."""
+    registry, _ = docker.auth.resolve_repository_name(name)
+    login = docker.auth.get_config_header(api, registry)
+    return {"X-Registry-Auth": login} if login else {}
+
+
+@contextmanager
+def _silence_told(doing: str, seconds: float) -> Iterator[None]:
+    """Turn a wait that came to its end into an error that says what was waited for."""
+    try:
+        yield
+    except GONE as error:
+        if _why(error) != "no answer in time":
+            raise
+        said = f"the registry has said nothing for {seconds} s"
+        raise _engine_failed(doing, said) from error
 
 
 def split_reference(reference: str) -> tuple[str, str]:
@@ -479,9 +521,11 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 def registry_answers(client: docker.DockerClient, reference: str) -> str:
     """Empty where the registry of `reference` answers the engine, else the reason."""
+    api, doing = client.api, f"asking a registry for {reference}"
     try:
-        with translated(f"asking a registry for {reference}"):
-            client.api.inspect_distribution(reference)
+        with translated(doing), _silence_told(doing, REGISTRY_ANSWER):
+            url, login = api._url("/distribution/{0}/json", reference), _login(api, reference)
+            api._raise_for_status(api._get(url, headers=login, timeout=REGISTRY_ANSWER))
     except EngineFailed as error:
         return (
             error.message.rpartition(": ")[2] if "no such host" in error.message else error.message
@@ -502,6 +546,12 @@ def remove_image(client: docker.DockerClient, name: str) -> bool:
             return _or_none(client.api.remove_image, name) is not None
     except EngineFailed:
         return False
+
+
+def remove_container(container) -> None:
+    """Remove a container and its nameless volumes, running or not, if it is still there."""
+    with translated(f"removing the container {container.name}"), suppress(docker.errors.NotFound):
+        container.remove(force=True, v=True)
 
 
 def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | None:
@@ -531,8 +581,16 @@ class CacheRecord:
 
 
 def _disk(client: docker.DockerClient) -> dict:
-    with translated("asking what is on its disk"):
-        return client.api.df()
+    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait."""
+    deadline = time.monotonic() + TURN_SECONDS
+    while True:
+        try:
+            with translated("asking what is on its disk"):
+                return client.api.df()
+        except EngineFailed as error:
+            if "already running" not in error.message or time.monotonic() > deadline:
+                raise
+        time.sleep(random.uniform(0.05, 0.3))
 
 
 def disk_usage(client: docker.DockerClient) -> int:

@@ -13,6 +13,7 @@
     ├── ProbeFailed            a container could not be started or asked
     ├── ScannerMissing         no scanner, or no database of vulnerabilities, is at hand
     ├── ScanFailed             the scanner ran, and gave no report
+    ├── LabFolderFailed        this lab's own folder is full, or not ours to write
     ├── NotRecorded            no engine answers, and this call was not recorded
     ├── ClaimFailed            a sentence of a lesson turned out to be false here
     ├── CheckFailed            what a learner made for an exercise is not yet what it asks for
@@ -105,6 +106,10 @@ class ScannerMissing(ShipLightError):
 
 class ScanFailed(ShipLightError):
     """The scanner failed, was killed, or said what is no report."""
+
+
+class LabFolderFailed(ShipLightError):
+    """This lab's own folder, `.lab/`, cannot be written: its disk is full, or it is not ours."""
 
 
 class NotRecorded(ShipLightError):

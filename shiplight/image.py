@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
 
-from .changes import Buried, Entry, Overlay, count_files, overlay, unpacked_bytes
+from .changes import Buried, Entry, Overlay, buried, count_files, overlay, unpacked_bytes
 from .errors import UsageError
 from .setting import Setting
 from .units import format_bytes
@@ -229,9 +229,9 @@ def assemble(
 
     `packed` gives (digest, bytes) for each layer that is stored packed, None for the others.
     """
-    over = overlay(content.entries for content in contents)
+    gone = buried(content.entries for content in contents)
     reclaimable = [0] * len(contents)
-    for item in over.buried:
+    for item in gone:
         reclaimable[item.added_by] += item.bytes
     history = align(config.get("history") or [], len(contents))
     instructions = {index: instruction for instruction, index in history}
@@ -260,7 +260,7 @@ def assemble(
         config=plain_config(config.get("config") or {}),
         layers=layers,
         history=history,
-        buried=over.buried,
+        buried=gone,
         contents=tuple(content.entries for content in contents),
     )
 

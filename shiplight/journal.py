@@ -11,15 +11,18 @@ import json
 import os
 import platform
 import re
+import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import UsageError
+from .errors import LabFolderFailed, UsageError
 
 LABEL = "shiplight.lab"  # on images
 MADE = "shiplight.made"  # on containers, networks and volumes
 BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
+ROOM = 1 << 16  # bytes: more than one build writes
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -50,29 +53,61 @@ def made() -> dict[str, str]:
     return {MADE: lab_id()}
 
 
-def folder(*parts: str) -> Path:
-    """A folder under `.lab/`, made where it is missing. One lab, one folder."""
+def label_of_made(*, every_lab: bool = False) -> str:
+    """What an engine filters by to list what `made()` labels, of this lab or of every one."""
+    return MADE if every_lab else f"{MADE}={lab_id()}"
+
+
+def path(*parts: str) -> Path:
+    """A path under `.lab/`, there or not. One lab, one folder."""
     base = ROOT / ".lab" if not os.environ.get("LAB_ID") else ROOT / ".lab" / "labs" / lab_id()
-    path = base.joinpath(*parts)
-    path.mkdir(parents=True, exist_ok=True)
-    return path
+    return base.joinpath(*parts)
+
+
+def folder(*parts: str) -> Path:
+    """A folder under `.lab/`, made where it is missing. Raises LabFolderFailed."""
+    made = path(*parts)
+    with writable():
+        made.mkdir(parents=True, exist_ok=True)
+    return made
 
 
 def write(kind: str, **fields) -> None:
     """Append one line to the journal; it is on disk before this returns."""
     line = json.dumps({"kind": kind, "when": round(time.time(), 3), **fields}, sort_keys=True)
-    with open(folder() / "journal.jsonl", "a", encoding="utf-8") as file:
-        file.write(line + "\n")
+    with writable(), open(folder() / "journal.jsonl", "ab+") as file:
+        file.seek(-min(1, file.tell()), os.SEEK_END)
+        begin = "\n" if file.read(1) not in (b"", b"\n") else ""  # the last write was cut short
+        file.write(f"{begin}{line}\n".encode())
         file.flush()
         os.fsync(file.fileno())
 
 
+@contextmanager
+def writable() -> Iterator[None]:
+    """Turn a disk that is full, or a folder of somebody else's, into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise LabFolderFailed(
+            f"this lab's own folder, {ROOT / '.lab'}, cannot be written: {error.strerror}.",
+            hint="make room or get the right to write there; then do this again",
+        ) from error
+
+
+def ready() -> None:
+    """Nothing, where what is about to be made can be journalled after. Raises LabFolderFailed."""
+    with writable(), tempfile.TemporaryFile(dir=folder()) as file:
+        file.write(bytes(ROOM))
+        file.flush()
+
+
 def read(kind: str | None = None) -> Iterator[dict]:
     """The journal's entries, oldest first, of one kind or of all. A torn last line is left out."""
-    path = folder() / "journal.jsonl"
-    if not path.exists():
+    file = path("journal.jsonl")
+    if not file.exists():
         return
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in file.read_text(encoding="utf-8").splitlines():
         try:
             entry = json.loads(line)
         except ValueError:
@@ -83,12 +118,13 @@ def read(kind: str | None = None) -> Iterator[dict]:
 
 def forget(engine: str, *, but: tuple[str, ...] = ()) -> None:
     """Drop the entries of one engine: what they list is gone; `but` names images that stay."""
-    path = folder() / "journal.jsonl"
+    file = path("journal.jsonl")
     left = [entry for entry in read() if entry.get("engine") != engine or entry.get("name") in but]
     kept = [json.dumps(entry, sort_keys=True) for entry in left]
-    if kept:
-        temporary = path.with_suffix(".new")
-        temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
-        os.replace(temporary, path)
-    else:
-        path.unlink(missing_ok=True)
+    with writable():
+        if kept:
+            temporary = file.with_suffix(".new")
+            temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
+            os.replace(temporary, file)
+        else:
+            file.unlink(missing_ok=True)

@@ -38,15 +38,14 @@ def manifests(archive) -> list[Manifest]:
     indexed = []
     if archive.get("index.json"):
         indexed = list(_from_index(archive, archive.json("index.json", "index.json"), (), 0))
-    tags: dict[str, tuple[str, ...]] = {}
-    for manifest in tagged:
-        tags[manifest.config] = tags.get(manifest.config, ()) + manifest.names
     merged: dict[str, Manifest] = {}
+    names: dict[str, dict[str, None]] = {}  # as an ordered set
     for found in indexed or tagged:
-        first = merged.get(found.config, found)
-        names = (*first.names, *tags.get(found.config, ()), *found.names)
-        merged[found.config] = replace(first, names=tuple(dict.fromkeys(names)))
-    return list(merged.values())
+        merged.setdefault(found.config, found)
+        names.setdefault(found.config, {}).update(dict.fromkeys(found.names))
+    for found in tagged:
+        names.get(found.config, {}).update(dict.fromkeys(found.names))
+    return [replace(found, names=tuple(names[config])) for config, found in merged.items()]
 
 
 def _from_manifest_json(archive):

@@ -5,6 +5,7 @@ import ctypes
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -140,6 +141,19 @@ def _claims(notebook) -> tuple[str, ...]:
 
 
 # --- JupyterLab ------------------------------------------------------------------------------
+
+
+def check_port(port: int | None) -> None:
+    """Raise a UsageError where the port that somebody asks for is taken."""
+    with socket.socket() as trial:
+        trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, sys.platform != "win32")
+        try:
+            trial.bind(("127.0.0.1", port or 0))
+        except OSError as error:
+            raise UsageError(
+                f"port {port} on 127.0.0.1 cannot be used: {error.strerror}.",
+                hint="./lab up --port with another number; without --port a free one is found",
+            ) from error
 
 
 def serve(lesson: Path, *, port: int | None, browser: bool) -> int:

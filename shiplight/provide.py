@@ -9,7 +9,7 @@ and no other.
 import re
 from dataclasses import replace
 
-from . import engine, progress
+from . import engine, journal, progress
 from .assemble import add_ca, assemble, building_name
 from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
 from .errors import BaseNotAvailable, EngineFailed
@@ -67,7 +67,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
     for candidate, name in pulls:
         if kind not in (None, candidate):
             continue
-        tasks.begin(name, "pulling")
+        tasks.begin(name, "pulling: waiting for its registry")
         try:
             _pull(client, name, platform, tasks)
         except EngineFailed as error:
@@ -85,6 +85,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
 
 def _pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None:
     """Pull one image, and journal it once it is here."""
+    journal.ready()
     layers: dict[str, tuple[int, int]] = {}
 
     def tell(line):
@@ -103,6 +104,8 @@ def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> B
     if tried:
         message += f", and it cannot be pulled: {_plainly(tried[-1].partition('pulling ')[2])}"
     hint = "check the spelling; where no registry answers, set SHIPLIGHT_MIRROR to one that does"
+    if mirrored(reference):
+        hint = "check the spelling, and SHIPLIGHT_MIRROR; without that, its own registry is asked"
     if recipe is not None:
         hint = f"an equivalent exists: SHIPLIGHT_BASES=auto allows it ({recipe.equivalent})"
     elif (near := _nearest(reference)) is not None:
@@ -113,10 +116,14 @@ def _not_available(reference: str, recipe: Recipe | None, tried: list[str]) -> B
 def _plainly(said: str) -> str:
     """What an engine says of a registry, with what it means before it where that is not plain."""
     for signs, meaning in [
-        ("invalid character '<'", "a web page answers there, and no registry"),
-        ("HTTP 429|toomanyrequests", "that registry has had too many requests from here"),
+        (
+            "invalid character '<'|text/html|not look like a TLS",
+            "what answers there is no registry",
+        ),
+        ("(?i)HTTP 429|too ?many ?requests", "it has had too many requests from here"),
         ("HTTP 404", "nothing of that name is there"),
-        ("Client.Timeout|[a-z] timeout|deadline exceeded", "no answer comes in time"),
+        ("(?i)status: 5|server error|bad gateway|service unavailable", "it is out of order"),
+        ("Client.Timeout|[a-z] timeout|deadline exceeded|said nothing", "no answer comes in time"),
     ]:
         if re.search(signs, said):
             return f"{meaning}.\n  The engine says: {said}"

@@ -3,9 +3,8 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich import box
+from rich import box, markup
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from . import provide, sizes
@@ -17,12 +16,17 @@ from .findings import SEVERITIES, WORDS, ScanReport
 from .image import Image
 from .private import Status
 from .setting import Setting
-from .units import UNKNOWN, format_bytes, format_seconds
+from .units import UNKNOWN, format_bytes, format_seconds, visible
 
 if TYPE_CHECKING:
     from .notebooks import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
+
+
+def escape(text: str) -> str:
+    """Text from elsewhere that is neither markup for us nor an order for the terminal."""
+    return markup.escape(visible(text))
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -75,7 +79,7 @@ def print_images(images: list[Image], setting: Setting) -> None:
     table = _table("image", *numbers, right=numbers)
     for image in images:
         table.add_row(
-            image.name,
+            escape(image.name),
             format_bytes(image.unpacked_bytes),
             packed(image.packed_bytes, image.packed_is_estimate),
             format_bytes(image.reclaimable_bytes),
@@ -106,7 +110,7 @@ def print_image(image: Image) -> None:
         str(sum(layer.files for layer in image.layers)),
         "in all",
     )
-    _print(f"[bold]{escape(image.name)}[/]  {image.platform}", table)
+    _print(f"[bold]{escape(image.name)}[/]  {escape(image.platform)}", table)
     if image.buried:
         _print(_buried(image))
 

@@ -9,6 +9,7 @@ absent; a folder that cannot be written keeps none.
 import json
 import os
 import re
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
@@ -19,7 +20,7 @@ import zstandard
 from .changes import Entry
 from .image import Image, LayerContent
 
-VERSION = 1  # of what is written here, and of how a layer is read and its packed bytes estimated
+VERSION = 2  # of what is written here, and of how a layer is read and its packed bytes estimated
 
 
 class LayerStore:
@@ -27,22 +28,27 @@ class LayerStore:
 
     def __init__(self, folder: str | os.PathLike, *, level: int = 3):
         self.folder, self.level = Path(folder), level
+        self._estimated: set[str] = set()  # layers that are known to be here in full
 
     def get(self, diff_id: str) -> LayerContent | None:
         """What a layer holds; None where that is not known."""
         saved = self._read("layers", diff_id)
         if saved is None:
             return None
-        with suppress(KeyError, TypeError):
-            entries = tuple(Entry(*row) for row in saved["entries"])
-            return LayerContent(diff_id, entries, saved["packed_estimate"])
+        with suppress(KeyError, TypeError, ValueError):
+            content = LayerContent(diff_id, _rows(saved["columns"]), saved["packed_estimate"])
+            if content.packed_estimate is not None:
+                self._estimated.add(diff_id)
+            return content
         return None
 
     def put(self, content: LayerContent) -> None:
         """Remember a layer. One read from a packed blob does not displace one with an estimate."""
-        known = self.get(content.diff_id)
-        if known is None or (known.packed_estimate is None and content.packed_estimate is not None):
-            saved = {"packed_estimate": content.packed_estimate, "entries": content.entries}
+        if content.diff_id in self._estimated:
+            return
+        if content.packed_estimate is not None or self.get(content.diff_id) is None:
+            columns = list(zip(*content.entries, strict=True))
+            saved = {"packed_estimate": content.packed_estimate, "columns": columns}
             self._write("layers", content.diff_id, saved)
 
     def image(self, engine_id: str) -> Image | None:
@@ -100,6 +106,16 @@ class LayerStore:
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
             _replace(path, packed)
+
+
+def _rows(columns: list[list]) -> tuple[Entry, ...]:
+    """The entries of a layer out of their columns; what many have in common is kept once."""
+    if not columns:
+        return ()
+    paths, kinds, sizes, modes, *more = columns
+    same: dict[int, int] = {}
+    modes = [same.setdefault(mode, mode) for mode in modes]
+    return tuple(map(Entry, paths, map(sys.intern, kinds), sizes, modes, *more))
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -27,9 +27,9 @@ BLOCK = 1 << 19
 MAX_PATH = 4096  # characters of one path, as in Linux
 MAX_EXTENSION = 1 << 20  # bytes of one PAX header
 MAX_ENTRIES = 2_000_000  # in one archive, all layers together
-MAX_NAMES = 256_000_000  # characters of all paths and links together
+MAX_NAMES = 256_000_000  # bytes of all paths and links together
 MAX_UNPACKED = 200_000_000_000  # bytes of one archive, unpacked
-MAX_RATIO, RATIO_FROM = 1000, 1 << 30  # unpacked to packed, looked at from 1 GiB on
+MAX_RATIO, RATIO_FROM = 1000, 1 << 30  # unpacked to read, all together, looked at from 1 GiB on
 
 _HINT = "save the image again; an archive from an unknown source is better not used at all"
 
@@ -38,11 +38,11 @@ class Limits:
     """What one archive has used up so far of what an archive may hold."""
 
     def __init__(self):
-        self.entries = self.names = self.unpacked = 0
+        self.entries = self.names = self.unpacked = self.read = 0
 
-    def count_entry(self, names: int) -> None:
+    def count_entry(self, *names: str) -> None:
         self.entries += 1
-        self.names += names
+        self.names += sum(len(name) if name.isascii() else 4 * len(name) for name in names)
         if self.entries > MAX_ENTRIES or self.names > MAX_NAMES:
             raise ArchiveError(f"the archive holds more than {MAX_ENTRIES:,} files.", hint=_HINT)
 
@@ -51,6 +51,15 @@ class Limits:
         if self.unpacked > MAX_UNPACKED:
             most = format_bytes(MAX_UNPACKED)
             raise ArchiveError(f"the archive unpacks to more than {most}.", hint=_HINT)
+        if self.unpacked > RATIO_FROM and self.unpacked > MAX_RATIO * self.read:
+            times = f"over {MAX_RATIO:,} times its own bytes"
+            raise ArchiveError(f"the archive unpacks to {times}.", hint=_HINT)
+
+    def counted(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        """The same blocks of what was unpacked, or an error as soon as they are too many."""
+        for block in blocks:
+            self.count_bytes(len(block))
+            yield block
 
 
 class Stream:
@@ -154,13 +163,7 @@ def unpacked(packed: Stream, kind: str) -> Iterator[bytes]:
         reader = zstandard.ZstdDecompressor(max_window_size=1 << 27).stream_reader(
             packed, read_size=1 << 17, read_across_frames=True
         )
-    total = 0
     while piece := _read_or_fail(reader, packed, kind):
-        total += len(piece)
-        if total > RATIO_FROM and total > MAX_RATIO * packed.position:
-            raise ArchiveError(
-                f"{packed.what} unpacks to over {MAX_RATIO} times its {kind} bytes.", hint=_HINT
-            )
         yield piece
 
 
@@ -208,7 +211,7 @@ def members(stream: Stream, limits: Limits) -> Iterator[Header]:
             extra |= _extension(stream, kind, size)
             continue
         header = _header(block, kind, size, extra, stream)
-        limits.count_entry(len(header.name) + len(header.link))
+        limits.count_entry(header.name, header.link)
         extra = {}
         end = stream.position + header.stored
         yield header
@@ -219,6 +222,9 @@ _PAX_KEYS = {
     b"path", b"linkpath", b"size", b"uid", b"gid",
     b"GNU.sparse.name", b"GNU.sparse.size", b"GNU.sparse.realsize",
 }  # fmt: skip
+
+
+_MODES = tuple(range(0o10000))  # each number once, not once a file
 
 
 def _checksum_holds(block: bytes) -> bool:
@@ -257,16 +263,17 @@ def _extension(stream: Stream, kind: bytes, size: int) -> dict[str, str]:
 
 def _pax(data: bytes, stream: Stream) -> dict[str, str]:
     """The records of a PAX header: `30 path=…\\n`, each with its own length in front."""
-    records = {}
-    while data:
-        length, _, rest = data.partition(b" ")
-        end = int(length) - len(length) - 1 if length.isdigit() and len(length) < 9 else -1
-        key, equals, value = rest[: max(end, 0)].partition(b"=")
-        if not equals or not value.endswith(b"\n"):
+    records, start = {}, 0
+    while start < len(data):
+        space = data.find(b" ", start, start + 9)
+        length = data[start : max(space, start)]
+        end = start + int(length) if length.isdigit() else start
+        key, equals, value = data[space + 1 : end].partition(b"=")
+        if not equals or not value.endswith(b"\n") or end > len(data):
             raise ArchiveError(f"{stream.what} holds a damaged PAX header.", hint=_HINT)
         if key in _PAX_KEYS:
             records[_text(key)] = _text(value[:-1])
-        data = rest[end:]
+        start = end
     return records
 
 
@@ -295,7 +302,7 @@ def _header(block: bytes, kind: bytes, size: int, extra: dict, stream: Stream) -
         size = stored = 0
     elif size > MAX_UNPACKED:
         raise ArchiveError(f"{stream.what}: {name} claims {size:,} bytes.", hint=_HINT)
-    mode = _number(block[100:108], stream) & 0o7777
+    mode = _MODES[_number(block[100:108], stream) & 0o7777]
     uid = _whole(extra.get("uid"), _number(block[108:116], stream), stream)
     gid = _whole(extra.get("gid"), _number(block[116:124], stream), stream)
     return Header(name, what, size, stored, mode, uid, gid, link)

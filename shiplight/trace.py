@@ -7,6 +7,7 @@ digest. A log message is a chunk of bytes, not a line.
 """
 
 import re
+import time
 from dataclasses import asdict, dataclass, field
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
@@ -142,6 +143,14 @@ class Trace:
 
     def __init__(self):
         self._vertices: dict[str, _Vertex] = {}
+        self._latest, self._heard = 0.0, time.monotonic()
+
+    def now(self) -> float:
+        """The time on the engine's clock, which need not be ours, and which may jump as ours may.
+
+        It is the last time that the engine named, and what has passed since it did.
+        """
+        return self._latest + time.monotonic() - self._heard
 
     def add(self, data: bytes) -> None:
         """Take in one encoded StatusResponse. Raises ValueError where it is not one."""
@@ -165,8 +174,14 @@ class Trace:
         if news.HasField("started"):
             vertex.started = min(_seconds(news.started), vertex.started or float("inf"))
             vertex.completed = None
+            self._hear(_seconds(news.started))
         if news.HasField("completed"):
             vertex.completed = _seconds(news.completed)
+            self._hear(vertex.completed)
+
+    def _hear(self, named: float) -> None:
+        if named > self._latest:  # what is told again is no news
+            self._latest, self._heard = named, time.monotonic()
 
     def steps(self) -> tuple[Step, ...]:
         """All steps heard of, in the order in which they started; those that wait come last.

@@ -1,6 +1,20 @@
 """Numbers as people read them: decimal units, three figures, `—` for what is unknown."""
 
+import re
+
 UNKNOWN = "—"
+
+# What a terminal obeys, or what turns a line around; and what cannot be written as UTF-8.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def visible(text: str) -> str:
+    r"""Text from elsewhere as a terminal may show it: control characters as their numbers.
+
+    >>> visible("\x1b[2J\tcleared")
+    '\\x1b[2J\tcleared'
+    """
+    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def _three_figures(value: float) -> str:

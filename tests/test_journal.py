@@ -1,9 +1,12 @@
 """The journal: what was written is there after any crash."""
 
+import errno
+import os
+
 import pytest
 
 from shiplight import journal
-from shiplight.errors import UsageError
+from shiplight.errors import LabFolderFailed, UsageError
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +28,32 @@ def test_a_torn_last_line_is_left_out():
     with open(journal.folder() / "journal.jsonl", "a") as file:
         file.write('{"kind": "pu')
     assert [entry["reference"] for entry in journal.read()] == ["a"]
+
+
+def test_what_is_written_after_a_torn_line_is_not_lost_with_it():
+    journal.write("pull", reference="a")
+    with open(journal.folder() / "journal.jsonl", "a") as file:
+        file.write('{"kind": "pu')
+    journal.write("pull", reference="b")
+    journal.write("pull", reference="c")
+    assert [entry["reference"] for entry in journal.read()] == ["a", "b", "c"]
+
+
+def test_a_disk_that_is_full_is_told_and_nothing_is_torn(monkeypatch):
+    def full(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    journal.write("pull", reference="a")
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(LabFolderFailed, match="No space left") as failed:
+        journal.write("pull", reference="b")
+    assert "make room" in failed.value.hint
+    monkeypatch.undo()
+
+
+def test_asking_and_forgetting_make_no_folder():
+    assert list(journal.read()) == [] and journal.forget("one") is None
+    assert not journal.path().exists()
 
 
 def test_labs_with_ids_of_their_own_keep_apart(monkeypatch):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import time
 
 import pytest
 from hypothesis import given
@@ -108,6 +109,24 @@ def test_a_log_of_any_length_takes_bounded_memory():
     for _ in range(100):
         trace.add(StatusResponse(logs=[{"vertex": "a", "msg": b"y" * 100_000}]).SerializeToString())
     assert sum(map(len, trace.steps()[0].log)) <= 64 * 1024
+
+
+def test_a_running_step_is_timed_by_the_engines_clock_however_ours_jumps(monkeypatch):
+    """An engine of another year, and a clock of ours that goes back a day in mid-build."""
+    passed = iter([100.0, 100.0, 101.5, 104.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(passed))
+    monkeypatch.setattr(time, "time", lambda: -86_400.0)
+    trace = Trace()
+    trace.add(vertex(digest="a", name="a", started={"seconds": 5000}))
+    assert trace.now() == 5001.5
+    trace.add(vertex(digest="a", name="a", started={"seconds": 5000}))  # told again: no news
+    assert trace.now() == 5004.0
+
+
+def test_an_engine_whose_clock_goes_back_gives_no_negative_time():
+    trace = Trace()
+    trace.add(vertex(digest="a", name="a", started={"seconds": 50}, completed={"seconds": 20}))
+    assert trace.steps()[0].seconds == 0 and trace.now() >= 50
 
 
 def test_steps_survive_json():
