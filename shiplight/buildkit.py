@@ -13,9 +13,10 @@ from . import dockerfile, engine, journal, progress, stages
 from .context import Context
 from .errors import BuildCancelled, BuildFailed, EngineFailed
 from .trace import Step, Trace
+from .transcript import Transcript
 from .units import format_seconds
 
-EXIT_CODE = re.compile(r"(?:exit code|executor failed running .*): (\d+)")
+EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
 
 
 def solve(
@@ -61,9 +62,10 @@ def solve(
             rows=None if progress.in_notebook() else progress.terminal_rows(),
         )
 
+    transcript = Transcript(read, trace)
     with screen(draw) as shown:
         try:
-            engine_id, said = _follow(client, context, parameters, trace)
+            engine_id, said = _follow(client, context, parameters, trace, transcript)
         except KeyboardInterrupt as interrupt:
             raise BuildCancelled(
                 f"the build of {title} was interrupted after "
@@ -83,15 +85,19 @@ def solve(
     return engine_id, seconds, steps
 
 
-def _follow(client, context, parameters, trace: Trace) -> tuple[str | None, str]:
+def _follow(client, context, parameters, trace, transcript) -> tuple[str | None, str]:
     """The image's id and nothing, or None and what the engine said went wrong."""
     engine_id = None
     with engine.post_build(client, context.tar(), **parameters) as lines:
         for line in lines:
             if "errorDetail" in line or "error" in line:
                 detail = line.get("errorDetail") or {}
-                return None, detail.get("message") or str(line.get("error"))
-            if line.get("id") == "moby.buildkit.trace":
+                said = detail.get("message") or str(line.get("error"))
+                transcript.fail(said, time.time())
+                return None, said
+            if isinstance(line.get("stream"), str):
+                transcript.add(line["stream"], time.time())
+            elif line.get("id") == "moby.buildkit.trace":
                 _add(trace, line.get("aux"))
             elif isinstance(line.get("aux"), dict) and "ID" in line["aux"]:
                 engine_id = line["aux"]["ID"]

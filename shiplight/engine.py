@@ -345,8 +345,22 @@ def _missing(name: str):
 
 
 def has_image(client: docker.DockerClient, name: str) -> bool:
-    """Whether the engine has an image of that name."""
-    return id_of(client, name) is not None
+    """Whether the engine has an image of that very name, or Id."""
+    with translated(f"looking for {name}"):
+        found = _or_none(client.api.inspect_image, name)
+    return found is not None and _is_called(found, name)
+
+
+def _is_called(found: dict, name: str) -> bool:
+    """Whether an image that was found has this name: Podman finds `x/busybox` by `busybox` too."""
+    names = [_plain(tag) for tag in found.get("RepoTags") or []]
+    is_id = "@" in name or name in found["Id"]
+    return is_id or not names or _plain(":".join(split_reference(name))) in names
+
+
+def _plain(tag: str) -> str:
+    """An image's name without the places that go without saying."""
+    return re.sub(r"^(localhost/|(docker\.io/)?(library/)?)", "", tag)
 
 
 def id_of(client: docker.DockerClient, name: str) -> str | None:

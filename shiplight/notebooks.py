@@ -21,7 +21,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from . import journal, pages, progress, recordings, setup, shelf
-from .errors import ShipLightError
+from .errors import ShipLightError, UsageError
 from .shelf import FOLDER, ROOT
 
 OUT, PICTURES = ROOT / "out", ROOT / "docs"

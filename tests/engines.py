@@ -2,6 +2,7 @@
 
     python tests/engines.py sizes            one image, loaded into each: recordings/engines.json
     python tests/engines.py live [ENGINE…]   the live tests on each: README.md, “Engines tried”
+    python tests/engines.py fixtures         answers and archives of each: tests/fixtures/
 
 The engines are those of other_engines.py and the machine's own. Linux, root, a few minutes.
 """
@@ -10,25 +11,45 @@ import argparse
 import gzip
 import io
 import json
+import lzma
 import os
+import re
+import subprocess
 import sys
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
+from xml.etree import ElementTree
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from other_engines import OTHERS, running
 
-from shiplight import builds, cleaning, engine, sizes
+from shiplight import builds, catalogue, cleaning, dockerfile, engine, sizes
+from shiplight.bases import text_to_send
+from shiplight.provide import provide
+from shiplight.stages import image_uses
 from shiplight.store import LayerStore
+from shiplight.units import format_bytes
 
 LAB = "engines"
 HERE = "here"
 SIZES = ROOT / "recordings" / "engines.json"
+TRIED = ROOT / "recordings" / "engines-tried.json"
+SMALL = ROOT / "tests" / "fixtures" / "small"
+README = ROOT / "README.md"
+BEGIN, END = "<!-- tests/engines.py writes this -->", "<!-- up to here -->"
+ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
+TEST_SECONDS = 3600
+NOT_OURS = [  # of the machine, and not of its engine
+    "--ignore=tests/test_private_engine.py",
+    "--ignore=tests/test_bases_live.py",
+]
 
 
 @contextmanager
@@ -59,6 +80,7 @@ def record_sizes(names: list[str], *, keep: bool) -> None:
             raise SystemExit(f"{measure} differ between engines")
     SIZES.parent.mkdir(exist_ok=True)
     SIZES.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    write_table()
 
 
 def save_first(archive: Path) -> str:
@@ -111,10 +133,150 @@ def sizes_on(client, archive: Path, tag: str) -> dict:
     }
 
 
+# --- the live tests --------------------------------------------------------------------------
+
+
+def try_all(names: list[str], *, keep: bool) -> None:
+    """Run the live tests on each engine, and write down what passed; the rest stays as it was."""
+    for name in names:
+        with engine_named(name, keep=keep) as client:
+            if name != HERE:
+                bring(engine.connect(), client, bases_of_tests())
+            result = asdict(engine.setting(client)) | run_tests(name)
+        print(json.dumps(result, indent=1), flush=True)
+        tried = json.loads(TRIED.read_text(encoding="utf-8")) if TRIED.exists() else {}
+        tried[name] = result
+        known = {name: tried[name] for name in (HERE, *OTHERS) if name in tried}
+        TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_table()
+
+
+def bases_of_tests() -> list[str]:
+    """The bases that the tests build on."""
+    texts = [(row.folder / row.dockerfile).read_text() for row in catalogue.rows()]
+    texts += [path.read_text() for path in (ROOT / "tests" / "exercises").glob("*.Dockerfile")]
+    parsed = [dockerfile.parse(text) for text in texts]
+    uses = [
+        use for read in parsed for stage in read.stages for use in image_uses(read, stage.index)
+    ]
+    return ["busybox", *(use.reference for use in uses)]
+
+
+def bring(here, there, references: list[str]) -> None:
+    """Load bases from one engine into another; the first has them, or gets them."""
+    for base in provide(here, references):
+        if not engine.has_image(there, base.used):
+            print(f"loading {base.used}", flush=True)
+            with engine.export_image(here, base.used) as chunks:
+                there.api.load_image(chunks)
+
+
+def run_tests(name: str) -> dict:
+    """How many live tests passed on this engine, and which failed or were skipped, and why."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.xml"
+        tests = ["-m", "pytest", "--live", "-m", "live", f"--junitxml={report}", "tests", *NOT_OURS]
+        command = [sys.executable, *tests]
+        environment = os.environ | {"LAB_ID": f"test{os.getpid()}"}
+        if name != HERE:
+            command, environment = (
+                OTHERS[name].inside(*command),
+                environment | {"DOCKER_HOST": OTHERS[name].url},
+            )
+        began = time.monotonic()
+        subprocess.run(command, cwd=ROOT, env=environment, timeout=TEST_SECONDS)
+        return outcomes(report) | {"seconds": round(time.monotonic() - began)}
+
+
+def outcomes(report: Path) -> dict:
+    """What a JUnit report says of each test."""
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    said = {kind: {} for kind in ("failure", "error", "skipped")}
+    for case in cases:
+        for kind, found in said.items():
+            if (element := case.find(kind)) is not None:
+                found[case.get("name")] = element.get("message", "").partition("\n")[0][:200]
+    failed = said["failure"] | said["error"]
+    passed = len(cases) - len(failed) - len(said["skipped"])
+    return {"passed": passed, "failed": failed, "skipped": said["skipped"]}
+
+
+# --- the table -------------------------------------------------------------------------------
+
+
+def write_table() -> None:
+    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_table(readme: str) -> str:
+    """README's text with its table of engines as the recorded results have it."""
+    tried = json.loads(TRIED.read_text(encoding="utf-8"))
+    asked = {(row["engine"], row["store"]): row for row in json.loads(SIZES.read_text("utf-8"))}
+    lines = [
+        "| engine | image store | live tests | unpacked | reclaimable | its own “size” |",
+        "|---|---|---|---|---|---|",
+    ]
+    notes = []
+    for row in tried.values():
+        size = asked[row["engine"], row["store"]]
+        own = dict.fromkeys(format_bytes(size[f"{call}_bytes"]) for call in ("inspect", "list"))
+        exact = [f"{size[f'{kind}_bytes']:,} B" for kind in ("unpacked", "reclaimable")]
+        cells = [row["engine"], row["store"], _passed(row), *exact, " or ".join(own)]
+        lines.append(f"| {' | '.join(cells)} |")
+        failed = [f"{test} failed" for test in row["failed"]]
+        for why in dict.fromkeys([*row["skipped"].values(), *failed]):
+            notes.append(f"- {row['engine']}, {row['store']}: {why.removeprefix(ELSEWHERE)}")
+    table = "\n".join(lines + [""] * bool(notes) + notes)
+    return re.sub(f"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", readme)
+
+
+def _passed(row: dict) -> str:
+    passed = f"{row['passed']} passed"
+    counts = [f"{len(row[kind])} {kind}" for kind in ("failed", "skipped") if row[kind]]
+    return f"{', '.join([passed, *counts])} ({row['when'][:10]})"
+
+
+# --- fixtures --------------------------------------------------------------------------------
+
+
+def write_fixtures(names: list[str], *, keep: bool) -> None:
+    """What each engine answers to a build, and to one that fails; and the image it saves."""
+    for name in names:
+        with engine_named(name, keep=keep) as client:
+            if name != HERE:
+                bring(engine.connect(), client, ["busybox"])
+            about = engine.describe(client)
+            short = name if name != HERE else ".".join(about.version.split(".")[:2])
+            for _ in range(2):
+                answer, tag = answer_of(client, WHEN=str(time.time_ns()))
+            failed, _ = answer_of(client, WHEN=str(time.time_ns()), FAIL="1")
+            with engine.export_image(client, tag) as chunks:
+                saved = b"".join(chunks)
+            engine.remove_image(client, tag)
+        for file, data in (
+            (f"answer-{short}-small.jsonl", answer),
+            (f"answer-{short}-small-failed.jsonl", failed),
+            (f"archive-{short}-small.tar", saved),
+        ):
+            (SMALL.parent / f"{file}.xz").write_bytes(lzma.compress(data, preset=9))
+            print(file, flush=True)
+
+
+def answer_of(client, **build_args: str) -> tuple[bytes, str]:
+    """The lines of the engine's answer to a build of fixtures/small, and the image's name."""
+    text = (SMALL / "Dockerfile").read_text()
+    read = dockerfile.parse(text)
+    sent = text_to_send(client, read, provide(client, ["busybox"]), build_args)
+    context = builds.read_context(SMALL, dockerfile="Dockerfile", dockerfile_text=sent)
+    tag = f"shiplight/{LAB}/small:1"
+    with engine.post_build(client, context.tar(), t=tag, buildargs=build_args) as lines:
+        return b"".join(json.dumps(line).encode() + b"\n" for line in lines), tag
+
+
 def main() -> None:
     """Read the command line; afterwards nothing of this lab is left on the machine's engine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["sizes"])
+    parser.add_argument("command", choices=["sizes", "live", "fixtures"])
     parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"of {[HERE, *OTHERS]}")
     parser.add_argument("--keep", action="store_true", help="keep their data for the next time")
     asked = parser.parse_args()
@@ -122,7 +284,8 @@ def main() -> None:
         parser.error(f"no such engine: {sorted(unknown)}; there are {[HERE, *OTHERS]}")
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
     try:
-        record_sizes(asked.engines or [HERE, *OTHERS], keep=asked.keep)
+        do = {"sizes": record_sizes, "live": try_all, "fixtures": write_fixtures}[asked.command]
+        do(asked.engines or [HERE, *OTHERS], keep=asked.keep)
     finally:
         cleaning.clean(engine.connect())
 

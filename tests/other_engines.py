@@ -20,7 +20,7 @@ ROOTS = Path("/var/lib/engines")
 RUNS = Path("/run/engines")
 START_SECONDS, STOP_SECONDS, MAKE_SECONDS = 60, 30, 900
 DOCKER = "docker.io,containerd,runc,iptables"
-PODMAN = "podman,netavark,aardvark-dns,conmon,crun,containers-storage,iptables,nftables"
+PODMAN = "podman,netavark,aardvark-dns,conmon,runc,containers-storage,iptables,nftables"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,13 @@ class Other:
 
 
 _DOCKERD = "dockerd --data-root {data} -H unix:///run/docker.sock"
-_PODMAN = "podman --root {data} --runroot /run/c system service -t 0 unix:///run/docker.sock"
+# Podman asks for higher limits than a process here may set; Docker takes what there is.
+_LIMITS = r"default_ulimits = [\"nofile=$(ulimit -n)\", \"nproc=$(ulimit -u)\"]"
+_PODMAN = (
+    f'echo -e "[containers]\\n{_LIMITS}" > /run/limits.conf\n'
+    "CONTAINERS_CONF_OVERRIDE=/run/limits.conf podman --runtime runc "
+    "--root {data} --runroot /run/containers system service -t 0 unix:///run/docker.sock"
+)
 OTHERS = {
     other.name: other
     for other in (
@@ -198,27 +204,27 @@ def _plug(other: Other) -> None:
         f"route add default via {address}.1",
     ):
         _call("ip", "-n", name, *line.split())
-    for rule in _own_rules(other):
-        _call("iptables", "-w", *rule("-I"))
+    for rule in _own_rules("-I", other):
+        _call("iptables", "-w", *rule)
 
 
 def _unplug(other: Other) -> None:
     """Take away what `_plug` made, or what a run that was killed left of it."""
-    for rule in _own_rules(other):
+    for rule in _own_rules("-D", other):
         with suppress(RuntimeError):
-            _call("iptables", "-w", *rule("-D"))
+            _call("iptables", "-w", *rule)
     for kind, name in (("link", other.device), ("netns", other.device)):
         with suppress(RuntimeError):
             _call("ip", kind, "delete", name)
 
 
-def _own_rules(other: Other) -> list:
+def _own_rules(do: str, other: Other) -> list[list[str]]:
     """What this machine has to let through: Docker's own policy for forwarding is DROP."""
     subnet = f"{other.address}.0/24"
     return [
-        lambda do: ["-t", "nat", do, "POSTROUTING", "-s", subnet, "-j", "MASQUERADE"],
-        lambda do: [do, "FORWARD", "-i", other.device, "-j", "ACCEPT"],
-        lambda do: [do, "FORWARD", "-o", other.device, "-j", "ACCEPT"],
+        ["-t", "nat", do, "POSTROUTING", "-s", subnet, "-j", "MASQUERADE"],
+        [do, "FORWARD", "-i", other.device, "-j", "ACCEPT"],
+        [do, "FORWARD", "-o", other.device, "-j", "ACCEPT"],
     ]
 
 

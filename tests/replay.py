@@ -43,6 +43,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.server.seen.append((self.command, path, self._read_body()))
         for pattern, answer in self.server.answers:
             if re.match(pattern, path):
+                answer = next(answer) if hasattr(answer, "__next__") else answer
                 status, content, complete = (
                     (*answer, True)[:3] if isinstance(answer, tuple) else (200, answer, True)
                 )
@@ -68,7 +69,10 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 @contextmanager
 def engine_of(folder: Path, *answers):
-    """Serve `answers`: pairs of a path pattern and a body, or (status, body[, whole])."""
+    """Serve `answers`: pairs of a path pattern and a body, or (status, body[, whole]).
+
+    An iterator of these answers once with each.
+    """
     socket = folder / "engine.sock"
     server = _Server(str(socket), _Handler)
     server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO)]

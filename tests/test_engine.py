@@ -99,6 +99,34 @@ def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
             engine.inspect_image(client, "x")
 
 
+@pytest.mark.parametrize(
+    ("asked", "tag", "has"),
+    [
+        ("busybox", "busybox:latest", True),
+        ("busybox", "docker.io/library/busybox:latest", True),
+        ("docker.io/library/busybox:latest", "busybox:latest", True),
+        ("a/b:1", "localhost/a/b:1", True),
+        ("host:5000/a/b", "host:5000/a/b:latest", True),
+        ("busybox", "docker.io/shiplight/base/busybox:latest", False),
+        ("0123456789ab", "a/b:1", True),
+        ("a/b@sha256:0123", "a/b:1", True),
+    ],
+)
+def test_an_image_is_here_under_its_own_name_only(nowhere, monkeypatch, asked, tag, has):
+    found = {"Id": "sha256:0123456789abcdef", "RepoTags": [tag]}
+    with engine_of(nowhere, (r"/images/", found)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.has_image(engine.connect(), asked) is has
+
+
+def test_who_asks_for_disk_usage_while_somebody_else_does_waits(nowhere, monkeypatch):
+    busy = (500, {"message": "a disk usage operation is already running"})
+    with engine_of(nowhere, (r"/system/df", iter([busy, busy, {"LayersSize": 7}]))) as (url, seen):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.disk_usage(engine.connect()) == 7
+    assert [path for _, path, _ in seen].count("/system/df") == 3
+
+
 def test_an_engine_that_goes_away_is_an_error_of_ours(nowhere, monkeypatch):
     with engine_of(nowhere) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)

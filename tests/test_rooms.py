@@ -13,7 +13,17 @@ PACKAGE = Path(shiplight.__file__).parent
 ROOMS = {path.stem: ast.parse(path.read_text()) for path in PACKAGE.glob("*.py")}
 
 PURE = [
-    *("errors", "units", "setting", "words", "dockerfile", "stages", "context", "trace"),
+    *(
+        "errors",
+        "units",
+        "setting",
+        "words",
+        "dockerfile",
+        "stages",
+        "context",
+        "trace",
+        "transcript",
+    ),
     *("image", "changes", "archive", "layouts", "tarstream", "findings"),
 ]
 

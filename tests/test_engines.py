@@ -1,0 +1,97 @@
+"""What every engine once answered and saved, read without one: steps and bytes are the same."""
+
+import lzma
+import re
+
+import pytest
+from engines import BEGIN, END, README, with_table
+from other_engines import OTHERS
+from replay import FIXTURES, engine_of, recorded
+
+from shiplight import builds, engine
+from shiplight.archive import read_image
+from shiplight.errors import BuildFailed
+
+SMALL = FIXTURES / "small"
+HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}})
+ENGINES = sorted(path.name.split("-small")[0][8:] for path in FIXTURES.glob("archive-*"))
+every_engine = pytest.mark.parametrize("name", ENGINES)
+
+
+def replay(name: str, tmp_path, monkeypatch) -> builds.Build:
+    """The build of fixtures/small by an engine that answers as that one did."""
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    with engine_of(tmp_path, (r"/build", recorded(f"answer-{name}")), HERE) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        return builds.build(engine.connect(), str(SMALL))
+
+
+def saved(name: str):
+    with lzma.open(FIXTURES / f"archive-{name}-small.tar.xz") as file:
+        return read_image(file)
+
+
+def test_every_engine_that_is_tried_has_its_fixtures():
+    assert set(ENGINES) == {"20.10", *OTHERS}
+
+
+def test_the_table_in_the_readme_is_of_the_recorded_results():
+    text = README.read_text(encoding="utf-8")
+    assert text.count(BEGIN) == text.count(END) == 1
+    assert with_table(text) == text
+
+
+@every_engine
+def test_the_same_steps_come_in_the_same_stages_with_their_lines(name, tmp_path, monkeypatch):
+    build = replay(f"{name}-small", tmp_path, monkeypatch)
+    steps = {step.name.partition("]")[0]: step for step in build.numbered_steps}
+    assert {place: (step.stage, step.line) for place, step in steps.items()} == {
+        "[build 1/5": ("build", 2),
+        "[build 2/5": ("build", 3),
+        "[build 3/5": ("build", 4),
+        "[build 4/5": ("build", 5),
+        "[build 5/5": ("build", 8),
+        "[stage-1 1/3": ("stage-1", 12),
+        "[stage-1 2/3": ("stage-1", 13),
+        "[stage-1 3/3": ("stage-1", 14),
+    }
+    texts = [steps[f"[build {number}/5"].instruction for number in range(1, 6)]
+    assert re.match(r"FROM (docker\.io/)?shiplight/base/busybox:latest(@sha256:\w+)?$", texts[0])
+    assert texts[1] == "WORKDIR /made" and texts[3] == "COPY word ."
+    assert texts[4].startswith("RUN echo begun")
+
+
+@every_engine
+def test_what_came_from_the_cache_is_known_and_so_is_what_ran(name, tmp_path, monkeypatch):
+    build = replay(f"{name}-small", tmp_path, monkeypatch)
+    states = [step.state for step in build.numbered_steps if step.stage == "build"][1:]
+    assert states == ["cached", "cached", "cached", "done"]
+    [ran] = [step for step in build.numbered_steps if "echo begun" in step.instruction]
+    assert ran.log[0].startswith("begun 1") and ran.seconds >= 0
+
+
+@every_engine
+def test_a_failure_is_blamed_on_its_step_and_line(name, tmp_path, monkeypatch):
+    with pytest.raises(BuildFailed, match="last words") as failed:
+        replay(f"{name}-small-failed", tmp_path, monkeypatch)
+    assert failed.value.line == 8 and "exited with 7" in str(failed.value)
+    assert failed.value.step.name.startswith("[build 5/5] RUN echo begun")
+
+
+@every_engine
+def test_a_saved_image_has_the_same_bytes_whoever_built_and_saved_it(name):
+    image = saved(name)
+    assert [layer.unpacked_bytes for layer in image.layers] == [100_015, 4, 0]
+    assert [layer.reclaimable_bytes for layer in image.layers] == [11, 0, 0]
+    assert (image.unpacked_bytes, image.reclaimable_bytes) == (100_019, 11)
+    files = {path: entry.size for path, (entry, _) in image.tree().items() if entry.size}
+    assert files.pop("hard", 0) + files.pop("large", 0) == 100_000, "one file with two names"
+    assert files == {"loud": 4, "word": 4}
+
+
+@every_engine
+def test_layers_are_packed_on_a_containerd_store_and_estimated_elsewhere(name):
+    image = saved(name)
+    assert image.packed_is_estimate == ("containerd" not in name)
+    estimate = saved("20.10").packed_bytes
+    assert image.packed_bytes == pytest.approx(estimate, rel=0.15)
