@@ -155,8 +155,7 @@ class ScanReport:
     @property
     def scanned_by(self) -> str:
         """Scanner and database, as every table and chart says them."""
-        snapshot = " (lab snapshot)" if self.snapshot else ""
-        return f"{self.scanner} · database {self.database_date[:10] or UNKNOWN}{snapshot}"
+        return scanned_by(self.scanner, self.database_date, self.snapshot)
 
     def __repr__(self) -> str:
         start = f"ScanReport {self.image}  "
@@ -208,6 +207,12 @@ class ScanReport:
             diff_ids=tuple(layer["diff_id"] for layer in layers),
             setting=Setting.from_dict(data["setting"]) if data.get("setting") else None,
         )
+
+
+def scanned_by(scanner: str, database_date: str, snapshot: bool) -> str:
+    """Scanner and database in a few words."""
+    of = " (lab snapshot)" if snapshot else ""
+    return f"{scanner} · database {database_date[:10] or UNKNOWN}{of}"
 
 
 def unknown(name: str, error: ShipLightError) -> ScanReport:

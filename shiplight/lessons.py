@@ -70,6 +70,7 @@ class Shown:
 _SHOWN = {
     "bytes": format_bytes,
     "share": lambda share: f"{100 * round(share, 6):.2f} %",
+    "count": str,
     "yes": lambda true: "so" if true else "not so",
 }
 

@@ -6,9 +6,11 @@ is being recorded, what it returned or raised is written down as well; and where
 order in which it came, with `mode="recorded"` in its setting.
 
 One file a lesson, one folder a kind of bases: `recordings/<kind>/<lesson>.json`. The file lists of
-images are kept once a layer, compressed, in `recordings/<kind>/layers/`.
+images are kept once a layer, compressed, in `recordings/<kind>/layers/`; long results that nobody
+reads as text, such as reports of a scanner, are compressed where they stand.
 """
 
+import base64
 import functools
 import inspect
 import json
@@ -20,6 +22,8 @@ from contextvars import ContextVar
 from dataclasses import is_dataclass, replace
 from hashlib import sha256
 from pathlib import Path
+
+import zstandard
 
 from . import engine, errors, journal, progress
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
@@ -127,10 +131,11 @@ class Recorded:
         return entries.pop(0) if len(entries) > 1 else entries[0]
 
 
-def replayed(kind: type | None = None, *, show=None):
+def replayed(kind: type | None = None, *, show=None, packed: bool = False):
     """Mark a function `f(client, …)` whose results, of dataclass `kind` or plain JSON, are kept.
 
-    `show(result)` gives what the live call leaves on the screen, for replays to show as well.
+    `show(result)` gives what the live call leaves on the screen, for replays to show as well;
+    `packed` results are long, and kept compressed.
     """
 
     def mark(function):
@@ -145,7 +150,7 @@ def replayed(kind: type | None = None, *, show=None):
             if _inside.get():
                 return function(client, *arguments, **named)
             try:
-                return _ask(function, client, arguments, named, key)
+                return _ask(function, client, arguments, named, key, packed)
             except FALLS_BACK:
                 stand_in = _beside(client)
                 if stand_in is None or not stand_in.has(key):
@@ -167,7 +172,7 @@ def _beside(client) -> Recorded | None:
     return client.shiplight_stand_in
 
 
-def _ask(function, client, arguments, named, key: str):
+def _ask(function, client, arguments, named, key: str, packed: bool):
     """The live result; written down where a lesson is being recorded."""
     token = _inside.set(True)
     try:
@@ -177,12 +182,12 @@ def _ask(function, client, arguments, named, key: str):
         raise
     finally:
         _inside.reset(token)
-    _write_down(client, key, {"result": _to_json(result)}, result)
+    _write_down(client, key, {"result": _to_json(result)}, result, packed=packed)
     return result
 
 
 def _hand_out(recorded: Recorded, key: str, kind, show):
-    entry = recorded.next(key)
+    entry = _unpacked(recorded.next(key))
     if "error" in entry:
         error = _error_from_dict(entry["error"])
         _show(show, error)
@@ -229,7 +234,7 @@ def _word(value) -> str:
 # --- writing down ----------------------------------------------------------------------------
 
 
-def _write_down(client, key: str, entry: dict, result=None) -> None:
+def _write_down(client, key: str, entry: dict, result=None, *, packed: bool = False) -> None:
     """Append to the file that SHIPLIGHT_RECORD names, if a lesson is being recorded."""
     path = os.environ.get("SHIPLIGHT_RECORD")
     if not path:
@@ -239,10 +244,24 @@ def _write_down(client, key: str, entry: dict, result=None) -> None:
         data = json.loads(file.read_text(encoding="utf-8"))
     else:
         data = {"version": 1, "setting": engine.setting(client).to_dict(), "results": []}
-    data["results"].append({"call": key, **json.loads(_masked(json.dumps(entry)))})
+    entry = json.loads(_masked(json.dumps(entry)))
+    data["results"].append({"call": key, **(_packed(entry) if packed else entry)})
     file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     if isinstance(result, Image):
         LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(result, engine_id=None))
+
+
+def _packed(entry: dict) -> dict:
+    """The entry in a form that takes a twentieth of its text."""
+    text = json.dumps(entry, separators=(",", ":")).encode()
+    return {"packed": base64.b64encode(zstandard.compress(text, LEVEL)).decode()}
+
+
+def _unpacked(entry: dict) -> dict:
+    """The entry as it was before `_packed`; any other as it is."""
+    if "packed" not in entry:
+        return entry
+    return json.loads(zstandard.decompress(base64.b64decode(entry["packed"])))
 
 
 def keep(written: Path) -> Path:

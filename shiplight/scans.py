@@ -1,15 +1,16 @@
 """Scanning an image of the engine or an archive: exported, given to the scanner, remembered."""
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 from . import engine, journal, progress, recordings, trivy
 from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
-from .findings import ScanReport, read_report, unknown
+from .findings import ScanReport, read_report, scanned_by, unknown
 from .image import platform_of
 from .setting import Setting
 from .store import LayerStore
@@ -33,7 +34,7 @@ def scan(client, what) -> ScanReport:
         return unknown(_name(what), error)
 
 
-@recordings.replayed(ScanReport)
+@recordings.replayed(ScanReport, packed=True)
 def _scanned(client, what) -> ScanReport:
     try:
         said, setting, _, database = _said(client, what)
@@ -43,18 +44,62 @@ def _scanned(client, what) -> ScanReport:
     return replace(report, database_date=database.date, snapshot=database.snapshot, setting=setting)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """The scanner and the database that scans use, and where that was seen."""
+
+    scanner: str
+    database_date: str
+    snapshot: bool
+    setting: Setting = field(repr=False, compare=False)
+
+    def __repr__(self) -> str:
+        used = "used here" if self.setting.mode == "measured" else "recorded, not used here"
+        return f"{scanned_by(self.scanner, self.database_date, self.snapshot)} · {used}"
+
+    def to_dict(self) -> dict:
+        """What is used, as JSON holds it."""
+        return vars(self) | {"setting": self.setting.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Prepared":
+        """What `to_dict` wrote."""
+        return cls(**data | {"setting": Setting.from_dict(data["setting"])})
+
+
+@recordings.replayed(Prepared)
+def prepare(client) -> Prepared:
+    """Scanner and database, got where they are missing; from then on `scan` uses these.
+
+    Without an engine, or where neither is to be had and scans were recorded, what the recordings
+    were made with. Raises ScannerMissing where there is nothing of the kind.
+    """
+    scanner, database = trivy.provide(client)
+    setting = engine.setting(client, bases="none")
+    return Prepared(str(scanner), database.date, database.snapshot, setting)
+
+
+@recordings.replayed(packed=True)
+def package_list(client, what, *, form: str = "cyclonedx") -> dict:
+    """The packages of an image in the form of CycloneDX, or of SPDX with `form="spdx-json"`.
+
+    Raises ScannerMissing, ScanFailed.
+    """
+    said, _, scanner, _ = _said(client, what)
+    with trivy.workplace() as place:
+        named = said | {"ArtifactName": _name(what)}
+        return json.loads(trivy.package_list(scanner, named, form, place, client=client))
+
+
 def write_package_list(client, what, path: Path) -> None:
     """Write the packages of an image: SPDX JSON to a file named `….spdx.json`, else CycloneDX.
 
     Raises ScannerMissing, ScanFailed, and UsageError where it cannot be written.
     """
     form = "spdx-json" if path.name.endswith(".spdx.json") else "cyclonedx"
-    said, _, scanner, _ = _said(client, what)
-    with trivy.workplace() as place:
-        named = said | {"ArtifactName": _name(what)}
-        packages = trivy.package_list(scanner, named, form, place, client=client)
+    packages = package_list(client, what, form=form)
     try:
-        path.write_bytes(packages)
+        path.write_text(json.dumps(packages, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 
