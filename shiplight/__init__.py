@@ -13,6 +13,7 @@ _HOMES = {
     "ask": "recordings",
     "build": "builds",
     "charts": "charts",
+    "compare_charts": "compare_charts",
     "connect": "recordings",
     "frames": "frames",
     "measure": "sizes",
@@ -20,6 +21,7 @@ _HOMES = {
     "recipe": "builds",
     "scan": "scans",
     "scan_charts": "scan_charts",
+    "scan_frames": "scan_frames",
 }
 __all__ = sorted(_HOMES)
 

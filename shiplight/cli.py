@@ -16,6 +16,7 @@ _EXAMPLES = """examples:
   ./lab test --live               run all tests; what cannot run live fails
   ./lab build go                  build every variant of the Go app, and measure it
   ./lab measure golang:1.23       layers and bytes of any image
+  ./lab measure go/single go/multi  how two images differ
   ./lab scan go/multi             known vulnerabilities of a variant that was built
   ./lab check .                   what to change in a Dockerfile of yours, and why
   ./lab clean                     remove what this lab made on the engine
@@ -103,10 +104,11 @@ def parser() -> argparse.ArgumentParser:
 
     measure = add(
         "measure",
-        "show layers and bytes of an image or a saved archive",
-        "./lab measure image.tar --json",
+        "show layers and bytes of an image or a saved archive, or how two of them differ",
+        "./lab measure go/single go/multi",
     )
     measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    measure.add_argument("other", nargs="?", metavar="OTHER", help="what to hold it against")
     _json(measure)
 
     scan = add(
@@ -359,17 +361,19 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import builds, report, sizes
+    from . import builds, compare, report, sizes
 
-    client, name = None, given.image
-    if not Path(name).is_file():
-        client = _connect(given)
-        name = builds.image_name(client, name)
-    image = sizes.measure(client, name)
-    if given.json:
-        _print_json(image.to_dict())
+    names = [name for name in (given.image, given.other) if name]
+    client = None if all(Path(name).is_file() for name in names) else _connect(given)
+    images = [
+        sizes.measure(client, name if Path(name).is_file() else builds.image_name(client, name))
+        for name in names
+    ]
+    if given.other:
+        found, show = compare.compare(*images), report.print_comparison
     else:
-        report.print_image(image)
+        [found], show = images, report.print_image
+    _print_json(found.to_dict()) if given.json else show(found)
     return 0
 
 

@@ -1,21 +1,23 @@
 """Exercises: the learner builds, and the check looks at the image built, not at the text typed.
 
-A check is a function of a client and a Build that raises CheckFailed with a hint: what is wrong,
-and not the fix. Solutions and named wrong answers are in `tests/exercises/`, and each wrong answer
-has to meet its own hint.
+Here are the checks of lessons 00 to 06; `scan_exercises` has those of 07 and 08. Solutions and
+named wrong answers are in `tests/exercises/`, and each wrong answer has to meet its own hint.
 """
 
 import json
-from collections.abc import Callable
-from dataclasses import dataclass
 
 from IPython.display import display
 
-from . import catalogue, frames
+from . import (
+    catalogue,
+    frames,
+    scan_exercises,  # noqa: F401  so that its checks are in the registry
+)
 from .builds import Build
 from .containers import probe, run_once
-from .errors import CheckFailed, UsageError
+from .errors import UsageError
 from .evidence import follow
+from .grading import ALL, Exercise, answering, exercise, refuse
 from .lessons import Shown
 from .recordings import Recorded
 from .runtimes import linked
@@ -23,31 +25,9 @@ from .sizes import measure
 from .units import format_bytes
 
 
-@dataclass(frozen=True)
-class Exercise:
-    """One exercise: the id by which a lesson names it, what it asks for, and its check."""
-
-    id: str
-    task: str
-    look: Callable[[object, Build], str]
-
-
-_ALL: dict[str, Exercise] = {}
-
-
-def exercise(exercise_id: str, task: str):
-    """Mark a check `f(client, build) -> evidence` as that of the exercise of this id."""
-
-    def mark(look):
-        _ALL[exercise_id] = Exercise(exercise_id, task, look)
-        return look
-
-    return mark
-
-
 def every() -> list[Exercise]:
     """All exercises, in the order of their ids."""
-    return [_ALL[name] for name in sorted(_ALL)]
+    return [ALL[name] for name in sorted(ALL)]
 
 
 def check(client, exercise_id: str, made: Build | None) -> None:
@@ -55,35 +35,15 @@ def check(client, exercise_id: str, made: Build | None) -> None:
 
     Nothing built yet is shown as open. Without an engine nothing can be built, and that is shown.
     """
-    if exercise_id not in _ALL:
-        raise UsageError(f"there is no exercise {exercise_id}.", hint=f"one of {', '.join(_ALL)}")
+    if exercise_id not in ALL:
+        raise UsageError(f"there is no exercise {exercise_id}.", hint=f"one of {', '.join(ALL)}")
     if made is None:
-        display(Shown(f"{exercise_id} is open: {_ALL[exercise_id].task}", mark="○"))
+        display(Shown(f"{exercise_id} is open: {ALL[exercise_id].task}", mark="○"))
     elif isinstance(client, Recorded):
         display(Shown(f"{exercise_id} needs an engine to look at what you built.", mark="○"))
     else:
-        evidence = _ALL[exercise_id].look(client, made)
+        evidence = ALL[exercise_id].look(client, made)
         display(Shown(f"{exercise_id} is solved.", evidence))
-
-
-def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected: str = ""):
-    """Raise CheckFailed in the house's form."""
-    seen = f"\n  Found: {found}" if found else ""
-    seen += f"\n  Expected: {expected}" if expected else ""
-    raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint)
-
-
-def answering(client, exercise_id: str, made: Build):
-    """The probe of what was built; CheckFailed where it does not answer."""
-    asked = probe(client, made)
-    if asked.answered is False:
-        refuse(
-            exercise_id,
-            "the service does not answer any more.",
-            hint="look at `probe(client, mine)`: what did it say last?",
-            found=asked.last_words[-1] if asked.last_words else "no word from it",
-        )
-    return asked
 
 
 # --- 00 Check your machine ---------------------------------------------------------------------

@@ -273,10 +273,13 @@ def _findings(results: list[dict], layers: dict[str, int], instructions) -> Iter
 
 
 def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
-    """What was read, in the scanner's order, one row a type."""
+    """What was read, in the scanner's order, one row a type.
+
+    The scanner tells a Debian by its name alone: where it then finds no package, it read nothing.
+    """
     found: dict[tuple[str, str], list[int]] = {}
     for result in results:
         if result.get("Class") in (OS, "lang-pkgs"):
             counts = found.setdefault((result["Class"], result["Type"]), [])
             counts.append(len(result.get("Packages") or ()))
-    return tuple(PackageDatabase(*key, len(n), sum(n)) for key, n in found.items())
+    return tuple(PackageDatabase(*key, len(n), sum(n)) for key, n in found.items() if sum(n))

@@ -12,6 +12,7 @@ from .bases import recipes
 from .builds import Build
 from .catalogue import Row
 from .cleaning import Cleaned
+from .compare import FIRST, SAME, SECOND, WHERE, Comparison
 from .findings import SEVERITIES, WORDS, ScanReport
 from .image import Image
 from .private import Status
@@ -126,6 +127,33 @@ def _buried(image: Image) -> Table:
             f"layer {item.buried_by}",
         )
     return table
+
+
+def print_comparison(found: Comparison) -> None:
+    """How two images differ: files, packages, layers, and the largest files that differ."""
+    names = {FIRST: f"only in {found.first}", SECOND: f"only in {found.second}"}
+    table = _table("", "files", "unpacked", "packages", right=("files", "unpacked", "packages"))
+    for where in WHERE:
+        packages = sum(package.where == where for package in found.packages)
+        if where == SAME:
+            packages = found.same_packages
+        counts = f"{found.count(where):,}", format_bytes(found.bytes(where)), f"{packages:,}"
+        table.add_row(escape(names.get(where, where)), *counts)
+    made = _table("layer", "unpacked", "instruction", right=("unpacked",))
+    for layer in found.layers:
+        text = escape(_shortened(layer.instruction, _room(34)))
+        made.add_row(_SIDES[layer.where], format_bytes(layer.unpacked_bytes), text)
+    files = _table("differs", "first", "second", right=("first", "second"))
+    for file in found.files[:10]:
+        sizes = format_bytes(file.first_bytes), format_bytes(file.second_bytes)
+        files.add_row(escape(_shortened(f"/{file.path}", _room(26))), *sizes)
+    _print(f"[bold]{escape(found.first)}[/] → [bold]{escape(found.second)}[/]", table, made)
+    _print(*([files] if found.files else []))
+    for kind in found.unread:
+        _print(f"[dim]packages of {kind} are named inside one file, which is not read here[/]")
+
+
+_SIDES = {SAME: "both", FIRST: "first", SECOND: "second"}
 
 
 def print_scan(found: ScanReport) -> None:

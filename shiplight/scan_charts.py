@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from . import frames
 from .charts import ACCENT, _bars, _figure, _label
 from .findings import SEVERITIES, WORDS, ScanReport
-from .setting import together
+from .scan_frames import source
 from .units import UNKNOWN
 
 RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3"), strict=True))
@@ -24,7 +24,7 @@ def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
     figure = _figure(
         _most_and_least(shown),
         "known vulnerabilities, each counted once",
-        _scanned_by(reports),
+        source(reports),
         rows=1.5 * len(reports),
     )
     largest = max(1, *(report.unique or 0 for report in reports))
@@ -81,14 +81,14 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
     name, brought = name or frames.short(report.image), table["new"].astype(int)
     if table.empty:
         title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
-        return _figure(title, "no instruction brought any", _scanned_by([report]), rows=0)
+        return _figure(title, "no instruction brought any", source([report]), rows=0)
     accent = table["part"] == "base" if base else table.index == brought.idxmax()
     what = "its base" if base else f"“{_label(table['instruction'][accent].iloc[0], 40)}”"
     title = f"{brought[accent].sum()} of {total} known vulnerabilities in {name} come from {what}"
     figure = _figure(
         title,
         "known vulnerabilities that no earlier layer has, by instruction that brought any",
-        _scanned_by([report]),
+        source([report]),
         rows=len(table),
     )
     _bars(
@@ -110,17 +110,9 @@ def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | No
     figure = _figure(
         f"{counts[0]} of the {counts[0] + counts[1]} known vulnerabilities of {first} are gone",
         f"known vulnerabilities, {first} against {second}",
-        _scanned_by([before, after]),
+        source([before, after]),
         rows=3,
     )
     labels = [f"gone: only in {first}", "kept: in both", f"new: only in {second}"]
     _bars(figure, labels=labels, values=counts, texts=[str(n) for n in counts], accent={0})
     return figure
-
-
-def _scanned_by(reports: Sequence[ScanReport]) -> str:
-    """The footer: the setting of those that were scanned, and every scanner and database."""
-    scanned = [report for report in reports if report.setting]
-    scanners = dict.fromkeys(report.scanned_by for report in scanned)
-    setting = together(*(report.setting for report in scanned))
-    return " · ".join([str(setting), *scanners]) if scanned else "no scan could run"

@@ -18,6 +18,7 @@ APPS = {
     "04": "rust/fixed",
     "05": "go/multi",
     "06": "go/multi",
+    "07": "go/multi",
 }
 
 

@@ -24,7 +24,7 @@ PURE = [
         "trace",
         "transcript",
     ),
-    *("image", "changes", "archive", "layouts", "tarstream", "findings"),
+    *("image", "changes", "archive", "layouts", "tarstream", "findings", "compare"),
 ]
 
 

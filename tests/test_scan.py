@@ -90,6 +90,13 @@ def test_an_image_without_a_package_database_has_no_number():
     assert "no package database" in repr(BUSYBOX)
 
 
+def test_a_system_that_is_known_by_name_and_has_no_packages_has_no_number():
+    """Trivy says `debian` and no vulnerabilities where somebody deleted /var/lib/dpkg."""
+    made = {"Class": "os-pkgs", "Type": "debian", "Target": "x"}
+    empty = read_report({"Trivy": {"Version": "1.2.3"}, "Results": [made]}, name="made")
+    assert not empty.covered and empty.unique is None and "no package database" in repr(empty)
+
+
 def test_what_is_unknown_has_no_number_and_says_why():
     assert UNKNOWN.unique is UNKNOWN.vulnerabilities is UNKNOWN.fixable is None
     assert "unknown: the scanner was killed" in repr(UNKNOWN)

@@ -1,0 +1,197 @@
+"""How two images differ: their files, the packages that their paths name, and their layers.
+
+Files are what a container sees, by path; layers are told apart by `diff_id`, so that one that both
+images have counts once. Packages are read from paths alone, and a package manager that keeps its
+names inside one file (apk) is said to be unread.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from .changes import Entry
+from .image import Image
+from .setting import Setting, together
+
+FIRST, SECOND, CHANGED, SAME = "only in the first", "only in the second", "changed", "in both"
+WHERE = (FIRST, SECOND, CHANGED, SAME)
+
+# How package managers name what they installed; the groups are a name and, where paths tell it, a
+# version. What holds no path to tell them by is in _UNREAD.
+_PACKAGES = {
+    "debian": re.compile(
+        r"var/lib/dpkg/(?:info/(?P<name>[^/:]+)(?::\w+)?\.list|status\.d/(?P<alone>[^/.]\S*))"
+    ),
+    "npm": re.compile(r"(?:.*/)?node_modules/(?P<name>(?:@[^/]+/)?[^/@.][^/]*)/package\.json"),
+    "python": re.compile(
+        r".*/(?:site|dist)-packages/(?P<name>[^/-]+)-(?P<version>[^/-]+)\.dist-info/METADATA"
+    ),
+    "go": re.compile(r".*/mod/cache/download/(?P<name>.+)/@v/(?P<version>[^/]+)\.zip"),
+    "rust": re.compile(
+        r".*/cargo/registry/src/[^/]+/(?P<name>[^/]+)-(?P<version>\d[^/]*)/Cargo\.toml"
+    ),
+}
+_UNREAD = {"apk": "lib/apk/db/installed", "rpm": "var/lib/rpm/rpmdb.sqlite"}
+
+
+class File(NamedTuple):
+    """One path: where it is, and its bytes in either image; None where it is not."""
+
+    path: str
+    where: str
+    first_bytes: int | None
+    second_bytes: int | None
+
+    @property
+    def bytes(self) -> int:
+        """The larger of the two."""
+        return max(self.first_bytes or 0, self.second_bytes or 0)
+
+
+class Package(NamedTuple):
+    """One package that paths name: versions as far as they tell, "" where they do not."""
+
+    kind: str
+    name: str
+    where: str
+    first_version: str | None
+    second_version: str | None
+
+
+class SharedLayer(NamedTuple):
+    """One layer of either image or of both."""
+
+    where: str
+    instruction: str
+    unpacked_bytes: int
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two images differ. `files` and `packages` hold what differs; what is in both is counted.
+
+    Files come with the most bytes first, layers base first: shared, then those of each image.
+    `unread` names package managers whose packages no path tells.
+    """
+
+    first: str
+    second: str
+    first_bytes: int
+    second_bytes: int
+    files: tuple[File, ...] = field(repr=False)
+    same_files: int
+    same_bytes: int
+    packages: tuple[Package, ...] = field(repr=False)
+    same_packages: int
+    unread: tuple[str, ...]
+    layers: tuple[SharedLayer, ...] = field(repr=False)
+    setting: Setting | None = field(default=None, repr=False, compare=False)
+
+    def count(self, where: str) -> int:
+        """How many files are there."""
+        if where == SAME:
+            return self.same_files
+        return sum(file.where == where for file in self.files)
+
+    def bytes(self, where: str) -> int:
+        """Their bytes; of what changed, those of the larger copy."""
+        if where == SAME:
+            return self.same_bytes
+        return sum(file.bytes for file in self.files if file.where == where)
+
+    @property
+    def shared_bytes(self) -> int:
+        """Bytes of the layers that both have: stored once, and pulled once."""
+        return sum(layer.unpacked_bytes for layer in self.layers if layer.where == SAME)
+
+    def __repr__(self) -> str:
+        files = ", ".join(f"{self.count(where):,} {where}" for where in WHERE)
+        return f"Comparison of {self.first} with {self.second}  files: {files}"
+
+    def to_dict(self) -> dict:
+        """Everything as JSON holds it."""
+        rows = {key: [row._asdict() for row in getattr(self, key)] for key in _ROWS}
+        more = {"shared_bytes": self.shared_bytes, "unread": list(self.unread)}
+        return vars(self) | rows | more | {"setting": self.setting and self.setting.to_dict()}
+
+
+_ROWS = ("files", "packages", "layers")
+
+
+def compare(first: Image, second: Image) -> Comparison:
+    """How the second image differs from the first. Both need their file lists."""
+    files = list(_files(first.tree(), second.tree()))
+    packages = list(_packages(first, second))
+    same = [file for file in files if file.where == SAME]
+    differ = [file for file in files if file.where != SAME]
+    return Comparison(
+        first=first.name,
+        second=second.name,
+        first_bytes=first.unpacked_bytes,
+        second_bytes=second.unpacked_bytes,
+        files=tuple(sorted(differ, key=lambda file: (-file.bytes, file.path))),
+        same_files=len(same),
+        same_bytes=sum(file.bytes for file in same),
+        packages=tuple(package for package in packages if package.where != SAME),
+        same_packages=sum(package.where == SAME for package in packages),
+        unread=tuple(
+            kind for kind, path in _UNREAD.items() if any(path in i.tree() for i in (first, second))
+        ),
+        layers=tuple(_layers(first, second)),
+        setting=together(first.setting, second.setting),
+    )
+
+
+def _files(one: dict, other: dict) -> Iterator[File]:
+    """Every path that is no directory."""
+    for path in sorted(one.keys() | other.keys()):
+        before, after = (_entry(tree, path) for tree in (one, other))
+        if before or after:
+            sizes = [entry.size if entry else None for entry in (before, after)]
+            yield File(path, _where(before, after), *sizes)
+
+
+def _entry(tree: dict, path: str) -> Entry | None:
+    entry = tree.get(path, (None, 0))[0]
+    return entry if entry is not None and entry.kind != "dir" else None
+
+
+def _where(before, after) -> str:
+    """Where something is; what is the same in all that an image keeps of it is in both."""
+    if before is None or after is None:
+        return SECOND if before is None else FIRST
+    return SAME if before == after else CHANGED
+
+
+def packages(image: Image) -> dict[tuple[str, str], str]:
+    """The packages that the paths of an image name: {(kind, name): versions, "" if not told}."""
+    found: dict[tuple[str, str], set[str]] = {}
+    for path in image.tree():
+        for kind, pattern in _PACKAGES.items():
+            if match := pattern.fullmatch(path):
+                told = match.groupdict()
+                name = told["name"] or told["alone"].removesuffix(".md5sums")
+                found.setdefault((kind, name), set()).add(told.get("version") or "")
+    return {key: ", ".join(sorted(versions)) for key, versions in found.items()}
+
+
+def _packages(first: Image, second: Image) -> Iterator[Package]:
+    before, after = packages(first), packages(second)
+    for kind, name in sorted(before.keys() | after.keys()):
+        versions = before.get((kind, name)), after.get((kind, name))
+        yield Package(kind, name, _where(*versions), *versions)
+
+
+def _layers(first: Image, second: Image) -> Iterator[SharedLayer]:
+    """Layers that both have, then those of the first only, then those of the second only."""
+    mine, theirs = ({layer.diff_id for layer in image.layers} for image in (first, second))
+    sides = (
+        (SAME, first, mine & theirs),
+        (FIRST, first, mine - theirs),
+        (SECOND, second, theirs - mine),
+    )
+    for where, image, chosen in sides:
+        for layer in image.layers:
+            if layer.diff_id in chosen:
+                yield SharedLayer(where, layer.instruction, layer.unpacked_bytes)

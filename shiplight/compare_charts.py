@@ -1,0 +1,105 @@
+"""How two images differ, as tables and as charts: files, packages, and bytes by instruction.
+
+Made of the parts of `frames` and `charts`, from what `compare` returns.
+"""
+
+from .charts import _bars, _figure
+from .compare import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
+from .frames import _frame, short
+from .units import format_bytes, format_percent
+
+
+def files(found: Comparison):
+    """One row a place, `only in the first` to `in both`: how many files, and their bytes."""
+    rows = [
+        {"where": _named(found, where), "files": found.count(where), "bytes": found.bytes(where)}
+        for where in WHERE
+    ]
+    return _frame(rows, found).rename(columns={"bytes": "unpacked_bytes"})
+
+
+def largest(found: Comparison, count: int = 10):
+    """The files that differ by the most bytes: where each is, and its bytes in both images."""
+    rows = [
+        {
+            "path": f"/{file.path}",
+            "where": _named(found, file.where),
+            "first_bytes": file.first_bytes,
+            "second_bytes": file.second_bytes,
+        }
+        for file in found.files[:count]
+    ]
+    columns = ["path", "where", "first_bytes", "second_bytes"]
+    return _frame(rows, found, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+
+
+def packages(found: Comparison):
+    """One row a package that is in one image only, or in another version; what paths tell."""
+    columns = ["kind", "name", "where", "first_version", "second_version"]
+    rows = [[p.kind, p.name, _named(found, p.where), *p[3:]] for p in found.packages]
+    return _frame(rows, found, columns=columns)
+
+
+def layers(found: Comparison):
+    """One row a layer: shared ones, then those of each image, base first."""
+    rows = [
+        {"where": _named(found, layer.where)}
+        | {k: v for k, v in layer._asdict().items() if k != "where"}
+        for layer in found.layers
+    ]
+    return _frame(rows, found, columns=["where", "instruction", "unpacked_bytes"])
+
+
+def _named(found: Comparison, where: str) -> str:
+    """`only in go/multi` for `only in the second`."""
+    names = {FIRST: f"only in {short(found.first)}", SECOND: f"only in {short(found.second)}"}
+    return names.get(where, where)
+
+
+def differences(found: Comparison):
+    """Bytes of the files that either image has alone, that changed, and that are in both."""
+    table = files(found)
+    before = (
+        found.bytes(FIRST)
+        + found.bytes(SAME)
+        + sum(file.first_bytes for file in found.files if file.where == CHANGED)
+    )
+    share = format_percent(found.bytes(FIRST), before)
+    figure = _figure(
+        f"{share} of the bytes in {short(found.first)} are in files that "
+        f"{short(found.second)} does not have",
+        "unpacked bytes of the files that a container sees, by path",
+        found.setting,
+        rows=len(table),
+    )
+    _bars(
+        figure,
+        labels=[f"{row.where}: {row.files:,} files" for row in table.itertuples()],
+        values=table["unpacked_bytes"],
+        texts=[format_bytes(value) for value in table["unpacked_bytes"]],
+        accent={0},
+    )
+    return figure
+
+
+def instructions(found: Comparison):
+    """Bytes of each layer: those that both share, then each image's own."""
+    table = layers(found)
+    table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
+    own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]
+    figure = _figure(
+        f"{format_bytes(found.shared_bytes)} in layers that both have; "
+        f"{short(found.first)} adds {format_bytes(own[0])}, "
+        f"{short(found.second)} {format_bytes(own[1])}",
+        "unpacked bytes of each layer, by the instruction that made it",
+        found.setting,
+        rows=len(table),
+    )
+    _bars(
+        figure,
+        labels=[f"{row.where}: {row.instruction}" for row in table.itertuples()],
+        values=table["unpacked_bytes"],
+        texts=[format_bytes(value) for value in table["unpacked_bytes"]],
+        accent=set(table.index[table["where"] == _named(found, SECOND)]),
+    )
+    return figure

@@ -1,0 +1,64 @@
+"""The checks of the exercises of lessons 07, which scan what was built, and 08, which check it."""
+
+from .builds import Build
+from .findings import ScanReport
+from .grading import answering, exercise, refuse
+from .scans import scan
+
+# --- 07 Scan ----------------------------------------------------------------------------------
+
+
+def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
+    """The scan of what was built; CheckFailed where it says nothing."""
+    report = scan(client, made)
+    if not report.covered:
+        refuse(
+            exercise_id,
+            "the scanner found nothing that it can read, and so knows nothing.",
+            hint="hiding from a scanner mends nothing: what did it read before, and where is that?",
+            found=report.why or "no package database",
+        )
+    return report
+
+
+@exercise("07.1", "the two-file image, with nothing known of Go's own library")
+def _library_mended(client, made: Build) -> str:
+    report = _scanned(client, "07.1", made)
+    left = [finding for finding in report.findings if finding.package == "stdlib"]
+    if left:
+        refuse(
+            "07.1",
+            "something is known of the library that the program brings along.",
+            hint="which version of Go built it, and which versions are `fixed`? All have to be in",
+            found=f"stdlib {left[0].installed}: {len({f.id for f in left})} vulnerabilities",
+        )
+    if report.os_level.covered:
+        refuse(
+            "07.1",
+            "an operating system came along.",
+            hint="only the stage that compiles needs another Go; where does the last one start?",
+            found=f"{report.os_level.packages} packages of it",
+        )
+    answering(client, "07.1", made)
+    return f"{report.packages} packages read, and no finding in stdlib"
+
+
+@exercise("07.2", "the service on a base that can be scanned, with nothing known of that base")
+def _readable_and_clean(client, made: Build) -> str:
+    system = _scanned(client, "07.2", made).os_level
+    if not system.covered:
+        refuse(
+            "07.2",
+            "there is no base that a scanner could read.",
+            hint="`scratch` has no list of packages; which of the bases of lesson 05 do?",
+            found="packages of the program only",
+        )
+    if system.unique:
+        refuse(
+            "07.2",
+            "something is known of the base.",
+            hint="what needs a static program of all that? Fewer packages, fewer to look up",
+            found=f"{system.unique} vulnerabilities in {system.packages} packages",
+        )
+    answering(client, "07.2", made)
+    return f"{system.packages} packages of the base read, nothing known of them"
