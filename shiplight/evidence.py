@@ -3,7 +3,7 @@
 import posixpath
 from dataclasses import replace
 
-from . import builds, containers, sizes
+from . import builds, containers, recordings, sizes
 from .elf import Program, read_program
 from .image import Image
 from .subject import Built, Subject
@@ -13,7 +13,7 @@ _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_LINKS = 40
 
 
-def with_build(client, subject: Subject, build_args: dict[str, str]) -> Subject:
+def with_build(client, subject: Subject, build_args: dict[str, str] | None = None) -> Subject:
     """The subject with the image that its Dockerfile builds, in our name space.
 
     Runs what the Dockerfile says. Raises what `builds.build` raises.
@@ -26,7 +26,7 @@ def with_build(client, subject: Subject, build_args: dict[str, str]) -> Subject:
         file=posixpath.relpath(subject.path.resolve().as_posix(), folder.resolve().as_posix()),
         name=name,
         target=subject.target.label if subject.target_named else None,
-        build_args=build_args,
+        build_args=build_args or {},
     )
     image = sizes.measure(client, build.tag)
     return replace(subject, built=Built(image, program_of(client, image)))
@@ -38,7 +38,12 @@ def program_of(client, image: Image) -> Program | None:
     path = find(image, words[0]) if words else None
     if path is None or image.tree()[path][0].size > _LARGEST:
         return None
-    return read_program(path, containers.file_in(client, image.name, path))
+    return _program(client, image.name, path)
+
+
+@recordings.replayed(Program)
+def _program(client, name: str, path: str) -> Program | None:
+    return read_program(path, containers.file_in(client, name, path))
 
 
 def find(image: Image, word: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import html
 import shutil
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from IPython.display import display
@@ -98,6 +99,13 @@ def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> 
     if said.unit != "yes":
         seen += f", the article’s figure {figure}"
     display(Shown(f"The article: {said.says}", f"{seen}: {said.verdict(measured)}", mark="▸"))
+
+
+def day_of(client) -> date:
+    """The day as of which a lesson speaks: today, or that of the recording that is replayed."""
+    if isinstance(client, recordings.Recorded):
+        return datetime.fromisoformat(client.setting.when).date()
+    return datetime.now(UTC).date()
 
 
 def copy_of(app: str) -> Path:

@@ -324,7 +324,7 @@ def _without_logs(data: dict) -> dict:
 
 
 def _from_json(data, kind: type | None):
-    if kind is None:
+    if kind is None or data is None:
         return data
     if isinstance(data, list):
         return tuple(_from_json(item, kind) for item in data)

@@ -1,6 +1,8 @@
 """The checks of the exercises of lessons 07, which scan what was built, and 08, which check it."""
 
 from .builds import Build
+from .checklist import read_subject, run
+from .evidence import with_build
 from .findings import ScanReport
 from .grading import answering, exercise, refuse
 from .scans import scan
@@ -62,3 +64,35 @@ def _readable_and_clean(client, made: Build) -> str:
         )
     answering(client, "07.2", made)
     return f"{system.packages} packages of the base read, nothing known of them"
+
+
+# --- 08 Check ---------------------------------------------------------------------------------
+
+_MAY_STAY = (
+    "supported-bases",
+)  # what a learner may accept: it takes another base than the lesson's
+
+
+@exercise("08.1", "the single-stage Go service, with nothing left on the checklist")
+def _nothing_left(client, path) -> str:
+    subject = read_subject(path)
+    found = run(with_build(client, subject))
+    accepted = [r.check.id for r in found.results if r.accepted is not None]
+    left = [result for result in found.results if result.counts]
+    if hidden := [name for name in accepted if name not in _MAY_STAY]:
+        refuse(
+            "08.1",
+            "something was accepted that can be mended.",
+            hint="a comment tells others why it stays so; it does not change what ships",
+            found=", ".join(hidden),
+        )
+    if left:
+        place = next(iter(left[0].outcome.places), None)
+        refuse(
+            "08.1",
+            f"{left[0].outcome.evidence}.",
+            hint=f"the check is {left[0].check.id}; lesson {left[0].check.lesson} shows why",
+            found="; ".join(filter(None, [place and place.found, place and place.path])),
+        )
+    image = answering(client, "08.1", found.subject.built.image.name).image
+    return f"{image}: nothing failed that was not accepted, looked at in the built image"

@@ -1,0 +1,70 @@
+"""The checklist as tables: what came out of each check, and where that stands in the Dockerfile."""
+
+from .checklist import CHECKS, Checklist
+from .frames import _frame
+
+ARTICLE = tuple(check.id for check in CHECKS[:7])  # the article's own seven points, in its order
+
+
+def questions():
+    """One row a check: what it asks for, whose point it is, and the lesson that explains it."""
+    rows = [
+        {
+            "check": check.id,
+            "asks for": check.title,
+            "of": "the article" if check.id in ARTICLE else "ours",
+            "lesson": check.lesson,
+        }
+        for check in CHECKS
+    ]
+    return _frame(rows)
+
+
+def results(found: Checklist):
+    """One row a check that applies: what came out, and by what evidence."""
+    rows = [
+        {"check": r.check.id, "result": _said(r), "evidence": r.outcome.evidence}
+        for r in found.results
+        if r.outcome.result != "does not apply"
+    ]
+    return _frame(rows, *_built(found), columns=["check", "result", "evidence"])
+
+
+def places(found: Checklist, check_id: str = ""):
+    """One row a place where something failed (of one check, or of all).
+
+    `line` is of the Dockerfile, `path` and bytes are of the built image.
+    """
+    rows = [
+        {
+            "check": result.check.id,
+            "line": place.line,
+            "found": place.found,
+            "path": place.path,
+            "unpacked_bytes": place.bytes,
+        }
+        for result in found.results
+        if result.counts and check_id in ("", result.check.id)
+        for place in result.outcome.places
+    ]
+    columns = ["check", "line", "found", "path", "unpacked_bytes"]
+    table = _frame(rows, *_built(found), columns=columns)
+    return table.astype({"line": "Int64", "unpacked_bytes": "Int64"})
+
+
+def against(found: dict[str, Checklist]):
+    """One row a check, one column a Dockerfile: what came out for each."""
+    columns = {
+        name: {result.check.id: _said(result) for result in checklist.results}
+        for name, checklist in found.items()
+    }
+    return _frame(columns, *(each for one in found.values() for each in _built(one)))
+
+
+def _said(result) -> str:
+    return "accepted" if result.accepted is not None else result.outcome.result
+
+
+def _built(found: Checklist) -> list:
+    """The image that a checklist looked into, if it was built."""
+    return [found.subject.built.image] if found.subject.built else []
