@@ -13,7 +13,6 @@ _HOMES = {
     "ask": "recordings",
     "build": "builds",
     "charts": "charts",
-    "compare_charts": "compare_charts",
     "connect": "recordings",
     "frames": "frames",
     "measure": "sizes",

@@ -116,9 +116,9 @@ def copy_of(app: str) -> Path:
     return copy
 
 
-def clean_up(client, *builds: Build) -> None:
-    """Remove the images of these builds; show what the engine says it got back."""
-    _remove(client, [build.tag for build in builds])
+def clean_up(client, *made: Build | Image) -> None:
+    """Remove these images, or those of these builds; show what the engine says it got back."""
+    _remove(client, [getattr(one, "tag", one.name) for one in made])
 
 
 def clean_up_all(client) -> None:

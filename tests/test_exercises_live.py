@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import builds, exercises
+from shiplight import builds, exercises, lessons
 from shiplight.errors import CheckFailed, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -23,7 +23,11 @@ APPS = {
 
 
 def answer(client, path: Path):
-    """What the answer in this file builds."""
+    """What the answer in this file builds; in lesson 08, the file itself, beside its app."""
+    if path.name.startswith("08"):
+        mine = lessons.copy_of("go") / "Dockerfile.mine"
+        mine.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
+        return mine
     app = APPS[path.name[:2]]
     name = f"answer/{path.stem.replace('.', '-')}"
     return builds.build(client, app, text=path.read_text(encoding="utf-8"), name=name)

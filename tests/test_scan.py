@@ -29,6 +29,7 @@ from shiplight import (
     journal,
     report,
     scan_charts,
+    scan_frames,
     scans,
     setup,
     trivy,
@@ -655,3 +656,29 @@ def test_the_chart_of_gone_kept_and_new():
     gone = len(set(DEBIAN.severities) - set(GO.severities))
     assert title_of(figure).startswith(f"{gone} of the {DEBIAN.unique} known")
     assert sum(figure.data[0].x) == len(set(DEBIAN.severities) | set(GO.severities))
+
+
+# --- tables as lessons print them ------------------------------------------------------------
+
+
+def test_a_table_by_severity_has_a_row_an_image_and_unknown_is_no_number():
+    table = scan_frames.by_severity(GO, BUSYBOX, UNKNOWN, names=["go", "busybox", "lost"])
+    assert list(table.index) == ["go", "busybox", "lost"]
+    assert table.loc["go", "in all"] == GO.unique == table.loc["go"].iloc[:5].sum()
+    assert table.loc[["busybox", "lost"]].isna().all(axis=None)
+    shown = repr(frames.readable(table))
+    assert "—" in shown and "Trivy 0.76.0 · database 2026-11-21 (lab snapshot)" in shown
+
+
+def test_a_table_by_package_counts_each_vulnerability_of_a_package_once():
+    table = scan_frames.by_package(GO)
+    assert table["package"].is_unique and set(table["where"]) == {"server"}
+    [stdlib] = table[table["package"] == "stdlib"]["vulnerabilities"]
+    assert stdlib == len({f.id for f in GO.findings if f.package == "stdlib"})
+    assert list(table["vulnerabilities"]) == sorted(table["vulnerabilities"], reverse=True)
+
+
+def test_fates_add_up_to_both_images():
+    table = scan_frames.fates(DEBIAN, GO)["in all"]
+    assert table["gone"] + table["kept"] == DEBIAN.unique
+    assert table["new"] + table["kept"] == GO.unique
