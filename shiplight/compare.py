@@ -119,15 +119,16 @@ class Comparison:
 _ROWS = ("files", "packages", "layers")
 
 
-def compare(first: Image, second: Image) -> Comparison:
+def compare(first: Image, second: Image, *, names: tuple[str, str] | None = None) -> Comparison:
     """How the second image differs from the first. Both need their file lists."""
+    names = names or (first.name, second.name)
     files = list(_files(first.tree(), second.tree()))
     packages = list(_packages(first, second))
     same = [file for file in files if file.where == SAME]
     differ = [file for file in files if file.where != SAME]
     return Comparison(
-        first=first.name,
-        second=second.name,
+        first=names[0],
+        second=names[1],
         first_bytes=first.unpacked_bytes,
         second_bytes=second.unpacked_bytes,
         files=tuple(sorted(differ, key=lambda file: (-file.bytes, file.path))),

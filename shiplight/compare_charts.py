@@ -74,7 +74,10 @@ def differences(found: Comparison):
     )
     _bars(
         figure,
-        labels=[f"{row.where}: {row.files:,} files" for row in table.itertuples()],
+        labels=[
+            f"{row.where}: {row.files:,} file{'' if row.files == 1 else 's'}"
+            for row in table.itertuples()
+        ],
         values=table["unpacked_bytes"],
         texts=[format_bytes(value) for value in table["unpacked_bytes"]],
         accent={0},
@@ -97,7 +100,10 @@ def instructions(found: Comparison):
     )
     _bars(
         figure,
-        labels=[f"{row.where}: {row.instruction}" for row in table.itertuples()],
+        labels=[
+            f"{row.where.removeprefix('only in ')} · {row.instruction}"
+            for row in table.itertuples()
+        ],
         values=table["unpacked_bytes"],
         texts=[format_bytes(value) for value in table["unpacked_bytes"]],
         accent=set(table.index[table["where"] == _named(found, SECOND)]),

@@ -2,6 +2,7 @@
 
 from .builds import Build
 from .checklist import read_subject, run
+from .errors import ScanFailed
 from .evidence import with_build
 from .findings import ScanReport
 from .grading import answering, exercise, refuse
@@ -11,14 +12,19 @@ from .scans import scan
 
 
 def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
-    """The scan of what was built; CheckFailed where it says nothing."""
+    """The scan of what was built; CheckFailed where nothing could be read in it.
+
+    Raises ScanFailed where the scan itself could not run: nobody built anything wrong then.
+    """
     report = scan(client, made)
+    if report.status != "scanned":
+        raise ScanFailed(f"{exercise_id} needs a scan, and none could run: {report.why}")
     if not report.covered:
         refuse(
             exercise_id,
             "the scanner found nothing that it can read, and so knows nothing.",
             hint="hiding from a scanner mends nothing: what did it read before, and where is that?",
-            found=report.why or "no package database",
+            found="no package database",
         )
     return report
 

@@ -45,6 +45,20 @@ def test_a_packed_result_comes_back_whole_and_takes_a_fifth_at_most(recorded):
     assert recorded.stat().st_size < len(text) / 5
 
 
+@recordings.replayed(type(GO))
+def nothing(client):
+    return None
+
+
+def test_a_result_that_is_nothing_stays_nothing(tmp_path, monkeypatch):
+    (tmp_path / "equivalent").mkdir()
+    monkeypatch.setattr(engine, "setting", lambda *_, **__: SETTING)
+    monkeypatch.setenv("SHIPLIGHT_RECORD", str(tmp_path / "equivalent" / "08-check.json"))
+    assert nothing(SimpleNamespace()) is None
+    monkeypatch.setenv("SHIPLIGHT_RECORDINGS", str(tmp_path))
+    assert nothing(recordings.Recorded("08-check")) is None
+
+
 def test_without_a_scanner_a_live_machine_replays_and_says_so(recorded):
     lacking = SimpleNamespace(missing=True, shiplight_lesson="07-scan")
     assert looked(lacking, "go").setting.mode == "recorded"
