@@ -37,6 +37,7 @@ MOST_BYTES = 10_000_000  # of all recordings together
 LEVEL = 19  # of zstd: written once, read often
 FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
 
+_live: list = []  # the client that a lesson in this process works with
 _inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default=False)
 
 
@@ -54,6 +55,7 @@ def connect(lesson: str | None = None):
     `lesson` names the set that is replayed; without it, every recorded lesson is searched.
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
     """
+    _live.clear()
     if mode() == "recorded":
         return Recorded(lesson)
     try:
@@ -63,7 +65,18 @@ def connect(lesson: str | None = None):
             raise
         return Recorded(lesson)
     client.shiplight_lesson = lesson
+    _live.append(client)
     return client
+
+
+def connected():
+    """The live client that a lesson connected last; None where it replays, or did not connect."""
+    return _live[-1] if _live else None
+
+
+def folder_of(paths: list[Path]) -> Path | None:
+    """The folder of a set of recordings; None where there are none."""
+    return paths[0].parent if paths else None
 
 
 def sets(lesson: str | None = None) -> list[Path]:
@@ -257,6 +270,7 @@ def keep(written: Path) -> Path:
     for path in (written.parent / "layers" / "layers").glob("*"):
         shutil.copy(path, folder / "layers" / "layers" / path.name)
     shutil.copy(written, folder / written.name)
+    _keep_verdicts(written.parent, folder)
     told = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
     named = set(re.findall(r'"diff_id": "([^"]+)"', told))
     kept = LayerStore(folder / "layers")
@@ -265,6 +279,16 @@ def keep(written: Path) -> Path:
     if total > MOST_BYTES:
         raise UsageError(f"the recordings take {format_bytes(total)}.", hint="record less")
     return folder / written.name
+
+
+def _keep_verdicts(new: Path, folder: Path) -> None:
+    """Put the verdicts of one lesson beside those of the others."""
+    known = {}
+    for path in (folder / "verdicts.json", new / "verdicts.json"):
+        if path.exists():
+            known |= json.loads(path.read_text(encoding="utf-8"))
+    text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
+    (folder / "verdicts.json").write_text(text + "\n", encoding="utf-8")
 
 
 def _kind_of(text: str) -> str:
