@@ -253,7 +253,7 @@ def _write_down(client, key: str, entry: dict, result=None) -> None:
     else:
         data = {"version": 1, "setting": engine.setting(client).to_dict(), "results": []}
     data["results"].append({"call": key, **json.loads(_masked(json.dumps(entry)))})
-    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(file, data)
     if isinstance(result, Image):
         LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(result, engine_id=None))
 
@@ -265,11 +265,13 @@ def keep(written: Path) -> Path:
     would be larger than a clone should carry.
     """
     text = written.read_text(encoding="utf-8")
-    folder = FOLDER / _kind_of(text)
+    data, kind = json.loads(text), _kind_of(text)
+    data["setting"]["bases"] = kind
+    folder = FOLDER / kind
     (folder / "layers" / "layers").mkdir(parents=True, exist_ok=True)
     for path in (written.parent / "layers" / "layers").glob("*"):
         shutil.copy(path, folder / "layers" / "layers" / path.name)
-    shutil.copy(written, folder / written.name)
+    _write_json(folder / written.name, data)
     _keep_verdicts(written.parent, folder)
     told = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
     named = set(re.findall(r'"diff_id": "([^"]+)"', told))
@@ -287,8 +289,11 @@ def _keep_verdicts(new: Path, folder: Path) -> None:
     for path in (folder / "verdicts.json", new / "verdicts.json"):
         if path.exists():
             known |= json.loads(path.read_text(encoding="utf-8"))
-    text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
-    (folder / "verdicts.json").write_text(text + "\n", encoding="utf-8")
+    _write_json(folder / "verdicts.json", dict(sorted(known.items())))
+
+
+def _write_json(path: Path, data: dict) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _kind_of(text: str) -> str:
