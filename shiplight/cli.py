@@ -291,15 +291,17 @@ def _doctor(given) -> int:
 
 def _run(given) -> int:
     from . import notebooks, report, shelf
+    from .verdicts import verdicts
 
     paths = shelf.find(given.lessons)
-    _connect_or_say(given)
+    client = _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:
         _print_json([report.run_to_dict(run) for run in runs])
     else:
         for run in runs:
             report.print_run(run)
+        report.print_verdicts(verdicts(client))
     return 1 if any(run.failure for run in runs) else 0
 
 

@@ -47,10 +47,13 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
 
 
 def verdicts(client) -> tuple[Verdict, ...]:
-    """Every claim of the article in the order of its lessons, as it was measured or recorded."""
+    """Every claim of the article in the order of its lessons, as it was measured or recorded.
+
+    Without an engine (`client` is None, or replays) what was recorded counts alone.
+    """
     found = recordings.folder_of(recordings.sets())
     known = {name: _recorded(one) for name, one in (_read(found) if found else {}).items()}
-    if not isinstance(client, recordings.Recorded):
+    if client is not None and not isinstance(client, recordings.Recorded):
         known |= _read(journal.folder())
     return tuple(_verdict(claim, known.get(claim.id)) for claim in catalogue.claims())
 
