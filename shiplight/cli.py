@@ -301,10 +301,11 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report, shelf
+    from . import cleaning, notebooks, report, results, shelf
 
     cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
     runs = [notebooks.record(path) for path in shelf.find(given.lessons)]
+    results.write()
     for run in runs:
         report.print_run(run)
     return 1 if any(run.failure for run in runs) else 0

@@ -19,7 +19,7 @@ from .builds import build
 from .catalogue import find
 from .scoreboard import Lab, Surveyed
 from .setting import Setting, together
-from .units import UNKNOWN, format_bytes, format_seconds
+from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "RESULTS.md"
@@ -29,9 +29,9 @@ NODE_RUNS = ("usr/local/bin/node", "*/lib*.so*", "lib64/ld-*")  # node, and what
 
 @dataclass(frozen=True)
 class Reach:
-    """What one variant had to reach: at most `most` bytes, or (`unit` share) of something else.
+    """What one variant had to reach: at most `most` bytes, unpacked, or that share of `says`.
 
-    `why` is what stands in the way where it is missed.
+    `unit` is `bytes` or `share`; `why` is what stands in the way where it is missed.
     """
 
     variant: str
@@ -102,24 +102,29 @@ class Benchmark:
 @recordings.replayed(Reach)
 def reaches(client) -> tuple[Reach, ...]:
     """What the smallest variant of each language had to reach, measured; builds what is missing."""
-    lab, why = Lab(client), "the libraries of its base that it does not load"
-    image = lab.image("node/bundled")
-    node = sum(entry.size for part in NODE_RUNS for entry, _ in image.find(part).values())
-    share = image.unpacked_bytes / node
-    says = "the node program with the libraries that it loads"
+    lab = Lab(client)
+    linked = "what the compiler links into one program"
     return (
-        Reach("node/bundled", says, share, 1.15, "share", why, lab.build("node/bundled").setting),
-        *(
-            Reach(name, "bytes, unpacked", lab.bytes(name), most, "bytes", why, made.setting)
-            for name, most, why in [
-                ("python/slimmest", 90e6, "the interpreter and its own library"),
-                ("rust/static", 10e6, "what the compiler links into one program"),
-                ("go/hardened", 10e6, "what the compiler links into one program"),
-            ]
-            for made in [lab.build(name)]
-        ),
+        _bundled(lab),
+        _weighed(lab, "python/slimmest", 90e6, "the interpreter and its own library"),
+        _weighed(lab, "rust/static", 10e6, linked),
+        _weighed(lab, "go/hardened", 10e6, linked),
         _edited(client),
     )
+
+
+def _weighed(lab: Lab, name: str, most: float, why: str) -> Reach:
+    return Reach(name, "", lab.bytes(name), most, "bytes", why, lab.build(name).setting)
+
+
+def _bundled(lab: Lab) -> Reach:
+    """The bundled image as a multiple of the node program and what that loads, both live in it."""
+    name, image = "node/bundled", lab.image("node/bundled")
+    node = {path: entry for part in NODE_RUNS for path, (entry, _) in image.find(part).items()}
+    share = round(image.unpacked_bytes / sum(entry.size for entry in node.values()), 4)
+    says = "the node program with the libraries that it loads"
+    why = "certificates, time zones and the bundled server"
+    return Reach(name, says, share, 1.15, "share", why, lab.build(name).setting)
 
 
 def _edited(client) -> Reach:
@@ -169,7 +174,8 @@ def with_parts(text: str) -> str:
     """The text of RESULTS.md with its generated parts as the data have them now."""
     parts = {"variants": variants_part(*recorded()), "benchmarks": benchmarks_part(benchmarks())}
     for name, part in parts.items():
-        begin, end = f"<!-- {name}: shiplight/results.py writes this -->", f"<!-- {name}: up to here -->"
+        begin = f"<!-- {name}: shiplight/results.py writes this -->"
+        end = f"<!-- {name}: up to here -->"
         text = re.sub(f"(?s){begin}.*{end}", lambda _, p=f"{begin}\n{part}\n{end}": p, text)
     return text
 
@@ -178,7 +184,15 @@ def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
     """Every variant, then what had to be reached; Markdown."""
     if not rows and not reached:
         return "Not recorded yet: `./lab record` of the lesson that surveys every variant does it."
-    head = ("variant", "unpacked", "packed", "reclaimable", "cold build", "vulnerabilities", "probe")
+    head = (
+        "variant",
+        "unpacked",
+        "packed",
+        "reclaimable",
+        "cold build",
+        "vulnerabilities",
+        "probe",
+    )
     table = _table(head, (_variant(row) for row in rows))
     goals = _table(("variant", "reach", "measured", "verdict"), map(_reached, reached))
     settings = together(*(row.setting for row in [*rows, *reached]))
@@ -198,7 +212,8 @@ def _reached(reach: Reach) -> tuple[str, ...]:
         says = f"at most {format_bytes(round(reach.most))}, unpacked"
         measured = format_bytes(round(reach.measured))
     else:
-        says, measured = f"at most {reach.most:.0%} of {reach.says}", f"{reach.measured:.0%}"
+        says = f"at most {format_percent(reach.most, 1)} of {reach.says}"
+        measured = format_percent(reach.measured, 1)
     return reach.variant, says, measured, _verdict(reach.measured, reach.most, reach.why)
 
 
@@ -213,7 +228,7 @@ def benchmarks_part(done: Sequence[Benchmark]) -> str:
 def _benchmark(one: Benchmark) -> tuple[str, ...]:
     plain = format_bytes if one.unit == "bytes" else format_seconds
     whole = round if one.unit == "bytes" else float
-    shown = {"times": "{:.2f}×".format, "more": _more}.get(one.unit, lambda x: plain(whole(x)))
+    shown = {"times": _times, "more": _more}.get(one.unit, lambda x: plain(whole(x)))
     return (
         one.what,
         one.against or UNKNOWN,
@@ -225,6 +240,10 @@ def _benchmark(one: Benchmark) -> tuple[str, ...]:
         f"{one.load:.1f} on {one.cpus} CPUs",
         _verdict(one.measured, one.most, one.why),
     )
+
+
+def _times(ratio: float) -> str:
+    return format_ratio(ratio, 1)
 
 
 def _more(seconds: float) -> str:
