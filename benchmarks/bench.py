@@ -135,9 +135,9 @@ class Bench:
         first = self.compare(what, DIVE, "times", 1.0, ours, theirs, why=why)
         first_peak, again_peak = zip(*peaks, strict=True)
         yield first
-        yield self.alone("the same again", "seconds", 0.3, again, first.load)
+        yield self.alone(f"measuring {LARGE} again", "seconds", 0.3, again, first.load)
         yield self.alone(f"{what}: peak memory", "bytes", MEMORY, first_peak, first.load)
-        yield self.alone("the same again: peak memory", "bytes", MEMORY, again_peak, first.load)
+        yield self.alone(f"measuring {LARGE} again: peak memory", "bytes", MEMORY, again_peak, first.load)
 
     def measured(self, store: str) -> dict:
         """`measure()` as a lesson calls it, in a process of its own: seconds, peak bytes."""
