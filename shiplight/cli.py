@@ -306,13 +306,14 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report, shelf
+    from . import cleaning, notebooks, report, results, shelf
 
     runs = []
     for path in shelf.find(given.lessons):
         if not given.replay:
             cleaning.prune_cache(_connect(given))  # builds are stored as they are the first time
         runs.append((notebooks.replay if given.replay else notebooks.record)(path))
+    results.write()
     for run in runs:
         report.print_run(run)
     return 1 if any(run.failure for run in runs) else 0
