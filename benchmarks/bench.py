@@ -130,14 +130,15 @@ class Bench:
             quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"CI": "true"}}
             return timed(lambda: subprocess.run(command, **quiet))
 
+        again_what = f"measuring {LARGE} again"
         why = "we also hash each layer, to hold it against its digest, and sample how well it packs"
         what = f"measuring {LARGE}, nothing known before"
         first = self.compare(what, DIVE, "times", 1.0, ours, theirs, why=why)
         first_peak, again_peak = zip(*peaks, strict=True)
         yield first
-        yield self.alone(f"measuring {LARGE} again", "seconds", 0.3, again, first.load)
+        yield self.alone(again_what, "seconds", 0.3, again, first.load)
         yield self.alone(f"{what}: peak memory", "bytes", MEMORY, first_peak, first.load)
-        yield self.alone(f"measuring {LARGE} again: peak memory", "bytes", MEMORY, again_peak, first.load)
+        yield self.alone(f"{again_what}: peak memory", "bytes", MEMORY, again_peak, first.load)
 
     def measured(self, store: str) -> dict:
         """`measure()` as a lesson calls it, in a process of its own: seconds, peak bytes."""
