@@ -17,8 +17,9 @@ from statistics import median
 from . import recordings
 from .builds import build
 from .catalogue import find
-from .scoreboard import Lab, Surveyed
+from .scoreboard import Surveyed
 from .setting import Setting, together
+from .sizes import measure
 from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -102,29 +103,30 @@ class Benchmark:
 @recordings.replayed(Reach)
 def reaches(client) -> tuple[Reach, ...]:
     """What the smallest variant of each language had to reach, measured; builds what is missing."""
-    lab = Lab(client)
     linked = "what the compiler links into one program"
     return (
-        _bundled(lab),
-        _weighed(lab, "python/slimmest", 90e6, "the interpreter and its own library"),
-        _weighed(lab, "rust/static", 10e6, linked),
-        _weighed(lab, "go/hardened", 10e6, linked),
+        _bundled(client),
+        _weighed(client, "python/slimmest", 90e6, "the interpreter and its own library"),
+        _weighed(client, "rust/static", 10e6, linked),
+        _weighed(client, "go/hardened", 10e6, linked),
         _edited(client),
     )
 
 
-def _weighed(lab: Lab, name: str, most: float, why: str) -> Reach:
-    return Reach(name, "", lab.bytes(name), most, "bytes", why, lab.build(name).setting)
+def _weighed(client, name: str, most: float, why: str) -> Reach:
+    image = measure(client, build(client, name))
+    return Reach(name, "", image.unpacked_bytes, most, "bytes", why, image.setting)
 
 
-def _bundled(lab: Lab) -> Reach:
+def _bundled(client) -> Reach:
     """The bundled image as a multiple of the node program and what that loads, both live in it."""
-    name, image = "node/bundled", lab.image("node/bundled")
+    name = "node/bundled"
+    image = measure(client, build(client, name))
     node = {path: entry for part in NODE_RUNS for path, (entry, _) in image.find(part).items()}
     share = round(image.unpacked_bytes / sum(entry.size for entry in node.values()), 4)
     says = "the node program with the libraries that it loads"
     why = "certificates, time zones and the bundled server"
-    return Reach(name, says, share, 1.15, "share", why, lab.build(name).setting)
+    return Reach(name, says, share, 1.15, "share", why, image.setting)
 
 
 def _edited(client) -> Reach:

@@ -8,9 +8,7 @@ from shiplight.scoreboard import Surveyed
 from shiplight.setting import Setting
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-01-02T03:04:05Z")
-ROW = Surveyed(
-    "go", "multi", 8_850_000, 3_000_000, 0, 14.2, {}, 2, 1, {"high": 2}, SETTING
-)  # fmt: skip
+ROW = Surveyed("go", "multi", 8_850_000, 3_000_000, 0, 14.2, {}, 2, 1, SETTING)
 REACH = Reach("node/bundled", "what it loads", 1.2, 1.15, "share", "its base", SETTING)
 PAIRS = Benchmark(
     "a build", "the request", "times", 1.15, (2.0, 3.0, 2.2), (2.0, 2.0, 2.0), 0.5, 2, "", SETTING
