@@ -154,16 +154,13 @@ class PackedEstimate:
         if self._whole:
             self._packed += len(self._whole.compress(block))
             return
-        data = self._before + block
-        shift = self._seen - len(self._before)
         for start in range(-self._seen % self.step, len(block), self.step):
-            self._sample(data, self._seen + start - shift)
+            before = self._before + block[max(0, start - self.REACH) : start]
+            self._sample(before[-self.REACH :], block[start : start + self.WINDOW])
         self._seen += len(block)
-        self._before = data[-self.REACH :]
+        self._before = (self._before + block[-self.REACH :])[-self.REACH :]
 
-    def _sample(self, data: bytes, start: int) -> None:
-        window = data[start : start + self.WINDOW]
-        before = data[max(0, start - self.REACH) : start]
+    def _sample(self, before: bytes, window: bytes) -> None:
         dictionary = {"zdict": before} if before else {}
         packer = zlib.compressobj(6, wbits=-15, **dictionary)
         self._packed += len(packer.compress(window)) + len(packer.flush())

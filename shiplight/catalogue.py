@@ -47,8 +47,8 @@ class ArticleClaim:
 
     id: str
     says: str
+    figure: float
     unit: str
-    figure: float = 1
     upto: float | None = None
     base: str = ""
     lesson: str = ""

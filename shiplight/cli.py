@@ -162,6 +162,9 @@ def parser() -> argparse.ArgumentParser:
         "./lab record 01",
     )
     record.add_argument("lessons", nargs="*", metavar="LESSON")
+    record.add_argument(
+        "--replay", action="store_true", help="only store what the recordings give: no engine"
+    )
 
     reset = add(
         "reset", "put the original of a lesson back, yours is kept beside it", "./lab reset 01"
@@ -290,23 +293,29 @@ def _doctor(given) -> int:
 
 def _run(given) -> int:
     from . import notebooks, report, shelf
+    from .verdicts import verdicts
 
     paths = shelf.find(given.lessons)
-    _connect_or_say(given)
+    client = _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:
         _print_json([report.run_to_dict(run) for run in runs])
     else:
         for run in runs:
             report.print_run(run)
+        report.print_verdicts(verdicts(client))
     return 1 if any(run.failure for run in runs) else 0
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report, shelf
+    from . import cleaning, notebooks, report, results, shelf
 
-    cleaning.prune_cache(_connect(given))  # what is stored shows builds as they are the first time
-    runs = [notebooks.record(path) for path in shelf.find(given.lessons)]
+    runs = []
+    for path in shelf.find(given.lessons):
+        if not given.replay:
+            cleaning.prune_cache(_connect(given))  # builds are stored as they are the first time
+        runs.append((notebooks.replay if given.replay else notebooks.record)(path))
+    results.write()
     for run in runs:
         report.print_run(run)
     return 1 if any(run.failure for run in runs) else 0

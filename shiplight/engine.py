@@ -263,12 +263,16 @@ def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
     return shutil.disk_usage(root).free
 
 
+def described(client: docker.DockerClient) -> Engine:
+    """The same, asked once a client: all of it but the free bytes stays as long as it answers."""
+    if not hasattr(client, "shiplight_engine"):
+        client.shiplight_engine = describe(client)
+    return client.shiplight_engine
+
+
 def identity(client: docker.DockerClient) -> str:
     """The engine's own id: it tells engines apart that take turns at one endpoint."""
-    if not hasattr(client, "shiplight_identity"):
-        with translated("asking the engine for its id"):
-            client.shiplight_identity = client.api.info().get("ID", "")
-    return client.shiplight_identity
+    return described(client).id
 
 
 def is_local(client: docker.DockerClient) -> bool:
@@ -280,13 +284,12 @@ def is_local(client: docker.DockerClient) -> bool:
 
 def image_store(client: docker.DockerClient) -> str:
     """`graph` or `containerd`: where this engine keeps its images decides what it can tell."""
-    with translated("asking for the image store"):
-        return "containerd" if _store(client.api.info()).startswith("containerd") else "graph"
+    return "containerd" if described(client).store.startswith("containerd") else "graph"
 
 
 def setting(client: docker.DockerClient, *, bases: str = "none") -> Setting:
     """The setting of something that is measured on this engine now."""
-    engine = describe(client)
+    engine = described(client)
     return Setting(
         engine=str(engine),
         store=engine.store,
@@ -344,11 +347,16 @@ def _missing(name: str):
     )
 
 
-def has_image(client: docker.DockerClient, name: str) -> bool:
-    """Whether the engine has an image of that very name, or Id."""
+def find_image(client: docker.DockerClient, name: str) -> dict | None:
+    """The engine's own description of the image of that very name, or Id; None without one."""
     with translated(f"looking for {name}"):
         found = _or_none(client.api.inspect_image, name)
-    return found is not None and _is_called(found, name)
+    return found if found is not None and _is_called(found, name) else None
+
+
+def has_image(client: docker.DockerClient, name: str) -> bool:
+    """Whether the engine has an image of that very name, or Id."""
+    return find_image(client, name) is not None
 
 
 def _is_called(found: dict, name: str) -> bool:

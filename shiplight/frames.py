@@ -226,14 +226,15 @@ def survey(rows) -> pd.DataFrame:
 
 
 def verdicts(rows) -> pd.DataFrame:
-    """One row a claim of the article: what it says, whether that holds here, and why."""
+    """One row a claim of the article: what it says, whether that holds, what was seen, and why."""
     table = [
         {
-            "lesson": row.lesson,
-            "the article says": row.says,
+            "lesson": row.claim.lesson,
+            "the article says": row.claim.says,
             "verdict": row.verdict,
-            "evidence": row.evidence,
-            "why": row.why,
+            "seen": row.seen,
+            "why": row.claim.why,
+            "source": row.mode,
         }
         for row in rows
     ]
@@ -383,7 +384,7 @@ def _fate(before: bool, after: bool) -> str:
     return "kept" if before and after else "gone" if before else "new"
 
 
-TEXT_WIDTH = 72  # of a cell, at most; the frame keeps the whole text
+TEXT_WIDTH, HTML_WIDTH = 72, 240  # of a cell, at most; the frame keeps the whole text
 _NUMBER = "text-align:right;white-space:nowrap"
 _TEXT = "text-align:left;overflow-wrap:anywhere;min-width:5em"
 
@@ -419,7 +420,7 @@ class Readable:
             for column, text in row.items():
                 right = pd.api.types.is_numeric_dtype(self.frame[column])
                 style = _NUMBER if right else _TEXT
-                cells.append(f"<td style='{style}'>{escape(_shortened(text))}</td>")
+                cells.append(f"<td style='{style}'>{escape(_shortened(text, HTML_WIDTH))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
         body, source = "".join(rows), escape(self._source())
         below = f"<div style='opacity:.7;font-size:90%;margin-top:.3em'>{source}</div>"
@@ -432,8 +433,8 @@ def readable(frame: pd.DataFrame) -> Readable:
     return Readable(frame)
 
 
-def _shortened(text: str) -> str:
-    return text if len(text) <= TEXT_WIDTH else text[: TEXT_WIDTH - 1].rstrip() + "…"
+def _shortened(text: str, width: int) -> str:
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def _heading(column) -> str:

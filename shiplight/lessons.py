@@ -7,7 +7,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from . import bases, catalogue, engine, journal, recordings
+from . import bases, catalogue, engine, journal, recordings, verdicts
 from .builds import Build, order
 from .errors import ClaimFailed
 from .image import Image
@@ -76,16 +76,18 @@ _SHOWN = {
 }
 
 
-def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> None:
-    """Show a figure of the article beside the measured one, and whether it holds here.
+def held_against(claim_id: str, measured: float, *, of=None) -> None:
+    """Show a figure of the article beside the measured one; note for the scoreboard what it gives.
 
-    `of` is the base whose own size the figure is about: an offline equivalent cannot test that,
-    and the dated figure that is published takes the place of the measured one.
+    `of` is the result that was measured, where one setting says where it comes from. Where it is
+    the base whose own size the figure is about, an offline equivalent cannot test that, and the
+    dated figure that is published takes the place of the measured one.
     """
     said = catalogue.claim(claim_id)
     show = _SHOWN[said.unit]
     figure = show(said.figure) + ("" if said.upto is None else f" to {show(said.upto)}")
-    published = bases.published(said.base) if of is not None and bases.stands_in(of.name) else None
+    stands_in = bool(said.base) and of is not None and bases.stands_in(of.name)
+    published = bases.published(said.base) if stands_in else None
     if said.unit == "yes":
         seen = f"here it is {show(measured)}"
     elif published is None:
@@ -98,7 +100,13 @@ def held_against(claim_id: str, measured: float, *, of: Image | None = None) -> 
         measured = published["unpacked_bytes"]
     if said.unit != "yes":
         seen += f", the article’s figure {figure}"
-    display(Shown(f"The article: {said.says}", f"{seen}: {said.verdict(measured)}", mark="▸"))
+    verdict = said.verdict(measured)
+    display(Shown(f"The article: {said.says}", f"{seen}: {verdict}", mark="▸"))
+    client = recordings.connected()
+    if client is not None:
+        here = engine.setting(client, bases="unknown") if of is None else of.setting
+        noted = verdict if published is None else catalogue.NOT_TESTABLE
+        verdicts.note(claim_id, seen, noted, here)
 
 
 def day_of(client) -> date:

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nbclient
@@ -63,8 +63,7 @@ def run(path: Path) -> Run:
 def record(path: Path) -> Run:
     """Run a lesson live and keep its results; run it again on those, and store its outputs.
 
-    Charts are stored with a picture beside their data, for pages without plotly. Neither the
-    recordings nor the lesson change unless both runs come to their end.
+    Neither the recordings nor the lesson change unless both runs come to their end.
     """
     started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
     with tempfile.TemporaryDirectory(dir=journal.folder()) as folder:
@@ -73,13 +72,23 @@ def record(path: Path) -> Run:
         failure = _execute(notebook, f"{path.stem}, live", live)
         if not failure:
             recordings.keep(written)
-            replay = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png"}
-            failure = _execute(notebook, f"{path.stem}, recorded", replay)
+    if failure:
+        return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
+    return replace(replay(path), seconds=time.monotonic() - started)
+
+
+def replay(path: Path) -> Run:
+    """Run a lesson on its recording, and store its outputs in place if it comes to its end.
+
+    Charts are stored with a picture beside their data, for pages without plotly.
+    """
+    started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
+    recorded = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png"}
+    failure = _execute(notebook, f"{path.stem}, recorded", recorded)
     if not failure:
-        notebook.cells[0].source = shelf.with_navigation(notebook.cells[0].source, path)
         _write(notebook, path)
         _save_picture(notebook, path.stem)
-        shelf.write_contents()
+        shelf.tie_together()
     return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
 
 

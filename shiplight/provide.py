@@ -42,21 +42,19 @@ def here(client, reference: str) -> Base | None:
         ("mirrored", mirror),
     ]
     for candidate, name in candidates:
-        if name and kind in (None, candidate) and engine.has_image(client, name):
-            return _with_building(client, Base(reference, name, candidate))
+        if name and kind in (None, candidate) and (found := engine.find_image(client, name)):
+            return _with_building(client, Base(reference, name, candidate), found)
     own = kind is not None and recipe is None and engine.has_image(client, reference)
     return Base(reference, reference, "official") if own else None
 
 
-def _with_building(client, base: Base) -> Base:
+def _with_building(client, base: Base, under: dict) -> Base:
     """`base` with the image for stages that build, where that is here and stands on it."""
     name = building_name(base)
-    if name is None or not engine.has_image(client, name):
+    over = engine.find_image(client, name) if name else None
+    if over is None or over["RootFS"]["Layers"][:-1] != under["RootFS"]["Layers"]:
         return base
-    [under, over] = [
-        engine.inspect_image(client, image)["RootFS"]["Layers"] for image in (base.used, name)
-    ]
-    return replace(base, building=name) if over[:-1] == under else base
+    return replace(base, building=name)
 
 
 def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:

@@ -41,6 +41,7 @@ MOST_BYTES = 10_000_000  # of all recordings together
 LEVEL = 19  # of zstd: written once, read often
 FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
 
+_live: list = []  # the client that a lesson in this process works with
 _inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default=False)
 
 
@@ -58,6 +59,7 @@ def connect(lesson: str | None = None):
     `lesson` names the set that is replayed; without it, every recorded lesson is searched.
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
     """
+    _live.clear()
     if mode() == "recorded":
         return Recorded(lesson)
     try:
@@ -67,7 +69,18 @@ def connect(lesson: str | None = None):
             raise
         return Recorded(lesson)
     client.shiplight_lesson = lesson
+    _live.append(client)
     return client
+
+
+def connected():
+    """The live client that a lesson connected last; None where it replays, or did not connect."""
+    return _live[-1] if _live else None
+
+
+def folder_of(paths: list[Path]) -> Path | None:
+    """The folder of a set of recordings; None where there are none."""
+    return paths[0].parent if paths else None
 
 
 def sets(lesson: str | None = None) -> list[Path]:
@@ -246,7 +259,7 @@ def _write_down(client, key: str, entry: dict, result=None, *, packed: bool = Fa
         data = {"version": 1, "setting": engine.setting(client).to_dict(), "results": []}
     entry = json.loads(_masked(json.dumps(entry)))
     data["results"].append({"call": key, **(_packed(entry) if packed else entry)})
-    file.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    _write_json(file, data)
     if isinstance(result, Image):
         LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(result, engine_id=None))
 
@@ -271,11 +284,14 @@ def keep(written: Path) -> Path:
     would be larger than a clone should carry.
     """
     text = written.read_text(encoding="utf-8")
-    folder = FOLDER / _kind_of(text)
+    data, kind = json.loads(text), _kind_of(text)
+    data["setting"]["bases"] = kind
+    folder = FOLDER / kind
     (folder / "layers" / "layers").mkdir(parents=True, exist_ok=True)
     for path in (written.parent / "layers" / "layers").glob("*"):
         shutil.copy(path, folder / "layers" / "layers" / path.name)
-    shutil.copy(written, folder / written.name)
+    _write_json(folder / written.name, data)
+    _keep_verdicts(written.parent, folder)
     told = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))
     named = set(re.findall(r'"diff_id": "([^"]+)"', told))
     kept = LayerStore(folder / "layers")
@@ -284,6 +300,19 @@ def keep(written: Path) -> Path:
     if total > MOST_BYTES:
         raise UsageError(f"the recordings take {format_bytes(total)}.", hint="record less")
     return folder / written.name
+
+
+def _keep_verdicts(new: Path, folder: Path) -> None:
+    """Put the verdicts of one lesson beside those of the others."""
+    known = {}
+    for path in (folder / "verdicts.json", new / "verdicts.json"):
+        if path.exists():
+            known |= json.loads(path.read_text(encoding="utf-8"))
+    _write_json(folder / "verdicts.json", dict(sorted(known.items())))
+
+
+def _write_json(path: Path, data: dict) -> None:
+    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _kind_of(text: str) -> str:

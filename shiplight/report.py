@@ -18,6 +18,7 @@ from .image import Image
 from .private import Status
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible
+from .verdicts import Verdict
 
 if TYPE_CHECKING:
     from .notebooks import Run  # loading it takes two seconds that `doctor` need not wait for
@@ -250,6 +251,20 @@ def print_run(run: "Run") -> None:
         )
     if run.failure:
         _print(f"  [red]{escape(run.failure)}[/]")
+
+
+def print_verdicts(found: tuple[Verdict, ...]) -> None:
+    """The scoreboard: what the article says, and whether it holds here or did when recorded."""
+    table = _table("", "the article says", "verdict", "seen", "source")
+    for row in found:
+        table.add_row(
+            row.claim.lesson,
+            escape(row.claim.says),
+            row.verdict,
+            escape(row.seen or UNKNOWN),
+            row.mode,
+        )
+    _print(table)
 
 
 def base_rows(client, references: list[str]) -> list[dict]:

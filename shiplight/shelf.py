@@ -75,8 +75,14 @@ def contents() -> str:
     return "\n".join(rows)
 
 
-def write_contents() -> None:
-    """Put the table of lessons into the README, between its marks."""
+def tie_together() -> None:
+    """Write the navigation of every lesson, and the table of lessons in the README."""
+    for path in lessons():
+        notebook = nbformat.read(path, as_version=4)
+        source = with_navigation(notebook.cells[0].source, path)
+        if source != notebook.cells[0].source:
+            notebook.cells[0].source = source
+            nbformat.write(notebook, path)
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
     README.write_text(f"{before}{BEGIN}\n{contents()}\n{END}{rest.split(END)[1]}", encoding="utf-8")

@@ -38,7 +38,7 @@ _KEYWORDS = frozenset(
 _WRAPPERS = frozenset(["sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run"])
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
-_MOST_COMMANDS = 2000  # of one instruction
+_MOST_COMMANDS = 500  # of one instruction
 
 
 @dataclass(frozen=True)

@@ -102,6 +102,20 @@ def test_it_starts_builds_and_stops_and_leaves_nothing_running(inside, tmp_path)
     assert result["image"]["unpacked_bytes"] == (tmp_path / "Dockerfile").stat().st_size
 
 
+def test_its_bridge_keeps_its_address_when_containers_come_and_go(inside):
+    """Else a container sends to an address that is gone, and what it downloads stands still."""
+    inside("""
+        lab engine start
+        BRIDGE=/sys/class/net/$(ls /sys/class/net | grep ^sl-)
+        BEFORE=$(cat $BRIDGE/address)
+        ip link add low address 02:00:00:00:00:01 type veth peer name peer
+        ip link set low master $(basename $BRIDGE) up
+        test $(cat $BRIDGE/address) = $BEFORE
+        ip link delete low
+        lab engine stop
+    """)
+
+
 def test_it_starts_although_a_crashed_one_left_its_number_to_somebody_else(inside):
     inside("""
         mkdir -p $RUN

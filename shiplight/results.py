@@ -1,0 +1,261 @@
+"""RESULTS.md: every variant with what it had to reach, and the benchmarks, written from data.
+
+Two parts between markers, each rendered from what a real run left: the variants from the recording
+of the lesson that surveys them, the benchmarks from `benchmarks/results.json`.
+"""
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import median
+
+from . import recordings
+from .builds import build
+from .catalogue import find
+from .scoreboard import Surveyed
+from .setting import Setting, together
+from .sizes import measure
+from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
+
+ROOT = Path(__file__).resolve().parents[1]
+FILE = ROOT / "RESULTS.md"
+BENCHMARKS = ROOT / "benchmarks" / "results.json"
+NODE_RUNS = ("usr/local/bin/node", "*/lib*.so*", "lib64/ld-*")  # node, and what it loads
+
+
+@dataclass(frozen=True)
+class Reach:
+    """What one variant had to reach: at most `most` bytes, unpacked, or that share of `says`.
+
+    `unit` is `bytes` or `share`; `why` is what stands in the way where it is missed.
+    """
+
+    variant: str
+    says: str
+    measured: float
+    most: float
+    unit: str
+    why: str
+    setting: Setting = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict:
+        """The reach as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Reach":
+        """The reach that `to_dict` wrote."""
+        return cls(**data | {"setting": Setting.from_dict(data["setting"])})
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One thing timed or weighed, `against` another in alternating pairs, or on its own ("").
+
+    `unit` is what `most` and `measured` are in: `times` the other, seconds `more` than the other,
+    `seconds` or `bytes`. `load` is the machine's mean load meanwhile, ours included.
+    """
+
+    what: str
+    against: str
+    unit: str
+    most: float
+    ours: tuple[float, ...]
+    theirs: tuple[float, ...]
+    load: float
+    cpus: int
+    why: str
+    setting: Setting = field(repr=False, compare=False)
+
+    @property
+    def each(self) -> list[float]:
+        """What each pair, or each run, came to."""
+        if self.unit == "times":
+            return [ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        if self.unit == "more":
+            return [ours - theirs for ours, theirs in zip(self.ours, self.theirs, strict=True)]
+        return list(self.ours)
+
+    @property
+    def measured(self) -> float:
+        """The median of them."""
+        return median(self.each)
+
+    def to_dict(self) -> dict:
+        """The benchmark as JSON holds it."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Benchmark":
+        """The benchmark that `to_dict` wrote."""
+        runs = {key: tuple(data[key]) for key in ("ours", "theirs")}
+        return cls(**data | runs | {"setting": Setting.from_dict(data["setting"])})
+
+
+# --- what variants had to reach --------------------------------------------------------------
+
+
+@recordings.replayed(Reach)
+def reaches(client) -> tuple[Reach, ...]:
+    """What the smallest variant of each language had to reach, measured; builds what is missing."""
+    linked = "what the compiler links into one program"
+    return (
+        _bundled(client),
+        _weighed(client, "python/slimmest", 90e6, "the interpreter and its own library"),
+        _weighed(client, "rust/static", 10e6, linked),
+        _weighed(client, "go/hardened", 10e6, linked),
+        _edited(client),
+    )
+
+
+def _weighed(client, name: str, most: float, why: str) -> Reach:
+    image = measure(client, build(client, name))
+    return Reach(name, "", image.unpacked_bytes, most, "bytes", why, image.setting)
+
+
+def _bundled(client) -> Reach:
+    """The bundled image as a multiple of the node program and what that loads, both live in it."""
+    name = "node/bundled"
+    image = measure(client, build(client, name))
+    node = {path: entry for part in NODE_RUNS for path, (entry, _) in image.find(part).items()}
+    share = round(image.unpacked_bytes / sum(entry.size for entry in node.values()), 4)
+    says = "the node program with the libraries that it loads"
+    why = "certificates, time zones and the bundled server"
+    return Reach(name, says, share, 1.15, "share", why, image.setting)
+
+
+def _edited(client) -> Reach:
+    """Seconds of a build after a one-line edit, as a share of the cold one: one run, a copy."""
+    row, namespace = find("rust/fixed"), f"results-{time.time_ns()}"
+    with tempfile.TemporaryDirectory(prefix="shiplight-edit-") as parent:
+        folder = shutil.copytree(row.folder, Path(parent) / "app")
+        how = {"file": row.dockerfile, "name": "rust/edited", "cache_namespace": namespace}
+        cold = build(client, folder, no_cache=True, **how)
+        main = folder / "src" / "main.rs"
+        main.write_text(main.read_text() + f"// {namespace}\n")
+        warm = build(client, folder, **how)
+    says = "a cold build, after a one-line edit"
+    why = "the program itself is compiled and linked anew, whatever of its dependencies is kept"
+    share = round(warm.seconds / cold.seconds, 4)
+    return Reach("rust/fixed", says, share, 0.25, "share", why, warm.setting)
+
+
+def recorded() -> tuple[tuple[Surveyed, ...], tuple[Reach, ...]]:
+    """Rows of the survey and reaches as the recordings have them; empty where they have none."""
+    rows, reached = (), ()
+    for path in recordings.sets():
+        for entry in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            if entry["call"] == "survey" and "result" in entry:
+                rows = tuple(Surveyed.from_dict(row) for row in entry["result"])
+            elif entry["call"] == "reaches" and "result" in entry:
+                reached = tuple(Reach.from_dict(row) for row in entry["result"])
+    return rows, reached
+
+
+def benchmarks() -> tuple[Benchmark, ...]:
+    """The benchmarks as they were last run; empty where they never were."""
+    if not BENCHMARKS.exists():
+        return ()
+    return tuple(map(Benchmark.from_dict, json.loads(BENCHMARKS.read_text(encoding="utf-8"))))
+
+
+# --- the file --------------------------------------------------------------------------------
+
+
+def write() -> None:
+    """Write both parts of RESULTS.md anew; what stands around them stays."""
+    FILE.write_text(with_parts(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def with_parts(text: str) -> str:
+    """The text of RESULTS.md with its generated parts as the data have them now."""
+    parts = {"variants": variants_part(*recorded()), "benchmarks": benchmarks_part(benchmarks())}
+    for name, part in parts.items():
+        begin = f"<!-- {name}: shiplight/results.py writes this -->"
+        end = f"<!-- {name}: up to here -->"
+        text = re.sub(f"(?s){begin}.*{end}", lambda _, p=f"{begin}\n{part}\n{end}": p, text)
+    return text
+
+
+def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
+    """Every variant, then what had to be reached; Markdown."""
+    if not rows and not reached:
+        return "Not recorded yet: `./lab record` of the lesson that surveys every variant does it."
+    head = (
+        "variant",
+        "unpacked",
+        "packed",
+        "reclaimable",
+        "cold build",
+        "vulnerabilities",
+        "probe",
+    )
+    table = _table(head, (_variant(row) for row in rows))
+    goals = _table(("variant", "reach", "measured", "verdict"), map(_reached, reached))
+    settings = together(*(row.setting for row in [*rows, *reached]))
+    return f"{table}\n\n{goals}\n\n{settings}"
+
+
+def _variant(row: Surveyed) -> tuple[str, ...]:
+    found = UNKNOWN if row.vulnerabilities is None else str(row.vulnerabilities)
+    sizes = (row.unpacked_bytes, row.packed_bytes, row.reclaimable_bytes)
+    probe = f"unlike: {', '.join(row.unlike)}" if row.unlike else "as expected"
+    cold = format_seconds(row.cold_seconds)
+    return (row.name, *map(format_bytes, sizes), cold, found, probe)
+
+
+def _reached(reach: Reach) -> tuple[str, ...]:
+    if reach.unit == "bytes":
+        says = f"at most {format_bytes(round(reach.most))}, unpacked"
+        measured = format_bytes(round(reach.measured))
+    else:
+        says = f"at most {format_percent(reach.most, 1)} of {reach.says}"
+        measured = format_percent(reach.measured, 1)
+    return reach.variant, says, measured, _verdict(reach.measured, reach.most, reach.why)
+
+
+def benchmarks_part(done: Sequence[Benchmark]) -> str:
+    """One line a benchmark; Markdown."""
+    if not done:
+        return "Not run yet: see benchmarks/README.md."
+    head = ("what", "against", "ours", "theirs", "measured", "range", "reach", "load", "verdict")
+    return f"{_table(head, map(_benchmark, done))}\n\n{together(*(one.setting for one in done))}"
+
+
+def _benchmark(one: Benchmark) -> tuple[str, ...]:
+    plain = format_bytes if one.unit == "bytes" else format_seconds
+    whole = round if one.unit == "bytes" else float
+    shown = {"times": _times, "more": _more}.get(one.unit, lambda x: plain(whole(x)))
+    return (
+        one.what,
+        one.against or UNKNOWN,
+        plain(whole(median(one.ours))),
+        plain(whole(median(one.theirs))) if one.theirs else UNKNOWN,
+        shown(one.measured),
+        f"{shown(min(one.each))} to {shown(max(one.each))}",
+        f"at most {shown(one.most)}",
+        f"{one.load:.1f} on {one.cpus} CPUs",
+        _verdict(one.measured, one.most, one.why),
+    )
+
+
+def _times(ratio: float) -> str:
+    return format_ratio(ratio, 1)
+
+
+def _more(seconds: float) -> str:
+    return ("−" if seconds < 0 else "+") + format_seconds(abs(seconds))
+
+
+def _verdict(measured: float, most: float, why: str) -> str:
+    return "reached" if measured <= most else f"missed: {why}" if why else "missed"
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

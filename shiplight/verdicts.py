@@ -1,0 +1,73 @@
+"""What became of the article's claims: each is measured in its lesson, and noted there.
+
+A live lesson notes its verdicts in the lab's own folder, and, while it is recorded, beside its
+recording. The scoreboard reads the lab's own first, and takes the recorded one where a lesson was
+not run here: said per result.
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+from . import catalogue, journal, recordings
+from .setting import Setting
+
+FILE = "verdicts.json"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One claim of the article, what was seen, and whether it holds.
+
+    `seen` is None, and so is `setting`, where nobody has measured it yet.
+    """
+
+    claim: catalogue.ArticleClaim
+    seen: str | None
+    verdict: str
+    setting: Setting | None
+
+    @property
+    def mode(self) -> str:
+        """`measured 2026-11-25`, or `recorded` and its date, or `—`."""
+        return f"{self.setting.mode} {self.setting.when[:10]}" if self.setting else "—"
+
+
+def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
+    """Remember a verdict of this lab, and in the recording that is being made, if one is."""
+    folders = [journal.folder()]
+    if os.environ.get("SHIPLIGHT_RECORD"):
+        folders.append(Path(os.environ["SHIPLIGHT_RECORD"]).parent)
+    for folder in folders:
+        known = _read(folder)
+        known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
+        text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
+        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+
+
+def verdicts(client) -> tuple[Verdict, ...]:
+    """Every claim of the article in the order of its lessons, as it was measured or recorded.
+
+    Without an engine (`client` is None, or replays) what was recorded counts alone.
+    """
+    found = recordings.folder_of(recordings.sets())
+    known = {name: _recorded(one) for name, one in (_read(found) if found else {}).items()}
+    if client is not None and not isinstance(client, recordings.Recorded):
+        known |= _read(journal.folder())
+    return tuple(_verdict(claim, known.get(claim.id)) for claim in catalogue.claims())
+
+
+def _verdict(claim: catalogue.ArticleClaim, known: dict | None) -> Verdict:
+    if known is None:
+        return Verdict(claim, None, f"run lesson {claim.lesson}", None)
+    return Verdict(claim, known["seen"], known["verdict"], Setting.from_dict(known["setting"]))
+
+
+def _recorded(one: dict) -> dict:
+    return one | {"setting": asdict(replace(Setting.from_dict(one["setting"]), mode="recorded"))}
+
+
+def _read(folder: Path) -> dict:
+    path = folder / FILE
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}

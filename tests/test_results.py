@@ -1,0 +1,60 @@
+"""RESULTS.md: what is generated in it is what its data say, and what the tables make of them."""
+
+from dataclasses import replace
+
+from shiplight import catalogue, results
+from shiplight.results import Benchmark, Reach
+from shiplight.scoreboard import Surveyed
+from shiplight.setting import Setting
+
+SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-01-02T03:04:05Z")
+ROW = Surveyed("go", "multi", 8_850_000, 3_000_000, 0, 14.2, {}, 2, 1, SETTING)
+REACH = Reach("node/bundled", "what it loads", 1.2, 1.15, "share", "its base", SETTING)
+PAIRS = Benchmark(
+    "a build", "the request", "times", 1.15, (2.0, 3.0, 2.2), (2.0, 2.0, 2.0), 0.5, 2, "", SETTING
+)  # fmt: skip
+
+
+def test_the_generated_parts_are_what_the_data_say():
+    text = results.FILE.read_text(encoding="utf-8")
+    assert results.with_parts(text) == text, "`shiplight.results.write()` writes it anew"
+    for name in ("variants", "benchmarks"):
+        assert text.count(f"<!-- {name}: ") == 2, name
+
+
+def test_every_recorded_variant_and_every_benchmark_has_its_line():
+    text = results.FILE.read_text(encoding="utf-8")
+    rows, reached = results.recorded()
+    names = [row.name for row in rows] + [reach.variant for reach in reached]
+    assert set(names) <= {row.name for row in catalogue.rows()}
+    for what in names + [one.what for one in results.benchmarks()]:
+        assert f"\n| {what} |" in text
+
+
+def test_what_stands_around_the_parts_stays():
+    text = results.FILE.read_text(encoding="utf-8")
+    own = text.replace("## Variants", "## Variants\n\nA sentence of ours.")
+    assert "A sentence of ours." in results.with_parts(own)
+
+
+def test_a_benchmark_is_the_median_of_its_pairs():
+    assert PAIRS.each == [1.0, 1.5, 1.1] and PAIRS.measured == 1.1
+    assert round(replace(PAIRS, unit="more").measured, 3) == 0.2
+    assert replace(PAIRS, unit="seconds", theirs=()).measured == 2.2
+    assert Benchmark.from_dict(PAIRS.to_dict()) == PAIRS
+
+
+def test_a_benchmark_says_what_was_reached_and_how_loaded_the_machine_was():
+    table = results.benchmarks_part([PAIRS, replace(PAIRS, what="other", most=1.05, why="hashing")])
+    assert "| 1.10× | 1.00× to 1.50× | at most 1.15× | 0.5 on 2 CPUs | reached |" in table
+    assert "| missed: hashing |" in table and str(SETTING) in table
+
+
+def test_a_variant_says_what_was_found_and_a_missed_reach_what_stands_in_the_way():
+    unlike = replace(ROW, cold_seconds=None, vulnerabilities=None, unlike={"user": ["0", "1"]})
+    table = results.variants_part([ROW, unlike], [REACH, replace(REACH, measured=1.1)])
+    assert "| go/multi | 8.85 MB | 3.00 MB | 0 B | 14.2 s | 2 | as expected |" in table
+    assert "| 0 B | — | — | unlike: user |" in table
+    assert "| at most 115 % of what it loads | 120 % | missed: its base |" in table
+    assert "| 110 % | reached |" in table
+    assert Reach.from_dict(REACH.to_dict()) == REACH
