@@ -181,7 +181,11 @@ def test_reads_the_corpus_as_buildkit_does(text):
 
 PLAIN = ["a", "b.c", "/x/y", "x=y", "&&", "x#", "<file", "2>&1", "a<b", "[", "]", "-", "é"]
 WORDS = st.sampled_from([*PLAIN, "$A", "${A:-b}", "'q q'", '"d d"', '\\"'])
-SHELL = st.lists(WORDS, min_size=1, max_size=5).map(" ".join)
+SHELL = (
+    st.lists(WORDS, min_size=1, max_size=5)
+    .map(" ".join)
+    .filter(lambda text: not text.startswith("[ ]"))  # text after JSON: see below
+)
 GLUE = st.sampled_from([" ", "  ", " \\\n  ", " \\\n# note\n  ", " \\ \n\n\t", "\t"])
 EXEC = st.lists(st.sampled_from(["a", "b c", "é", '\\"'])).map(
     lambda parts: "[" + ", ".join(f'"{part}"' for part in parts) + "]"
