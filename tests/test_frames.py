@@ -10,7 +10,7 @@ from test_trace import read
 
 from shiplight import archive, builds, catalogue, charts, frames, lessons
 from shiplight.containers import Probe
-from shiplight.errors import ClaimFailed
+from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import renamed
 from shiplight.setting import Setting, together
 
@@ -253,6 +253,18 @@ def test_a_copy_of_an_app_is_fresh_each_time():
     again = lessons.copy_of("go")
     assert again == copy and not (again / "left-behind").exists()
     assert (again / "go.mod").read_text() == (catalogue.APPS / "go/go.mod").read_text()
+
+
+def test_a_copy_and_its_edits_have_the_times_that_are_said():
+    copy = lessons.copy_of("rust", written="2020-09-13")
+    main, other = copy / "src/main.rs", copy / "src/selfcheck.rs"
+    assert {path.stat().st_mtime for path in copy.rglob("*")} == {1_599_955_200.0}
+    lessons.edit(main, '"shiplight"', '"edited"', written="2020-09-13T12:26:40+00:00")
+    assert '"edited"' in main.read_text() and main.stat().st_mtime == 1_600_000_000.0
+    lessons.edit(main, '"edited"', '"now"')
+    assert main.stat().st_mtime > 1_700_000_000 > other.stat().st_mtime
+    with pytest.raises(UsageError, match="'gone' is 0 times"):
+        lessons.edit(main, "gone", "back")
 
 
 def test_every_claim_of_the_catalogue_can_fail():
