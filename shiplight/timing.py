@@ -50,8 +50,8 @@ def _shown(result):
         return None
     tasks = progress.Tasks(f"{result.way}: median seconds, {result.setting.mode}")
     for what, runs in result.runs().items():
-        tasks.rows[what] = {"state": "done", "seconds": median(runs)}
-        tasks.rows[what]["detail"] = spread(min(runs), max(runs), len(runs))
+        detail = spread(min(runs), max(runs), len(runs))
+        tasks.rows[what] = {"state": "done", "since": 0, "seconds": median(runs), "detail": detail}
     return tasks.draw()
 
 

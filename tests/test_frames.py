@@ -8,7 +8,7 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import archive, builds, catalogue, charts, engine, frames, lessons, timing
+from shiplight import archive, builds, catalogue, charts, engine, frames, lessons, progress, timing
 from shiplight.containers import Probe
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import renamed
@@ -290,6 +290,14 @@ def test_a_chart_of_build_times_compares_each_way_with_its_own_cold_build():
     words = texts(figure)
     assert "after an edit: fast, 4.00 s to 8.00 s in 3 runs" in words
     assert "cold: slow, one run" in words and SETTING.engine in words
+
+
+def test_what_stays_of_timing_is_each_median_with_its_range():
+    shown = repr(progress._Html(timing._shown(FAST)))
+    assert "fast: median seconds, measured" in shown
+    rows = [line.split() for line in shown.splitlines()[1:]]
+    assert rows[0] == ["●", "cold", "40.0", "s", "one", "run"]
+    assert rows[2][-7:] == ["4.00", "s", "to", "8.00", "s", "in", "3", "runs"][-7:]
 
 
 def test_cache_mounts_are_those_that_are_as_old_as_the_cold_build(monkeypatch):
