@@ -14,6 +14,7 @@ from . import frames
 from .builds import Build
 from .image import Image
 from .setting import Setting, together
+from .timing import Times, spread
 from .units import format_bytes, format_percent, format_ratio, format_seconds
 
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#1F2933", "#6B7480"
@@ -197,6 +198,36 @@ def timeline(build: Build, *, name: str | None = None):
         accent={top},
     )
     _open_circles(figure, table)
+    return figure
+
+
+def build_times(*measured: Times):
+    """Median seconds of ways to build, case by case, each with its range.
+
+    The title compares the quickest and the slowest way in the last case with their own first one.
+    """
+    table = frames.build_times(*measured)
+    first, last = (table[table["case"] == table["case"].iloc[end]] for end in (0, -1))
+    cold = dict(zip(first["way"], first["seconds"], strict=True))
+    shares = {row.way: format_percent(row.seconds, cold[row.way]) for row in last.itertuples()}
+    slow, quick = last["way"].iloc[0], last["way"].iloc[-1]
+    figure = _figure(
+        f"{table['case'].iloc[-1].capitalize()}, {quick} takes {shares[quick]} of its "
+        f"{table['case'].iloc[0]} build; {slow} takes {shares[slow]}",
+        "seconds from posting the context to the image: median, with its range",
+        frames.setting_of(table),
+        rows=len(table),
+    )
+    _bars(
+        figure,
+        labels=[
+            f"{row.case}: {row.way}, {spread(row.fastest_seconds, row.slowest_seconds, row.runs)}"
+            for row in table.itertuples()
+        ],
+        values=table["seconds"],
+        texts=[format_seconds(seconds) for seconds in table["seconds"]],
+        accent={len(table) - 1},
+    )
     return figure
 
 

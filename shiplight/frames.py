@@ -7,6 +7,7 @@ import json
 import re
 from html import escape
 from pathlib import Path
+from statistics import median
 
 import pandas as pd
 
@@ -17,6 +18,7 @@ from .errors import UsageError
 from .findings import SEVERITIES, ScanReport
 from .image import Image
 from .setting import Setting, together
+from .timing import Times
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
 
 ENGINES = Path(__file__).resolve().parents[1] / "recordings" / "engines.json"
@@ -124,6 +126,21 @@ def steps(build: Build) -> pd.DataFrame:
         for step in begun
     ]
     return _frame(rows, build).astype({"line": "Int64"})
+
+
+def build_times(*measured: Times) -> pd.DataFrame:
+    """One row a case and way: median seconds, fastest, slowest, and how many runs that is of.
+
+    Case by case, as they were measured, and in each the slowest way first.
+    """
+    rows = []
+    for case in measured[0].runs():
+        runs = [(times.way, times.runs()[case]) for times in measured]
+        for way, seconds in sorted(runs, key=lambda item: -median(item[1])):
+            row = {"case": case, "way": way, "seconds": median(seconds)}
+            row |= {"fastest_seconds": min(seconds), "slowest_seconds": max(seconds)}
+            rows.append(row | {"runs": len(seconds)})
+    return _frame(rows, *measured)
 
 
 def _live_files(image: Image):

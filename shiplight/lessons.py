@@ -1,6 +1,7 @@
 """What a lesson needs beside the results themselves: its banner, its claims, and clearing up."""
 
 import html
+import os
 import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,7 +10,7 @@ from IPython.display import display
 
 from . import bases, catalogue, engine, journal, recordings, verdicts
 from .builds import Build, order
-from .errors import ClaimFailed
+from .errors import ClaimFailed, UsageError
 from .image import Image
 from .units import format_bytes
 
@@ -116,12 +117,39 @@ def day_of(client) -> date:
     return datetime.now(UTC).date()
 
 
-def copy_of(app: str) -> Path:
-    """A fresh copy of an app's folder, to be changed: what is in `apps/` stays as it is."""
+def copy_of(app: str, *, written: str | None = None) -> Path:
+    """A fresh copy of an app's folder, to be changed: what is in `apps/` stays as it is.
+
+    `written`, a day or an instant of ISO 8601 (UTC), becomes the time of every file of it.
+    """
     copy = journal.folder("work") / app
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(catalogue.APPS / app, copy)
+    if written is not None:
+        touch(copy, written)
     return copy
+
+
+def edit(file: Path, old: str, new: str, *, written: str | None = None) -> None:
+    """Put `new` in the one place of `old`; the file's time is now, or `written`.
+
+    Raises UsageError where `old` is not there exactly once.
+    """
+    text = file.read_text(encoding="utf-8")
+    if text.count(old) != 1:
+        found = f"{old!r} is {text.count(old)} times in {file.name}."
+        raise UsageError(found, hint="name more of the line, so that one place is meant")
+    file.write_text(text.replace(old, new), encoding="utf-8")
+    if written is not None:
+        touch(file, written)
+
+
+def touch(path: Path, written: str) -> None:
+    """Give a file, or a folder with all that is in it, this time: a day or an instant, in UTC."""
+    instant = datetime.fromisoformat(written)
+    seconds = (instant if instant.tzinfo else instant.replace(tzinfo=UTC)).timestamp()
+    for one in (path, *path.rglob("*")):
+        os.utime(one, (seconds, seconds))
 
 
 def clean_up(client, *made: Build | Image) -> None:

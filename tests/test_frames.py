@@ -8,11 +8,12 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import archive, builds, catalogue, charts, frames, lessons
+from shiplight import archive, builds, catalogue, charts, engine, frames, lessons, progress, timing
 from shiplight.containers import Probe
-from shiplight.errors import ClaimFailed
+from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import renamed
 from shiplight.setting import Setting, together
+from shiplight.timing import Times
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
 
@@ -253,6 +254,69 @@ def test_a_copy_of_an_app_is_fresh_each_time():
     again = lessons.copy_of("go")
     assert again == copy and not (again / "left-behind").exists()
     assert (again / "go.mod").read_text() == (catalogue.APPS / "go/go.mod").read_text()
+
+
+def test_a_copy_and_its_edits_have_the_times_that_are_said():
+    copy = lessons.copy_of("rust", written="2020-09-13")
+    main, other = copy / "src/main.rs", copy / "src/selfcheck.rs"
+    assert {path.stat().st_mtime for path in copy.rglob("*")} == {1_599_955_200.0}
+    lessons.edit(main, '"shiplight"', '"edited"', written="2020-09-13T12:26:40+00:00")
+    assert '"edited"' in main.read_text() and main.stat().st_mtime == 1_600_000_000.0
+    lessons.edit(main, '"edited"', '"now"')
+    assert main.stat().st_mtime > 1_700_000_000 > other.stat().st_mtime
+    with pytest.raises(UsageError, match="'gone' is 0 times"):
+        lessons.edit(main, "gone", "back")
+
+
+FAST = Times("fast", "tag", 0.0, 40.0, (1.0, 0.5, 0.6), (5.0, 4.0, 8.0), SETTING)
+SLOW = Times("slow", "tag", 0.0, 30.0, (0.7,), (33.0,), SETTING)
+
+
+def test_build_times_are_medians_with_their_runs_and_the_slowest_comes_first():
+    table = frames.build_times(FAST, SLOW)
+    assert list(table["case"]) == ["cold"] * 2 + ["unchanged"] * 2 + ["after an edit"] * 2
+    assert list(table["way"]) == ["fast", "slow", "slow", "fast", "slow", "fast"]
+    assert list(table["seconds"]) == [40.0, 30.0, 0.7, 0.6, 33.0, 5.0]
+    assert list(table["runs"]) == [1, 1, 1, 3, 1, 3]
+    assert (table["fastest_seconds"].iloc[-1], table["slowest_seconds"].iloc[-1]) == (4.0, 8.0)
+
+
+def test_a_chart_of_build_times_compares_each_way_with_its_own_cold_build():
+    figure = charts.build_times(SLOW, FAST)
+    assert title_of(figure) == (
+        "After an edit, fast takes 12 % of its cold build; slow takes 110 %"
+    )
+    assert list(figure.data[0].x) == list(frames.build_times(SLOW, FAST)["seconds"])
+    words = texts(figure)
+    assert "after an edit: fast, 4.00 s to 8.00 s in 3 runs" in words
+    assert "cold: slow, one run" in words and SETTING.engine in words
+
+
+def test_what_stays_of_timing_is_each_median_with_its_range():
+    shown = repr(progress._Html(timing._shown(FAST)))
+    assert "fast: median seconds, measured" in shown
+    rows = [line.split() for line in shown.splitlines()[1:]]
+    assert rows[0] == ["●", "cold", "40.0", "s", "one", "run"]
+    assert rows[2][-7:] == ["4.00", "s", "to", "8.00", "s", "in", "3", "runs"][-7:]
+
+
+def test_cache_mounts_are_those_that_are_as_old_as_the_cold_build(monkeypatch):
+    def record(kind, description, size, created):
+        return engine.CacheRecord("id", kind, description, size, created, False)
+
+    mount = "cached mount /target from exec /bin/sh -c cargo build"
+    records = [
+        record("exec.cachemount", mount, 5, 20.0),
+        record("exec.cachemount", mount, 6, 41.0),
+        record("regular", "mount / from exec /bin/sh -c cargo build", 7, 20.0),
+    ]
+    monkeypatch.setattr(engine, "cache_records", lambda client: records)
+    assert timing.cache_mounts(object(), FAST) == {"/target": 5}
+
+
+def test_times_come_back_from_json():
+    assert Times.from_dict(json.loads(json.dumps(FAST.to_dict()))) == FAST
+    assert Times.from_dict(FAST.to_dict() | {"setting": SETTING.to_dict()}).setting == SETTING
 
 
 def test_every_claim_of_the_catalogue_can_fail():

@@ -1,0 +1,136 @@
+"""How long one way to build takes: cold, built again as it is, and after an edit."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from os import PathLike, fspath
+from statistics import median
+
+from . import builds, engine, journal, progress, recordings
+from .builds import Build
+from .setting import Setting
+from .units import format_seconds
+
+RUNS = 3  # of what a median is told
+
+
+@dataclass(frozen=True)
+class Times:
+    """Seconds of the builds of one way, in the order of building; `tag` is the last one's image.
+
+    `cold` began without any layer or cache mount, at `began` on the engine's clock, and is one run.
+    """
+
+    way: str
+    tag: str
+    began: float
+    cold: float
+    unchanged: tuple[float, ...]
+    edited: tuple[float, ...]
+    setting: Setting | None = field(default=None, repr=False, compare=False)
+
+    def runs(self) -> dict[str, tuple[float, ...]]:
+        """The seconds by what was the case before the builds."""
+        return {"cold": (self.cold,), "unchanged": self.unchanged, "after an edit": self.edited}
+
+    def to_dict(self) -> dict:
+        """The times as JSON holds them."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Times":
+        """The times that `to_dict` wrote."""
+        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
+        lists = {name: tuple(data[name]) for name in ("unchanged", "edited")}
+        return cls(**data | lists | {"setting": setting})
+
+
+def _shown(result):
+    """The runs as they stay on the screen."""
+    if not isinstance(result, Times):
+        return None
+    tasks = progress.Tasks(f"{result.way}: median seconds, {result.setting.mode}")
+    for what, runs in result.runs().items():
+        detail = spread(min(runs), max(runs), len(runs))
+        tasks.rows[what] = {"state": "done", "since": 0, "seconds": median(runs), "detail": detail}
+    return tasks.draw()
+
+
+def spread(fastest: float, slowest: float, runs: int) -> str:
+    """How far the runs behind a median lie apart.
+
+    >>> spread(3, 5, 3), spread(38, 38, 1)
+    ('3.00 s to 5.00 s in 3 runs', 'one run')
+    """
+    if runs == 1:
+        return "one run"
+    return f"{format_seconds(fastest)} to {format_seconds(slowest)} in {runs} runs"
+
+
+def own_cache(name: str) -> str:
+    """A name space for cache mounts inside this lab's, where `./lab clean` finds them."""
+    return f"shiplight-{journal.lab_id()}/{name}"
+
+
+@recordings.replayed(Times, show=_shown)
+def time_builds(
+    client, folder: PathLike, text: str, *, way: str, edit: Callable[[], None], runs: int = RUNS
+) -> Times:
+    """Build a folder by a Dockerfile's `text`: once cold, then unchanged, then after each edit.
+
+    Cold: no layer is taken from the cache, and the cache mounts, which no other way shares, are
+    emptied first. `edit()` changes a file of the folder, each time to what it never was before.
+    """
+    name = builds.order(fspath(folder), text=text, name=way.replace("/", " ")).app
+    tasks = progress.Tasks(f"{way}: measuring")
+
+    def once(what: str, *, no_cache: bool = False) -> Build:
+        tasks.begin(what)
+        made = builds.build(
+            client,
+            folder,
+            text=text,
+            name=f"timed/{name}",
+            cache_namespace=own_cache(name),
+            no_cache=no_cache,
+            screen=tasks.screen,
+        )
+        tasks.end(what)
+        return made
+
+    with progress.Screen(tasks.draw) as screen:
+        cold = once("cold", no_cache=True)
+        unchanged = [once(f"unchanged, run {run + 1}").seconds for run in range(runs)]
+        edited = list(_after_edits(once, edit, runs))
+        result = Times(
+            way=way,
+            tag=cold.tag,
+            began=min(step.started for step in cold.steps if step.started is not None),
+            cold=cold.seconds,
+            unchanged=tuple(unchanged),
+            edited=tuple(edited),
+            setting=cold.setting,
+        )
+        screen.keep = _shown(result)
+    return result
+
+
+def _after_edits(once, edit, runs: int) -> Iterator[float]:
+    for run in range(runs):
+        edit()
+        yield once(f"after an edit, run {run + 1}").seconds
+
+
+@recordings.replayed()
+def cache_mounts(client, times: Times) -> dict[str, int]:
+    """Bytes of the cache mounts that the cold build of these times made, by path in the builder.
+
+    An engine lists them without a name, so those are meant that are as old as that build. Empty on
+    Podman, which does not show its cache.
+    """
+    made = [
+        record
+        for record in engine.cache_records(client)
+        if record.kind == "exec.cachemount"
+        and times.began <= record.created <= times.began + times.cold
+    ]
+    return {record.description.split()[2]: record.size for record in made}

@@ -1,0 +1,17 @@
+FROM rust:1.82 AS builder
+ARG TARGETARCH
+WORKDIR /app
+RUN --mount=type=bind,target=. \
+    --mount=type=cache,id=shiplight-rust-registry,target=/usr/local/cargo/registry \
+    --mount=type=cache,id=shiplight-rust-static-$TARGETARCH,target=/target,sharing=locked \
+    export CARGO_TARGET_DIR=/target RUSTFLAGS='-C target-feature=+crt-static' \
+        TRIPLE=$(uname -m)-unknown-linux-gnu \
+    && cargo clean --release --package server --target $TRIPLE \
+    && cargo build --release --locked --target $TRIPLE \
+    && cp /target/$TRIPLE/release/server /server
+
+FROM scratch
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /etc/ssl/certs/
+COPY --from=builder /server /
+EXPOSE 8080
+ENTRYPOINT ["/server"]
