@@ -154,7 +154,7 @@ def touch(path: Path, written: str) -> None:
 
 def clean_up(client, *made: Build | Image) -> None:
     """Remove these images, or those of these builds; show what the engine says it got back."""
-    _remove(client, [getattr(one, "tag", one.name) for one in made])
+    _remove(client, [getattr(one, "tag", None) or one.name for one in made])
 
 
 def clean_up_all(client) -> None:
