@@ -17,7 +17,8 @@ RUNS = 3  # of what a median is told
 class Times:
     """Seconds of the builds of one way, in the order of building; `tag` is the last one's image.
 
-    `cold` began without any layer or cache mount, at `began` on the engine's clock, and is one run.
+    `cold` is one run, and had no layer and no cache mount to begin with; its first RUN began at
+    `began`, in seconds since 1970 on the engine's clock.
     """
 
     way: str
@@ -104,7 +105,7 @@ def time_builds(
         result = Times(
             way=way,
             tag=cold.tag,
-            began=min(step.started for step in cold.steps if step.started is not None),
+            began=_first_run(cold),
             cold=cold.seconds,
             unchanged=tuple(unchanged),
             edited=tuple(edited),
@@ -112,6 +113,12 @@ def time_builds(
         )
         screen.keep = _shown(result)
     return result
+
+
+def _first_run(made: Build) -> float:
+    """When the first RUN began; a FROM can have begun in an earlier build that used it as well."""
+    ran = [step for step in made.numbered_steps if step.instruction.startswith("RUN ")]
+    return min((step.started for step in ran if step.started is not None), default=0.0)
 
 
 def _after_edits(once, edit, runs: int) -> Iterator[float]:
