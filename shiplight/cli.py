@@ -257,7 +257,8 @@ def _up(given) -> int:
 
 
 def _test(given) -> int:
-    from . import private
+    from . import private, provide
+    from .bases import recipes
     from .errors import EngineNotReachable
 
     command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
@@ -266,8 +267,10 @@ def _test(given) -> int:
         command += [*lessons, "--nbval"]
     elif not given.unit:
         try:
-            private.connect_or_start(may_start=not given.no_engine)
+            client = private.connect_or_start(may_start=not given.no_engine)
             command += [*lessons, "--nbval-lax"]
+            if not given.rest:
+                provide.provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
             if given.live:
