@@ -23,59 +23,54 @@ def sizes(rows: tuple[Surveyed, ...]):
 
 
 def build_times(rows: tuple[Surveyed, ...]):
-    """Seconds of each variant's cold build; one that took a step from the cache has no bar."""
+    """Seconds of each variant's build with nothing cached; the accent is the longest."""
     table = frames.survey(rows)
-    known = table["cold_seconds"].dropna()
-    if known.empty:
-        title, accent = "No build was cold: every variant took steps from the cache", set()
-    else:
-        top = int(known.idxmax())
-        title = f"{table['variant'][top]} takes longest to build from nothing"
-        title += f": {format_seconds(float(known[top]))}"
-        accent = {top}
-    return _ranked(
-        table,
-        "cold_seconds",
-        title,
-        "seconds of a build with nothing cached, one run",
-        accent,
-        rows,
-    )
+    longest = int(table["cold_seconds"].idxmax())
+    title = f"{table['variant'][longest]} takes longest to build from nothing"
+    title += f": {format_seconds(float(table['cold_seconds'][longest]))}"
+    subtitle = "seconds of a build with nothing cached, one run"
+    return _ranked(table, "cold_seconds", title, subtitle, {longest}, rows)
 
 
 def vulnerabilities(rows: tuple[Surveyed, ...]):
-    """Known vulnerabilities of each variant, each counted once; the accent is the fewest."""
+    """Known vulnerabilities of each variant, each counted once; the accent is the fewest.
+
+    Each says in how many packages: what the scanner could not read is in no count.
+    """
     table = frames.survey(rows)
     known = table["vulnerabilities"].dropna()
     if known.empty:
         title, accent = "No scan could run here", set()
     else:
         most, fewest = int(known.idxmax()), int(known.idxmin())
-        title = f"{table['variant'][fewest]} has {int(known[fewest])} known vulnerabilities"
-        title += f", {table['variant'][most]} has {int(known[most])}"
+        title = f"From {_found(table.loc[most])} of {table['variant'][most]}"
+        title += f" to {_found(table.loc[fewest])} of {table['variant'][fewest]}"
         accent = {fewest}
-    return _ranked(
-        table, "vulnerabilities", title, "known vulnerabilities, each counted once", accent, rows
-    )
+    subtitle = "known vulnerabilities, each counted once, in the packages that the scanner read"
+    return _ranked(table, "vulnerabilities", title, subtitle, accent, rows)
+
+
+def _found(row) -> str:
+    return f"{int(row['vulnerabilities'])} in {int(row['packages'])} packages"
 
 
 _TEXTS = {
-    "unpacked_bytes": lambda value: format_bytes(int(value)),
-    "cold_seconds": format_seconds,
-    "vulnerabilities": lambda value: str(int(value)),
+    "unpacked_bytes": lambda row: format_bytes(int(row["unpacked_bytes"])),
+    "cold_seconds": lambda row: format_seconds(row["cold_seconds"]),
+    "vulnerabilities": _found,
 }
 
 
 def _ranked(table, column: str, title: str, subtitle: str, accent: set[int], rows):
     """One bar a variant, in the catalogue's order."""
     figure = _figure(title, subtitle, together(*(row.setting for row in rows)), rows=len(table))
+    known = table[column].notna()
     _bars(
         figure,
         labels=table["variant"],
         values=table[column].fillna(0),
         texts=[
-            UNKNOWN if value != value else _TEXTS[column](value)  # only NaN is not itself
-            for value in table[column]
+            _TEXTS[column](row) if known[number] else UNKNOWN for number, row in table.iterrows()
         ],
         accent=accent,
     )

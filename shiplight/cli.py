@@ -413,7 +413,7 @@ def _scan(given) -> int:
 
 def _check(given) -> int:
     """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
-    from . import checklist
+    from .checks import checklist
     from .errors import BuildCancelled, ShipLightError
 
     try:
@@ -422,7 +422,7 @@ def _check(given) -> int:
         skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
         found = checklist.run(subject, skip=skip)
         if given.build:
-            from .evidence import with_build
+            from .checks.evidence import with_build
 
             found = checklist.run(with_build(_connect(given), subject, build_args), skip=skip)
     except BuildCancelled:
@@ -438,11 +438,11 @@ def _print_checklist(given, found) -> None:
     if given.json:
         _print_json(found.to_list())
     elif given.sarif:
-        from .sarif import to_sarif
+        from .checks.sarif import to_sarif
 
         _print_json(to_sarif(found))
     else:
-        from .check_report import print_checklist
+        from .checks.report import print_checklist
 
         print_checklist(found)
     for remark in found.remarks:

@@ -15,8 +15,8 @@ from . import (
 )
 from .builds import Build
 from .containers import probe, run_once
+from .entrypoint import follow
 from .errors import UsageError
-from .evidence import follow
 from .grading import ALL, Exercise, answering, exercise, refuse
 from .lessons import Shown
 from .recordings import Recorded

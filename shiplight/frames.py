@@ -229,17 +229,19 @@ def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
 
 
 def survey(rows) -> pd.DataFrame:
-    """One row a variant of the scoreboard: bytes, seconds of a cold build, vulnerabilities."""
+    """One row a variant of the scoreboard: bytes, seconds of a cold build, vulnerabilities.
+
+    `vulnerabilities` and `fixable` count in the `packages` that the scan read; unknown is NaN.
+    """
     columns = ("unpacked_bytes", "packed_bytes", "reclaimable_bytes", "cold_seconds")
+    scanned = ("vulnerabilities", "fixable", "packages")
     table = [
         {"variant": row.name, "app": row.app}
-        | {column: getattr(row, column) for column in (*columns, "vulnerabilities", "fixable")}
+        | {column: getattr(row, column) for column in (*columns, *scanned)}
         | {"probe": "as expected" if not row.unlike else ", ".join(row.unlike)}
         for row in rows
     ]
-    frame = _frame(table, *rows)
-    numbers = ["cold_seconds", "vulnerabilities", "fixable"]
-    return frame.astype(dict.fromkeys(numbers, float))
+    return _frame(table, *rows).astype(dict.fromkeys(scanned, float))
 
 
 def verdicts(rows) -> pd.DataFrame:

@@ -151,7 +151,7 @@ def recorded() -> tuple[tuple[Surveyed, ...], tuple[Reach, ...]]:
     for path in recordings.sets():
         for entry in json.loads(path.read_text(encoding="utf-8"))["results"]:
             if entry["call"] == "survey" and "result" in entry:
-                rows = tuple(Surveyed.from_dict(row) for row in entry["result"])
+                rows += tuple(Surveyed.from_dict(row) for row in entry["result"])
             elif entry["call"] == "reaches" and "result" in entry:
                 reached = tuple(Reach.from_dict(row) for row in entry["result"])
     return rows, reached
@@ -202,7 +202,9 @@ def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
 
 
 def _variant(row: Surveyed) -> tuple[str, ...]:
-    found = UNKNOWN if row.vulnerabilities is None else str(row.vulnerabilities)
+    found = UNKNOWN
+    if row.vulnerabilities is not None:
+        found = f"{row.vulnerabilities} in {row.packages} packages"
     sizes = (row.unpacked_bytes, row.packed_bytes, row.reclaimable_bytes)
     probe = f"unlike: {', '.join(row.unlike)}" if row.unlike else "as expected"
     cold = format_seconds(row.cold_seconds)

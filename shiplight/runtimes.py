@@ -4,7 +4,17 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 
-from . import builds, catalogue, containers, engine, evidence, progress, provide, recordings, sizes
+from . import (
+    builds,
+    catalogue,
+    containers,
+    engine,
+    entrypoint,
+    progress,
+    provide,
+    recordings,
+    sizes,
+)
 from .containers import Probe
 from .elf import Program
 from .errors import UsageError
@@ -157,7 +167,7 @@ def look(client, reference: str) -> Runtime:
     [base] = provide.provide(client, [reference])
     image = sizes.measure(client, base.used)
     found = offered(reference, image)
-    users = evidence.follow(image, "etc/passwd")
+    users = entrypoint.follow(image, "etc/passwd")
     if users:
         lines = containers.file_in(client, image.name, users).decode().splitlines()
         found = replace(found, users=tuple(line.partition(":")[0] for line in lines if line))
@@ -186,7 +196,7 @@ def offered(reference: str, image: Image) -> Runtime:
 @recordings.replayed(Program)
 def linked(client, what) -> Program | None:
     """The program that a build or image starts, and what it links; None where it starts none."""
-    return evidence.program_of(client, sizes.measure(client, what))
+    return entrypoint.program_of(client, sizes.measure(client, what))
 
 
 @recordings.replayed(Try)

@@ -1,9 +1,9 @@
 """The checks of the exercises of lessons 07, which scan what was built, and 08, which check it."""
 
 from .builds import Build
-from .checklist import read_subject, run
+from .checks.checklist import read_subject, run
+from .checks.evidence import with_build
 from .errors import ScanFailed
-from .evidence import with_build
 from .findings import ScanReport
 from .grading import answering, exercise, refuse
 from .scans import scan

@@ -17,9 +17,9 @@ from .sizes import measure
 class Surveyed:
     """One variant, built, measured, run and scanned.
 
-    `cold_seconds` is one run's, and None where any RUN came from the cache; `unlike` is what its
-    probe gave otherwise than its catalogue row expects; the counts of a scan are None where it
-    could not run, or where the image has no package database.
+    `cold_seconds` is one run's, with nothing cached; `unlike` is what its probe gave otherwise than
+    its catalogue row expects. `packages` is how many the scan read, and `vulnerabilities` and
+    `fixable` count in these alone; all three are None where it could not run, or read no package.
     """
 
     app: str
@@ -27,10 +27,11 @@ class Surveyed:
     unpacked_bytes: int
     packed_bytes: int | None
     reclaimable_bytes: int
-    cold_seconds: float | None
+    cold_seconds: float
     unlike: dict
     vulnerabilities: int | None
     fixable: int | None
+    packages: int | None
     setting: Setting = field(repr=False, compare=False)
 
     @property
@@ -49,27 +50,26 @@ class Surveyed:
 
 
 @recordings.replayed(Surveyed)
-def survey(client, names: tuple[str, ...] = ()) -> tuple[Surveyed, ...]:
-    """One row a variant of the catalogue, or for each of `names`; shows each build as it runs."""
-    chosen = [row for row in catalogue.rows() if not names or row.name in names]
-    return tuple(_surveyed(client, row) for row in chosen)
+def survey(client, app: str) -> tuple[Surveyed, ...]:
+    """One row a variant of an app, built with nothing cached; shows each build as it runs."""
+    return tuple(_surveyed(client, row) for row in catalogue.rows() if row.app == app)
 
 
 def _surveyed(client, row: Row) -> Surveyed:
-    made = build(client, row.name)
+    made = build(client, row.name, no_cache=True)
     image, asked = measure(client, made), probe(client, made, port=row.port)
     found = _scanned(client, made)
-    cold = not any(step.cached for step in made.numbered_steps if step.instruction[:4] == "RUN ")
     return Surveyed(
         app=row.app,
         variant=row.variant,
         unpacked_bytes=image.unpacked_bytes,
         packed_bytes=image.packed_bytes,
         reclaimable_bytes=image.reclaimable_bytes,
-        cold_seconds=round(made.seconds, 2) if cold else None,
+        cold_seconds=round(made.seconds, 2),
         unlike={key: list(pair) for key, pair in asked.unlike(row.probe).items()},
         vulnerabilities=found and found.unique,
         fixable=found and found.fixable,
+        packages=found and found.packages,
         setting=made.setting,
     )
 

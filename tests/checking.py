@@ -3,9 +3,9 @@
 from datetime import date
 from pathlib import Path
 
-from shiplight import checklist
+from shiplight.checks import checklist
 
-TODAY = date(2026, 11, 25)  # the day of shiplight/data/support.toml
+TODAY = date(2026, 11, 25)  # the day of shiplight/checks/data/support.toml
 
 
 def write(folder: Path, text: str, files: dict[str, str] | None = None, name="Dockerfile") -> Path:

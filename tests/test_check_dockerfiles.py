@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight import checklist
+from shiplight.checks import checklist
 from shiplight.errors import DockerfileError, ShipLightError, UsageError
 
 STYLES = Path(__file__).parent / "fixtures" / "dockerfiles"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import check_frames, checklist
+from shiplight.checks import checklist, frames
 
 GO = Path(__file__).parents[1] / "apps" / "go"
 TODAY = date(2026, 11, 25)
@@ -22,14 +22,14 @@ SINGLE, HARDENED = checked(), checked("Dockerfile.hardened")
 
 
 def test_every_check_is_a_question_and_seven_are_the_articles():
-    table = check_frames.questions()
+    table = frames.questions()
     assert list(table["check"]) == list(checklist.IDS)
-    assert list(table["check"][table["of"] == "the article"]) == list(check_frames.ARTICLE)
-    assert len(check_frames.ARTICLE) == 7
+    assert list(table["check"][table["of"] == "the article"]) == list(frames.ARTICLE)
+    assert len(frames.ARTICLE) == 7
 
 
 def test_results_leave_out_what_does_not_apply():
-    table = check_frames.results(SINGLE)
+    table = frames.results(SINGLE)
     said = {r.check.id: r.outcome.result for r in SINGLE.results}
     assert dict(zip(table["check"], table["result"], strict=True)) == {
         check: result for check, result in said.items() if result != "does not apply"
@@ -37,11 +37,11 @@ def test_results_leave_out_what_does_not_apply():
 
 
 def test_places_are_those_of_failures_with_their_lines():
-    table = check_frames.places(SINGLE)
+    table = frames.places(SINGLE)
     failed = {r.check.id for r in SINGLE.results if r.counts}
     assert set(table["check"]) == failed and table["unpacked_bytes"].isna().all()
     lines = (GO / "Dockerfile.single").read_text().splitlines()
-    [root] = check_frames.places(SINGLE, "user")["line"]
+    [root] = frames.places(SINGLE, "user")["line"]
     assert lines[root - 1].startswith("FROM golang:1.23")
 
 
@@ -49,7 +49,7 @@ def test_dockerfiles_stand_side_by_side_and_accepted_is_not_passed(tmp_path):
     reason = "# shiplight: accept supported-bases because of the article\n"
     text = reason + (GO / "Dockerfile.hardened").read_text()
     accepted = checked("Dockerfile", text, tmp_path)
-    table = check_frames.against({"single": SINGLE, "hardened": HARDENED, "accepted": accepted})
+    table = frames.against({"single": SINGLE, "hardened": HARDENED, "accepted": accepted})
     assert list(table.index) == list(checklist.IDS)
     assert list(table.loc["user"]) == ["failed", "passed", "passed"]
     assert list(table.loc["supported-bases"]) == ["failed", "failed", "accepted"]
@@ -58,4 +58,4 @@ def test_dockerfiles_stand_side_by_side_and_accepted_is_not_passed(tmp_path):
 @pytest.mark.parametrize(("today", "expected"), [(date(2025, 1, 1), 0), (TODAY, 1)])
 def test_the_day_that_is_given_decides_what_is_supported(today, expected):
     found = checked("Dockerfile.hardened", today=today)
-    assert len(check_frames.places(found, "supported-bases")) == expected
+    assert len(frames.places(found, "supported-bases")) == expected

@@ -6,8 +6,9 @@ import checking
 import pytest
 from test_cli import ROOT, lab
 
-from shiplight import checklist, engine
-from shiplight.evidence import with_build
+from shiplight import engine
+from shiplight.checks import checklist
+from shiplight.checks.evidence import with_build
 
 pytestmark = pytest.mark.usefixtures("client")
 

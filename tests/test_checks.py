@@ -7,7 +7,7 @@ import pytest
 from check_cases import CASES, FAILED, NONE, PASSED, UNSEEN
 from checking import check, failed, result
 
-from shiplight import checklist
+from shiplight.checks import checklist
 
 
 @pytest.mark.parametrize(

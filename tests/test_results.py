@@ -8,7 +8,7 @@ from shiplight.scoreboard import Surveyed
 from shiplight.setting import Setting
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-01-02T03:04:05Z")
-ROW = Surveyed("go", "multi", 8_850_000, 3_000_000, 0, 14.2, {}, 2, 1, SETTING)
+ROW = Surveyed("go", "multi", 8_850_000, 3_000_000, 0, 14.2, {}, 2, 1, 12, SETTING)
 REACH = Reach("node/bundled", "what it loads", 1.2, 1.15, "share", "its base", SETTING)
 PAIRS = Benchmark(
     "a build", "the request", "times", 1.15, (2.0, 3.0, 2.2), (2.0, 2.0, 2.0), 0.5, 2, "", SETTING
@@ -51,10 +51,12 @@ def test_a_benchmark_says_what_was_reached_and_how_loaded_the_machine_was():
 
 
 def test_a_variant_says_what_was_found_and_a_missed_reach_what_stands_in_the_way():
-    unlike = replace(ROW, cold_seconds=None, vulnerabilities=None, unlike={"user": ["0", "1"]})
+    unlike = replace(ROW, vulnerabilities=None, packages=None, unlike={"user": ["0", "1"]})
     table = results.variants_part([ROW, unlike], [REACH, replace(REACH, measured=1.1)])
-    assert "| go/multi | 8.85 MB | 3.00 MB | 0 B | 14.2 s | 2 | as expected |" in table
-    assert "| 0 B | — | — | unlike: user |" in table
+    assert (
+        "| go/multi | 8.85 MB | 3.00 MB | 0 B | 14.2 s | 2 in 12 packages | as expected |" in table
+    )
+    assert "| 0 B | 14.2 s | — | unlike: user |" in table
     assert "| at most 115 % of what it loads | 120 % | missed: its base |" in table
     assert "| 110 % | reached |" in table
     assert Reach.from_dict(REACH.to_dict()) == REACH

@@ -7,19 +7,19 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from . import stages
-from .check_bases import one_suite, pinned_bases, smallest_base, supported_bases
-from .check_building import cache_mounts, production_last, scanned, separate_stages, stripped
-from .check_contents import dockerignore, only_needed, reclaimable
-from .check_dependencies import dev_dependencies
-from .check_running import secrets, signals, user
-from .checks import FAILED, Check, Outcome, Place, Result, not_applicable
-from .context import read_rules
-from .dockerfile import Dockerfile, closest, parse
-from .errors import DockerfileError, UsageError
+from .. import stages
+from ..context import read_rules
+from ..dockerfile import Dockerfile, closest, parse
+from ..errors import DockerfileError, UsageError
+from ..units import format_bytes
+from .bases import one_suite, pinned_bases, smallest_base, supported_bases
+from .building import cache_mounts, production_last, scanned, separate_stages, stripped
+from .contents import dockerignore, only_needed, reclaimable
+from .dependencies import dev_dependencies
 from .folder import find_context
+from .outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
+from .running import secrets, signals, user
 from .subject import Subject, usable_args
-from .units import format_bytes
 
 MOST_BYTES, MOST_INSTRUCTIONS = 300_000, 1000
 

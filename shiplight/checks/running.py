@@ -2,10 +2,10 @@
 
 import re
 
-from .check_image import instructions_of_layers
-from .checks import Outcome, Place, at, at_target, failed, listed, not_applicable, passed, unseen
 from .folder import context_copies, text_of
+from .image import instructions_of_layers
 from .known import commands
+from .outcomes import Outcome, Place, at, at_target, failed, listed, not_applicable, passed, unseen
 from .secretwords import is_secret_name, is_value, shapes
 from .shell import Command, parse
 from .subject import Step, Subject, pairs_of, under

@@ -3,11 +3,21 @@
 import re
 from datetime import date
 
-from .check_image import missing_libraries
-from .checks import Outcome, at, at_base, at_target, failed, listed, not_applicable, passed, unseen
+from ..stages import image_uses
+from .image import missing_libraries
 from .known import Known, describe, ended, supported
+from .outcomes import (
+    Outcome,
+    at,
+    at_base,
+    at_target,
+    failed,
+    listed,
+    not_applicable,
+    passed,
+    unseen,
+)
 from .programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
-from .stages import image_uses
 from .subject import Step, Subject
 
 _DATA_ONLY = {"ca-certificates", "ca-certificates-bundle", "tzdata", "netbase", "apt-utils"}

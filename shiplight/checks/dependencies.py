@@ -5,9 +5,9 @@ import re
 import tomllib
 from itertools import pairwise
 
-from .checks import Outcome, at, failed, listed, not_applicable, passed
 from .folder import text_of
 from .known import commands
+from .outcomes import Outcome, at, failed, listed, not_applicable, passed
 from .shell import Command
 from .subject import Step, Subject, absolute, under
 

@@ -13,14 +13,14 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from . import stages
-from .context import Rule
-from .dockerfile import GAP, Dockerfile, Instruction, Stage, fail
-from .elf import Program
-from .image import Image
+from .. import stages
+from ..context import Rule
+from ..dockerfile import GAP, Dockerfile, Instruction, Stage, fail
+from ..elf import Program
+from ..image import Image
+from ..words import BadWord, Lexer, split_words
 from .known import Known, describe
 from .shell import Command, commands, script
-from .words import BadWord, Lexer, split_words
 
 MOST_ARRIVALS = 2000
 _REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")

@@ -4,9 +4,9 @@ import re
 import tomllib
 from pathlib import Path
 
-from .check_dependencies import is_bare_yarn
-from .checks import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
+from .dependencies import is_bare_yarn
 from .known import commands
+from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 from .programs import Compiling, compilings, removes_packages, shipped
 from .subject import Step, Subject
 

@@ -3,10 +3,10 @@
 import re
 from collections import defaultdict
 
-from .checks import Place, at, at_base
+from ..units import format_bytes
 from .known import commands
+from .outcomes import Place, at, at_base
 from .subject import Built, Step, Subject, under
-from .units import format_bytes
 
 MIN_BYTES = 1_000_000
 

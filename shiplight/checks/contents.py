@@ -2,14 +2,14 @@
 
 import re
 
-from .check_image import buried_in, tools_in
-from .checks import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
+from ..units import format_bytes
 from .folder import bytes_of, context_copies, ignored, is_all, sent
+from .image import buried_in, tools_in
 from .known import commands
+from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
 from .programs import installed, removes_packages, shipped
 from .shell import Command
 from .subject import Step, Subject, absolute, under
-from .units import format_bytes
 
 _SOURCES = re.compile(
     r"\.(?:go|rs|c|cc|cpp|h|java|kt|cs|csproj|swift|hs)$|^(?:src|cmd|internal|pkg)/?$"

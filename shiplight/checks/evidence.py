@@ -1,0 +1,27 @@
+"""Evidence from a real build: the image of what is checked, and the program that it starts."""
+
+import posixpath
+from dataclasses import replace
+
+from .. import builds, sizes
+from ..entrypoint import program_of
+from .subject import Built, Subject
+
+
+def with_build(client, subject: Subject, build_args: dict[str, str] | None = None) -> Subject:
+    """The subject with the image that its Dockerfile builds, in our name space.
+
+    Runs what the Dockerfile says. Raises what `builds.build` raises.
+    """
+    folder = subject.context or subject.path.parent
+    name = f"check-{folder.resolve().name}/{subject.path.name}"
+    build = builds.build(
+        client,
+        str(folder),
+        file=posixpath.relpath(subject.path.resolve().as_posix(), folder.resolve().as_posix()),
+        name=name,
+        target=subject.target.label if subject.target_named else None,
+        build_args=build_args or {},
+    )
+    image = sizes.measure(client, build.tag)
+    return replace(subject, built=Built(image, program_of(client, image)))
