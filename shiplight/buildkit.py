@@ -17,6 +17,7 @@ from .transcript import Transcript
 from .units import format_seconds
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
+TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that want the same step
 
 
 def solve(
@@ -62,10 +63,19 @@ def solve(
             rows=None if progress.in_notebook() else progress.terminal_rows(),
         )
 
-    transcript = Transcript(read, trace)
     with screen(draw) as shown:
         try:
-            engine_id, said = _follow(client, context, parameters, trace, transcript)
+            for _ in range(TRIES):
+                trace = Trace()
+                try:
+                    engine_id, said = _follow(
+                        client, context, parameters, trace, Transcript(read, trace)
+                    )
+                finally:
+                    steps = _with_lines(trace.steps(), read)
+                    _remember(on, tag, steps, read)
+                if engine_id or TOO_MANY not in said:
+                    break
         except KeyboardInterrupt as interrupt:
             raise BuildCancelled(
                 f"the build of {title} was interrupted after "
@@ -73,9 +83,6 @@ def solve(
                 " its connection is closed, so the engine stops it.",
                 hint="build again: finished steps come from the cache",
             ) from interrupt
-        finally:
-            steps = _with_lines(trace.steps(), read)
-            _remember(on, tag, steps, read)
         seconds = time.monotonic() - began
         if engine_id is None:
             shown.keep = failed_table(steps, title)

@@ -10,11 +10,14 @@ counted.
 import contextlib
 import itertools
 import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from . import engine, journal
 from .errors import EngineFailed
+
+IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def prune_cache(client) -> tuple[int, int]:
     here = engine.identity(client)
     builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
-    removed, doubt = 0, 0
+    removed, doubt, deadline = 0, 0, time.monotonic() + IN_USE_SECONDS
     # A record that another one is based on goes only after that one: so, until nothing more goes.
     while True:
         ours, doubt = [], 0
@@ -112,13 +115,16 @@ def prune_cache(client) -> tuple[int, int]:
             inside = [b for b in builds if b["window"][0] <= record.created <= b["window"][1]]
             made_here = any(_is_step(record.description, s) for b in inside for s in b["steps"])
             if made_here or mounts in record.description:
-                ours.append(record.id)
+                ours.append(record)
             elif inside:
                 doubt += 1
-        gone = [record for record in ours if engine.prune_cache_record(client, record)]
+        gone = [record for record in ours if engine.prune_cache_record(client, record.id)]
         removed += len(gone)
         if not gone:
-            return removed, doubt
+            # An engine lets go of what a build used a moment after the build.
+            if time.monotonic() > deadline or not any(record.in_use for record in ours):
+                return removed, doubt
+            time.sleep(0.2)
 
 
 def _is_step(description: str, instruction: str) -> bool:

@@ -270,6 +270,8 @@ def _test(given) -> int:
             client = private.connect_or_start(may_start=not given.no_engine)
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
+                if not sys.stderr.isatty():
+                    print("lab: getting the base images (some minutes)", file=sys.stderr)
                 provide.provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Running lessons headless, and opening them in JupyterLab."""
 
+import asyncio
 import base64
 import ctypes
 import json
@@ -13,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,6 +29,7 @@ from .shelf import FOLDER, ROOT
 OUT, PICTURES = ROOT / "out", ROOT / "docs"
 CELL_SECONDS = 900
 READY_SECONDS = 60
+INTERRUPT_SECONDS = 10
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -114,12 +117,34 @@ def _execute(notebook, title: str, environment: dict[str, str]) -> str:
     )
     with progress.Screen(draw):
         try:
-            client.execute(env=os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment)
+            _to_its_end(client, os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment)
         except CellExecutionError as error:
             return f"{error.ename}: {error.evalue}"
         except (CellTimeoutError, DeadKernelError) as error:
             return f"{type(error).__name__}: {str(error).splitlines()[0]}"
     return ""
+
+
+def _to_its_end(client: nbclient.NotebookClient, environment: dict[str, str]) -> None:
+    """Execute beside this thread, so that Ctrl-C is ours: the kernel is interrupted, then ended.
+
+    On the main thread nbclient takes the signal, and tells nobody that it did.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        running = beside.submit(client.execute, env=environment)
+        try:
+            running.result()
+        except BaseException:
+            for _ in range(INTERRUPT_SECONDS):  # between two cells, a kernel hears nothing
+                if running.done():
+                    break
+                if client.km is not None and client.km.has_kernel:
+                    asyncio.run(client.km.interrupt_kernel())
+                wait([running], timeout=1)
+            else:
+                if client.km is not None and client.km.has_kernel:
+                    asyncio.run(client.km.signal_kernel(signal.SIGKILL))
+            raise
 
 
 def _save_picture(notebook, stem: str) -> None:

@@ -430,7 +430,7 @@ def work(number, where, met, told):
             assert any(record.description.endswith(mark) for record in engine.cache_records(client))
             assert sum(x.name == f"vol-{mark}" for x in client.volumes.list()) == 1
             done = cleaning.clean(client)
-        told.put(f"{probe.answered} {done.images} {done.volumes} {done.cache_records > 0}")
+        told.put(f"{probe.answered or probe} {done.images} {done.volumes} {done.cache_records > 0}")
     except BaseException as error:
         told.put(repr(error))
         raise

@@ -135,6 +135,7 @@ def test_nothing_of_this_machine_is_written_down(recording):
 
 
 def test_what_a_machine_lacks_beside_an_engine_falls_back_and_says_so(recording, monkeypatch):
+    monkeypatch.delenv("SHIPLIGHT_MODE", raising=False)
     missing = False
 
     @recordings.replayed(Answer)

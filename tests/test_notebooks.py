@@ -1,0 +1,47 @@
+"""Running a lesson headless: what an interruption leaves, and what it says."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import nbformat
+import psutil
+import pytest
+
+from shiplight import journal
+
+RUN = """
+import signal, sys
+from pathlib import Path
+from shiplight import cli, notebooks, shelf
+notebooks.OUT = Path(sys.argv[1]).parent / "out"
+shelf.find = lambda lesson: [Path(sys.argv[1])]
+sys.exit(cli.main(["run", "00"]))
+"""
+SLOW = "print('seen', flush=True)\nimport time\nopen('{}', 'w').close()\ntime.sleep(60)"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals like these on Windows")
+@pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_lesson_that_is_interrupted_ends_with_its_kernel_and_keeps_what_it_did(
+    tmp_path, how, code
+):
+    started = tmp_path / "started"
+    cells = [nbformat.v4.new_code_cell(SLOW.format(started)), nbformat.v4.new_code_cell("1 + 1")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "slow.ipynb")
+    command = [sys.executable, "-c", RUN, str(tmp_path / "slow.ipynb")]
+    process = subprocess.Popen(
+        command, cwd=journal.ROOT, stderr=subprocess.PIPE, text=True, env=os.environ
+    )
+    deadline = time.monotonic() + 60
+    while not started.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    [kernel] = psutil.Process(process.pid).children()
+    process.send_signal(how)
+    said = process.communicate(timeout=30)[1]
+    assert process.returncode == code and "Traceback" not in said, said
+    assert not kernel.is_running()
+    [first, second] = nbformat.read(tmp_path / "out" / "slow.ipynb", as_version=4).cells
+    assert first.outputs[0].text == "seen\n" and not second.outputs
