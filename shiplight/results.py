@@ -150,7 +150,7 @@ def recorded() -> tuple[tuple[Surveyed, ...], tuple[Reach, ...]]:
     rows, reached = (), ()
     for path in recordings.sets():
         for entry in json.loads(path.read_text(encoding="utf-8"))["results"]:
-            if entry["call"] == "survey" and "result" in entry:
+            if entry["call"].split()[0] == "survey" and "result" in entry:
                 rows += tuple(Surveyed.from_dict(row) for row in entry["result"])
             elif entry["call"] == "reaches" and "result" in entry:
                 reached = tuple(Reach.from_dict(row) for row in entry["result"])
