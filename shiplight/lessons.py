@@ -122,7 +122,7 @@ def copy_of(app: str, *, written: str | None = None) -> Path:
 
     `written`, a day or an instant of ISO 8601 (UTC), becomes the time of every file of it.
     """
-    copy = journal.folder("work") / app
+    copy = journal.folder("copies") / app
     shutil.rmtree(copy, ignore_errors=True)
     shutil.copytree(catalogue.APPS / app, copy)
     if written is not None:

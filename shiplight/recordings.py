@@ -322,12 +322,13 @@ def _kind_of(text: str) -> str:
 
 
 def _masked(text: str) -> str:
-    """The text without what belongs to this machine: its lab, its folders, its name."""
+    """The text without what belongs to this machine: its lab, its folders, its name, its mirror."""
     lab = journal.lab_id()
     for sign in ("shiplight/{}/", "shiplight-{}", f'"{journal.LABEL}": "{{}}"'):
         text = text.replace(sign.format(lab), sign.format(LAB))
     for folder in (str(journal.folder()), str(journal.ROOT)):
         text = text.replace(folder, "…")
+    text = re.sub(r"(?<=lib/apt/lists/)[^_/\"]+(?=_)", "mirror", text)
     home, name = str(Path.home()), platform.node()
     if home != "/root":  # in most images that is a folder of the image
         text = text.replace(home, "~")

@@ -115,22 +115,28 @@ def test_a_key_is_the_same_on_every_machine(recording, monkeypatch):
         return what
 
     seen(Client(), f"shiplight/{journal.lab_id()}/go:multi", text="FROM x\n" * 50)
-    seen(Client(), str(journal.folder("work") / "copy"))
+    seen(Client(), str(journal.folder("copies") / "copy"))
     client = recording()
     monkeypatch.setenv("LAB_ID", "elsewhere1")
     said = seen(client, "shiplight/elsewhere1/go:multi", text="FROM x\n" * 50)
     assert said == "shiplight/lab/go:multi"
-    assert seen(client, str(journal.folder("work") / "copy")) == "…/work/copy"
+    assert seen(client, str(journal.folder("copies") / "copy")) == "…/copies/copy"
 
 
 def test_nothing_of_this_machine_is_written_down(recording):
     @recordings.replayed()
     def telling(client):
-        return {"folder": str(journal.ROOT / "x"), "host": f"on {platform.node()}"}
+        list_of_apt = "var/lib/apt/lists/deb.example_debian_dists_trixie_InRelease"
+        return {
+            "folder": str(journal.ROOT / "x"),
+            "host": f"on {platform.node()}",
+            "list": list_of_apt,
+        }
 
     telling(Client())
     said = telling(recording())
     assert str(journal.ROOT) not in said["folder"]
+    assert said["list"] == "var/lib/apt/lists/mirror_debian_dists_trixie_InRelease"
     assert len(platform.node()) <= 3 or platform.node() not in said["host"]
 
 

@@ -106,7 +106,7 @@ def test_no_registry_is_named():
         "crates" + ".io",
     ]
     for path in PACKAGE.parent.rglob("*"):
-        if path.suffix in (".py", ".toml", ".txt", ".ipynb", ".md") and not any(
+        if path.suffix in (".py", ".toml", ".txt", ".ipynb", ".md", ".json") and not any(
             part in (".venv", ".lab", "out", ".git") for part in path.parts
         ):
             text = path.read_text(encoding="utf-8")
