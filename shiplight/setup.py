@@ -5,6 +5,7 @@ Standard library only: `./lab` calls this before anything is installed.
 
 import contextlib
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -35,6 +36,7 @@ def environment(*, for_tests: bool = False) -> Path:
             return python
         _make(python)
         _install(python, requirements)
+        _ask_nothing()
         stamp.write_text(_stamp_of(requirements))
     return python
 
@@ -88,6 +90,14 @@ def _make(python: Path) -> None:
         raise SetupFailed(
             f"could not make {VENV}: {error}\n  Try: is there room and the right to write?"
         ) from error
+
+
+def _ask_nothing() -> None:
+    """JupyterLab of `.venv` opens the lesson, and no question about its news above it."""
+    folder = VENV / "share" / "jupyter" / "lab" / "settings"
+    folder.mkdir(parents=True, exist_ok=True)
+    ours = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false"}}
+    (folder / "overrides.json").write_text(json.dumps(ours))
 
 
 def _has_ensurepip() -> bool:
