@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from . import engine, journal
 from .errors import EngineFailed
 
-IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
+IN_USE_SECONDS = 10  # how long a cache record of ours may still be in use, and is waited for
 
 
 @dataclass(frozen=True)

@@ -112,6 +112,104 @@ def said_by(process: subprocess.Popen, *, within: float = 60) -> str:
     return out + err
 
 
+# --- many labs, and strangers ------------------------------------------------------------------
+
+# These come first: an engine that was killed keeps the addresses of containers that it had.
+
+# Each lab in a process of its own: all build and probe at once, then every second one cleans while
+# the others look after what is theirs, and then those clean too.
+MANY = """
+import multiprocessing, os, sys
+from shiplight import builds, cleaning, containers, engine, journal
+
+def work(number, where, met, told):
+    os.environ["LAB_ID"] = f"many{number}"
+    client, mark = engine.connect(), f"mark-of-{number}-"
+    text = open(f"{where}/Dockerfile").read() + f"RUN echo {mark}\\n"
+    try:
+        build = builds.build(client, where, text=text)
+        probe = containers.probe(client, build.tag)
+        client.volumes.create(f"vol-{mark}", labels=journal.made())
+        met.wait(60)
+        done = cleaning.clean(client) if number % 2 else None
+        met.wait(60)
+        if done is None:
+            assert engine.id_of(client, build.tag) == build.engine_id
+            assert any(record.description.endswith(mark) for record in engine.cache_records(client))
+            assert sum(x.name == f"vol-{mark}" for x in client.volumes.list()) == 1
+            done = cleaning.clean(client)
+        told.put(f"{probe.answered or probe} {done.images} {done.volumes} {done.cache_records > 0}")
+    except BaseException as error:
+        told.put(repr(error))
+        raise
+
+fork = multiprocessing.get_context("fork")
+count, told = int(sys.argv[2]), fork.Queue()
+met = fork.Barrier(count)
+labs = [fork.Process(target=work, args=(n, sys.argv[1], met, told)) for n in range(count)]
+for lab in labs:
+    lab.start()
+for _ in labs:
+    print(told.get())
+for lab in labs:
+    lab.join()
+"""
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_labs_at_once_on_one_engine_keep_apart(own, lab, folder, count):
+    together = start(own.inside(sys.executable, "-c", MANY, folder(SERVICE), str(count)))
+    out, err = together.communicate(timeout=150)
+    assert out.splitlines() == ["True 1 1 True"] * count, out + err
+    assert "Traceback" not in err
+
+
+@pytest.fixture
+def strangers(lab, folder):
+    """Images, a container, networks, volumes and cache records of others, made as we make ours."""
+    text = "FROM busybox\nRUN echo stranger > /s\n"
+    with pytest.MonkeyPatch.context() as other:
+        other.setenv("LAB_ID", f"other{time.time_ns() % 10**9}")
+        tag = builds.build(lab, folder(text)).tag
+        labels = journal.made()
+    [base] = provide.provide(lab, ["busybox"])
+    context = builds.read_context(
+        Path(folder(f"FROM {base.used}\nRUN echo nobody > /n\n")), dockerfile="Dockerfile"
+    )
+    with engine.post_build(lab, context.tar(), t="stranger/app:1") as told:
+        list(told)
+    made = [
+        lab.containers.create("stranger/app:1", ["true"], labels=given) for given in ({}, labels)
+    ]
+    made += [lab.networks.create(f"net{len(x)}", labels=x) for x in ({}, labels)]
+    made += [lab.volumes.create(f"vol{len(x)}", labels=x) for x in ({}, labels)]
+    made += [lab.containers.create(tag, ["true"])]
+    made[-1].commit("stranger/heir", tag="1")
+    yield everything(lab)
+    for thing in made:
+        thing.remove()
+    for name in ("stranger/heir:1", "stranger/app:1"):
+        lab.api.remove_image(name)
+    with pytest.MonkeyPatch.context() as other:
+        other.setenv("LAB_ID", tag.split("/")[1])
+        cleaning.clean(lab)
+    lab.api.prune_builds()
+
+
+def test_clean_leaves_everything_of_strangers_to_the_last_record(own, lab, folder, strangers):
+    """Also what was made in the same second as ours, and on top of ours."""
+    tag = builds.build(lab, folder(SERVICE)).tag
+    lab.containers.create(tag, labels=journal.made())
+    lab.networks.create("ours", labels=journal.made())
+    lab.volumes.create("ours", labels=journal.made())
+    done = json.loads(said_by(run_lab("clean", "--json")))
+    assert [done[kind] for kind in ("containers", "images", "networks", "volumes")] == [1] * 4
+    after = everything(lab)
+    new = after["cache"] - strangers["cache"]
+    assert done["cache_in_doubt"] >= len(new) and all(IN_DOUBT.search(record) for record in new)
+    assert after == strangers | {"cache": strangers["cache"] | new}
+
+
 # --- the engine ends ---------------------------------------------------------------------------
 
 
@@ -404,99 +502,3 @@ def test_a_proxy_between_engine_and_registry_that_answers_wrongly(
     finally:
         own.stop(signal.SIGTERM)
         own.start()
-
-
-# --- many labs, and strangers ------------------------------------------------------------------
-
-# Each lab in a process of its own: all build and probe at once, then every second one cleans while
-# the others look after what is theirs, and then those clean too.
-MANY = """
-import multiprocessing, os, sys
-from shiplight import builds, cleaning, containers, engine, journal
-
-def work(number, where, met, told):
-    os.environ["LAB_ID"] = f"many{number}"
-    client, mark = engine.connect(), f"mark-of-{number}-"
-    text = open(f"{where}/Dockerfile").read() + f"RUN echo {mark}\\n"
-    try:
-        build = builds.build(client, where, text=text)
-        probe = containers.probe(client, build.tag)
-        client.volumes.create(f"vol-{mark}", labels=journal.made())
-        met.wait(60)
-        done = cleaning.clean(client) if number % 2 else None
-        met.wait(60)
-        if done is None:
-            assert engine.id_of(client, build.tag) == build.engine_id
-            assert any(record.description.endswith(mark) for record in engine.cache_records(client))
-            assert sum(x.name == f"vol-{mark}" for x in client.volumes.list()) == 1
-            done = cleaning.clean(client)
-        told.put(f"{probe.answered or probe} {done.images} {done.volumes} {done.cache_records > 0}")
-    except BaseException as error:
-        told.put(repr(error))
-        raise
-
-fork = multiprocessing.get_context("fork")
-count, told = int(sys.argv[2]), fork.Queue()
-met = fork.Barrier(count)
-labs = [fork.Process(target=work, args=(n, sys.argv[1], met, told)) for n in range(count)]
-for lab in labs:
-    lab.start()
-for _ in labs:
-    print(told.get())
-for lab in labs:
-    lab.join()
-"""
-
-
-@pytest.mark.parametrize("count", [2, 30])
-def test_labs_at_once_on_one_engine_keep_apart(own, lab, folder, count):
-    together = start(own.inside(sys.executable, "-c", MANY, folder(SERVICE), str(count)))
-    out, err = together.communicate(timeout=150)
-    assert out.splitlines() == ["True 1 1 True"] * count, out + err
-    assert "Traceback" not in err
-
-
-@pytest.fixture
-def strangers(lab, folder):
-    """Images, a container, networks, volumes and cache records of others, made as we make ours."""
-    text = "FROM busybox\nRUN echo stranger > /s\n"
-    with pytest.MonkeyPatch.context() as other:
-        other.setenv("LAB_ID", f"other{time.time_ns() % 10**9}")
-        tag = builds.build(lab, folder(text)).tag
-        labels = journal.made()
-    [base] = provide.provide(lab, ["busybox"])
-    context = builds.read_context(
-        Path(folder(f"FROM {base.used}\nRUN echo nobody > /n\n")), dockerfile="Dockerfile"
-    )
-    with engine.post_build(lab, context.tar(), t="stranger/app:1") as told:
-        list(told)
-    made = [
-        lab.containers.create("stranger/app:1", ["true"], labels=given) for given in ({}, labels)
-    ]
-    made += [lab.networks.create(f"net{len(x)}", labels=x) for x in ({}, labels)]
-    made += [lab.volumes.create(f"vol{len(x)}", labels=x) for x in ({}, labels)]
-    made += [lab.containers.create(tag, ["true"])]
-    made[-1].commit("stranger/heir", tag="1")
-    yield everything(lab)
-    for thing in made:
-        thing.remove()
-    for name in ("stranger/heir:1", "stranger/app:1"):
-        lab.api.remove_image(name)
-    with pytest.MonkeyPatch.context() as other:
-        other.setenv("LAB_ID", tag.split("/")[1])
-        cleaning.clean(lab)
-    lab.api.prune_builds()
-
-
-def test_clean_leaves_everything_of_strangers_to_the_last_record(own, lab, folder, strangers):
-    """Also what was made in the same second as ours, and on top of ours."""
-    tag = builds.build(lab, folder(SERVICE)).tag
-    lab.containers.create(tag, labels=journal.made())
-    lab.networks.create("ours", labels=journal.made())
-    lab.volumes.create("ours", labels=journal.made())
-    done = json.loads(said_by(run_lab("clean", "--json")))
-    assert [done[kind] for kind in ("containers", "images", "networks", "volumes")] == [1] * 4
-    after = everything(lab)
-    new = after["cache"] - strangers["cache"]
-    assert done["cache_in_doubt"] >= len(new) and all(IN_DOUBT.search(record) for record in new)
-    assert after == strangers | {"cache": strangers["cache"] | new}
