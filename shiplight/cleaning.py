@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from . import engine, journal
 from .errors import EngineFailed
 
-IN_USE_SECONDS = 10  # how long a cache record of ours may still be in use, and is waited for
+IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
+EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def prune_cache(client) -> tuple[int, int]:
     while True:
         ours, doubt = [], 0
         for record in engine.cache_records(client):
-            inside = [b for b in builds if b["window"][0] <= record.created <= b["window"][1]]
+            inside = [b for b in builds if _was_during(record.created, b["window"])]
             made_here = any(_is_step(record.description, s) for b in inside for s in b["steps"])
             if made_here or mounts in record.description:
                 ours.append(record)
@@ -123,8 +124,12 @@ def prune_cache(client) -> tuple[int, int]:
         if not gone:
             # An engine lets go of what a build used a moment after the build.
             if time.monotonic() > deadline or not any(record.in_use for record in ours):
-                return removed, doubt
+                return removed, doubt + sum(record.in_use for record in ours)
             time.sleep(0.2)
+
+
+def _was_during(created: float, window: list[float]) -> bool:
+    return window[0] - EARLIER_SECONDS <= created <= window[1]
 
 
 def _is_step(description: str, instruction: str) -> bool:

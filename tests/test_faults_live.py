@@ -138,7 +138,10 @@ def work(number, where, met, told):
             assert any(record.description.endswith(mark) for record in engine.cache_records(client))
             assert sum(x.name == f"vol-{mark}" for x in client.volumes.list()) == 1
             done = cleaning.clean(client)
-        told.put(f"{probe.answered or probe} {done.images} {done.volumes} {done.cache_records > 0}")
+        # What the engine still holds, of thirty builds at once, is no clean's to remove.
+        left = [r for r in engine.cache_records(client) if r.description.endswith(mark)]
+        stays = [record for record in left if not record.in_use or not done.cache_in_doubt]
+        told.put(f"{probe.answered or probe} {done.images} {done.volumes} {stays or 'gone'}")
     except BaseException as error:
         told.put(repr(error))
         raise
@@ -160,8 +163,10 @@ for lab in labs:
 def test_labs_at_once_on_one_engine_keep_apart(own, lab, folder, count):
     together = start(own.inside(sys.executable, "-c", MANY, folder(SERVICE), str(count)))
     out, err = together.communicate(timeout=150)
-    assert out.splitlines() == ["True 1 1 True"] * count, out + err
+    assert out.splitlines() == ["True 1 1 gone"] * count, out + err
     assert "Traceback" not in err
+    own.stop(signal.SIGTERM)  # what 20.10 still holds of thirty builds, it holds until it ends
+    own.start().api.prune_builds()
 
 
 @pytest.fixture
