@@ -122,6 +122,8 @@ def running(other: Other, *, keep: bool = False) -> Iterator:
     """
     before = _rules()
     make_root(other)
+    if not keep:  # of a run that was killed, and so no engine's to rely on
+        shutil.rmtree(other.data, ignore_errors=True)
     for path in (other.run, other.data):
         path.mkdir(parents=True, exist_ok=True)
     _unplug(other)
