@@ -85,7 +85,7 @@ def solve(
             ) from interrupt
         seconds = time.monotonic() - began
         if engine_id is None:
-            shown.keep = failed_table(steps, f"Failed: {title}")
+            shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
             raise _failed(said, steps, tag, context.dockerfile)
         engine.remember_image(client, tag)
         shown.keep = done_table(steps, title, seconds)
@@ -129,11 +129,6 @@ def done_table(steps: tuple[Step, ...], title: str, seconds: float, mode: str = 
     cached = sum(step.cached for step in numbered)
     took = f"{mode} {title} in {format_seconds(seconds)} · {len(numbered)} steps, {cached} cached"
     return progress.steps_table(steps, title=took)
-
-
-def failed_table(steps: tuple[Step, ...], title: str):
-    """What stays on the screen of a build that failed."""
-    return progress.steps_table(steps, title=title)
 
 
 def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:

@@ -96,7 +96,7 @@ def _shown(result):
     if isinstance(result, Build):
         return buildkit.done_table(result.steps, result.name, result.seconds, "Recorded: built")
     steps = getattr(result, "steps", ())
-    return buildkit.failed_table(steps, "Recorded: the build failed") if steps else None
+    return progress.steps_table(steps, title="Recorded: the build failed") if steps else None
 
 
 @recordings.replayed(Build, show=_shown)

@@ -104,7 +104,10 @@ def _by_journal(client) -> list[str]:
 
 
 def prune_cache(client) -> tuple[int, int]:
-    """Prune this lab's cache records one by one; how many went, and how many are in doubt."""
+    """Prune this lab's cache records one by one; how many went, and how many stay.
+
+    What stays is in doubt, or the engine still uses it.
+    """
     here = engine.identity(client)
     builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts

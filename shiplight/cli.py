@@ -271,7 +271,7 @@ def _test(given) -> int:
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
                 if not sys.stderr.isatty():
-                    print("lab: getting the base images (some minutes)", file=sys.stderr)
+                    print("lab: getting the base images that are not here", file=sys.stderr)
                 provide.provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
