@@ -231,7 +231,7 @@ def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
 def survey(rows) -> pd.DataFrame:
     """One row a variant of the scoreboard: bytes, seconds of a cold build, vulnerabilities.
 
-    `vulnerabilities` and `fixable` count in the `packages` that the scan read; unknown is NaN.
+    `vulnerabilities` and `fixable` count in the `packages` that the scan read; unknown is NA.
     """
     columns = ("unpacked_bytes", "packed_bytes", "reclaimable_bytes", "cold_seconds")
     scanned = ("vulnerabilities", "fixable", "packages")
@@ -241,7 +241,7 @@ def survey(rows) -> pd.DataFrame:
         | {"probe": "as expected" if not row.unlike else ", ".join(row.unlike)}
         for row in rows
     ]
-    return _frame(table, *rows).astype(dict.fromkeys(scanned, float))
+    return _frame(table, *rows).astype(dict.fromkeys(scanned, "Int64"))
 
 
 def verdicts(rows) -> pd.DataFrame:

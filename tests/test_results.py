@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from shiplight import catalogue, results
+from shiplight import board_charts, catalogue, frames, results
 from shiplight.results import Benchmark, Reach
 from shiplight.scoreboard import Surveyed
 from shiplight.setting import Setting
@@ -60,3 +60,11 @@ def test_a_variant_says_what_was_found_and_a_missed_reach_what_stands_in_the_way
     assert "| at most 115 % of what it loads | 120 % | missed: its base |" in table
     assert "| 110 % | reached |" in table
     assert Reach.from_dict(REACH.to_dict()) == REACH
+
+
+def test_a_count_has_no_decimals_and_an_unknown_one_no_number():
+    unknown = replace(ROW, variant="static", vulnerabilities=None, fixable=None, packages=None)
+    text = repr(frames.readable(frames.survey([ROW, unknown])))
+    assert " 12 " in text and "12.0" not in text and "—" in text
+    chart = str(board_charts.vulnerabilities((ROW, unknown)).layout.annotations)
+    assert "2 in 12 packages" in chart and "—" in chart
