@@ -29,6 +29,9 @@ OLDEST = (0, 63)  # the first that can be told not to call home
 MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with stolen credentials
 QUIETLY = ("--skip-version-check", "--disable-telemetry")
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--quiet", *QUIETLY)
+# How Trivy fails on an archive that it can read as a layout: one without manifest.json, and one of
+# which only later layers are packed, as the containerd store saves what stands on a loaded base.
+READ_AS_LAYOUT = "manifest.json not found", "failed to analyze layer"
 LAYOUT = re.compile(r"(\./)?(index\.json|oci-layout|blobs/\w+/\w+)")  # what an OCI archive holds
 CONTAINER_SECONDS = 900
 
@@ -251,7 +254,7 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
     try:
         said = _run(scanner, [*command, archive], place, client)
     except ScanFailed as error:
-        if "manifest.json not found" not in error.message:
+        if not any(words in error.message for words in READ_AS_LAYOUT):
             raise
         said = _run(scanner, [*command, _unpacked(archive, place)], place, client)
     try:
@@ -264,7 +267,7 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
 
 
 def _unpacked(archive: Path, place: Path) -> Path:
-    """The folder that an OCI archive was unpacked to: Trivy reads that layout from there only."""
+    """The folder that an OCI archive was unpacked to: Trivy reads a layout from there only."""
     folder = place / "layout"
     try:
         with tarfile.open(archive, "r:") as tar:
@@ -277,7 +280,8 @@ def _unpacked(archive: Path, place: Path) -> Path:
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ScanFailed(f"{archive} cannot be unpacked: {error}") from error
     if not (folder / "index.json").is_file():
-        raise ScanFailed(f"{archive} is no image archive.", hint="`docker save` writes one")
+        what = f"{archive} is no image archive, or a damaged one."
+        raise ScanFailed(what, hint="save the image again: `docker save` writes one")
     return folder
 
 

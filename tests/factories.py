@@ -155,9 +155,15 @@ def legacy(*images: Image) -> bytes:
 
 
 def oci_files(
-    *images: Image, packing: str = "", manifest_json: bool = True, nested: bool = False
+    *images: Image,
+    packing: str | Sequence[str] = "",
+    manifest_json: bool = True,
+    nested: bool = False,
 ) -> dict[str, bytes]:
-    """The OCI layout, as engine 25 and later save it; `nested` puts all below one inner index."""
+    """The OCI layout, as engine 25 and later save it; `nested` puts all below one inner index.
+
+    `packing` is that of every layer, or one for each.
+    """
     blobs: dict[str, bytes] = {}
 
     def add(data: bytes, media_type: str) -> dict:
@@ -168,7 +174,9 @@ def oci_files(
     described, tagged = [], []
     for image in images:
         config = add(image.config_json, CONFIG_TYPE)
-        layers = [add(pack(t, packing), "application/x") for t in image.tars]
+        kinds = [packing] * len(image.tars) if isinstance(packing, str) else packing
+        packed = [pack(*layer) for layer in zip(image.tars, kinds, strict=True)]
+        layers = [add(data, "application/x") for data in packed]
         manifest = as_json({"schemaVersion": 2, "config": config, "layers": layers})
         item = add(manifest, MANIFEST_TYPE)
         if nested:

@@ -145,6 +145,7 @@ def make_root(other: Other) -> None:
     if not other.root.exists():
         part = other.root.with_suffix(".part")
         shutil.rmtree(part, ignore_errors=True)
+        part.parent.mkdir(parents=True, exist_ok=True)
         print(f"making {other.root} (a minute)", flush=True)
         packages = f"ca-certificates,iproute2,git,{other.packages}"
         stale = "--aptopt=Acquire::Check-Valid-Until false"

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import factories
 import pytest
 
 from shiplight import builds, engine, findings, frames, journal, scans, setup, trivy
@@ -98,6 +99,19 @@ def test_an_archive_gives_what_its_image_gives_and_needs_no_engine(archive, sing
     found = ScanReport.from_dict(json.loads(done.stdout))
     assert found.findings == single.findings and found.instructions == single.instructions
     assert found.setting.engine == "a saved archive"
+
+
+@pytest.mark.parametrize("packing", [("", "gzip"), ("gzip", ""), ("", "zstd")])
+def test_layers_packed_and_not_in_one_archive_are_all_read(scanner, tmp_path, packing):
+    """So the containerd store saves what was built on a base that had been loaded."""
+    system = factories.file("etc/debian_version", b"12.5\n")
+    installed = b"Status: install ok installed\nArchitecture: amd64\nVersion: 3.0.1-1\n"
+    packages = factories.file("var/lib/dpkg/status", b"Package: openssl\n" + installed)
+    path = tmp_path / "mixed.tar"
+    path.write_bytes(factories.oci(factories.Image([[system], [packages]]), packing=packing))
+    found = scans.scan(None, path)
+    assert found.status == "scanned", found.why
+    assert found.unique, "a release of openssl with known vulnerabilities"
 
 
 @pytest.mark.skipif(
