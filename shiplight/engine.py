@@ -31,7 +31,9 @@ from .errors import EngineFailed, EngineNotReachable, ImageNotFound
 from .setting import Setting
 
 ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer at once
-TURN_SECONDS = 120  # for which a room full of labs waits for its turn at one engine
+# For how long an engine that cannot say what is on its disk is asked again, by what it says: a room
+# full of labs waits for its turn; what was being counted is gone a moment later.
+DISK_SECONDS = {"already running": 120, "does not exist": 10}
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
 REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
 DISK_FULL = (
@@ -603,14 +605,18 @@ class CacheRecord:
 
 
 def _disk(client: docker.DockerClient) -> dict:
-    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait."""
-    deadline = time.monotonic() + TURN_SECONDS
+    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait.
+
+    The containerd store gives up when somebody removes what it is about to count: asked again.
+    """
+    began = time.monotonic()
     while True:
         try:
             with translated("asking what is on its disk"):
                 return client.api.df()
         except EngineFailed as error:
-            if "already running" not in error.message or time.monotonic() > deadline:
+            patience = [most for words, most in DISK_SECONDS.items() if words in error.message]
+            if time.monotonic() - began > max(patience, default=0):
                 raise
         time.sleep(random.uniform(0.05, 0.3))
 

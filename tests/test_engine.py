@@ -127,6 +127,14 @@ def test_who_asks_for_disk_usage_while_somebody_else_does_waits(nowhere, monkeyp
     assert [path for _, path, _ in seen].count("/system/df") == 3
 
 
+def test_what_is_removed_while_it_is_counted_is_counted_again(nowhere, monkeypatch):
+    """So says the containerd store, where another lab cleans."""
+    gone = (500, {"message": "NotFound: snapshot yq2k does not exist: not found"})
+    with engine_of(nowhere, (r"/system/df", iter([gone, {"LayersSize": 7}]))) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.disk_usage(engine.connect()) == 7
+
+
 def test_an_engine_that_goes_away_is_an_error_of_ours(nowhere, monkeypatch):
     with engine_of(nowhere) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
