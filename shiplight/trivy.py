@@ -17,10 +17,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from . import engine, journal, progress, setup
+from .archive import MAX_FILES, MAX_JSON
 from .errors import EngineFailed, ScanFailed, ScannerMissing
+from .tarstream import packing
 from .units import format_bytes
 
 REQUIREMENTS = "requirements-scan.txt"
@@ -29,10 +32,11 @@ OLDEST = (0, 63)  # the first that can be told not to call home
 MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with stolen credentials
 QUIETLY = ("--skip-version-check", "--disable-telemetry")
 OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--quiet", *QUIETLY)
-# How Trivy fails on an archive that it can read as a layout: one without manifest.json, and one of
-# which only later layers are packed, as the containerd store saves what stands on a loaded base.
-READ_AS_LAYOUT = "manifest.json not found", "failed to analyze layer"
 LAYOUT = re.compile(r"(\./)?(index\.json|oci-layout|blobs/\w+/\w+)")  # what an OCI archive holds
+# What reading JSON of a stranger can raise.
+NOT_AS_DESCRIBED = LookupError, ValueError, TypeError, AttributeError, RecursionError
+# How Docker and Podman say that there is nothing to mount.
+OUT_OF_SIGHT = "bind source path does not exist", "no such file or directory"
 CONTAINER_SECONDS = 900
 
 Argument = str | Path  # a Path is a file or folder that the scanner reads
@@ -251,12 +255,8 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
         *("--cache-dir", data.folder, "image", "--cache-backend", "memory"),  # writes nothing
         *("--format", "json", "--scanners", "vuln", *OFFLINE, "--input"),
     ]
-    try:
-        said = _run(scanner, [*command, archive], place, client)
-    except ScanFailed as error:
-        if not any(words in error.message for words in READ_AS_LAYOUT):
-            raise
-        said = _run(scanner, [*command, _unpacked(archive, place)], place, client)
+    given = _unpacked(archive, place) if _only_a_layout(archive) else archive
+    said = _run(scanner, [*command, given], place, client)
     try:
         read = json.loads(said)
     except ValueError as error:
@@ -266,12 +266,32 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
     return read
 
 
+def _only_a_layout(archive: Path) -> bool:
+    """Whether this is an OCI archive that Trivy reads from an unpacked folder only.
+
+    So it is without manifest.json. With it, Trivy takes every layer for what the first one is: it
+    fails where that is plain and a later one is packed, as the containerd store saves what stands
+    on a base that was loaded.
+    """
+    try:
+        with tarfile.open(archive, "r:") as tar:
+            files = {file.name.removeprefix("./"): file for file in islice(tar, MAX_FILES)}
+            if "index.json" not in files or "manifest.json" not in files:
+                return "index.json" in files
+            images = json.loads(tar.extractfile(files["manifest.json"]).read(MAX_JSON))
+            layers = [files[path] for image in images for path in image["Layers"]]
+            first, *later = [packing(tar.extractfile(layer).read(512)) for layer in layers]
+            return not first and any(later)
+    except (tarfile.TarError, OSError, EOFError, *NOT_AS_DESCRIBED):
+        return False  # packed as a whole, or damaged: Trivy says what it makes of it
+
+
 def _unpacked(archive: Path, place: Path) -> Path:
-    """The folder that an OCI archive was unpacked to: Trivy reads a layout from there only."""
+    """The folder that an OCI archive was unpacked to. Raises ScanFailed."""
     folder = place / "layout"
     try:
         with tarfile.open(archive, "r:") as tar:
-            for member in tar:
+            for member in islice(tar, MAX_FILES):
                 if member.isfile() and LAYOUT.fullmatch(member.name):
                     path = folder / member.name
                     path.parent.mkdir(parents=True, exist_ok=True)
@@ -279,9 +299,6 @@ def _unpacked(archive: Path, place: Path) -> Path:
                         shutil.copyfileobj(tar.extractfile(member), file)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ScanFailed(f"{archive} cannot be unpacked: {error}") from error
-    if not (folder / "index.json").is_file():
-        what = f"{archive} is no image archive, or a damaged one."
-        raise ScanFailed(what, hint="save the image again: `docker save` writes one")
     return folder
 
 
@@ -348,14 +365,23 @@ def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
     The container goes, however this is left. Raises ScanFailed.
     """
     inside = {item: f"/{n}/{item.name}" for n, item in enumerate(command) if isinstance(item, Path)}
+    mounts = [
+        {"Type": "bind", "Source": str(path), "Target": there, "ReadOnly": True}
+        for path, there in inside.items()
+    ]
+    words = [inside.get(item, item) for item in command]
+    how = {"labels": journal.made(), "network_mode": "none", "mounts": mounts}
+    try:
+        with engine.translated(f"creating a container of {image}"):
+            container = client.containers.create(image, words, **how)
+    except EngineFailed as error:
+        if any(said in error.message for said in OUT_OF_SIGHT):
+            raise ScanFailed(
+                "this engine does not see the files of this machine, and so its scanner would not.",
+                hint=f"put Trivy on PATH, or install {REQUIREMENTS}",
+            ) from error
+        raise
     with engine.translated(f"running {image}"):
-        container = client.containers.create(
-            image,
-            [inside.get(item, item) for item in command],
-            labels=journal.made(),
-            network_mode="none",
-            volumes={str(path): {"bind": there, "mode": "ro"} for path, there in inside.items()},
-        )
         try:
             container.start()
             code = container.wait(timeout=CONTAINER_SECONDS)["StatusCode"]
@@ -383,6 +409,6 @@ def _checked(code: int, said: bytes, complaints: bytes) -> bytes:
 def _hint(seen: str) -> str:
     if "Java DB" in seen:
         return "images with .jar files need Trivy's Java database too, in TRIVY_CACHE_DIR"
-    if "as a Docker image" in seen:
+    if "as a Docker image" in seen or "manifest.json not found" in seen:
         return "Trivy reads what `docker save` writes: is the archive whole?"
     return ""

@@ -272,7 +272,7 @@ def test_the_scanner_is_kept_from_the_network_and_from_what_others_configured(
         ("print('{\"SchemaVersion\": 2}')", "cannot be read"),
         ("pass", "not JSON"),
         ("os.kill(os.getpid(), 9)", "killed (signal 9)"),
-        ("sys.exit('file manifest.json not found in tar')", "no image archive"),
+        ("sys.exit('file manifest.json not found in tar')", "manifest.json not found"),
         ("sys.exit('x Unable to initialize the Java DB: y')", "Java database"),
     ],
 )
@@ -290,19 +290,38 @@ def test_a_failure_is_not_remembered(fake, archive):
     assert scans.scan(None, archive).status == "scanned"
 
 
-def test_an_oci_archive_is_unpacked_for_the_scanner(fake, tmp_path):
-    """Trivy reads that layout from a folder only."""
-    where = "sys.argv[sys.argv.index('--input') + 1]"
-    log = fake(
-        f"if os.path.isfile({where}): sys.exit('file manifest.json not found in tar')\n"
-        f"assert os.path.isfile({where} + '/index.json')\n"
-        + RECORDED.format(path=str(tmp_path / "said.json"))
-    )
+@pytest.mark.parametrize(
+    ("how", "unpacked"),
+    [
+        ({}, False),
+        ({"packing": "gzip"}, False),
+        ({"packing": ("gzip", "")}, False),
+        ({"packing": ("", "gzip")}, True),
+        ({"packing": ("", "zstd")}, True),
+        ({"manifest_json": False}, True),
+    ],
+)
+def test_what_trivy_reads_as_a_layout_only_is_unpacked_for_it(fake, tmp_path, how, unpacked):
+    log = fake()
     path = tmp_path / "oci.tar"
-    image = factories.Image([[factories.file("a", 100)]])
-    path.write_bytes(factories.oci(image, manifest_json=False))
+    image = factories.Image([[factories.file("a", 100)], [factories.file("b", 100)]])
+    path.write_bytes(factories.oci(image, **how))
     assert scans.scan(None, path).status == "scanned"
-    assert len(calls(log)) == 2 and not left_behind()
+    [(_, words, *_)] = calls(log)
+    given = Path(words[words.index("--input") + 1])
+    assert (given != path) is unpacked and not left_behind()
+
+
+@pytest.mark.parametrize(
+    "manifest", [b"[", b"[[]]", b"3", b'[{"Layers": ["x"]}]', b'[{"Layers": [3]}]', b"[" * 99_999]
+)
+def test_an_archive_that_lies_about_its_layers_is_left_to_the_scanner(fake, tmp_path, manifest):
+    log = fake()
+    path = tmp_path / "lies.tar"
+    path.write_bytes(factories.archive({"index.json": b"{}", "manifest.json": manifest}))
+    scans.scan(None, path)
+    [(_, words, *_)] = calls(log)
+    assert words[words.index("--input") + 1] == str(path)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import docker
 import factories
 import pytest
 
@@ -136,7 +137,7 @@ def test_a_database_of_yours_is_only_read(archive, single):
     database = trivy.database()
     assert single.database_date == database.date
     if os.environ.get("TRIVY_CACHE_DIR"):
-        assert "fanal" not in os.listdir(database.folder)
+        assert "fanal" not in os.listdir(database.folder), "written by a scan of ours"
 
 
 def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanner):
@@ -155,9 +156,12 @@ def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanne
 
     def alone():
         with trivy.workplace() as place:
+            readable = archive
+            if trivy._only_a_layout(archive):  # what anybody would have to do
+                readable = trivy._unpacked(archive, place)
             command = ["--cache-dir", trivy.database().folder, "image", "--cache-backend", "memory"]
             command += ["--format", "json", "--scanners", "vuln", *trivy.OFFLINE]
-            trivy.run_program(scanner.program, [*command, "--input", archive], place)
+            trivy.run_program(scanner.program, [*command, "--input", readable], place)
 
     def ours():
         shutil.rmtree(journal.folder("layers") / "scans")
@@ -211,6 +215,16 @@ def test_an_interrupted_scan_leaves_no_process_and_no_file(client, single, how, 
         shutil.rmtree(work.parent, ignore_errors=True)
 
 
+def sees_files_here(client, image: str, folder: Path) -> bool:
+    """Whether the engine can mount a folder of this machine: in one that runs here, it can."""
+    bind = {"Type": "bind", "Source": str(folder), "Target": "/here"}
+    try:
+        client.containers.create(image, mounts=[bind], labels=journal.made()).remove()
+    except docker.errors.APIError:
+        return False
+    return True
+
+
 def test_a_scanner_in_a_container_says_the_same(client, scanner, multi, tmp_path, monkeypatch):
     """An image of our own stands for the published one, which nothing here can pull."""
     if scanner.program is None or sys.platform != "linux" or not engine.is_local(client):
@@ -226,6 +240,9 @@ def test_a_scanner_in_a_container_says_the_same(client, scanner, multi, tmp_path
     contained = trivy.find(client)
     assert contained.program is None
     found = scans.scan(client, multi.image)
+    if not sees_files_here(client, build.tag, tmp_path):
+        assert "does not see the files of this machine" in found.why and "PATH" in found.why
+        pytest.skip("not for this machine: its engine does not see the files that are here")
     assert found.status == "scanned", found.why
     assert findings.replace(found, scanner=multi.scanner) == multi
     scans.write_package_list(client, multi.image, tmp_path / "list.json")
