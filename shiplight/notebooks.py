@@ -30,6 +30,7 @@ OUT, PICTURES = ROOT / "out", ROOT / "docs"
 CELL_SECONDS = 900
 READY_SECONDS = 60
 INTERRUPT_SECONDS = 10
+LOG_BYTES = 4096
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -115,23 +116,27 @@ def _execute(notebook, title: str, environment: dict[str, str]) -> str:
         resources={"metadata": {"path": str(FOLDER)}},
         on_cell_executed=count,
     )
-    with progress.Screen(draw):
+    variables = os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment
+    with progress.Screen(draw), tempfile.TemporaryFile() as log:
         try:
-            _to_its_end(client, os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment)
+            _to_its_end(client, env=variables, stderr=log)
         except CellExecutionError as error:
             return f"{error.ename}: {error.evalue}"
         except (CellTimeoutError, DeadKernelError) as error:
-            return f"{type(error).__name__}: {str(error).splitlines()[0]}"
+            log.seek(max(0, log.tell() - LOG_BYTES))
+            last = log.read().decode(errors="replace").strip().splitlines()[-1:]
+            return ": ".join([type(error).__name__, str(error).splitlines()[0], *last])
     return ""
 
 
-def _to_its_end(client: nbclient.NotebookClient, environment: dict[str, str]) -> None:
+def _to_its_end(client: nbclient.NotebookClient, **kernel) -> None:
     """Execute beside this thread, so that Ctrl-C is ours: the kernel is interrupted, then ended.
 
-    On the main thread nbclient takes the signal, and tells nobody that it did.
+    On the main thread nbclient takes the signal, and tells nobody that it did. What a kernel says
+    while it ends (an error of its own, at times) goes to the log that the caller gives.
     """
     with ThreadPoolExecutor(1) as beside:
-        running = beside.submit(client.execute, env=environment)
+        running = beside.submit(client.execute, **kernel)
         try:
             running.result()
         except BaseException:

@@ -10,7 +10,7 @@ import nbformat
 import psutil
 import pytest
 
-from shiplight import journal
+from shiplight import journal, notebooks
 
 RUN = """
 import signal, sys
@@ -45,3 +45,15 @@ def test_a_lesson_that_is_interrupted_ends_with_its_kernel_and_keeps_what_it_did
     assert children and not any(child.is_running() for child in children)
     [first, second] = nbformat.read(tmp_path / "out" / "slow.ipynb", as_version=4).cells
     assert first.outputs[0].text == "seen\n" and not second.outputs
+
+
+def test_a_kernel_that_dies_is_reported_with_its_last_words_and_says_nothing_else(
+    tmp_path, monkeypatch, capfd
+):
+    monkeypatch.setattr(notebooks, "OUT", tmp_path / "out")
+    code = "import os, sys\nos.write(sys.__stderr__.fileno(), b'out of luck\\n')\nos._exit(3)"
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)])
+    nbformat.write(notebook, tmp_path / "dies.ipynb")
+    failure = notebooks.run(tmp_path / "dies.ipynb").failure
+    assert failure.startswith("DeadKernelError") and failure.endswith("out of luck")
+    assert "out of luck" not in capfd.readouterr().err
