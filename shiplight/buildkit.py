@@ -87,7 +87,7 @@ def solve(
         if engine_id is None:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
             raise _failed(said, steps, tag, context.dockerfile)
-        engine.remember_image(client, tag)
+        engine.remember_image(client, tag, engine_id)
         shown.keep = done_table(steps, title, seconds)
     return engine_id, seconds, steps
 

@@ -152,6 +152,8 @@ def _client(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
         use_ssh_client=endpoint.url.startswith("ssh://"),
         **given,
     )
+    if endpoint.url.startswith(("unix://", "npipe://")):
+        client.api.trust_env = False  # no proxy stands before a socket; to look costs time
     client.shiplight_endpoint = endpoint
     return client
 
@@ -557,9 +559,9 @@ def registry_answers(client: docker.DockerClient, reference: str) -> str:
     return ""
 
 
-def remember_image(client: docker.DockerClient, name: str) -> None:
-    """Journal that this lab brought the image that now has this name here."""
-    engine_id = inspect_image(client, name)["Id"]
+def remember_image(client: docker.DockerClient, name: str, engine_id: str | None = None) -> None:
+    """Journal that this lab brought the image of this name here; without its Id that is asked."""
+    engine_id = engine_id or inspect_image(client, name)["Id"]
     journal.write("image", name=name, engine_id=engine_id, engine=identity(client))
 
 

@@ -191,11 +191,11 @@ def _ask(function, client, arguments, named, key: str, packed: bool):
     try:
         result = function(client, *arguments, **named)
     except ShipLightError as error:
-        _write_down(client, key, {"error": _error_to_dict(error)})
+        _write_down(client, key, error)
         raise
     finally:
         _inside.reset(token)
-    _write_down(client, key, {"result": _to_json(result)}, result, packed=packed)
+    _write_down(client, key, result, packed=packed)
     return result
 
 
@@ -247,8 +247,8 @@ def _word(value) -> str:
 # --- writing down ----------------------------------------------------------------------------
 
 
-def _write_down(client, key: str, entry: dict, result=None, *, packed: bool = False) -> None:
-    """Append to the file that SHIPLIGHT_RECORD names, if a lesson is being recorded."""
+def _write_down(client, key: str, outcome, *, packed: bool = False) -> None:
+    """Append what came of a call to the file of SHIPLIGHT_RECORD, if a lesson is being recorded."""
     path = os.environ.get("SHIPLIGHT_RECORD")
     if not path:
         return
@@ -257,11 +257,13 @@ def _write_down(client, key: str, entry: dict, result=None, *, packed: bool = Fa
         data = json.loads(file.read_text(encoding="utf-8"))
     else:
         data = {"version": 1, "setting": engine.setting(client).to_dict(), "results": []}
+    failed = isinstance(outcome, ShipLightError)
+    entry = {"error": _error_to_dict(outcome)} if failed else {"result": _to_json(outcome)}
     entry = json.loads(_masked(json.dumps(entry)))
     data["results"].append({"call": key, **(_packed(entry) if packed else entry)})
     _write_json(file, data)
-    if isinstance(result, Image):
-        LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(result, engine_id=None))
+    if isinstance(outcome, Image):
+        LayerStore(file.parent / "layers", level=LEVEL).put_image(replace(outcome, engine_id=None))
 
 
 def _packed(entry: dict) -> dict:

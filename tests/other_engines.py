@@ -142,16 +142,18 @@ def running(other: Other, *, keep: bool = False) -> Iterator:
 
 def make_root(other: Other) -> None:
     """Its root file system, with this machine's resolver and certificates; whole or not at all."""
-    if not other.root.exists():
-        part = other.root.with_suffix(".part")
-        shutil.rmtree(part, ignore_errors=True)
-        part.parent.mkdir(parents=True, exist_ok=True)
-        print(f"making {other.root} (a minute)", flush=True)
-        packages = f"ca-certificates,iproute2,git,{other.packages}"
-        stale = "--aptopt=Acquire::Check-Valid-Until false"
-        made = ["mmdebstrap", stale, "--variant=minbase", f"--include={packages}"]
-        _call(*made, other.suite, str(part), seconds=MAKE_SECONDS)
-        part.rename(other.root)
+    ROOTS.mkdir(parents=True, exist_ok=True)
+    with open(ROOTS / "lock", "w") as lock:
+        os.lockf(lock.fileno(), os.F_LOCK, 0)  # two engines of one suite share its root
+        if not other.root.exists():
+            part = other.root.with_suffix(".part")
+            shutil.rmtree(part, ignore_errors=True)
+            print(f"making {other.root} (a minute)", flush=True)
+            packages = f"ca-certificates,iproute2,git,{other.packages}"
+            stale = "--aptopt=Acquire::Check-Valid-Until false"
+            made = ["mmdebstrap", stale, "--variant=minbase", f"--include={packages}"]
+            _call(*made, other.suite, str(part), seconds=MAKE_SECONDS)
+            part.rename(other.root)
     for path in ("etc/resolv.conf", "etc/ssl/certs/ca-certificates.crt"):
         shutil.copy(f"/{path}", other.root / path)
 
