@@ -92,6 +92,17 @@ def client(request):
     return found
 
 
+@pytest.fixture
+def not_on_podman(client):
+    """Call it with a reason: it skips the rest of a test of what Podman by its kind does not do."""
+
+    def skip(why: str) -> None:
+        if engine.describe(client).kind == "Podman":
+            pytest.skip(f"not for this machine: its engine {why}")
+
+    return skip
+
+
 def pytest_sessionfinish(session, exitstatus):
     found = session.config.stash[_ENGINE]
     if not isinstance(found, str) and os.environ["LAB_ID"].startswith("test"):

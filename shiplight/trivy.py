@@ -35,8 +35,10 @@ OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--qui
 LAYOUT = re.compile(r"(\./)?(index\.json|oci-layout|blobs/\w+/\w+)")  # what an OCI archive holds
 # What reading JSON of a stranger can raise.
 NOT_AS_DESCRIBED = LookupError, ValueError, TypeError, AttributeError, RecursionError
-# How Docker and Podman say that there is nothing to mount.
+# How Docker and Podman say that there is nothing to mount; Podman makes folders that it misses,
+# and Trivy finds no database there.
 OUT_OF_SIGHT = "bind source path does not exist", "no such file or directory"
+NO_DATABASE = b"cannot be specified on the first run"
 CONTAINER_SECONDS = 900
 
 Argument = str | Path  # a Path is a file or folder that the scanner reads
@@ -376,19 +378,26 @@ def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
             container = client.containers.create(image, words, **how)
     except EngineFailed as error:
         if any(said in error.message for said in OUT_OF_SIGHT):
-            raise ScanFailed(
-                "this engine does not see the files of this machine, and so its scanner would not.",
-                hint=f"put Trivy on PATH, or install {REQUIREMENTS}",
-            ) from error
+            raise _out_of_sight() from error
         raise
     with engine.translated(f"running {image}"):
         try:
             container.start()
             code = container.wait(timeout=CONTAINER_SECONDS)["StatusCode"]
             said = container.logs(stdout=True, stderr=False)
-            return _checked(code, said, container.logs(stdout=False, stderr=True))
+            complaints = container.logs(stdout=False, stderr=True)
+            if code and NO_DATABASE in complaints:  # which was here before it was mounted
+                raise _out_of_sight()
+            return _checked(code, said, complaints)
         finally:
             container.remove(force=True, v=True)
+
+
+def _out_of_sight() -> ScanFailed:
+    return ScanFailed(
+        "this engine does not see the files of this machine, and so its scanner would not.",
+        hint=f"put Trivy on PATH, or install {REQUIREMENTS}",
+    )
 
 
 def _checked(code: int, said: bytes, complaints: bytes) -> bytes:

@@ -6,8 +6,12 @@ import checking
 import pytest
 from check_cases import CASES, FAILED, NONE, PASSED, UNSEEN
 from checking import check, failed, result
+from factories import Image, file, legacy, whiteout
 
+from shiplight.archive import read_image
 from shiplight.checks import checklist
+from shiplight.checks.image import buried_in, instructions_of_layers
+from shiplight.checks.subject import Built
 
 
 @pytest.mark.parametrize(
@@ -147,3 +151,33 @@ def test_a_result_says_where(tmp_path):
     place = result(found, "reclaimable").outcome.places[0]
     assert (place.line, place.end_line) == (2, 3) and place.instruction.startswith("RUN apk update")
     assert replace(place, found="").to_dict("Dockerfile")["file"] == "Dockerfile"
+
+
+LABELS = {"created_by": '/bin/sh -c #(nop) LABEL "shiplight.lab"="x"', "empty_layer": True}
+PODMAN = [
+    {"created_by": "/bin/sh -c #(nop) ARG WHO", "empty_layer": True},
+    {"created_by": "|1 WHO=1 /bin/sh -c head -c 2000000 /dev/urandom > /big"},
+    {"created_by": "/bin/sh -c #(nop) COPY file:df0c in /d "},
+    {"created_by": "|1 WHO=1 /bin/sh -c rm /big"},
+]
+
+
+@pytest.mark.parametrize(
+    ("history", "lines"),
+    [
+        (PODMAN, {1: 3, 2: 4, 3: 5}),
+        ([*PODMAN, LABELS], {1: 3, 2: 4, 3: 5}),
+        ([*PODMAN, LABELS, LABELS], {}),
+        ([*PODMAN[:2], PODMAN[3], PODMAN[2], LABELS], {}),
+    ],
+    ids=["as it is written", "labels of the build", "more than those", "another order"],
+)
+def test_a_layer_is_led_back_to_its_line_unless_the_history_is_another(tmp_path, history, lines):
+    text = "FROM busybox\nARG WHO\nRUN head -c 2000000 /dev/zero > /big\nCOPY f /d\nRUN rm /big\n"
+    base = {"created_by": "COPY /rootfs/ / # buildkit"}
+    layers = [[file("bin")], [file("big", 2_000_000)], [file("d")], [whiteout("big")]]
+    image = read_image([legacy(Image(layers, history=[base, *history]))])
+    subject = check(tmp_path, text, {"f": ""}).subject
+    subject = replace(subject, built=Built(image))
+    assert {n: step.line for n, step in instructions_of_layers(subject).items()} == lines
+    assert [place.line for place in buried_in(subject)] == ([3] if lines else [None])

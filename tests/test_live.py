@@ -43,12 +43,6 @@ def folder(tmp_path):
 UNTIL_THE_STEP_ENDS = "ends a build that is interrupted only when its step has ended"
 
 
-def not_on_podman(client, why: str) -> None:
-    """Skip the rest of a test of what Podman by its kind does not do."""
-    if engine.describe(client).kind == "Podman":
-        pytest.skip(f"not for this machine: its engine {why}")
-
-
 def test_a_build_that_had_to_wait_too_long_for_others_is_sent_again(client, folder, monkeypatch):
     """As Docker 20.10 ends builds where thirty at once want the same step."""
     follow, tried = buildkit._follow, []
@@ -135,7 +129,7 @@ def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client)
     assert sizes.measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
 
 
-def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder):
+def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder, not_on_podman):
     text = """FROM busybox AS one
         RUN sleep 2; echo one > /one
         FROM busybox AS two
@@ -149,7 +143,7 @@ def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder):
     build = builds.build(client, folder(text), no_cache=True)
     slept = [step for step in build.numbered_steps if "sleep" in step.instruction]
     assert sorted(step.stage for step in slept) == ["one", "two"]
-    not_on_podman(client, "runs stages one after the other")
+    not_on_podman("runs stages one after the other")
     first, second = sorted(slept, key=lambda step: step.started)
     assert second.started < first.started + first.seconds
 
@@ -226,8 +220,8 @@ def within(seconds: float, condition) -> bool:
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
-def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how):
-    not_on_podman(client, UNTIL_THE_STEP_ENDS)
+def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how, not_on_podman):
+    not_on_podman(UNTIL_THE_STEP_ENDS)
     mark = f"mark{int(how)}x{time.time_ns()}"
     where = folder(SLOW.format(mark=mark))
     process = subprocess.Popen(
@@ -262,8 +256,10 @@ def strangers(client, folder):
     client.api.remove_image(tag)
 
 
-def test_interrupting_a_kernel_stops_the_build_that_its_cell_shows(client, folder, monkeypatch):
-    not_on_podman(client, UNTIL_THE_STEP_ENDS)
+def test_interrupting_a_kernel_stops_the_build_that_its_cell_shows(
+    client, folder, monkeypatch, not_on_podman
+):
+    not_on_podman(UNTIL_THE_STEP_ENDS)
     mark = f"kernel{time.time_ns()}"
     where = folder(SLOW.format(mark=mark))
     code = f"from shiplight import build, connect; build(connect(), {where!r})"

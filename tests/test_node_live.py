@@ -83,7 +83,10 @@ def test_no_certificates_of_this_machine_are_in_what_ships(image):
         assert "NODE_EXTRA_CA_CERTS" not in shipped.env
 
 
-def test_dependencies_for_running_and_for_building_are_installed_at_the_same_time(client):
+def test_dependencies_for_running_and_for_building_are_installed_at_the_same_time(
+    client, not_on_podman
+):
+    not_on_podman("runs stages one after the other")
     build = builds.build(client, "node/multi", name="node/parallel", no_cache=True)
     installs = [step for step in build.numbered_steps if "npm ci" in step.instruction]
     assert {step.stage for step in installs} == {"deps", "builder"}

@@ -68,7 +68,7 @@ def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client
     assert app.answer() == "edited", "older than the last build, so cargo sees no change"
 
 
-def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied):
+def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied, not_on_podman):
     app = copied("fixed")
     app.edit("shiplight")  # as no test before: an engine may forget whose cache mounts a step used
     cold = app.build()
@@ -76,11 +76,12 @@ def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied)
     app.edit("edited")
     warm = app.build()
     assert app.answer() == "edited"
-    assert warm.seconds <= cold.seconds / 4, (warm, cold)
     app.edit("shiplight", YEARS_AGO)
     assert app.answer() == "shiplight"
     app.edit("edited again", YEARS_AGO)
     assert app.answer() == "edited again"
+    not_on_podman("has one cache mount of a name for all, so none begins empty")
+    assert warm.seconds <= cold.seconds / 4, (warm, cold)
 
 
 def test_the_static_program_has_all_that_it_needs_from_scratch_in_ten_megabytes(client):

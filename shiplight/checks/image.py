@@ -14,16 +14,25 @@ MIN_BYTES = 1_000_000
 def instructions_of_layers(subject: Subject) -> dict[int, Step]:
     """The step behind each layer that the Dockerfile itself added; the base's are not in it.
 
-    The history's last entries are the Dockerfile's own; where keywords do not agree, the builder
-    wrote something else and nothing is claimed.
+    The history's last entries are the Dockerfile's own; Podman adds one for the labels that came
+    with the build. Where keywords do not agree, the builder wrote something else and nothing is
+    claimed.
     """
     history = subject.built.image.history
     steps = [step for step in subject.final_steps if step.keyword != "ONBUILD"]
-    own = history[len(history) - len(steps) :] if len(steps) <= len(history) else ()
-    pairs = list(zip(steps, own, strict=False))
-    if any(text.split(" ", 1)[0].upper() != step.keyword for step, (text, _) in pairs):
-        return {}
-    return {index: step for step, (_, index) in pairs if index is not None}
+    keywords = [step.keyword for step in steps]
+    for extra in (0, 1):
+        first, last = len(history) - len(steps) - extra, len(history) - extra
+        added = [_keyword(text) for text, _ in history[last:]]
+        own = history[max(first, 0) : last]
+        if set(added) <= {"LABEL"} and [_keyword(text) for text, _ in own] == keywords:
+            pairs = zip(steps, own, strict=True)
+            return {index: step for step, (_, index) in pairs if index is not None}
+    return {}
+
+
+def _keyword(instruction: str) -> str:
+    return instruction.split(" ", 1)[0].upper()
 
 
 def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
