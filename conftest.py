@@ -8,6 +8,7 @@ what was recorded can be the same to the last digit.
 """
 
 import os
+import signal
 
 import pytest
 
@@ -30,6 +31,8 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what ends with `&`
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send it to what they start
     config.addinivalue_line("markers", "live: needs a Docker engine")
     config.addinivalue_line("markers", "recorded: a cell of a lesson, replayed")
     recorded = config.getoption("--recorded")

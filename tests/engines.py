@@ -14,6 +14,7 @@ import json
 import lzma
 import os
 import re
+import signal
 import subprocess
 import sys
 import tarfile
@@ -284,6 +285,7 @@ def main() -> None:
     if unknown := set(asked.engines) - {HERE, *OTHERS}:
         parser.error(f"no such engine: {sorted(unknown)}; there are {[HERE, *OTHERS]}")
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     try:
         do = {"sizes": record_sizes, "live": try_all, "fixtures": write_fixtures}[asked.command]
         do(asked.engines or [HERE, *OTHERS], keep=asked.keep)

@@ -164,7 +164,7 @@ def _started(other: Other) -> Iterator:
     named = {name: getattr(other, name) for name in ("root", "run", "data")}
     script = INIT.format(**named, command=other.command.format(**named))
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script]
-    command = ["setpriv", "--pdeathsig", "TERM", *other.inside(*own)]
+    command = ["setpriv", "--pdeathsig", "KILL", *other.inside(*own)]
     log = other.data / "engine.log"
     with open(log, "wb") as file:
         process = subprocess.Popen(
@@ -188,7 +188,7 @@ def _stop(process: subprocess.Popen) -> None:
     try:
         process.wait(STOP_SECONDS)
     except subprocess.TimeoutExpired:
-        process.terminate()  # and with it, by --kill-child, the whole name space
+        process.kill()  # and with it, by --kill-child, the whole name space
         process.wait(STOP_SECONDS)
 
 
