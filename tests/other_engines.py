@@ -122,7 +122,8 @@ def running(other: Other, *, keep: bool = False) -> Iterator:
     """
     before = _rules()
     make_root(other)
-    if not keep:  # of a run that was killed, and so no engine's to rely on
+    shutil.rmtree(other.run, ignore_errors=True)  # of a run that was killed: it names processes
+    if not keep:  # of such a run too, and so no engine's to rely on
         shutil.rmtree(other.data, ignore_errors=True)
     for path in (other.run, other.data):
         path.mkdir(parents=True, exist_ok=True)
