@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from . import engine, journal
+from . import disk, engine, journal
 from .errors import EngineFailed
 
 IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
@@ -38,7 +38,7 @@ class Cleaned:
 def clean(client, *, every_lab: bool = False) -> Cleaned:
     """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
     chosen = {"label": journal.label_of_made(every_lab=every_lab)}
-    before = engine.disk_usage(client)
+    before = disk.usage(client)
     with engine.translated("listing containers, networks and volumes"):
         containers = client.containers.list(all=True, filters=chosen)
         networks = client.networks.list(filters=chosen)
@@ -49,7 +49,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     images, named = _images(client, every_lab)
     in_use += named
     records, doubt = prune_cache(client)
-    after = engine.disk_usage(client)
+    after = disk.usage(client)
     _files(client, in_use)
     return Cleaned(
         containers=len(containers),
@@ -115,14 +115,14 @@ def prune_cache(client) -> tuple[int, int]:
     # A record that another one is based on goes only after that one: so, until nothing more goes.
     while True:
         ours, doubt = [], 0
-        for record in engine.cache_records(client):
+        for record in disk.cache_records(client):
             inside = [b for b in builds if _was_during(record.created, b["window"])]
             made_here = any(_is_step(record.description, s) for b in inside for s in b["steps"])
             if made_here or mounts in record.description:
                 ours.append(record)
             elif inside:
                 doubt += 1
-        gone = [record for record in ours if engine.prune_cache_record(client, record.id)]
+        gone = [record for record in ours if disk.prune_cache_record(client, record.id)]
         removed += len(gone)
         if not gone:
             # An engine lets go of what a build used a moment after the build.

@@ -489,14 +489,14 @@ def _engine(given) -> int:
 
 def _refuse_beside_another() -> None:
     """A second engine would share the first one's firewall rules: UsageError where one answers."""
-    from . import engine
+    from . import endpoints, engine
     from .errors import EngineNotReachable, UsageError
 
     try:
         found = engine.describe(engine.connect())
     except EngineNotReachable:
         return
-    if found.endpoint != f"unix://{engine.private_socket()}":
+    if found.endpoint != f"unix://{endpoints.private_socket()}":
         raise UsageError(
             f"{found} answers already at {found.endpoint}.", hint="use it: every command finds it"
         )

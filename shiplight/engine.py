@@ -1,16 +1,13 @@
 """The engine: finding it, describing it, and the few calls that everything else is made of.
 
-This is the only room that imports `docker`. What the SDK or the connection raises leaves this room
+All that goes to an engine passes here. What the SDK or the connection raises leaves this room
 as an error of ours, with what to do next.
 """
 
 import json
-import os
 import platform
-import random
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,17 +20,13 @@ import docker.auth
 import docker.errors
 import requests
 import urllib3
-from docker.context import ContextAPI
-from docker.utils import kwargs_from_env
 
 from . import journal
+from .endpoints import Endpoint, endpoints
 from .errors import EngineFailed, EngineNotReachable, ImageNotFound
 from .setting import Setting
 
 ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer at once
-# For how long an engine that cannot say what is on its disk is asked again, by what it says: a room
-# full of labs waits for its turn; what was being counted is gone a moment later.
-DISK_SECONDS = {"already running": 120, "does not exist": 10}
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
 REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
 DISK_FULL = (
@@ -50,80 +43,6 @@ GONE = (
 
 
 # --- finding one -----------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Endpoint:
-    """A place where an engine may answer. `chosen` says that a person named it."""
-
-    url: str
-    source: str
-    tls: object = None
-    chosen: bool = False
-
-
-def private_socket() -> Path:
-    """Where this checkout's private engine answers, once `./lab engine start` has started it."""
-    return Path("/run/shiplight") / journal.checkout_id() / "docker.sock"
-
-
-def endpoints() -> list[Endpoint]:
-    """Where to look, in order: as the docker CLI does, then well-known sockets, then our own."""
-    if os.environ.get("DOCKER_HOST"):
-        try:
-            given = kwargs_from_env()
-        except docker.errors.TLSParameterError as error:
-            raise EngineNotReachable(
-                f"DOCKER_HOST asks for TLS, and its certificates cannot be used: {error}",
-                hint="DOCKER_CERT_PATH names their folder; unset DOCKER_TLS_VERIFY to do without",
-            ) from error
-        return [Endpoint(os.environ["DOCKER_HOST"], "DOCKER_HOST", given.get("tls"), True)]
-    context = _context()
-    if context is not None and context.chosen:
-        return [context]
-    found = [context] if context is not None else []
-    if sys.platform == "win32":
-        return [*found, Endpoint("npipe:////./pipe/docker_engine", "the default pipe")]
-    found += [Endpoint(f"unix://{path}", name) for name, path in _well_known_sockets()]
-    return [*found, Endpoint(f"unix://{private_socket()}", "this lab's private engine")]
-
-
-def _context() -> Endpoint | None:
-    """The endpoint of the CLI's context, or None where it is the default one."""
-    asked = os.environ.get("DOCKER_CONTEXT")
-    try:
-        context = ContextAPI.get_context(asked) if asked else ContextAPI.get_current_context()
-    except (docker.errors.DockerException, OSError, ValueError, KeyError) as error:
-        raise EngineNotReachable(
-            f"the docker context {asked or 'in ~/.docker/config.json'} cannot be read ({error}).",
-            hint="`docker context ls` shows the contexts; unset DOCKER_CONTEXT to use the default",
-        ) from error
-    if context is None:
-        raise EngineNotReachable(
-            f"there is no docker context named {asked or 'in ~/.docker/config.json'}.",
-            hint="`docker context ls` shows the contexts; unset DOCKER_CONTEXT to use the default",
-        )
-    if context.Name == "default":
-        return None
-    source = f"docker context {context.Name}"
-    return Endpoint(context.Host, source, context.TLSConfig, chosen=bool(asked))
-
-
-def _well_known_sockets() -> list[tuple[str, Path]]:
-    """Sockets of the engines that people have, by the name of what puts them there."""
-    home = Path.home()
-    runtime = Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
-    return [
-        ("the default socket", Path("/var/run/docker.sock")),
-        ("rootless Docker", runtime / "docker.sock"),
-        ("rootless Docker", home / ".docker/run/docker.sock"),
-        ("Docker Desktop", home / ".docker/desktop/docker.sock"),
-        ("Colima", home / ".colima/default/docker.sock"),
-        ("OrbStack", home / ".orbstack/run/docker.sock"),
-        ("Rancher Desktop", home / ".rd/docker.sock"),
-        ("rootless Podman", runtime / "podman/podman.sock"),
-        ("Podman", Path("/run/podman/podman.sock")),
-    ]
 
 
 def connect(*, timeout: float = ANSWER_TIMEOUT) -> docker.DockerClient:
@@ -589,86 +508,3 @@ def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | Non
         except (docker.errors.DockerException, *GONE, OSError):
             time.sleep(0.2)
     return None
-
-
-# --- what the engine keeps -------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class CacheRecord:
-    """One record of the build cache; `created` is in seconds since 1970 on the engine's clock."""
-
-    id: str
-    kind: str
-    description: str
-    size: int
-    created: float
-    in_use: bool
-
-
-def _disk(client: docker.DockerClient) -> dict:
-    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait.
-
-    The containerd store gives up when somebody removes what it is about to count: asked again.
-    """
-    began = time.monotonic()
-    while True:
-        try:
-            with translated("asking what is on its disk"):
-                return client.api.df()
-        except EngineFailed as error:
-            patience = [most for words, most in DISK_SECONDS.items() if words in error.message]
-            if time.monotonic() - began > max(patience, default=0):
-                raise
-        time.sleep(random.uniform(0.05, 0.3))
-
-
-def disk_usage(client: docker.DockerClient) -> int:
-    """Bytes of layers, containers, volumes and build cache, by the engine's own account."""
-    usage = _disk(client)
-    volumes = [v.get("UsageData") or {} for v in usage.get("Volumes") or []]
-    return (
-        (usage.get("LayersSize") or 0)
-        + sum(c.get("SizeRw") or 0 for c in usage.get("Containers") or [])
-        + sum(max(0, v.get("Size") or 0) for v in volumes)
-        + sum(r.get("Size") or 0 for r in usage.get("BuildCache") or [] if not r.get("Shared"))
-    )
-
-
-def cache_records(client: docker.DockerClient) -> list[CacheRecord]:
-    """The records of the build cache; none on Podman, which does not show them."""
-    return [
-        CacheRecord(
-            id=record["ID"],
-            kind=record.get("Type", ""),
-            description=record.get("Description", ""),
-            size=record.get("Size") or 0,
-            created=_timestamp(record.get("CreatedAt", "")),
-            in_use=bool(record.get("InUse")),
-        )
-        for record in _disk(client).get("BuildCache") or []
-    ]
-
-
-def _timestamp(text: str) -> float:
-    """Seconds since 1970 of an engine's time stamp, which has up to nine decimals."""
-    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$", text)
-    if match is None:
-        return 0.0
-    whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
-    return whole.timestamp() + float(match[2] or 0)
-
-
-def prune_cache_record(client: docker.DockerClient, record_id: str) -> bool:
-    """Remove this one record of the build cache; whether it went (one that others need stays).
-
-    Only ever by id: with a `label` filter engines delete the whole cache.
-    """
-    if not re.fullmatch(r"[a-z0-9]{10,64}", record_id):
-        raise EngineFailed(f"{record_id!r} is not the id of a cache record.")
-    api = client.api
-    filters = json.dumps({"id": {f"^{record_id}$": True}})
-    with translated("pruning a cache record"):
-        response = api._post(api._url("/build/prune"), params={"filters": filters, "all": "true"})
-        answer = api._result(response, json=True)
-    return record_id in (answer.get("CachesDeleted") or [])

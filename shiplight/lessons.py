@@ -8,7 +8,7 @@ from pathlib import Path
 
 from IPython.display import display
 
-from . import bases, catalogue, engine, journal, recordings, verdicts
+from . import bases, catalogue, disk, engine, journal, recordings, verdicts
 from .builds import Build, order
 from .errors import ClaimFailed, UsageError
 from .image import Image
@@ -166,9 +166,9 @@ def _remove(client, tags: list[str]) -> None:
     if isinstance(client, recordings.Recorded):
         display(Shown("Nothing was built here, so there is nothing to remove.", mark="▸"))
         return
-    before = engine.disk_usage(client)
+    before = disk.usage(client)
     gone = [tag for tag in tags if engine.remove_image(client, tag)]
-    freed = max(0, before - engine.disk_usage(client))
+    freed = max(0, before - disk.usage(client))
     display(
         Shown(
             f"Removed {len(gone)} images; {format_bytes(freed)} came back.",

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import engine, journal, setup
+from . import endpoints, engine, journal, setup
 from .errors import EngineFailed, EngineNotReachable, UsageError
 
 START_SECONDS = 60
@@ -31,7 +31,7 @@ class Status:
 
 
 def _run() -> Path:
-    return engine.private_socket().parent
+    return endpoints.private_socket().parent
 
 
 def _data() -> Path:
@@ -48,7 +48,7 @@ def status() -> Status:
     if _data().exists():
         done = subprocess.run(["du", "-sb", str(_data())], capture_output=True, text=True)
         kept = int(done.stdout.split()[0]) if done.stdout[:1].isdigit() else 0
-    return Status(_pid(), f"unix://{engine.private_socket()}", str(_data()), kept)
+    return Status(_pid(), f"unix://{endpoints.private_socket()}", str(_data()), kept)
 
 
 def _pid() -> int | None:
@@ -63,7 +63,7 @@ def _pid() -> int | None:
 
 def _answers() -> bool:
     return _pid() is not None and bool(
-        engine.wait_until_answers(f"unix://{engine.private_socket()}", seconds=5)
+        engine.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=5)
     )
 
 
@@ -103,7 +103,7 @@ def _start() -> None:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if engine.wait_until_answers(f"unix://{engine.private_socket()}", seconds=1):
+        if engine.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=1):
             return
     stop()
     last = (_run() / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
@@ -155,7 +155,7 @@ def _command() -> list[str]:
         *("--data-root", str(_data())),
         *("--exec-root", str(_run() / "exec")),
         *("--pidfile", str(_run() / "docker.pid")),
-        *("--host", f"unix://{engine.private_socket()}"),
+        *("--host", f"unix://{endpoints.private_socket()}"),
         *("--bridge", _bridge()),
         *("--containerd-namespace", name),
         *("--containerd-plugins-namespace", f"{name}-plugins"),
@@ -252,7 +252,7 @@ def connect_or_start(*, may_start: bool):
     try:
         return engine.connect()
     except EngineNotReachable as error:
-        chosen = any(endpoint.chosen for endpoint in engine.endpoints())
+        chosen = any(endpoint.chosen for endpoint in endpoints.endpoints())
         if chosen or not may_start or not (setup.is_root() and setup.on_debian()):
             raise
         setup.say(error.message.splitlines()[0])

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike, fspath
 from statistics import median
 
-from . import builds, engine, journal, progress, recordings
+from . import builds, disk, journal, progress, recordings
 from .builds import Build
 from .setting import Setting
 from .units import format_seconds
@@ -136,7 +136,7 @@ def cache_mounts(client, times: Times) -> dict[str, int]:
     """
     made = [
         record
-        for record in engine.cache_records(client)
+        for record in disk.cache_records(client)
         if record.kind == "exec.cachemount"
         and times.began <= record.created <= times.began + times.cold
     ]

@@ -6,7 +6,7 @@ import socket
 import pytest
 from replay import engine_of
 
-from shiplight import engine
+from shiplight import disk, endpoints, engine
 from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound
 
 
@@ -17,17 +17,17 @@ def nowhere(tmp_path, monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(engine, "private_socket", lambda: tmp_path / "private.sock")
+    monkeypatch.setattr(endpoints, "private_socket", lambda: tmp_path / "private.sock")
     own = [
-        (name, path) for name, path in engine._well_known_sockets() if str(tmp_path) in str(path)
+        (name, path) for name, path in endpoints.well_known_sockets() if str(tmp_path) in str(path)
     ]
-    monkeypatch.setattr(engine, "_well_known_sockets", lambda: own)
+    monkeypatch.setattr(endpoints, "well_known_sockets", lambda: own)
     return tmp_path
 
 
 def test_docker_host_is_the_only_place_looked_at_where_it_is_set(nowhere, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere/docker.sock")
-    assert [place.url for place in engine.endpoints()] == ["unix:///nowhere/docker.sock"]
+    assert [place.url for place in endpoints.endpoints()] == ["unix:///nowhere/docker.sock"]
     with pytest.raises(EngineNotReachable, match="DOCKER_HOST"):
         engine.connect()
 
@@ -39,7 +39,7 @@ def test_a_context_that_does_not_exist_is_named(nowhere, monkeypatch):
 
 
 def test_well_known_sockets_come_before_our_own(nowhere):
-    urls = [place.url for place in engine.endpoints()]
+    urls = [place.url for place in endpoints.endpoints()]
     assert urls[-1].endswith("private.sock") and any("colima" in url for url in urls[:-1])
 
 
@@ -123,7 +123,7 @@ def test_who_asks_for_disk_usage_while_somebody_else_does_waits(nowhere, monkeyp
     busy = (500, {"message": "a disk usage operation is already running"})
     with engine_of(nowhere, (r"/system/df", iter([busy, busy, {"LayersSize": 7}]))) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
-        assert engine.disk_usage(engine.connect()) == 7
+        assert disk.usage(engine.connect()) == 7
     assert [path for _, path, _ in seen].count("/system/df") == 3
 
 
@@ -132,7 +132,7 @@ def test_what_is_removed_while_it_is_counted_is_counted_again(nowhere, monkeypat
     gone = (500, {"message": "NotFound: snapshot yq2k does not exist: not found"})
     with engine_of(nowhere, (r"/system/df", iter([gone, {"LayersSize": 7}]))) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
-        assert engine.disk_usage(engine.connect()) == 7
+        assert disk.usage(engine.connect()) == 7
 
 
 def test_an_engine_that_goes_away_is_an_error_of_ours(nowhere, monkeypatch):
@@ -146,14 +146,14 @@ def test_an_engine_that_goes_away_is_an_error_of_ours(nowhere, monkeypatch):
 
 
 def test_time_stamps_of_engines_have_up_to_nine_decimals():
-    assert engine._timestamp("2026-11-23T19:14:55.596994994Z") == pytest.approx(
+    assert disk._timestamp("2026-11-23T19:14:55.596994994Z") == pytest.approx(
         1795461295.597, abs=0.01
     )
-    assert engine._timestamp("2026-11-23T19:14:55+00:00") == 1795461295
-    assert engine._timestamp("yesterday") == 0.0
+    assert disk._timestamp("2026-11-23T19:14:55+00:00") == 1795461295
+    assert disk._timestamp("yesterday") == 0.0
 
 
 def test_only_an_id_is_ever_pruned():
     for wrong in ("", ".*", "abc|def", "a" * 65):
         with pytest.raises(EngineFailed):
-            engine.prune_cache_record(None, wrong)
+            disk.prune_cache_record(None, wrong)

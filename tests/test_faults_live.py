@@ -21,7 +21,7 @@ import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
 from test_live import SLOW, runs_on_this_machine, within
 
-from shiplight import builds, cleaning, doctor, engine, journal, provide, sizes
+from shiplight import builds, cleaning, disk, doctor, engine, journal, provide, sizes
 from shiplight.errors import BaseNotAvailable, EngineFailed
 
 ROOT = Path(builds.__file__).parents[1]
@@ -81,7 +81,7 @@ IN_DOUBT = re.compile(r" (http url http://build-context-\w+|fileop target|from l
 
 def everything(client) -> dict[str, set[str]]:
     """All that an engine keeps, by kind."""
-    cache = engine.cache_records(client)
+    cache = disk.cache_records(client)
     return {
         "images": {f"{x['Id']} {x['RepoTags']}" for x in client.api.images(all=True)},
         "containers": {x["Id"] for x in client.api.containers(all=True)},
@@ -120,7 +120,7 @@ def said_by(process: subprocess.Popen, *, within: float = 60) -> str:
 # the others look after what is theirs, and then those clean too.
 MANY = """
 import multiprocessing, os, sys
-from shiplight import builds, cleaning, containers, engine, journal
+from shiplight import builds, cleaning, containers, disk, engine, journal
 
 def work(number, where, met, told):
     os.environ["LAB_ID"] = f"many{number}"
@@ -135,11 +135,11 @@ def work(number, where, met, told):
         met.wait(60)
         if done is None:
             assert engine.id_of(client, build.tag) == build.engine_id
-            assert any(record.description.endswith(mark) for record in engine.cache_records(client))
+            assert any(record.description.endswith(mark) for record in disk.cache_records(client))
             assert sum(x.name == f"vol-{mark}" for x in client.volumes.list()) == 1
             done = cleaning.clean(client)
         # What the engine still holds, of thirty builds at once, is no clean's to remove.
-        left = [r for r in engine.cache_records(client) if r.description.endswith(mark)]
+        left = [r for r in disk.cache_records(client) if r.description.endswith(mark)]
         stays = [record for record in left if not record.in_use or not done.cache_in_doubt]
         told.put(f"{probe.answered or probe} {done.images} {done.volumes} {stays or 'gone'}")
     except BaseException as error:

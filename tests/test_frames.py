@@ -8,7 +8,7 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import archive, builds, catalogue, charts, engine, frames, lessons, progress, timing
+from shiplight import archive, builds, catalogue, charts, disk, frames, lessons, progress, timing
 from shiplight.containers import Probe
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import renamed
@@ -302,7 +302,7 @@ def test_what_stays_of_timing_is_each_median_with_its_range():
 
 def test_cache_mounts_are_those_that_are_as_old_as_the_cold_build(monkeypatch):
     def record(kind, description, size, created):
-        return engine.CacheRecord("id", kind, description, size, created, False)
+        return disk.CacheRecord("id", kind, description, size, created, False)
 
     mount = "cached mount /target from exec /bin/sh -c cargo build"
     records = [
@@ -310,7 +310,7 @@ def test_cache_mounts_are_those_that_are_as_old_as_the_cold_build(monkeypatch):
         record("exec.cachemount", mount, 6, 41.0),
         record("regular", "mount / from exec /bin/sh -c cargo build", 7, 20.0),
     ]
-    monkeypatch.setattr(engine, "cache_records", lambda client: records)
+    monkeypatch.setattr(disk, "cache_records", lambda client: records)
     assert timing.cache_mounts(object(), FAST) == {"/target": 5}
 
 

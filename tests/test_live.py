@@ -17,6 +17,7 @@ from shiplight import (
     catalogue,
     cleaning,
     containers,
+    disk,
     engine,
     journal,
     provide,
@@ -299,7 +300,7 @@ def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, stra
     assert (done.images, done.containers, done.networks, done.volumes) == (1, 1, 1, 1)
     assert not any(ours(client).values())
     if engine.describe(client).kind != "Podman":  # which does not show its cache
-        left = " ".join(record.description for record in engine.cache_records(client))
+        left = " ".join(record.description for record in disk.cache_records(client))
         assert done.cache_records >= 1 and mark in left and ours_mark not in left
     assert engine.has_image(client, "stranger/app:1")
     for other in others:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import engine, journal, private
+from shiplight import endpoints, journal, private
 from shiplight.errors import EngineNotReachable, UsageError
 
 ROOT = Path(private.__file__).parents[1]
@@ -52,7 +52,7 @@ def inside(client, tmp_path):
         "LAB_ID": f"private{os.getpid()}",
         "PYTHON": sys.executable,
         "PID": 'import json, sys; print(json.load(sys.stdin)["pid"])',
-        "SOCKET": str(engine.private_socket()),
+        "SOCKET": str(endpoints.private_socket()),
     }
 
     def run(lines: str) -> str:
@@ -77,7 +77,7 @@ def inside(client, tmp_path):
 def here(client) -> tuple:
     """What a private engine that went astray would change outside of its name spaces."""
     devices = [path.name for path in Path("/sys/class/net").glob("sl-*")]
-    kept = [path.exists() for path in (engine.private_socket(), private._data())]
+    kept = [path.exists() for path in (endpoints.private_socket(), private._data())]
     return client.api.info()["ID"], devices, kept
 
 
@@ -94,7 +94,7 @@ def test_it_starts_builds_and_stops_and_leaves_nothing_running(inside, tmp_path)
         echo BUILT; cat $RUN/built
     """)
     before, _, built = said.partition("BUILT")
-    assert f"unix://{engine.private_socket()}" in before
+    assert f"unix://{endpoints.private_socket()}" in before
     assert "stopped the private engine" in before
     left = before.partition("stopped")[2]
     assert "bash" in left and not any(word in left for word in ("dockerd", "containerd", "sl-"))
@@ -161,7 +161,7 @@ def test_after_a_kill_it_starts_again_and_its_data_can_be_removed(inside):
 def elsewhere(tmp_path, monkeypatch):
     """This lab's private engine would be in `tmp_path`; nothing is there."""
     monkeypatch.setattr(journal, "checkout_id", lambda: "test0000")
-    monkeypatch.setattr(engine, "private_socket", lambda: tmp_path / "docker.sock")
+    monkeypatch.setattr(endpoints, "private_socket", lambda: tmp_path / "docker.sock")
     return tmp_path
 
 

@@ -1,0 +1,95 @@
+"""What an engine keeps on its disk, and the records of its build cache, one by one."""
+
+import json
+import random
+import re
+import time
+from dataclasses import dataclass
+from datetime import datetime
+
+from . import engine
+from .errors import EngineFailed
+
+# For how long an engine that cannot say what is on its disk is asked again, by what it says: a room
+# full of labs waits for its turn; what was being counted is gone a moment later.
+PATIENCE = {"already running": 120, "does not exist": 10}
+
+
+@dataclass(frozen=True)
+class CacheRecord:
+    """One record of the build cache; `created` is in seconds since 1970 on the engine's clock."""
+
+    id: str
+    kind: str
+    description: str
+    size: int
+    created: float
+    in_use: bool
+
+
+def _disk(client) -> dict:
+    """What is on the engine's disk. It counts for one at a time: whoever else asks has to wait.
+
+    The containerd store gives up when somebody removes what it is about to count: asked again.
+    """
+    began = time.monotonic()
+    while True:
+        try:
+            with engine.translated("asking what is on its disk"):
+                return client.api.df()
+        except EngineFailed as error:
+            patience = [most for words, most in PATIENCE.items() if words in error.message]
+            if time.monotonic() - began > max(patience, default=0):
+                raise
+        time.sleep(random.uniform(0.05, 0.3))
+
+
+def usage(client) -> int:
+    """Bytes of layers, containers, volumes and build cache, by the engine's own account."""
+    said = _disk(client)
+    volumes = [v.get("UsageData") or {} for v in said.get("Volumes") or []]
+    return (
+        (said.get("LayersSize") or 0)
+        + sum(c.get("SizeRw") or 0 for c in said.get("Containers") or [])
+        + sum(max(0, v.get("Size") or 0) for v in volumes)
+        + sum(r.get("Size") or 0 for r in said.get("BuildCache") or [] if not r.get("Shared"))
+    )
+
+
+def cache_records(client) -> list[CacheRecord]:
+    """The records of the build cache; none on Podman, which does not show them."""
+    return [
+        CacheRecord(
+            id=record["ID"],
+            kind=record.get("Type", ""),
+            description=record.get("Description", ""),
+            size=record.get("Size") or 0,
+            created=_timestamp(record.get("CreatedAt", "")),
+            in_use=bool(record.get("InUse")),
+        )
+        for record in _disk(client).get("BuildCache") or []
+    ]
+
+
+def _timestamp(text: str) -> float:
+    """Seconds since 1970 of an engine's time stamp, which has up to nine decimals."""
+    match = re.match(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)$", text)
+    if match is None:
+        return 0.0
+    whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
+    return whole.timestamp() + float(match[2] or 0)
+
+
+def prune_cache_record(client, record_id: str) -> bool:
+    """Remove this one record of the build cache; whether it went (one that others need stays).
+
+    Only ever by id: with a `label` filter engines delete the whole cache.
+    """
+    if not re.fullmatch(r"[a-z0-9]{10,64}", record_id):
+        raise EngineFailed(f"{record_id!r} is not the id of a cache record.")
+    api = client.api
+    filters = json.dumps({"id": {f"^{record_id}$": True}})
+    with engine.translated("pruning a cache record"):
+        response = api._post(api._url("/build/prune"), params={"filters": filters, "all": "true"})
+        answer = api._result(response, json=True)
+    return record_id in (answer.get("CachesDeleted") or [])
