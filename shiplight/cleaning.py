@@ -11,7 +11,7 @@ import contextlib
 import itertools
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from . import disk, engine, journal
@@ -36,39 +36,44 @@ class Cleaned:
 
 
 def clean(client, *, every_lab: bool = False) -> Cleaned:
-    """Remove everything of this lab (or of every lab) from the engine, and the lab's own files."""
+    """Remove everything of this lab (or of every lab) from the engine, and the lab's own files.
+
+    What stays because something uses it stays in the journal too, for the next time.
+    """
+    began = time.time()
     chosen = {"label": journal.label_of_made(every_lab=every_lab)}
     before = disk.usage(client)
     with engine.translated("listing containers, networks and volumes"):
-        containers = client.containers.list(all=True, filters=chosen)
+        containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
         networks = client.networks.list(filters=chosen)
         volumes = client.volumes.list(filters=chosen)
-    for container in containers:
-        engine.remove_container(container)
-    in_use = tuple(_remove([*networks, *volumes]))
+    in_use = tuple(_remove(containers, engine.remove_container))
+    in_use += tuple(_remove([*networks, *volumes], lambda thing: thing.remove()))
     images, named = _images(client, every_lab)
     in_use += named
-    records, doubt = prune_cache(client)
+    records, doubt, records_in_use = prune_cache(client)
     after = disk.usage(client)
-    _files(client, in_use)
+    _files()
+    journal.forget(engine.identity(client), until=began, images=named, builds=records_in_use > 0)
+    _folder()
     return Cleaned(
-        containers=len(containers),
+        containers=sum(container.name not in in_use for container in containers),
         images=images,
         networks=sum(network.name not in in_use for network in networks),
         volumes=sum(volume.name not in in_use for volume in volumes),
         cache_records=records,
-        cache_in_doubt=doubt,
+        cache_in_doubt=doubt + records_in_use,
         kept_in_use=in_use,
         freed_bytes=max(0, before - after),
     )
 
 
-def _remove(things: list) -> Iterator[str]:
-    """Remove networks and volumes; the names of those that something else uses."""
+def _remove(things: list, remove: Callable) -> Iterator[str]:
+    """Remove containers, networks or volumes; the names of those that something else uses."""
     for thing in things:
         try:
             with engine.translated(f"removing {thing.name}"):
-                thing.remove()
+                remove(thing)
         except EngineFailed:
             yield thing.name
 
@@ -103,11 +108,8 @@ def _by_journal(client) -> list[str]:
     return names
 
 
-def prune_cache(client) -> tuple[int, int]:
-    """Prune this lab's cache records one by one; how many went, and how many stay.
-
-    What stays is in doubt, or the engine still uses it.
-    """
+def prune_cache(client) -> tuple[int, int, int]:
+    """Prune this lab's cache records one by one; how many went, are in doubt, are still in use."""
     here = engine.identity(client)
     builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
@@ -127,7 +129,7 @@ def prune_cache(client) -> tuple[int, int]:
         if not gone:
             # An engine lets go of what a build used a moment after the build.
             if time.monotonic() > deadline or not any(record.in_use for record in ours):
-                return removed, doubt + sum(record.in_use for record in ours)
+                return removed, doubt, sum(record.in_use for record in ours)
             time.sleep(0.2)
 
 
@@ -151,10 +153,13 @@ def _is_step(description: str, instruction: str) -> bool:
     return bool(command) and seen.endswith((f"/bin/sh -c {command}", f"RUN {command}"))
 
 
-def _files(client, in_use: tuple[str, ...]) -> None:
-    """The lab's own files: caches, downloads and the journal. `out/` and `.venv/` stay."""
+def _files() -> None:
+    """The lab's own files: caches and downloads. `out/` and `.venv/` stay."""
     for name in ("layers", "downloads", "scanning", "trivy"):
         shutil.rmtree(journal.path(name), ignore_errors=True)
-    journal.forget(engine.identity(client), but=in_use)
-    with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
+
+
+def _folder() -> None:
+    """The folder of a lab with an id of its own, when it is empty."""
+    with contextlib.suppress(OSError):
         journal.path().rmdir()

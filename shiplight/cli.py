@@ -197,7 +197,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(visible(f"lab: {error}"), file=sys.stderr)
         return 130
     except ShipLightError as error:
         print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
@@ -417,6 +417,7 @@ def _check(given) -> int:
     """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
     from .checks import checklist
     from .errors import BuildCancelled, ShipLightError
+    from .units import visible
 
     try:
         build_args = _pairs(given.build_args)
@@ -430,13 +431,15 @@ def _check(given) -> int:
     except BuildCancelled:
         raise
     except ShipLightError as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 2
     _print_checklist(given, found)
     return 1 if found.failed else 0
 
 
 def _print_checklist(given, found) -> None:
+    from .units import visible
+
     if given.json:
         _print_json(found.to_list())
     elif given.sarif:
@@ -448,7 +451,7 @@ def _print_checklist(given, found) -> None:
 
         print_checklist(found)
     for remark in found.remarks:
-        print(f"lab: {found.file}: {remark}", file=sys.stderr)
+        print(visible(f"lab: {found.file}: {remark}"), file=sys.stderr)
 
 
 def _bases(given) -> int:

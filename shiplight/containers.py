@@ -128,10 +128,18 @@ def _exposed(config: dict, image: str) -> int:
 
 @recordings.replayed()
 def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict | None:
-    """The JSON that a container of a build or image answers at `path`; None where it never does."""
+    """The JSON that a container of a build or image answers at `path`; None where it never does.
+
+    Raises ProbeFailed where its port cannot be reached from here.
+    """
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
+    if not engine.is_local(client):
+        raise ProbeFailed(
+            f"{image} cannot be asked: this engine runs elsewhere, and publishes its ports there.",
+            hint="use an engine of this machine: `./lab doctor` says which one answers",
+        )
     with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         if _start(container) or _wait(container, port, clock) is None:
@@ -273,11 +281,23 @@ def file_in(client, image: str, path: str) -> bytes:
 
 @recordings.replayed()
 def run_once(client, what) -> str:
-    """What a container of a build or image says until it ends by itself. Raises EngineFailed."""
+    """What a container of a build or image says until it ends by itself.
+
+    Raises ProbeFailed where it does not end, EngineFailed.
+    """
     with _container(client, getattr(what, "tag", what)) as container:
         container.start()
-        container.wait(timeout=ANSWER_SECONDS)
-        return container.logs().decode("utf-8", "replace").strip()
+        return _words(container, getattr(what, "tag", what)).strip()
+
+
+def _words(container, what: str) -> str:
+    """All that it said, once it has ended. Raises ProbeFailed where it does not end."""
+    if engine.exit_code(container, seconds=ANSWER_SECONDS) is None:
+        raise ProbeFailed(
+            f"{what} still runs after {ANSWER_SECONDS} s, and was expected to end by itself.",
+            hint="what does its last instruction start?",
+        )
+    return container.logs().decode("utf-8", "replace")
 
 
 @recordings.replayed()
@@ -310,5 +330,4 @@ def _said(client, image: str, script: str, place: str) -> list[str]:
     }
     with _container(client, image, **options) as container:
         container.start()
-        container.wait(timeout=ANSWER_SECONDS)
-        return container.logs().decode("utf-8", "replace").splitlines()
+        return _words(container, "the script").splitlines()

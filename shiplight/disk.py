@@ -35,7 +35,7 @@ def _disk(client) -> dict:
     began = time.monotonic()
     while True:
         try:
-            with engine.translated("asking what is on its disk"):
+            with engine.translated("asking what is on its disk"), engine.patience(client):
                 return client.api.df()
         except EngineFailed as error:
             patience = [most for words, most in PATIENCE.items() if words in error.message]

@@ -84,8 +84,9 @@ def _disk(client) -> Finding:
 
 def _left(client) -> list[Finding]:
     """Containers of this lab, which a probe that was killed could not remove."""
+    ours = {"label": journal.label_of_made()}
     with engine.translated("listing containers"):
-        left = client.containers.list(all=True, filters={"label": journal.label_of_made()})
+        left = client.containers.list(all=True, filters=ours, ignore_removed=True)
     seen = f"{len(left)} of a probe that runs right now, or was killed"
     return [Finding("containers", "note", seen, "`./lab clean` removes them")] if left else []
 

@@ -129,6 +129,7 @@ class Engine:
     source: str
     store: str
     platform: str
+    host: str
     rootless: bool
     cpus: int
     memory_bytes: int
@@ -147,21 +148,30 @@ def describe(client: docker.DockerClient) -> Engine:
         info = client.api.info()
     endpoint = getattr(client, "shiplight_endpoint", None)
     components = {c.get("Name", "") for c in version.get("Components") or []}
+    is_podman = "Podman Engine" in components
     rootless = any("rootless" in option for option in info.get("SecurityOptions") or [])
     return Engine(
-        kind="Podman" if "Podman Engine" in components else "Docker",
+        kind="Podman" if is_podman else "Docker",
         version=version.get("Version", "unknown"),
         api_version=version.get("ApiVersion", "unknown"),
         endpoint=endpoint.url if endpoint else client.api.base_url,
         source=endpoint.source if endpoint else "a client of yours",
         store=_store(info),
         platform=f"{version.get('Os', 'linux')}/{_architecture(version.get('Arch', ''))}",
+        host=info.get("Name", ""),
         rootless=rootless,
         cpus=info.get("NCPU", 0),
         memory_bytes=info.get("MemTotal", 0),
         free_bytes=_free_bytes(info, endpoint),
-        id=info.get("ID", ""),
+        id=_id(info, is_podman),
     )
+
+
+def _id(info: dict, is_podman: bool) -> str:
+    """What tells this engine from others; Podman gives itself another Id whenever it is asked."""
+    if is_podman:
+        return f"podman {info.get('Name', '')} {info.get('DockerRootDir', '')}"
+    return info.get("ID", "")
 
 
 def _store(info: dict) -> str:
@@ -181,7 +191,7 @@ def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
     """Free bytes where the engine keeps its data, if that is a folder of this machine."""
     root = info.get("DockerRootDir", "")
     local = endpoint is not None and endpoint.url.startswith("unix://")
-    if not local or info.get("Name") != platform.node() or not Path(root).is_dir():
+    if not root or not local or info.get("Name") != platform.node() or not Path(root).is_dir():
         return None
     return shutil.disk_usage(root).free
 
@@ -199,10 +209,19 @@ def identity(client: docker.DockerClient) -> str:
 
 
 def is_local(client: docker.DockerClient) -> bool:
-    """Whether a port published on 127.0.0.1 can be reached from here."""
+    """Whether a port published on 127.0.0.1 can be reached from here.
+
+    Not from a container that has the socket of the engine outside: its 127.0.0.1 is another.
+    """
+    if _in_container() and described(client).host != platform.node():
+        return False
     endpoint = getattr(client, "shiplight_endpoint", None)
     url = endpoint.url if endpoint else str(client.api.base_url)
     return bool(re.match(r"unix:|npipe:|http\+docker:|\w+://(localhost|127\.|\[::1\])", url))
+
+
+def _in_container() -> bool:
+    return Path("/.dockerenv").exists() or Path("/run/.containerenv").exists()
 
 
 def image_store(client: docker.DockerClient) -> str:
@@ -237,6 +256,16 @@ def translated(doing: str) -> Iterator[None]:
             f"the engine stopped answering while {doing} ({_why(error)}).",
             hint="`./lab doctor` says whether it still runs; then do this again: nothing is lost",
         ) from error
+
+
+@contextmanager
+def patience(client: docker.DockerClient) -> Iterator[None]:
+    """For calls that take as long as the disk needs: the SDK's own limit does not hold in them."""
+    before, client.api.timeout = client.api.timeout, None
+    try:
+        yield
+    finally:
+        client.api.timeout = before
 
 
 def _engine_failed(doing: str, said: str) -> EngineFailed:
@@ -433,9 +462,15 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
 
 
 def _login(api, name: str) -> dict[str, str]:
-    """The header that carries what `docker login` kept for the registry of this name."""
+    """The header that carries what `docker login` kept for the registry of this name.
+
+    Nothing, where what keeps it is gone (a helper that was uninstalled): most images are public.
+    """
     registry, _ = docker.auth.resolve_repository_name(name)
-    login = docker.auth.get_config_header(api, registry)
+    try:
+        login = docker.auth.get_config_header(api, registry)
+    except docker.errors.DockerException:
+        return {}
     return {"X-Registry-Auth": login} if login else {}
 
 
@@ -487,7 +522,7 @@ def remember_image(client: docker.DockerClient, name: str, engine_id: str | None
 def remove_image(client: docker.DockerClient, name: str) -> bool:
     """Remove one image by name or id, never by force; whether it is gone."""
     try:
-        with translated(f"removing {name}"):
+        with translated(f"removing {name}"), patience(client):
             return _or_none(client.api.remove_image, name) is not None
     except EngineFailed:
         return False
@@ -495,8 +530,19 @@ def remove_image(client: docker.DockerClient, name: str) -> bool:
 
 def remove_container(container) -> None:
     """Remove a container and its nameless volumes, running or not, if it is still there."""
-    with translated(f"removing the container {container.name}"), suppress(docker.errors.NotFound):
+    doing = f"removing the container {container.name}"
+    with translated(doing), suppress(docker.errors.NotFound), patience(container.client):
         container.remove(force=True, v=True)
+
+
+def exit_code(container, *, seconds: float) -> int | None:
+    """The exit code of a container as soon as it has ended; None where it still runs by then."""
+    try:
+        return container.wait(timeout=seconds)["StatusCode"]
+    except GONE as error:
+        if _why(error) != "no answer in time":
+            raise
+        return None
 
 
 def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | None:

@@ -116,10 +116,25 @@ def read(kind: str | None = None) -> Iterator[dict]:
             yield entry
 
 
-def forget(engine: str, *, but: tuple[str, ...] = ()) -> None:
-    """Drop the entries of one engine: what they list is gone; `but` names images that stay."""
+def forget(
+    engine: str, *, until: float, images: tuple[str, ...] = (), builds: bool = False
+) -> None:
+    """Drop the entries of one engine that were written before `until`: what they list is gone.
+
+    `images` are the names and Ids of those that stay; `builds` says that cache records do.
+    """
+
+    def stays(entry: dict) -> bool:
+        if entry["kind"] == "build":
+            return builds
+        return entry.get("name") in images or entry.get("engine_id") in images
+
     file = path("journal.jsonl")
-    left = [entry for entry in read() if entry.get("engine") != engine or entry.get("name") in but]
+    left = [
+        entry
+        for entry in read()
+        if entry.get("engine") != engine or entry["when"] > round(until, 3) or stays(entry)
+    ]
     kept = [json.dumps(entry, sort_keys=True) for entry in left]
     with writable():
         if kept:

@@ -228,6 +228,11 @@ def _remove_data() -> None:
         raise UsageError("removing the private engine’s data needs root.")
     for mounted in _mounts():
         subprocess.run(["umount", mounted], capture_output=True)
+    if still := _mounts():  # what is behind it may be somebody's: nothing is removed through it
+        raise EngineFailed(
+            f"{still[0]} is still mounted, so nothing is removed.",
+            hint=f"leave that folder, `umount {still[0]}`, and call this again",
+        )
     for path in (_data(), _run()):
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():

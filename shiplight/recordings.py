@@ -238,7 +238,7 @@ def _word(value) -> str:
     text = getattr(value, "tag", None) or getattr(value, "__name__", value)
     if isinstance(text, dict):
         text = json.dumps(text, sort_keys=True)
-    text = _masked(str(text))
+    text = _without_lab(str(text))
     if len(text) > 80 or "\n" in text:
         return "sha256:" + sha256(text.encode()).hexdigest()[:12]
     return text
@@ -323,16 +323,21 @@ def _kind_of(text: str) -> str:
     return next((kind for kind in reversed(KINDS) if kind in kinds), "equivalent")
 
 
-def _masked(text: str) -> str:
-    """The text without what belongs to this machine: its lab, its folders, its name, its mirror."""
+def _without_lab(text: str) -> str:
+    """The text without the names that only this lab has: its own, and its folders'."""
     lab = journal.lab_id()
     for sign in ("shiplight/{}/", "shiplight-{}", f'"{journal.LABEL}": "{{}}"'):
         text = text.replace(sign.format(lab), sign.format(LAB))
-    for folder in (str(journal.folder()), str(journal.ROOT)):
+    for folder in (str(journal.path()), str(journal.ROOT)):
         text = text.replace(folder, "…")
-    text = re.sub(r"(?<=lib/apt/lists/)[^_/\"]+(?=_)", "mirror", text)
+    return text
+
+
+def _masked(text: str) -> str:
+    """The text without what belongs to this machine: its lab, its name, its mirror, its home."""
+    text = re.sub(r"(?<=lib/apt/lists/)[^_/\"]+(?=_)", "mirror", _without_lab(text))
     home, name = str(Path.home()), platform.node()
-    if home != "/root":  # in most images that is a folder of the image
+    if home not in ("/", "/root"):  # in most images those are folders of the image
         text = text.replace(home, "~")
     return re.sub(rf"\b{re.escape(name)}\b", "host", text) if len(name) > 3 else text
 

@@ -17,8 +17,6 @@ from .store import LayerStore
 from .trivy import Database, Scanner
 from .units import format_bytes
 
-SPARE_BYTES = 200_000_000  # left on the disk beside an exported image
-
 
 def scan(client, what) -> ScanReport:
     """What the scanner says of a build, of an image of that name, or of the archive at that path.
@@ -112,7 +110,7 @@ def _said(client, what) -> tuple[dict, Setting, Scanner, Database]:
     """What the scanner says, now or when it was asked before, and the setting of that."""
     name = _name(what)
     archive = Path(name) if os.path.isfile(name) else None
-    key = _archive_key(archive) if archive else _image(client, name, what)["Id"]
+    key = _archive_key(archive) if archive else _image_key(_image(client, name, what))
     scanner, database = trivy.find(client), trivy.database()
     key = f"{key} {scanner.version} {database.date}"
     store = LayerStore(journal.folder("layers"))
@@ -128,6 +126,12 @@ def _image(client, name: str, what) -> dict:
     if client is None or isinstance(what, os.PathLike):
         raise ImageNotFound(f"there is no archive at {name}.", hint="check the path")
     return engine.inspect_image(client, name)
+
+
+def _image_key(info: dict) -> str:
+    """An Id can be that of an index, which stands for the one of its platforms that is here."""
+    described = {key.lower(): value for key, value in info.items()}
+    return f"{info['Id']} {platform_of(described)}"
 
 
 def _archive_key(path: Path) -> str:
@@ -153,7 +157,7 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
     """Save an image of the engine; the bytes written so far, again and again."""
     total, least = 0, engine.inspect_image(client, name).get("Size") or 0
     free = shutil.disk_usage(archive.parent).free
-    if free < least + SPARE_BYTES:
+    if free < least + trivy.SPARE_BYTES:
         raise ScanFailed(
             f"{name} has to be exported ({format_bytes(least)}) to be scanned, and only "
             f"{format_bytes(free)} are free in {journal.folder()}.",

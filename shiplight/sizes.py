@@ -98,7 +98,8 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
         raise ImageNotFound(f"there is no archive at {name}.", hint="check the path")
     info = engine.inspect_image(client, name)
     known = store.image(info["Id"])
-    if known is not None:
+    # On a containerd store an Id can be that of an index, and its platform another by now.
+    if known is not None and known.platform == platform_of(_as_config(info, [])):
         return renamed(known, name, info["Id"])
     image = _from_known_layers(client, name, info, store)
     if image is None:

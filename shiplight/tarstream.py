@@ -239,8 +239,11 @@ def _number(field: bytes, stream: Stream) -> int:
     """An octal number, or GNU's large ones in base 256."""
     if field[0] == 0x80:
         return int.from_bytes(field[1:], "big")
+    digits = field.strip(b"\0 ") or b"0"
     try:
-        return int(field.strip(b"\0 ") or b"0", 8)
+        if not digits.isdigit():  # int() would take a sign
+            raise ValueError
+        return int(digits, 8)
     except ValueError:
         raise ArchiveError(f"{stream.what}: {field!r} is no number.", hint=_HINT) from None
 

@@ -28,6 +28,7 @@ from .units import format_bytes
 
 REQUIREMENTS = "requirements-scan.txt"
 IMAGE = "aquasec/trivy:0.76.0"  # pulling it is not tried yet: no image registry was in reach
+SPARE_BYTES = 200_000_000  # left on the disk beside what is written there to be scanned
 OLDEST = (0, 63)  # the first that can be told not to call home
 MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with stolen credentials
 QUIETLY = ("--skip-version-check", "--disable-telemetry")
@@ -293,15 +294,27 @@ def _unpacked(archive: Path, place: Path) -> Path:
     folder = place / "layout"
     try:
         with tarfile.open(archive, "r:") as tar:
-            for member in islice(tar, MAX_FILES):
-                if member.isfile() and LAYOUT.fullmatch(member.name):
-                    path = folder / member.name
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    with open(path, "wb") as file:
-                        shutil.copyfileobj(tar.extractfile(member), file)
+            files = [file for file in islice(tar, MAX_FILES) if _is_of_layout(file)]
+            needed, free = sum(file.size for file in files), shutil.disk_usage(place).free
+            if needed > free - SPARE_BYTES:
+                raise ScanFailed(
+                    f"{archive} has to be unpacked to be scanned ({format_bytes(needed)}), and "
+                    f"only {format_bytes(free)} are free in {place}.",
+                    hint="make room there",
+                )
+            for member in files:
+                path = folder / member.name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                with open(path, "wb") as file:
+                    shutil.copyfileobj(tar.extractfile(member), file)
     except (tarfile.TarError, OSError, EOFError) as error:
         raise ScanFailed(f"{archive} cannot be unpacked: {error}") from error
     return folder
+
+
+def _is_of_layout(file: tarfile.TarInfo) -> bool:
+    """Whether it is a file of an OCI layout. No engine writes a sparse one: a bomb would."""
+    return file.isfile() and not file.issparse() and bool(LAYOUT.fullmatch(file.name))
 
 
 def package_list(scanner: Scanner, report: dict, form: str, place: Path, *, client=None) -> bytes:
@@ -383,7 +396,9 @@ def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
     with engine.translated(f"running {image}"):
         try:
             container.start()
-            code = container.wait(timeout=CONTAINER_SECONDS)["StatusCode"]
+            code = engine.exit_code(container, seconds=CONTAINER_SECONDS)
+            if code is None:
+                raise ScanFailed(f"the scanner has not ended after {CONTAINER_SECONDS} s.")
             said = container.logs(stdout=True, stderr=False)
             complaints = container.logs(stdout=False, stderr=True)
             if code and NO_DATABASE in complaints:  # which was here before it was mounted

@@ -153,6 +153,15 @@ def test_a_sparse_file_counts_its_full_size(tmp_path):
     assert image.unpacked_bytes == 32768
 
 
+@pytest.mark.parametrize("field", [slice(100, 108), slice(124, 136)], ids=["mode", "size"])
+def test_a_number_with_a_sign_is_none(field):
+    block = bytearray(factories.tar([file("f", 512)])[:512])
+    block[field] = b"-1".ljust(len(block[field]), b"\0")
+    data = tar_with_right_checksum(bytes(block)) + bytes(512 + 1024)
+    with pytest.raises(ArchiveError, match="is no number"):
+        read(legacy(Image([data])))
+
+
 def test_aufs_files_are_nothing():
     layer = [directory(".wh..wh.plnk"), file(".wh..wh.aufs", 5), file("f", 1)]
     assert set(read(legacy(Image([layer]))).tree()) == {"f"}

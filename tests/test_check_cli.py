@@ -274,3 +274,10 @@ def test_sarif_is_printed_with_the_exit_code_of_the_checks():
     assert done.returncode == 1
     uri = json.loads(done.stdout)["runs"][0]["results"][0]["locations"][0]
     assert uri["physicalLocation"]["artifactLocation"]["uri"] == SINGLE
+
+
+def test_a_strangers_dockerfile_gives_no_orders_to_the_terminal(tmp_path):
+    (tmp_path / "Dockerfile").write_text("FROM busybox\n\x1b]0;owned\x07\x1b[2JBAD foo\n")
+    done = lab("check", str(tmp_path))
+    assert done.returncode == 2 and "BAD" in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr and "\x07" not in done.stdout + done.stderr

@@ -1,13 +1,14 @@
 """Finding an engine, and saying why none was found."""
 
 import os
+import platform
 import socket
 
 import pytest
-from replay import engine_of
+from replay import INFO, VERSION, engine_of
 
-from shiplight import disk, endpoints, engine
-from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound
+from shiplight import containers, disk, endpoints, engine
+from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound, ProbeFailed
 
 
 @pytest.fixture
@@ -157,3 +158,57 @@ def test_only_an_id_is_ever_pruned():
     for wrong in ("", ".*", "abc|def", "a" * 65):
         with pytest.raises(EngineFailed):
             disk.prune_cache_record(None, wrong)
+
+
+@pytest.mark.filterwarnings("ignore:docker-credential-gone")  # so says the SDK
+def test_a_login_helper_that_is_gone_does_not_keep_from_public_images(nowhere, monkeypatch):
+    (nowhere / "config.json").write_text('{"credsStore": "gone"}')
+    monkeypatch.setenv("DOCKER_CONFIG", str(nowhere))
+    done = b'{"status": "Status: Downloaded newer image"}\n'
+    answers = [(r"/distribution/busybox/json", {}), (r"/images/create", done)]
+    with engine_of(nowhere, *answers) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        assert engine.registry_answers(client, "busybox") == ""
+        engine.pull(client, "busybox", tell=(told := []).append)
+    assert told == [{"status": "Status: Downloaded newer image"}]
+
+
+def test_podman_is_the_same_engine_whenever_it_is_asked(nowhere, monkeypatch):
+    version = VERSION | {"Components": [{"Name": "Podman Engine"}]}
+    infos = iter([INFO | {"ID": str(n), "Name": "here", "DockerRootDir": "/d"} for n in range(2)])
+    with engine_of(nowhere, (r"/version$", version), (r"/info$", infos)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.identity(engine.connect()) == engine.identity(engine.connect()) != ""
+
+
+@pytest.mark.parametrize(
+    ("in_container", "host", "local"),
+    [(False, "elsewhere", True), (True, platform.node(), True), (True, "elsewhere", False)],
+)
+def test_a_container_with_the_outer_socket_does_not_reach_its_ports(
+    nowhere, monkeypatch, in_container, host, local
+):
+    monkeypatch.setattr(engine, "_in_container", lambda: in_container)
+    with engine_of(nowhere, (r"/info$", INFO | {"Name": host})) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.is_local(engine.connect()) is local
+
+
+def test_a_limit_of_the_sdk_holds_again_after_a_call_that_needs_patience(nowhere, monkeypatch):
+    with engine_of(nowhere, (r"/system/df", (500, {"message": "broken"}))) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        with pytest.raises(EngineFailed, match="broken"):
+            disk.usage(client)
+        assert client.api.timeout == engine.ANSWER_TIMEOUT
+
+
+def test_an_engine_elsewhere_is_not_asked_at_a_port_of_this_machine(nowhere, monkeypatch):
+    image = {"Id": "sha256:0", "Config": {"ExposedPorts": {"80/tcp": {}}}}
+    monkeypatch.setattr(engine, "is_local", lambda client: False)
+    with engine_of(nowhere, (r"/images/", image)) as (url, seen):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        with pytest.raises(ProbeFailed, match="runs elsewhere"):
+            containers.answer_of(engine.connect(), "app:1")
+    assert all(method == "GET" for method, *_ in seen), "no container was made"

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import time
 
 import pytest
 
@@ -52,7 +53,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_torn(monkeypatch):
 
 
 def test_asking_and_forgetting_make_no_folder():
-    assert list(journal.read()) == [] and journal.forget("one") is None
+    assert list(journal.read()) == [] and journal.forget("one", until=1) is None
     assert not journal.path().exists()
 
 
@@ -77,7 +78,27 @@ def test_an_id_that_cannot_name_an_image_is_refused(wrong, monkeypatch):
 def test_one_engine_is_forgotten_and_the_others_are_not():
     journal.write("image", name="a", engine="one")
     journal.write("image", name="b", engine="two")
-    journal.forget("one")
+    journal.forget("one", until=time.time())
     assert [entry["name"] for entry in journal.read()] == ["b"]
-    journal.forget("two")
+    journal.forget("two", until=time.time())
     assert list(journal.read()) == []
+
+
+def test_what_stays_on_the_engine_stays_in_the_journal():
+    journal.write("image", name="a", engine_id="sha256:a", engine="one")
+    journal.write("image", name="b", engine_id="sha256:b", engine="one")
+    journal.write("image", name="c", engine_id="sha256:c", engine="one")
+    journal.write("build", tag="a", engine="one")
+    now = time.time()
+    journal.forget("one", until=now, images=("a", "sha256:b"), builds=True)
+    assert [entry.get("name") for entry in journal.read()] == ["a", "b", None]
+    journal.forget("one", until=now, images=("a",))
+    assert [entry.get("name") for entry in journal.read()] == ["a"]
+
+
+def test_what_is_written_while_somebody_cleans_is_not_forgotten():
+    began = time.time()
+    time.sleep(0.002)
+    journal.write("image", name="new", engine_id="sha256:new", engine="one")
+    journal.forget("one", until=began)
+    assert [entry["name"] for entry in journal.read()] == ["new"]

@@ -123,6 +123,14 @@ def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(cl
     }
 
 
+def test_a_program_that_was_to_end_and_does_not_is_told_and_removed(client, folder, monkeypatch):
+    build = builds.build(client, folder('FROM busybox\nCMD ["sleep", "600"]\n'))
+    monkeypatch.setattr(containers, "ANSWER_SECONDS", 1)
+    with pytest.raises(ProbeFailed, match="still runs after 1 s"):
+        containers.run_once(client, build)
+    assert not ours(client)["containers"]
+
+
 def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client):
     if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
         pytest.skip("not for this machine: its engine means something else by size")

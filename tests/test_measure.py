@@ -2,6 +2,7 @@
 
 import json
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -129,6 +130,21 @@ def test_what_is_neither_is_said(at, tmp_path):
         measure(object(), "no/such")
     with pytest.raises(ImageNotFound, match="no archive at"):
         measure(object(), tmp_path / "gone.tar")
+
+
+class Index(Engine):
+    """A containerd store, where the Id of an index stands for the platform of it that is here."""
+
+    def inspect_image(self, client, name):
+        machine = self.image.platform.partition("/")[2]
+        return super().inspect_image(client, name) | {"Id": "index", "Architecture": machine}
+
+
+def test_an_id_that_stands_for_another_platform_by_now_is_measured_anew(at, store):
+    for machine in ("arm64", "amd64", "amd64"):
+        stand_in = at(Index(replace(IMAGE, platform=f"linux/{machine}"), store="containerd"))
+        assert measure(object(), NAME, store=store).platform == f"linux/{machine}"
+    assert stand_in.exports == 0
 
 
 def test_an_image_measured_before_costs_no_export(at, store):

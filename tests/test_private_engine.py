@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from shiplight import endpoints, journal, private
-from shiplight.errors import EngineNotReachable, UsageError
+from shiplight.errors import EngineFailed, EngineNotReachable, UsageError
 
 ROOT = Path(private.__file__).parents[1]
 ONLY_HERE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -204,3 +204,18 @@ def test_stopping_without_rights_says_so(elsewhere, monkeypatch):
     monkeypatch.setattr(os, "kill", refuse)
     with pytest.raises(UsageError, match=r"4711\) needs root"):
         private.stop()
+
+
+def test_nothing_is_removed_through_a_folder_that_is_still_mounted(elsewhere, monkeypatch):
+    """What a volume shows there may be somebody's own folder."""
+    data = elsewhere / "data"
+    (data / "volumes").mkdir(parents=True)
+    precious = data / "volumes" / "precious"
+    precious.write_text("mine")
+    monkeypatch.setattr(private, "_data", lambda: data)
+    monkeypatch.setattr(private, "_mounts", lambda: [str(data / "volumes")])
+    monkeypatch.setattr(private.setup, "is_root", lambda: True)
+    monkeypatch.setattr(private.subprocess, "run", lambda *_, **__: None)
+    with pytest.raises(EngineFailed, match="still mounted"):
+        private._remove_data()
+    assert precious.read_text() == "mine"

@@ -140,6 +140,14 @@ def test_nothing_of_this_machine_is_written_down(recording):
     assert len(platform.node()) <= 3 or platform.node() not in said["host"]
 
 
+@pytest.mark.parametrize(("name", "home"), [("debian", "/"), ("node", "/home/go"), ("go", "/")])
+def test_a_key_is_the_same_on_a_machine_that_is_called_like_an_image(monkeypatch, name, home):
+    monkeypatch.setattr(platform, "node", lambda: name)
+    monkeypatch.setenv("HOME", home)
+    for word in ("debian:bookworm", "go/multi", "node:22", "/home/go"):
+        assert recordings._word(word) == word
+
+
 def test_what_a_machine_lacks_beside_an_engine_falls_back_and_says_so(recording, monkeypatch):
     monkeypatch.delenv("SHIPLIGHT_MODE", raising=False)
     missing = False

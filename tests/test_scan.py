@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import factories
 import pytest
 from replay import FIXTURES
+from test_archive import tar_with_right_checksum
 from test_cli import lab
 from test_frames import texts, title_of
 
@@ -310,6 +311,31 @@ def test_what_trivy_reads_as_a_layout_only_is_unpacked_for_it(fake, tmp_path, ho
     [(_, words, *_)] = calls(log)
     given = Path(words[words.index("--input") + 1])
     assert (given != path) is unpacked and not left_behind()
+
+
+def test_a_sparse_file_of_an_archive_is_not_written_out(fake, tmp_path):
+    """It would fill the disk with the zeros that its header claims."""
+    block = bytearray(factories.tar([factories.file("blobs/sha256/ab", 512)])[:512])
+    block[156:157], block[257:265] = b"S", b"ustar  \0"
+    block[483:495] = b"77777777777\0"  # 8 GiB
+    index = factories.tar([factories.file("index.json", b"{}")])[:1024]
+    path = tmp_path / "bomb.tar"
+    path.write_bytes(index + tar_with_right_checksum(bytes(block)) + bytes(512 + 1024))
+    fake()
+    scans.scan(None, path)
+    folder = trivy._unpacked(path, tmp_path)
+    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["index.json"]
+
+
+def test_an_archive_is_not_unpacked_onto_a_disk_without_room_for_it(tmp_path, monkeypatch):
+    path = tmp_path / "oci.tar"
+    path.write_bytes(factories.oci(factories.Image([[factories.file("a", 100)]])))
+    monkeypatch.setattr(
+        trivy.shutil, "disk_usage", lambda _: SimpleNamespace(free=trivy.SPARE_BYTES)
+    )
+    with pytest.raises(ScanFailed, match="are free in"):
+        trivy._unpacked(path, tmp_path)
+    assert not (tmp_path / "layout").exists()
 
 
 @pytest.mark.parametrize(
