@@ -6,6 +6,7 @@ import contextlib
 import ipaddress
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -226,13 +227,12 @@ def stop(*, remove_data: bool = False) -> bool:
 def _remove_data() -> None:
     if not setup.is_root():
         raise UsageError("removing the private engine’s data needs root.")
-    for mounted in _mounts():
-        subprocess.run(["umount", mounted], capture_output=True)
-    if still := _mounts():  # what is behind it may be somebody's: nothing is removed through it
-        raise EngineFailed(
-            f"{still[0]} is still mounted, so nothing is removed.",
-            hint=f"leave that folder, `umount {still[0]}`, and call this again",
-        )
+    while mounted := _mounts():
+        if subprocess.run(["umount", mounted[0]], capture_output=True).returncode:
+            raise EngineFailed(  # what is behind it may be somebody's: nothing goes through it
+                f"{mounted[0]} is still mounted, so nothing is removed.",
+                hint=f"leave that folder, `umount {mounted[0]}`, and call this again",
+            )
     for path in (_data(), _run()):
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
@@ -242,11 +242,28 @@ def _remove_data() -> None:
 
 
 def _mounts() -> list[str]:
-    """What a killed engine left mounted in its own folders, the innermost first."""
+    """What a killed engine left mounted in its own folders and is in sight, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     ours = tuple(f"{path}/" for path in (_data(), _run()))
-    found = [line.split()[4] for line in lines]
-    return [path for path in reversed(found) if f"{path}/".startswith(ours)]
+    found = [(line.split()[0], _unescaped(line.split()[4])) for line in reversed(lines)]
+    return [path for id, path in found if f"{path}/".startswith(ours) and _in_sight(id, path)]
+
+
+def _unescaped(path: str) -> str:
+    """A path as the kernel writes it into its tables: blanks are `\\040`."""
+    return re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), path)
+
+
+def _in_sight(mount_id: str, path: str) -> bool:
+    """Whether this mount is what is seen at its path, and no other one covers it."""
+    try:
+        seen = os.open(path, os.O_PATH)
+    except OSError:
+        return False
+    try:
+        return f"mnt_id:\t{mount_id}\n" in Path(f"/proc/self/fdinfo/{seen}").read_text()
+    finally:
+        os.close(seen)
 
 
 def connect_or_start(*, may_start: bool):

@@ -215,7 +215,8 @@ def test_nothing_is_removed_through_a_folder_that_is_still_mounted(elsewhere, mo
     monkeypatch.setattr(private, "_data", lambda: data)
     monkeypatch.setattr(private, "_mounts", lambda: [str(data / "volumes")])
     monkeypatch.setattr(private.setup, "is_root", lambda: True)
-    monkeypatch.setattr(private.subprocess, "run", lambda *_, **__: None)
+    busy = subprocess.CompletedProcess([], 32)
+    monkeypatch.setattr(private.subprocess, "run", lambda *_, **__: busy)
     with pytest.raises(EngineFailed, match="still mounted"):
         private._remove_data()
     assert precious.read_text() == "mine"
