@@ -197,7 +197,8 @@ def outcomes(report: Path) -> dict:
     for case in cases:
         for kind, found in said.items():
             if (element := case.find(kind)) is not None:
-                found[case.get("name")] = element.get("message", "").partition("\n")[0][:200]
+                told = element.get("message", "").partition("\n")[0].replace(str(ROOT), "…")
+                found[case.get("name")] = told[:200]
     failed = said["failure"] | said["error"]
     passed = len(cases) - len(failed) - len(said["skipped"])
     return {"passed": passed, "failed": failed, "skipped": said["skipped"]}
