@@ -53,9 +53,8 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     in_use += named
     records, doubt, records_in_use = prune_cache(client)
     after = disk.usage(client)
-    _files()
     journal.forget(engine.identity(client), until=began, images=named, builds=records_in_use > 0)
-    _folder()
+    _files()
     return Cleaned(
         containers=sum(container.name not in in_use for container in containers),
         images=images,
@@ -157,9 +156,5 @@ def _files() -> None:
     """The lab's own files: caches and downloads. `out/` and `.venv/` stay."""
     for name in ("layers", "downloads", "scanning", "trivy"):
         shutil.rmtree(journal.path(name), ignore_errors=True)
-
-
-def _folder() -> None:
-    """The folder of a lab with an id of its own, when it is empty."""
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
         journal.path().rmdir()
