@@ -1,7 +1,6 @@
 """The engine: finding it, describing it, and the few calls that everything else is made of.
 
-All that goes to an engine passes here. What the SDK or the connection raises leaves this room
-as an error of ours, with what to do next.
+What the SDK or the connection raises leaves this room as an error of ours, with what to do next.
 """
 
 import json

@@ -276,6 +276,11 @@ def platform_of(described: dict) -> str:
     return "/".join(part for part in parts if part)
 
 
+def platform_inspected(info: dict) -> str:
+    """The same out of what an engine says of an image."""
+    return platform_of({key.lower(): value for key, value in info.items()})
+
+
 def plain_config(config: dict) -> dict:
     """What a configuration says, without empty values and engines' own fields."""
     return {key: config[key] for key in _CONFIG_KEYS if config.get(key)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from . import engine, journal, progress, recordings, trivy
 from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from .findings import ScanReport, read_report, scanned_by, unknown
-from .image import platform_of
+from .image import platform_inspected, platform_of
 from .setting import Setting
 from .store import LayerStore
 from .trivy import Database, Scanner
@@ -130,8 +130,7 @@ def _image(client, name: str, what) -> dict:
 
 def _image_key(info: dict) -> str:
     """An Id can be that of an index, which stands for the one of its platforms that is here."""
-    described = {key.lower(): value for key, value in info.items()}
-    return f"{info['Id']} {platform_of(described)}"
+    return f"{info['Id']} {platform_inspected(info)}"
 
 
 def _archive_key(path: Path) -> str:

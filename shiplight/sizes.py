@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from . import bases, engine, journal, progress, recordings
 from .archive import read_image
 from .errors import ImageNotFound
-from .image import Image, LayerContent, assemble, instruction_of, platform_of, renamed
+from .image import (
+    Image,
+    LayerContent,
+    assemble,
+    instruction_of,
+    platform_inspected,
+    renamed,
+)
 from .setting import Setting
 from .store import LayerStore
 from .units import format_bytes
@@ -99,7 +106,7 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
     info = engine.inspect_image(client, name)
     known = store.image(info["Id"])
     # On a containerd store an Id can be that of an index, and its platform another by now.
-    if known is not None and known.platform == platform_of(_as_config(info, [])):
+    if known is not None and known.platform == platform_inspected(info):
         return renamed(known, name, info["Id"])
     image = _from_known_layers(client, name, info, store)
     if image is None:
@@ -118,7 +125,7 @@ def _measure_archive(path, store: LayerStore, count: Progress) -> Image:
 
 def _export(client, name: str, info: dict, store: LayerStore, count: Progress) -> Image:
     with engine.export_image(client, name) as chunks:
-        platform = platform_of(_as_config(info, [])) or None
+        platform = platform_inspected(info) or None
         return read_image(chunks, platform=platform, known=store.get, progress=count)
 
 
