@@ -51,9 +51,11 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     in_use += tuple(_remove([*networks, *volumes], lambda thing: thing.remove()))
     images, named = _images(client, every_lab)
     in_use += named
-    records, doubt, records_in_use = prune_cache(client)
+    records, doubt, stay = prune_cache(client)
     after = disk.usage(client)
-    journal.forget(engine.identity(client), until=began, images=named, builds=records_in_use > 0)
+    journal.forget(
+        engine.identity(client), until=began, images=named, builds=any(r.in_use for r in stay)
+    )
     _files()
     return Cleaned(
         containers=sum(container.name not in in_use for container in containers),
@@ -61,7 +63,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         networks=sum(network.name not in in_use for network in networks),
         volumes=sum(volume.name not in in_use for volume in volumes),
         cache_records=records,
-        cache_in_doubt=doubt + records_in_use,
+        cache_in_doubt=doubt + len(stay),
         kept_in_use=in_use,
         freed_bytes=max(0, before - after),
     )
@@ -107,8 +109,11 @@ def _by_journal(client) -> list[str]:
     return names
 
 
-def prune_cache(client) -> tuple[int, int, int]:
-    """Prune this lab's cache records one by one; how many went, are in doubt, are still in use."""
+def prune_cache(client) -> tuple[int, int, list[disk.CacheRecord]]:
+    """Prune this lab's cache records one by one; how many went, how many are in doubt, which stay.
+
+    Those of ours stay that the engine still uses, or that one in doubt is based on.
+    """
     here = engine.identity(client)
     builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
@@ -128,7 +133,7 @@ def prune_cache(client) -> tuple[int, int, int]:
         if not gone:
             # An engine lets go of what a build used a moment after the build.
             if time.monotonic() > deadline or not any(record.in_use for record in ours):
-                return removed, doubt, sum(record.in_use for record in ours)
+                return removed, doubt, ours
             time.sleep(0.2)
 
 

@@ -346,6 +346,7 @@ def print_cleaned(done: Cleaned) -> None:
     removed = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
     _print(f"removed {removed}; {format_bytes(done.freed_bytes)} came back")
     if done.cache_in_doubt:
-        _print(f"left {done.cache_in_doubt} cache records: perhaps not ours, or still in use")
+        why = "perhaps not ours, needed by such, or still in use"
+        _print(f"left {done.cache_in_doubt} cache records: {why}")
     for name in done.kept_in_use:
         _print(f"left {name}: something else uses it")
