@@ -18,6 +18,9 @@ ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 
 
+STAMP = "shiplight-stamp"  # in VENV: what is installed there
+
+
 class SetupFailed(Exception):
     """Setting up stopped; the message says why and what to do."""
 
@@ -25,20 +28,34 @@ class SetupFailed(Exception):
 def environment(*, for_tests: bool = False) -> Path:
     """The Python of `.venv` with everything installed; makes or mends it where needed.
 
-    A stamp is written last, so an interrupted set-up is taken up again by the next one.
+    A stamp is written last, so an interrupted set-up is taken up again by the next one. What is
+    whole is used without a right to write, whoever made it. Raises SetupFailed.
     """
     requirements = ROOT / ("requirements-dev.txt" if for_tests else "requirements.txt")
     python = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    with _lock():
-        stamps = {_stamp_of(path) for path in _covering(requirements)}
-        stamp = VENV / "shiplight-stamp"
-        if python.exists() and stamp.exists() and stamp.read_text() in stamps:
-            return python
-        _make(python)
-        _install(python, requirements)
-        _ask_nothing()
-        stamp.write_text(_stamp_of(requirements))
+    if _is_complete(
+        python, requirements
+    ):
+        return python
+    try:
+        with _lock():
+            if not _is_complete(python, requirements):
+                _make(python)
+                _install(python, requirements)
+                _ask_nothing()
+                (VENV / STAMP).write_text(_stamp_of(requirements))
+    except OSError as error:
+        raise SetupFailed(
+            f"{error.filename or ROOT} cannot be written: {error.strerror}.\n  Try: make room; or, "
+            f"where it belongs to somebody else, `sudo chown -R $USER {ROOT / '.lab'} {VENV}`"
+        ) from error
     return python
+
+
+def _is_complete(python: Path, requirements: Path) -> bool:
+    stamp = VENV / STAMP
+    stamps = {_stamp_of(path) for path in _covering(requirements)}
+    return python.exists() and stamp.exists() and stamp.read_text() in stamps
 
 
 def _covering(requirements: Path) -> list[Path]:

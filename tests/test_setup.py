@@ -98,3 +98,17 @@ def test_an_engine_is_never_installed_beside_dockers_own(monkeypatch):
     with pytest.raises(EngineNotReachable, match="docker-ce is installed"):
         private._install()
     assert not asked
+
+
+def test_what_somebody_else_set_up_is_used_without_a_right_to_write(checkout, monkeypatch):
+    setup.environment()
+    monkeypatch.setattr(setup, "_lock", lambda: pytest.fail("it was written to"))
+    assert setup.environment().exists()
+
+
+def test_a_folder_that_cannot_be_written_is_told_with_the_way_out(checkout):
+    folder, _ = checkout
+    (folder / ".lab").write_text("a file, where a folder has to be")
+    with pytest.raises(setup.SetupFailed, match="cannot be written") as failed:
+        setup.environment()
+    assert "chown" in str(failed.value)
