@@ -379,8 +379,9 @@ def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
     Raises UsageError where one is unknown, or another scanner or database was used for it.
     """
     for report in (before, after):
-        if report.status != "scanned":
-            raise UsageError(f"the scan of {report.image} is unknown.", hint=report.why)
+        if not report.covered:
+            why = report.why or "the scanner found no package database in it"
+            raise UsageError(f"the scan of {report.image} is unknown.", hint=why)
     if before.scanned_by != after.scanned_by:
         raise UsageError(
             f"{before.image} was scanned by {before.scanned_by}, {after.image} by "

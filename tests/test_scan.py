@@ -667,6 +667,9 @@ def test_gone_kept_and_new():
 def test_what_cannot_be_compared_is_not():
     with pytest.raises(UsageError, match="is unknown"):
         frames.compared(GO, UNKNOWN)
+    with pytest.raises(UsageError, match="is unknown") as failed:
+        frames.compared(GO, replace(GO, package_databases=()))
+    assert "no package database" in failed.value.hint
     with pytest.raises(UsageError, match="2026-01-01"):
         frames.compared(GO, replace(DEBIAN, database_date="2026-01-01T00:00:00Z"))
 
