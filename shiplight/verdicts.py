@@ -43,7 +43,9 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
         known = _read(folder)
         known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
         text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
-        (folder / FILE).write_text(text + "\n", encoding="utf-8")
+        with journal.writable():  # whole or not at all
+            (folder / f"{FILE}.new").write_text(text + "\n", encoding="utf-8")
+            os.replace(folder / f"{FILE}.new", folder / FILE)
 
 
 def verdicts(client) -> tuple[Verdict, ...]:
