@@ -95,7 +95,7 @@ def original(path: Path) -> str | None:
     """The notebook as it came with this version; None where this is no git checkout."""
     command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(ROOT).as_posix()}"]
     try:
-        found = subprocess.run(command, capture_output=True, text=True, check=False)
+        found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:
         return None
     return found.stdout if found.returncode == 0 else None

@@ -80,9 +80,8 @@ class Checklist:
 
 def shown(path: Path) -> str:
     """A path relative to where we are, if it is below."""
-    absolute = os.path.abspath(path)
-    relative = os.path.relpath(absolute)
-    return Path(absolute if relative.startswith("..") else relative).as_posix()
+    absolute, here = Path(os.path.abspath(path)), Path.cwd()
+    return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
 
 
 # --- reading ------------------------------------------------------------------------------------
