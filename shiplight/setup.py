@@ -16,8 +16,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
-
-
 STAMP = "shiplight-stamp"  # in VENV: what is installed there
 
 
@@ -33,9 +31,7 @@ def environment(*, for_tests: bool = False) -> Path:
     """
     requirements = ROOT / ("requirements-dev.txt" if for_tests else "requirements.txt")
     python = VENV / ("Scripts/python.exe" if sys.platform == "win32" else "bin/python")
-    if _is_complete(
-        python, requirements
-    ):
+    if _is_complete(python, requirements):
         return python
     try:
         with _lock():
