@@ -89,3 +89,10 @@ def test_a_build_that_fails_is_exit_code_2_and_says_its_line(client, tmp_path):
     assert done.returncode == 2 and not done.stdout
     assert "\nBuildFailed: " in done.stderr and "line 2" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_program_that_came_with_the_base_is_the_bases_affair(client, tmp_path):
+    """Node carries its symbols in every official image, and nobody strips it after."""
+    text = 'FROM node:22-slim\nRUN mkdir /app\nENTRYPOINT ["node", "-v"]\n'
+    found = checking.result(built(client, checking.write(tmp_path, text)), "stripped").outcome
+    assert found.result == "does not apply" and "came with the base" in found.evidence

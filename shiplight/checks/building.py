@@ -5,6 +5,7 @@ import tomllib
 from pathlib import Path
 
 from .dependencies import is_bare_yarn
+from .image import instructions_of_layers
 from .known import commands
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 from .programs import Compiling, compilings, removes_packages, shipped
@@ -100,6 +101,9 @@ def stripped(subject: Subject) -> Outcome:
 
 def _stripped_program(subject: Subject, program) -> Outcome:
     spare = program.symbol_bytes + program.debug_bytes
+    own, tree = instructions_of_layers(subject), subject.built.image.tree()
+    if own and program.path in tree and tree[program.path][1] not in own:
+        return not_applicable(f"/{program.path} came with the base")
     if program.stripped:
         return passed(f"/{program.path} has no symbol table and no debug information")
     place = at_target(subject, "not stripped", path=f"/{program.path}", bytes=spare)
