@@ -107,7 +107,7 @@ def build(
     text: str | None = None,
     file: str | None = None,
     name: str | None = None,
-    target: str | None = None,
+    target: str | int | None = None,
     build_args: dict[str, str] | None = None,
     platform: str | None = None,
     cache_namespace: str | None = None,
@@ -126,6 +126,7 @@ def build(
     wanted = order(os.fspath(what), text=text, file=file, name=name)
     arguments = build_args or {}
     read = dockerfile.parse(wanted.text)
+    stage = stages.name_of(read, target)
     uses = stages.image_uses(read, target, arguments)
     provided = provide(client, [use.reference for use in uses], platform=platform)
     context = read_context(
@@ -139,7 +140,7 @@ def build(
         read,
         tag=wanted.tag,
         title=f"{wanted.app}/{wanted.variant}",
-        target=target,
+        target=stage,
         build_args=arguments,
         platform=platform,
         cache_namespace=cache_namespace,

@@ -179,10 +179,24 @@ def stage_of(dockerfile: Dockerfile, target: str | int | None = None) -> Stage:
     for stage in reversed(dockerfile.stages):
         if wanted in (stage.name, str(stage.index)):
             return stage
-    labels = [stage.label for stage in dockerfile.stages]
-    problem = f'target stage "{target}" could not be found; the stages are {", ".join(labels)}'
+    known = ", ".join(stage.name or str(stage.index) for stage in dockerfile.stages)
+    problem = f'target stage "{target}" could not be found; the stages are {known}'
     names = [stage.name for stage in dockerfile.stages if stage.name]
     raise fail(None, problem, hint=closest(wanted, names))
+
+
+def name_of(dockerfile: Dockerfile, target: str | int | None) -> str | None:
+    """The name by which BuildKit finds the target: it knows none by number. None for the last.
+
+    DockerfileError where the target has no name of its own, and another stage comes after it.
+    """
+    stage = stage_of(dockerfile, target)
+    if stage is dockerfile.stages[-1]:
+        return None
+    if stage_of(dockerfile, stage.name) is not stage:
+        problem = f"stage {stage.index} has no name of its own, and BuildKit builds by name only"
+        raise fail(stage.line, problem, hint=f"give it one: FROM {stage.base} AS NAME")
+    return stage.name
 
 
 def stage_graph(

@@ -9,6 +9,7 @@ from test_cli import ROOT, lab
 from shiplight import engine
 from shiplight.checks import checklist
 from shiplight.checks.evidence import with_build
+from shiplight.errors import DockerfileError
 
 pytestmark = pytest.mark.usefixtures("client")
 
@@ -62,6 +63,15 @@ def test_user_and_secrets_are_read_from_the_image(client, tmp_path):
     assert checking.result(found, "user").outcome.evidence == "runs as 12:34"
     place = checking.result(found, "secrets").outcome.places[0]
     assert (place.line, place.path) == (4, "/tmp/.env")
+
+
+def test_a_target_is_built_by_its_number_too(client, tmp_path):
+    text = "FROM busybox:latest AS a\nUSER 5\nFROM busybox:latest\nUSER 6\nFROM scratch AS c\n"
+    path = checking.write(tmp_path, text)
+    found = built(client, path, target="0")
+    assert checking.result(found, "user").outcome.evidence.startswith("runs as 5")
+    with pytest.raises(DockerfileError, match="stage 1 has no name of its own"):
+        built(client, path, target="1")
 
 
 def test_a_program_without_its_loader_is_seen_in_the_image(client, tmp_path):

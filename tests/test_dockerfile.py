@@ -482,8 +482,18 @@ def test_references_that_buildkit_refuses_are_refused_with_their_line(text, line
 def test_an_unknown_target_names_the_stages_and_the_closest():
     with pytest.raises(DockerfileError) as refused:
         stages.stage_of(df.parse(NODE), "biuld")
-    assert "deps, build, stage-2" in refused.value.message
+    assert "deps, build, 2" in refused.value.message
     assert refused.value.hint == "did you mean build?"
+
+
+def test_buildkit_is_given_a_target_by_name_and_a_stage_without_one_is_asked_for_it():
+    read = df.parse("FROM busybox\nFROM a:1 AS Named\nFROM b AS Named\nFROM scratch\n")
+    given = {target: stages.name_of(read, target) for target in (2, "2", "NAMED", 3, "3", None, "")}
+    assert given == dict.fromkeys((2, "2", "NAMED"), "named") | dict.fromkeys((3, "3", None, ""))
+    for target, base in ((0, "busybox"), ("0", "busybox"), (1, "a:1")):
+        with pytest.raises(DockerfileError, match="no name of its own") as refused:
+            stages.name_of(read, target)
+        assert refused.value.line == int(target) + 1 and f"FROM {base} AS" in refused.value.hint
 
 
 # --- mapping --------------------------------------------------------------------------------------

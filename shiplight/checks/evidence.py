@@ -20,7 +20,7 @@ def with_build(client, subject: Subject, build_args: dict[str, str] | None = Non
         str(folder),
         file=posixpath.relpath(subject.path.resolve().as_posix(), folder.resolve().as_posix()),
         name=name,
-        target=subject.target.label if subject.target_named else None,
+        target=subject.target.index if subject.target_named else None,
         build_args=build_args or {},
     )
     image = sizes.measure(client, build.tag)
