@@ -6,11 +6,12 @@ import checking
 import pytest
 from check_cases import CASES, FAILED, NONE, PASSED, UNSEEN
 from checking import check, failed, result
-from factories import Image, file, legacy, whiteout
+from factories import Image, directory, file, hard_link, legacy, symlink, whiteout
 
 from shiplight.archive import read_image
 from shiplight.checks import checklist
-from shiplight.checks.image import buried_in, instructions_of_layers
+from shiplight.checks.image import buried_in, instructions_of_layers, tools_in
+from shiplight.checks.secretwords import mask
 from shiplight.checks.subject import Built
 
 
@@ -42,10 +43,19 @@ def test_no_evidence_repeats_a_secret(tmp_path):
         "RUN PASSWORD=hunter2secret npm ci && git clone https://me:hunter2secret@host/x",
         "RUN curl -u me:hunter2secret https://x && mysql --password=hunter2secret",
         "CMD mysql --password hunter2secret -H 'Authorization: Bearer hunter2secret'",
+        'ENV A_TOKEN=a\\ hunter2secret B_TOKEN="a\\"hunter2secret b" C_TOKEN=a\'b hunter2secret\'c',
+        "RUN env \"TOKEN=a hunter2secret\" x && A='x TOKEN=hunter2secret' y",
+        'ENV JAVA_OPTS="-Xmx1g -Dpassword=hunter2secret"',
+        'RUN echo \'{"token": "hunter2secret"}\' "{\\"token\\": \\"a hunter2secret\\"}" > x',
+        'RUN x --password "a hunter2secret" && curl --user "me:a hunter2secret" https://x',
+        "RUN docker login -u me -p hunter2secret host; sshpass -p 'a hunter2secret' x",
+        'CMD ["mysql", "--password", "hunter2secret", "--user=me:hunter2secret"]',
     ]
     found = check(tmp_path, "FROM alpine\n" + "\n".join(lines))
     assert result(found, "secrets").outcome.result == FAILED
     assert "hunter2secret" not in str(found.to_list())
+    plain = "RUN mkdir -p /a && docker run -u 1000:1000 x --token=$TOKEN && useradd --user-group a"
+    assert all("hunter2secret" not in mask(line) for line in lines) and mask(plain) == plain
 
 
 def test_images_of_windows_are_not_judged(tmp_path):
@@ -181,3 +191,25 @@ def test_a_layer_is_led_back_to_its_line_unless_the_history_is_another(tmp_path,
     subject = replace(subject, built=Built(image))
     assert {n: step.line for n, step in instructions_of_layers(subject).items()} == lines
     assert [place.line for place in buried_in(subject)] == ([3] if lines else [None])
+
+
+def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_beside_it(tmp_path):
+    layer = [
+        *(file("usr/bin/ls", 10), symlink("usr/bin/javac", "../lib/jvm/java-17/bin/javac")),
+        *(file("usr/lib/jvm/java-17/bin/javac", 3), file("usr/lib/jvm/java-17/lib/modules", 700)),
+        *(file("usr/local/cargo/bin/rustup", 20), file("usr/local/cargo/bin/cargo", 1)),
+        hard_link("usr/local/cargo/bin/rustc", "usr/local/cargo/bin/rustup"),
+        file("usr/local/rustup/toolchains/1.82/bin/rustc", 5),
+        file("usr/local/rustup/toolchains/1.82/lib/librustc_driver.so", 900),
+        *(file("usr/bin/rustc", 4), file("root/go/pkg/mod/cache/download/x/y/@v/v1.zip", 6)),
+        directory("root/go/pkg/mod/cache/download/x"),
+    ]
+    subject = check(tmp_path, "FROM busybox\nCOPY f /d\n", {"f": ""}).subject
+    subject = replace(subject, built=Built(read_image([legacy(Image([layer]))])))
+    assert {place.path: (place.found, place.bytes) for place in tools_in(subject)} == {
+        "/usr/bin/rustc": ("the Rust toolchain", 4),
+        "/usr/local/cargo/bin/rustc": ("the Rust toolchain", 21),
+        "/usr/local/rustup/toolchains/1.82/bin/rustc": ("the Rust toolchain", 905),
+        "/usr/lib/jvm/java-17/bin/javac": ("a JDK", 703),
+        "/root/go/pkg/mod/cache/download/x": ("the Go module cache", 6),
+    }

@@ -134,14 +134,18 @@ def pinned_bases(subject: Subject) -> Outcome:
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
 
 
+# The number of a distribution says nothing of the program: node:lts-alpine3.22 moves on.
+_OF_DISTRIBUTION = re.compile(r"\b(?:alpine|debian|ubuntu)\d[\d.]*")
+
+
 def _is_loose(base: Known) -> bool:
     if base.digest:
         return False
-    by_name = re.search(r"\d", base.name.rpartition("/")[2])
-    if base.tag in ("", "latest") or not re.search(r"\d", base.tag):
-        return not (by_name and base.name.startswith("gcr.io/distroless/")) and not _suite_only(
-            base
-        )
+    version = re.search(r"\d", _OF_DISTRIBUTION.sub("", base.tag))
+    if base.tag in ("", "latest") or not version:
+        by_name = re.search(r"\d", base.name.rpartition("/")[2])
+        named = by_name and base.name.startswith("gcr.io/distroless/")
+        return not named and not _suite_only(base)
     return False
 
 

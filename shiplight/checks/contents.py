@@ -7,7 +7,7 @@ from .folder import bytes_of, context_copies, ignored, is_all, sent
 from .image import buried_in, tools_in
 from .known import commands
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
-from .programs import installed, removes_packages, shipped
+from .programs import installed, is_named, removes_packages, shipped
 from .shell import Command
 from .subject import Step, Subject, absolute, under
 
@@ -49,18 +49,15 @@ def _from_lines(subject: Subject) -> set[int]:
 
 
 def _compilers(subject: Subject) -> list[Place]:
-    base, patterns, places = subject.final_base, commands("packages", "build"), []
+    base, places = subject.final_base, []
+    patterns = [name for kind in commands("packages").values() for name in kind]
     if base.compiler and base.size in ("toolchain", "full"):
         places.append(at_base(subject, base.compiler))
     for step in subject.final_steps:
-        found = [name for name in installed(step) if _named(name, patterns)]
+        found = [name for name in installed(step) if is_named(name, patterns)]
         if found and not removes_packages(step):
             places.append(at(step, listed(found)))
     return places
-
-
-def _named(name: str, patterns: list[str]) -> bool:
-    return Command((name,)).matches(patterns)
 
 
 def _sources(subject: Subject) -> list[Place]:

@@ -1,12 +1,13 @@
 """What a built image shows: tools in it, bytes that are buried, and which instruction did it."""
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Container
 
 from ..units import format_bytes
 from .known import commands
 from .outcomes import Place, at, at_base
-from .subject import Built, Step, Subject, under
+from .subject import Built, Step, Subject
 
 MIN_BYTES = 1_000_000
 
@@ -53,20 +54,37 @@ def missing_libraries(built: Built) -> list[str]:
     return absent + [name for name in program.needed if name not in names]
 
 
+_SHARED = ("", "usr", "usr/local", "opt", "root")  # folders that are nobody's own
+
+
 def tools_in(subject: Subject) -> list[Place]:
-    """Compilers, their caches and version history in the image, each with its bytes and path."""
-    image, found = subject.built.image, []
-    tree = image.tree()
+    """Compilers, their caches and version history in the image, each with its bytes and path.
+
+    Each folder of its own is a place. Of a tool in a folder that is everybody's, as /usr, the
+    program alone is counted: that much it is at least.
+    """
+    image, folders = subject.built.image, {}
     for row in commands("image"):
-        for marker, (_, layer) in sorted(image.find(row["marker"]).items()):
+        found = sorted(image.find(row["marker"]).items(), key=lambda item: item[0].count("/"))
+        for marker, (entry, layer) in found:
             folder = "/".join(marker.split("/")[: -row["up"] or None])
-            if any(under(f"/{folder}", place.path) for place in found if place.path):
-                continue
-            inside = (entry for path, (entry, _) in tree.items() if under(path, folder))
-            size = sum(entry.size for entry in inside)
-            found.append(_at_layer(subject, layer, row["what"], path=f"/{marker}", bytes=size))
-            break
-    return found
+            folder = marker if folder in _SHARED else folder
+            if entry.kind != "symlink" and _around(folder, folders) is None:
+                folders[folder] = (row["what"], marker, layer)
+    sizes = Counter()
+    for path, (entry, _) in image.tree().items():
+        sizes[_around(path, folders)] += entry.size
+    return [
+        _at_layer(subject, layer, what, path=f"/{marker}", bytes=sizes[folder])
+        for folder, (what, marker, layer) in folders.items()
+    ]
+
+
+def _around(path: str, folders: Container[str]) -> str | None:
+    """The one of `folders` that `path` is, or is inside."""
+    while path and path not in folders:
+        path = path.rpartition("/")[0]
+    return path or None
 
 
 def buried_in(subject: Subject) -> list[Place]:

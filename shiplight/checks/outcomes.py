@@ -112,7 +112,7 @@ def at_target(subject: Subject, found: str, **more) -> Place:
 
 def _place(instruction, found: str, **more) -> Place:
     words = [instruction.keyword, *instruction.flags, instruction.value[:1000]]
-    text = mask(" ".join(" ".join(words).split())[:500])
+    text = mask(" ".join(" ".join(words)[:1000].split()))
     short = text if len(text) <= 100 else text[:99] + "…"
     place = Place(found, instruction.line, instruction.end_line, short)
     return replace(place, **more)

@@ -1,6 +1,7 @@
 """What a Dockerfile compiles, whether that ships, and what it links, as far as the text says."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from .known import commands
@@ -31,7 +32,7 @@ _ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpma
 
 
 @lru_cache(maxsize=4096)
-def language_of(command: Command) -> str:
+def _language_of(command: Command) -> str:
     """The language that a command compiles; "" where it compiles nothing."""
     if _ASKS & set(command.words):
         return ""
@@ -45,12 +46,23 @@ def compilings(subject: Subject, steps) -> list[Compiling]:
     """Everything that these steps compile, tests aside."""
     found = []
     for step in steps:
-        for command in step.commands:
-            language = language_of(command) if step.keyword == "RUN" else ""
-            if language:
+        for command in step.commands if step.keyword == "RUN" else ():
+            if language := _language_of(command) or _run_by(subject, step, command):
                 links = _links(subject, step, command, language)
                 found.append(Compiling(step, command, language, links))
     return found
+
+
+def _run_by(subject: Subject, step: Step, command: Command) -> str:
+    """The language that `make` and the like compile: "" where the stage has no compiler."""
+    if not command.matches(commands("runners", "run")) or _ASKS & set(command.words):
+        return ""
+    base = subject.base(step.stage)
+    if base.size == "toolchain":
+        return base.language
+    packages = (name for each in subject.steps(step.stage) for name in installed(each))
+    compilers = commands("packages", "compilers")
+    return "c" if not base.size or any(is_named(name, compilers) for name in packages) else ""
 
 
 def shipped(subject: Subject) -> list[Compiling]:
@@ -62,16 +74,22 @@ def shipped(subject: Subject) -> list[Compiling]:
 def _links(subject: Subject, step: Step, command: Command, language: str) -> str:
     text = step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
     libc = subject.base(step.stage).libc
+    if command.matches(commands("runners", "run")):
+        return STATIC if language == "c" and _says_static(text) else ""
     if language == "go":
         return _go_links(subject, step, command, libc)
     if language == "rust":
         static = "-linux-musl" in text or "+crt-static" in text or libc == "musl"
         return STATIC if static else libc
     if language == "c":
-        if "-static" in text.replace("-static-lib", "").replace("-static-pie", "-static"):
+        if _says_static(text):
             return STATIC
-        return libc if command.program not in ("make", "ninja", "cmake", "meson") else ""
+        return libc if command.program not in ("cmake", "meson") else ""
     return ""
+
+
+def _says_static(text: str) -> bool:
+    return "-static" in text.replace("-static-lib", "").replace("-static-pie", "-static")
 
 
 def _go_links(subject: Subject, step: Step, command: Command, libc: str) -> str:
@@ -119,6 +137,11 @@ def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
         for before, word in zip(["", *words], words, strict=False)
         if not word.startswith("-") and before not in taking
     ]
+
+
+def is_named(name: str, patterns: list[str]) -> bool:
+    """Whether one of `patterns` names a package."""
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def _plain(name: str) -> str:

@@ -31,7 +31,7 @@ def _user_of_image(subject: Subject) -> Outcome:
 
 
 def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
-    who = name.partition(":")[0]
+    who = re.match(r"(?:\$\{[^}]*\}?|[^:])*", name)[0]  # ${UID:-1000}:${GID} has two parts
     if who in ("root", "0", ""):
         if _steps_down(subject):
             return unseen("root starts it; its entrypoint may step down", _USER, place)

@@ -51,11 +51,16 @@ _SHAPES = {
 }
 _IN_URL = re.compile(r"(?<=://)([^\s:/@'\"$]+):([^\s/@'\"$]+)(?=@)")
 _USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
-_PAIR = re.compile(r"\b([A-Za-z_][A-Za-z0-9_]*)=(\"[^\"]*\"|'[^']*'|[^\s'\"]+)")
+_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*(?:"|$)|'[^']*(?:'|$)|[^\s'"\\])+""")
+_INSIDE = {'"': re.compile(r'(?:\\.|[^"\\])*'), "'": re.compile(r"[^']*")}
+_NAME = re.compile(r"""\b(?:(?<=-)D)?([A-Za-z_]\w*)(=|\\?['"]\s*:\s*|:\s+)""")
+_BETWEEN = r"""(?:[= ]+|['"],?\s*(?=['"]))"""  # an option and its value, in JSON too
+_LOGIN = r"\b(?:login\s|mysql\w*\s|mariadb\S*\s|sshpass\s)(?:[^;&|]*\s)?"
 _OPTION = re.compile(
-    r"(?i)(--?(?:password|passwd|passphrase|token|secret|api[-_]?key)[= ]+|\bbearer\s+|"
-    r"\s-u\s+[^\s:]+:)(?!\$)[^\s'\"]+"
+    rf"(?i)(--?(?:\w+-)?(?:password|passwd|passphrase|token|secret|api[-_]?key){_BETWEEN}|"
+    rf"\bbearer\s+|{_LOGIN}-p[= ]*)(?!['\"]?\$){_WORD.pattern}"
 )
+_USER = re.compile(rf"(?i)((?<![\w-])(?:-u|--user|--proxy-user){_BETWEEN}?)({_WORD.pattern})")
 _ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(.+)$", re.DOTALL)
 
 
@@ -99,12 +104,26 @@ def mask(text: str) -> str:
     for pattern in _SHAPES.values():
         text = re.sub(pattern, "…", text)
     text = _IN_URL.sub(lambda match: f"{match[1]}:…", text)
-    text = _OPTION.sub(lambda match: f"{match[1]}…", text)
+    text = _USER.sub(_without_password, _OPTION.sub(r"\1…", text))
     if (match := _ENV_PAIR.match(text)) and "=" not in match[2] and is_secret_name(match[2]):
         return f"{match[1]} {match[2]} …" if not match[3].startswith("=") else text
-    return _PAIR.sub(
-        lambda match: (
-            f"{match[1]}=…" if is_secret_name(match[1]) and is_value(match[2]) else match[0]
-        ),
-        text,
-    )
+    return _without_values(text)
+
+
+def _without_password(option: re.Match) -> str:
+    user, colon, word = option[2].partition(":")
+    return f"{option[1]}{user}:…" if colon and not re.match(r"['\"]?[\d$]", word) else option[0]
+
+
+def _without_values(text: str) -> str:
+    """The text without the values of names that hold secrets: `NAME=value`, `"name": "value"`."""
+    parts, done = [], 0
+    for name in _NAME.finditer(text):
+        if name.start() >= done and is_secret_name(name[1]):
+            # With the quote before the name, as in "NAME=a b", the value ends where it closes.
+            quote = text[name.start() - 1 : name.start()] if name[2] == "=" else ""
+            value = _INSIDE.get(quote, _WORD).match(text, name.end())
+            if value and is_value(value[0]):
+                parts += [text[done : name.end()], "…"]
+                done = value.end()
+    return "".join([*parts, text[done:]])

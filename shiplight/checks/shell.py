@@ -84,9 +84,16 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
     found = tuple(islice(parse(instruction.value), _MOST_COMMANDS))
     for heredoc in instruction.heredocs:
         words = found[0].words if found else ("sh",)
-        if words[0].rpartition("/")[2] in _SHELLS and "-c" not in words:
+        is_input = words[0].rpartition("/")[2] in _SHELLS and "-c" not in words
+        if is_input and _is_for_shell(heredoc.content):
             found += tuple(islice(parse(heredoc.content), _MOST_COMMANDS))
     return found
+
+
+def _is_for_shell(content: str) -> bool:
+    """Whether a script is for a shell: it is unless its first line names another interpreter."""
+    match = re.match(r"\t*#!\s*(?:\S*/env\s+(?:-S\s+)?)?(\S+)", content)
+    return not match or match[1].rpartition("/")[2] in _SHELLS
 
 
 def script(instruction: Instruction) -> str:

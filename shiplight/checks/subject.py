@@ -273,7 +273,8 @@ def _walk(
         steps.append(step)
         keyword = instruction.keyword
         if keyword in ("ENV", "ARG"):
-            for name, value in _assigned(subject, instruction, values):
+            # All of one instruction are given the values from before it.
+            for name, value in list(_assigned(subject, instruction, values)):
                 values[name] = value
                 pairs.append((name, value))
         elif keyword == "WORKDIR":
