@@ -66,14 +66,14 @@ def solve(
     with screen(draw) as shown:
         try:
             for _ in range(TRIES):
-                trace = Trace()
+                trace, engine_id = Trace(), None
                 try:
                     engine_id, said = _follow(
                         client, context, parameters, trace, Transcript(read, trace)
                     )
                 finally:
                     steps = _with_lines(trace.steps(), read)
-                    _remember(on, tag, steps, read)
+                    _remember(on, tag, engine_id, steps, read)
                 if engine_id or TOO_MANY not in said:
                     break
         except KeyboardInterrupt as interrupt:
@@ -87,7 +87,6 @@ def solve(
         if engine_id is None:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
             raise _failed(said, steps, tag, context.dockerfile)
-        engine.remember_image(client, tag, engine_id)
         shown.keep = done_table(steps, title, seconds)
     return engine_id, seconds, steps
 
@@ -172,16 +171,21 @@ def _look(said: str) -> str:
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
 
-def _remember(on: str, tag: str, steps: tuple[Step, ...], read: dockerfile.Dockerfile) -> None:
-    """Journal when and what was built: `clean` knows this lab's cache records by it.
+def _remember(on: str, tag: str, engine_id: str | None, steps: tuple[Step, ...], read) -> None:
+    """Journal what was built, and when: `clean` knows this lab's image and cache records by it.
 
     A step's name has its build arguments put in; a cache record is described without.
     """
-    own = [instruction for stage in read.stages for instruction in stage.instructions]
-    written = {found.line: f"{found.keyword} {found.value}" for found in own}
+    made = {"engine_id": engine_id} if engine_id else {}
     spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
-    ran = [step for step in steps if step.stage is not None and not step.cached]
-    made = {step.instruction for step in ran} | {written.get(s.line, s.instruction) for s in ran}
     if spans:
+        own = [instruction for stage in read.stages for instruction in stage.instructions]
+        written = {found.line: f"{found.keyword} {found.value}" for found in own}
+        ran = [step for step in steps if step.stage is not None and not step.cached]
+        said = {step.instruction for step in ran} | {
+            written.get(step.line, step.instruction) for step in ran
+        }
         window = [min(start for start, _ in spans), max(end for _, end in spans)]
-        journal.write("build", tag=tag, engine=on, window=window, steps=sorted(made))
+        made |= {"window": window, "steps": sorted(said)}
+    if made:
+        journal.write("build", name=tag, engine=on, **made)

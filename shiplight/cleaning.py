@@ -97,10 +97,10 @@ def _by_name_space(client, every_lab: bool) -> list[str]:
 
 
 def _by_journal(client) -> list[str]:
-    """Images that this lab pulled, by name if that still names them, and builds without a name."""
+    """What this lab pulled or built, by name if that still names it, and what has none any more."""
     names = []
-    for entry in journal.read("image"):
-        if entry.get("engine") != engine.identity(client):
+    for entry in journal.read():
+        if entry.get("engine") != engine.identity(client) or not entry.get("engine_id"):
             continue
         if engine.id_of(client, entry["name"]) == entry["engine_id"]:
             names.append(entry["name"])
@@ -115,7 +115,7 @@ def prune_cache(client) -> tuple[int, int, list[disk.CacheRecord]]:
     Those of ours stay that the engine still uses, or that one in doubt is based on.
     """
     here = engine.identity(client)
-    builds = [entry for entry in journal.read("build") if entry.get("engine") == here]
+    builds = [b for b in journal.read("build") if b.get("engine") == here and "window" in b]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
     removed, doubt, deadline = 0, 0, time.monotonic() + IN_USE_SECONDS
     # A record that another one is based on goes only after that one: so, until nothing more goes.

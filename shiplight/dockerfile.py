@@ -218,6 +218,8 @@ def _array(keyword: str, value: str) -> tuple[str, ...] | None:
 
 def _heredocs(line: str) -> list[Heredoc]:
     """The here-documents that an instruction announces, their contents still empty."""
+    if "<<" not in line:
+        return []
     try:
         words = Lexer(line, quotes=True, escapes=True).words()
     except (BadWord, RecursionError):

@@ -125,8 +125,8 @@ def forget(
     """
 
     def stays(entry: dict) -> bool:
-        if entry["kind"] == "build":
-            return builds
+        if builds and entry["kind"] == "build":
+            return True
         return entry.get("name") in images or entry.get("engine_id") in images
 
     file = path("journal.jsonl")

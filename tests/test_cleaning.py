@@ -45,8 +45,9 @@ def test_a_cache_record_that_was_in_use_goes_the_next_time(empty, monkeypatch):
     assert cleaning.clean(empty).cache_records == 1
 
 
-def test_an_image_that_somebody_used_without_its_name_goes_the_next_time(empty, monkeypatch):
-    journal.write("image", engine="one", name="shiplight/x/app:1", engine_id="sha256:old")
+@pytest.mark.parametrize("kind", ["image", "build"])
+def test_an_image_that_somebody_used_without_its_name_goes_the_next_time(empty, monkeypatch, kind):
+    journal.write(kind, engine="one", name="shiplight/x/app:1", engine_id="sha256:old")
     monkeypatch.setattr(disk, "cache_records", lambda _: [])
     monkeypatch.setattr(engine, "id_of", lambda *_: "sha256:new")
     monkeypatch.setattr(engine, "is_nameless", lambda *_: True)

@@ -88,12 +88,13 @@ def test_what_stays_on_the_engine_stays_in_the_journal():
     journal.write("image", name="a", engine_id="sha256:a", engine="one")
     journal.write("image", name="b", engine_id="sha256:b", engine="one")
     journal.write("image", name="c", engine_id="sha256:c", engine="one")
-    journal.write("build", tag="a", engine="one")
+    journal.write("build", name="d", engine_id="sha256:d", engine="one")
+    journal.write("build", name="e", engine="one", window=[1, 2], steps=[])
     now = time.time()
     journal.forget("one", until=now, images=("a", "sha256:b"), builds=True)
-    assert [entry.get("name") for entry in journal.read()] == ["a", "b", None]
-    journal.forget("one", until=now, images=("a",))
-    assert [entry.get("name") for entry in journal.read()] == ["a"]
+    assert [entry["name"] for entry in journal.read()] == ["a", "b", "d", "e"]
+    journal.forget("one", until=now, images=("a", "sha256:d"))
+    assert [entry["name"] for entry in journal.read()] == ["a", "d"]
 
 
 def test_what_is_written_while_somebody_cleans_is_not_forgotten():
