@@ -19,6 +19,11 @@ from pathlib import Path
 
 from .errors import LabFolderFailed, UsageError
 
+try:
+    import fcntl
+except ImportError:  # Windows: there, what is written while somebody cleans may be lost
+    fcntl = None
+
 LABEL = "shiplight.lab"  # on images
 MADE = "shiplight.made"  # on containers, networks and volumes
 BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
@@ -75,7 +80,7 @@ def folder(*parts: str) -> Path:
 def write(kind: str, **fields) -> None:
     """Append one line to the journal; it is on disk before this returns."""
     line = json.dumps({"kind": kind, "when": round(time.time(), 3), **fields}, sort_keys=True)
-    with writable(), open(folder() / "journal.jsonl", "ab+") as file:
+    with writable(), _alone(), open(folder() / "journal.jsonl", "ab+") as file:
         file.seek(-min(1, file.tell()), os.SEEK_END)
         begin = "\n" if file.read(1) not in (b"", b"\n") else ""  # the last write was cut short
         file.write(f"{begin}{line}\n".encode())
@@ -93,6 +98,20 @@ def writable() -> Iterator[None]:
             f"this lab's own folder, {ROOT / '.lab'}, cannot be written: {error.strerror}.",
             hint="make room or get the right to write there; then do this again",
         ) from error
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Nobody else writes the journal meanwhile: two processes of one lab may build and clean."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder(), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def ready() -> None:
@@ -130,14 +149,16 @@ def forget(
         return entry.get("name") in images or entry.get("engine_id") in images
 
     file = path("journal.jsonl")
-    left = [
-        entry
-        for entry in read()
-        if entry.get("engine") != engine or entry["when"] > round(until, 3) or stays(entry)
-    ]
-    kept = [json.dumps(entry, sort_keys=True) for entry in left]
-    with writable():
-        if kept:
+    if not file.exists():
+        return
+    with writable(), _alone():
+        left = [
+            entry
+            for entry in read()
+            if entry.get("engine") != engine or entry["when"] > round(until, 3) or stays(entry)
+        ]
+        if left:
+            kept = [json.dumps(entry, sort_keys=True) for entry in left]
             temporary = file.with_suffix(".new")
             temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
             os.replace(temporary, file)

@@ -2,12 +2,17 @@
 
 import errno
 import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
 from shiplight import journal
 from shiplight.errors import LabFolderFailed, UsageError
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +108,18 @@ def test_what_is_written_while_somebody_cleans_is_not_forgotten():
     journal.write("image", name="new", engine_id="sha256:new", engine="one")
     journal.forget("one", until=began)
     assert [entry["name"] for entry in journal.read()] == ["new"]
+
+
+def test_nothing_is_lost_of_what_others_write_while_somebody_cleans(tmp_path):
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
+        "from pathlib import Path\nfrom shiplight import journal\n"
+        f"journal.ROOT = Path({str(tmp_path)!r})\n"
+        "for n in range(200): journal.write('image', name=str(n), engine='two')\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code]) as writer:
+        while writer.poll() is None:
+            journal.write("image", name="gone", engine="one")
+            journal.forget("one", until=time.time() + 1)
+    assert writer.returncode == 0
+    assert [entry["name"] for entry in journal.read()] == [str(n) for n in range(200)]
