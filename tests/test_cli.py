@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import cli
+from shiplight import arguments
 
-ROOT = Path(cli.__file__).parents[1]
+ROOT = Path(arguments.__file__).parents[1]
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
 COMMANDS += ["record", "reset", "clean"]
 
@@ -26,14 +26,14 @@ def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(command, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.parser().parse_args([command, "--help"])
+        arguments.parser().parse_args([command, "--help"])
     said = capsys.readouterr().out
     assert end.value.code == 0 and f"./lab {command}" in said.partition("example")[2]
 
 
 def test_the_help_lists_every_command(capsys):
     with pytest.raises(SystemExit):
-        cli.parser().parse_args(["--help"])
+        arguments.parser().parse_args(["--help"])
     said = capsys.readouterr().out
     assert all(re.search(rf"^\s+{command}\s", said, re.M) for command in COMMANDS)
 
@@ -52,7 +52,7 @@ def test_the_help_lists_every_command(capsys):
 )
 def test_wrong_words_end_with_2_and_a_usage_line(words, capsys):
     with pytest.raises(SystemExit) as end:
-        cli.parser().parse_args(words)
+        arguments.parser().parse_args(words)
     assert end.value.code == 2 and "usage: ./lab" in capsys.readouterr().err
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from shiplight import cli, shelf
+from shiplight import arguments, shelf
 from shiplight.errors import UsageError
 
 ROOT = shelf.ROOT
@@ -88,7 +88,7 @@ def test_terms_in_bold_are_in_the_glossary(path):
 
 def test_the_readme_shows_every_command_and_every_lesson():
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    for name in cli.parser()._subparsers._group_actions[0].choices:
+    for name in arguments.parser()._subparsers._group_actions[0].choices:
         assert f"./lab {name}" in readme, name
     assert f"{shelf.BEGIN}\n{shelf.contents()}\n{shelf.END}" in readme, "./lab record writes it"
     for target in re.findall(r"\]\(([^)#:]+)\)", readme):

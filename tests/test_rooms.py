@@ -80,7 +80,7 @@ def test_pure_rooms_use_only_pure_rooms(room):
     assert neighbours <= set(PURE)
 
 
-@pytest.mark.parametrize("room", ["setup", "cli", "__init__"])
+@pytest.mark.parametrize("room", ["setup", "arguments", "cli", "__init__"])
 def test_rooms_that_run_before_set_up_load_the_standard_library_only(room):
     code = f"import shiplight.{room}, sys; print(*sorted(sys.modules))"
     done = subprocess.run(

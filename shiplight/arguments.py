@@ -1,0 +1,179 @@
+"""What `./lab` can be told: its commands, their options and examples. Standard library only."""
+
+import argparse
+from pathlib import Path
+
+_EXAMPLES = """examples:
+  ./lab up                        set up, get what lesson 01 needs, open JupyterLab
+  ./lab test --live               run all tests; what cannot run live fails
+  ./lab build go                  build every variant of the Go app, and measure it
+  ./lab measure golang:1.23       layers and bytes of any image
+  ./lab measure go/single go/multi  how two images differ
+  ./lab scan go/multi             known vulnerabilities of a variant that was built
+  ./lab check .                   what to change in a Dockerfile of yours, and why
+  ./lab clean                     remove what this lab made on the engine
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="./lab",
+        description="Docker multi-stage builds, learned by building, measuring and proving them.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = top.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, does: str, example: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(
+            name,
+            help=does,
+            description=does[0].upper() + does[1:] + ".",
+            epilog=f"example:\n  {example}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+        command.add_argument(
+            "--no-engine",
+            action="store_true",
+            help="never install or start an engine, even as root on Debian or Ubuntu",
+        )
+        return command
+
+    up = add(
+        "up",
+        "open JupyterLab on the first lesson, everything it needs at hand",
+        "./lab up --no-browser --port 8899",
+    )
+    up.add_argument(
+        "--port", type=_port, help="port on 127.0.0.1 (default: the first free one from 8888)"
+    )
+    up.add_argument("--no-browser", action="store_true", help="print the address only")
+
+    test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
+    mode = test.add_mutually_exclusive_group()
+    mode.add_argument("--live", action="store_true", help="what cannot run live is a failure")
+    mode.add_argument(
+        "--recorded", action="store_true", help="without an engine: unit tests, lessons replayed"
+    )
+    mode.add_argument("--unit", action="store_true", help="unit tests only")
+    test.add_argument(
+        "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
+    )
+
+    doctor = add(
+        "doctor", "say what is there, what is not, and what to do about it", "./lab doctor"
+    )
+    _json(doctor)
+
+    run = add(
+        "run", "execute lessons into out/, as notebooks and pages, and print their claims",
+        "./lab run 01",
+    )  # fmt: skip
+    run.add_argument(
+        "lessons", nargs="*", metavar="LESSON", help="01, 01-go, or a path (default: all)"
+    )
+    _json(run)
+
+    build = add(
+        "build",
+        "build variants, or a folder with a Dockerfile, and measure them",
+        "./lab build go/multi --json",
+    )
+    build.add_argument(
+        "what",
+        nargs="?",
+        metavar="APP[/VARIANT]",
+        help="or a folder; without it, what there is to build",
+    )
+    build.add_argument("--file", help="another Dockerfile in that folder")
+    build.add_argument("--target", help="the stage to build (default: the last)")
+    build.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
+    )
+    build.add_argument("--no-cache", action="store_true", help="build every step anew")
+    _json(build)
+
+    measure = add(
+        "measure",
+        "show layers and bytes of an image or a saved archive, or how two of them differ",
+        "./lab measure go/single go/multi",
+    )
+    measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    measure.add_argument("other", nargs="?", metavar="OTHER", help="what to hold it against")
+    _json(measure)
+
+    scan = add(
+        "scan",
+        "show the known vulnerabilities of a variant, an image or a saved archive",
+        "./lab scan go/multi --sbom packages.spdx.json",
+    )
+    scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    scan.add_argument(
+        "--sbom",
+        type=Path,
+        metavar="FILE",
+        help="write its package list too: SPDX where FILE ends in .spdx.json, else CycloneDX",
+    )
+    scan.add_argument("--update", action="store_true", help="first get the newest database")
+    _json(scan)
+    check = add(
+        "check",
+        "hold a Dockerfile against the checklist; without --build it reads text only, and never "
+        "builds or runs what a stranger wrote",
+        "./lab check apps/go/Dockerfile.single --json",
+    )
+    check.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    check.add_argument("--build", action="store_true", help="build it too, and look into the image")
+    check.add_argument("--target", help="the stage to check (default: the last)")
+    check.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
+    )
+    check.add_argument(
+        "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
+    )
+    output = check.add_mutually_exclusive_group()
+    output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
+    _json(output)
+
+    bases = add("bases", "show the base images, or get them all", "./lab bases get")
+    bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
+    bases.add_argument("references", nargs="*", metavar="IMAGE", help="only these (default: all)")
+    _json(bases)
+
+    engine = add("engine", "a private engine where the machine has none", "./lab engine start")
+    engine.add_argument("do", choices=["start", "stop", "status"])
+    engine.add_argument(
+        "--remove-data", action="store_true", help="with stop: its images and cache go too"
+    )
+    _json(engine)
+
+    record = add(
+        "record",
+        "run lessons live, keep their results in recordings/, and store what these give",
+        "./lab record 01",
+    )
+    record.add_argument("lessons", nargs="*", metavar="LESSON")
+    record.add_argument(
+        "--replay", action="store_true", help="only store what the recordings give: no engine"
+    )
+
+    reset = add(
+        "reset", "put the original of a lesson back, yours is kept beside it", "./lab reset 01"
+    )
+    reset.add_argument("lessons", nargs="+", metavar="LESSON")
+
+    clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
+    clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
+    _json(clean)
+    return top
+
+
+def _json(command) -> None:
+    command.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def _port(text: str) -> int:
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port (1 to 65535)")
+    return int(text)
