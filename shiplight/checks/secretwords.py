@@ -56,8 +56,9 @@ _INSIDE = {'"': re.compile(r'(?:\\.|[^"\\])*'), "'": re.compile(r"[^']*")}
 _NAME = re.compile(r"""\b(?:(?<=-)D)?([A-Za-z_]\w*)(=|\\?['"]\s*:\s*|:\s+)""")
 _BETWEEN = r"""(?:[= ]+|['"],?\s*(?=['"]))"""  # an option and its value, in JSON too
 _LOGIN = r"\b(?:login\s|mysql\w*\s|mariadb\S*\s|sshpass\s)(?:[^;&|]*\s)?"
+_LONG = r"(?<![\w-])--?(?:(?!no-|disable|without)\w+-)?"
 _OPTION = re.compile(
-    rf"(?i)(--?(?:\w+-)?(?:password|passwd|passphrase|token|secret|api[-_]?key){_BETWEEN}|"
+    rf"(?i)({_LONG}(?:password|passwd|passphrase|token|secret|api[-_]?key){_BETWEEN}|"
     rf"\bbearer\s+|{_LOGIN}-p[= ]*)(?!['\"]?\$){_WORD.pattern}"
 )
 _USER = re.compile(rf"(?i)((?<![\w-])(?:-u|--user|--proxy-user){_BETWEEN}?)({_WORD.pattern})")
