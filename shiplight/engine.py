@@ -512,9 +512,9 @@ def registry_answers(client: docker.DockerClient, reference: str) -> str:
     return ""
 
 
-def remember_image(client: docker.DockerClient, name: str, engine_id: str | None = None) -> None:
-    """Journal that this lab brought the image of this name here; without its Id that is asked."""
-    engine_id = engine_id or inspect_image(client, name)["Id"]
+def remember_image(client: docker.DockerClient, name: str) -> None:
+    """Journal that this lab brought the image of this name here."""
+    engine_id = inspect_image(client, name)["Id"]
     journal.write("image", name=name, engine_id=engine_id, engine=identity(client))
 
 

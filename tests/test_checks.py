@@ -50,6 +50,13 @@ def test_no_evidence_repeats_a_secret(tmp_path):
         'RUN x --password "a hunter2secret" && curl --user "me:a hunter2secret" https://x',
         "RUN docker login -u me -p hunter2secret host; sshpass -p 'a hunter2secret' x",
         'CMD ["mysql", "--password", "hunter2secret", "--user=me:hunter2secret"]',
+        'RUN sh -c "NPM_TOKEN=hunter2secret npm ci --registry https://npm.example.com"',
+        """RUN curl -d '{"token":"hunter2secret","to":"me@example.com"}' --insecure https://x""",
+        "RUN curl -u admin:2hunter2secret x; mysql -u root -phunter2secret -P 3306 -h db",
+        "RUN sshpass -p hunter2secret ssh -p 22 h; app -DEPLOY_KEY=hunter2secret",
+        'CMD ["docker","login","-u","me","-p","hunter2secret"]',
+        "RUN x && " + " " * 940 + "git clone https://me:hunter2secret@host/x",
+        "ADD https://me:hunter2secret@host/.env /app/.env",
     ]
     found = check(tmp_path, "FROM alpine\n" + "\n".join(lines))
     assert result(found, "secrets").outcome.result == FAILED
@@ -57,7 +64,9 @@ def test_no_evidence_repeats_a_secret(tmp_path):
     plain = "RUN mkdir -p /a && docker run -u 1000:1000 x --token=$TOKEN && useradd --user-group a"
     other = "RUN adduser --disabled-password --gecos '' app && x --no-password y --secret-file z"
     assert all("hunter2secret" not in mask(line) for line in lines)
-    assert mask(plain) == plain and mask(other) == other
+    json = 'CMD ["gunicorn","--user","app","main:app"]'
+    more = "RUN pip install --user git+https://x/y && bash --login -c 'mkdir -p /x'; mysql -p < a"
+    assert all(mask(text) == text for text in (plain, other, json, more))
 
 
 def test_images_of_windows_are_not_judged(tmp_path):

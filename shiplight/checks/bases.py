@@ -134,14 +134,15 @@ def pinned_bases(subject: Subject) -> Outcome:
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
 
 
-# The number of a distribution says nothing of the program: node:lts-alpine3.22 moves on.
-_OF_DISTRIBUTION = re.compile(r"\b(?:alpine|debian|ubuntu)\d[\d.]*")
+# The number of a distribution says nothing of the program: node:lts-alpine3.22 moves on. Alone, it
+# is the version of an image that nobody here knows, which may be of that distribution.
+_OF_DISTRIBUTION = re.compile(r"(?<=-)(?:alpine|debian|ubuntu)-?\d[\d.]*")
 
 
 def _is_loose(base: Known) -> bool:
     if base.digest:
         return False
-    version = re.search(r"\d", _OF_DISTRIBUTION.sub("", base.tag))
+    version = re.search(r"\d", _OF_DISTRIBUTION.sub("", f"-{base.tag}" if base.size else base.tag))
     if base.tag in ("", "latest") or not version:
         by_name = re.search(r"\d", base.name.rpartition("/")[2])
         named = by_name and base.name.startswith("gcr.io/distroless/")

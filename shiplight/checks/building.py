@@ -127,6 +127,8 @@ def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
         return True
     if re.search(r"--strip\b|install-strip|-Wl,-s\b|-Wl,--strip-all", text):
         return True
+    if each.decided_elsewhere:
+        return None
     if each.language == "go":
         return _go_stripped(step, each)
     if each.language == "rust":

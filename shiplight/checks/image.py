@@ -7,6 +7,7 @@ from collections.abc import Container
 from ..units import format_bytes
 from .known import commands
 from .outcomes import Place, at, at_base
+from .secretwords import mask
 from .subject import Built, Step, Subject
 
 MIN_BYTES = 1_000_000
@@ -42,7 +43,8 @@ def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
         return at(steps[layer], found, **more)
     if steps and layer < min(steps):
         return at_base(subject, found, **more)
-    return Place(found, instruction=subject.built.image.layers[layer].instruction[:100], **more)
+    instruction = mask(subject.built.image.layers[layer].instruction[:1000])[:100]
+    return Place(found, instruction=instruction, **more)
 
 
 def missing_libraries(built: Built) -> list[str]:

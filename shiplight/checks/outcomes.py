@@ -10,6 +10,7 @@ PASSED = "passed"
 FAILED = "failed"
 NOT_APPLICABLE = "does not apply"
 UNSEEN = "could not be seen"
+MOST_READ = 20_000  # characters of an instruction, for its first ones without what is blank
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ def at_target(subject: Subject, found: str, **more) -> Place:
 
 
 def _place(instruction, found: str, **more) -> Place:
-    words = [instruction.keyword, *instruction.flags, instruction.value[:1000]]
-    text = mask(" ".join(" ".join(words)[:1000].split()))
+    words = [instruction.keyword, *instruction.flags, instruction.value[:MOST_READ]]
+    text = mask(" ".join(" ".join(words)[:MOST_READ].split())[:1000])
     short = text if len(text) <= 100 else text[:99] + "…"
-    place = Place(found, instruction.line, instruction.end_line, short)
+    place = Place(mask(found), instruction.line, instruction.end_line, short)
     return replace(place, **more)
 
 

@@ -27,6 +27,11 @@ class Compiling:
         """Whether it makes machine code rather than something for a virtual machine."""
         return self.language in _NATIVE
 
+    @property
+    def decided_elsewhere(self) -> bool:
+        """Whether it is a Makefile or the like that says how."""
+        return _is_runner(self.command)
+
 
 _ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpmachine"}
 
@@ -55,14 +60,19 @@ def compilings(subject: Subject, steps) -> list[Compiling]:
 
 def _run_by(subject: Subject, step: Step, command: Command) -> str:
     """The language that `make` and the like compile: "" where the stage has no compiler."""
-    if not command.matches(commands("runners", "run")) or _ASKS & set(command.words):
+    if not _is_runner(command) or _ASKS & set(command.words):
         return ""
     base = subject.base(step.stage)
-    if base.size == "toolchain":
+    if base.size == "toolchain" and base.language:
         return base.language
-    packages = (name for each in subject.steps(step.stage) for name in installed(each))
-    compilers = commands("packages", "compilers")
-    return "c" if not base.size or any(is_named(name, compilers) for name in packages) else ""
+    packages = [name for each in subject.steps(step.stage) for name in installed(each)]
+    compilers = [*commands("packages", "compilers"), "$*"]  # a variable may name one
+    there = base.compiler or any(is_named(name, compilers) for name in packages)
+    return "c" if there or not base.size else ""
+
+
+def _is_runner(command: Command) -> bool:
+    return command.matches(commands("runners", "run"))
 
 
 def shipped(subject: Subject) -> list[Compiling]:
@@ -74,7 +84,7 @@ def shipped(subject: Subject) -> list[Compiling]:
 def _links(subject: Subject, step: Step, command: Command, language: str) -> str:
     text = step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
     libc = subject.base(step.stage).libc
-    if command.matches(commands("runners", "run")):
+    if _is_runner(command):
         return STATIC if language == "c" and _says_static(text) else ""
     if language == "go":
         return _go_links(subject, step, command, libc)

@@ -51,17 +51,24 @@ _SHAPES = {
 }
 _IN_URL = re.compile(r"(?<=://)([^\s:/@'\"$]+):([^\s/@'\"$]+)(?=@)")
 _USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
-_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*(?:"|$)|'[^']*(?:'|$)|[^\s'"\\])+""")
+# A word as a shell takes it; a comma after a quote parts the strings of a JSON form.
+_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*(?:"|$)|'[^']*(?:'|$)|[^\s'"\\,]|(?<!['"]),)+""")
 _INSIDE = {'"': re.compile(r'(?:\\.|[^"\\])*'), "'": re.compile(r"[^']*")}
-_NAME = re.compile(r"""\b(?:(?<=-)D)?([A-Za-z_]\w*)(=|\\?['"]\s*:\s*|:\s+)""")
+_NAME = re.compile(r"""\b([A-Za-z_]\w*)(=|\\?['"]\s*:\s*|:\s+)""")
+_FIRST = re.compile(r"""[\\'"]*([^\s'"\\,]+)""")
 _BETWEEN = r"""(?:[= ]+|['"],?\s*(?=['"]))"""  # an option and its value, in JSON too
-_LOGIN = r"\b(?:login\s|mysql\w*\s|mariadb\S*\s|sshpass\s)(?:[^;&|]*\s)?"
 _LONG = r"(?<![\w-])--?(?:(?!no-|disable|without)\w+-)?"
+_THEN = r"""['",\s](?:[^;&|]*?['",\s])??(?-i:-p)"""  # later in the same command
 _OPTION = re.compile(
     rf"(?i)({_LONG}(?:password|passwd|passphrase|token|secret|api[-_]?key){_BETWEEN}|"
-    rf"\bbearer\s+|{_LOGIN}-p[= ]*)(?!['\"]?\$){_WORD.pattern}"
+    rf"\bbearer\s+|(?<!-)\blogin{_THEN}{_BETWEEN}|\bsshpass['\",\s]+(?-i:-p){_BETWEEN}?|"
+    rf"\b(?:mysql|mariadb)\w*{_THEN}(?=[^\s'\",]))(?!['\"]?\$){_WORD.pattern}"
 )
-_USER = re.compile(rf"(?i)((?<![\w-])(?:-u|--user|--proxy-user){_BETWEEN}?)({_WORD.pattern})")
+_USER = re.compile(
+    rf"(?i)((?<![\w-])(?:-u|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}"
+    rf"(?P<quote>['\"])?(?P<user>[^\s:'\",]+):)(?!//|\$)"
+    rf"(?P<word>(?(quote)(?:(?!(?P=quote)).)*|{_WORD.pattern}))"
+)
 _ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(.+)$", re.DOTALL)
 
 
@@ -112,19 +119,28 @@ def mask(text: str) -> str:
 
 
 def _without_password(option: re.Match) -> str:
-    user, colon, word = option[2].partition(":")
-    return f"{option[1]}{user}:…" if colon and not re.match(r"['\"]?[\d$]", word) else option[0]
+    user, word = option["user"], option["word"]
+    is_group = word == user or (user + word).isdigit()
+    return option[0] if is_group else f"{option[1]}…"
 
 
 def _without_values(text: str) -> str:
     """The text without the values of names that hold secrets: `NAME=value`, `"name": "value"`."""
     parts, done = [], 0
     for name in _NAME.finditer(text):
-        if name.start() >= done and is_secret_name(name[1]):
-            # With the quote before the name, as in "NAME=a b", the value ends where it closes.
-            quote = text[name.start() - 1 : name.start()] if name[2] == "=" else ""
-            value = _INSIDE.get(quote, _WORD).match(text, name.end())
-            if value and is_value(value[0]):
-                parts += [text[done : name.end()], "…"]
-                done = value.end()
+        if name.start() < done or not _holds_a_secret(text, name):
+            continue
+        # With the quote before the name, as in "NAME=a b", the value ends where it closes.
+        quote = text[name.start() - 1 : name.start()] if name[2] == "=" else ""
+        value = _INSIDE.get(quote, _WORD).match(text, name.end())
+        first = value and _FIRST.match(value[0])
+        if first and is_value(first[1]):
+            parts += [text[done : name.end()], "…"]
+            done = value.end()
     return "".join([*parts, text[done:]])
+
+
+def _holds_a_secret(text: str, name: re.Match) -> bool:
+    """Whether a name does, or that of a property, as in -Dpassword=."""
+    is_property = text[: name.start()].endswith("-") and name[1].startswith("D")
+    return is_secret_name(name[1]) or (is_property and is_secret_name(name[1][1:]))

@@ -36,7 +36,7 @@ _KEYWORDS = frozenset(
     ]
 )
 _WRAPPERS = frozenset(["sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run"])
-_SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
+_SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
 _MOST_COMMANDS = 500  # of one instruction
 
@@ -92,8 +92,8 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
 
 def _is_for_shell(content: str) -> bool:
     """Whether a script is for a shell: it is unless its first line names another interpreter."""
-    match = re.match(r"\t*#!\s*(?:\S*/env\s+(?:-S\s+)?)?(\S+)", content)
-    return not match or match[1].rpartition("/")[2] in _SHELLS
+    match = re.match(r"\t*#!\s*(?:\S*/env\s+(?:-\S+\s+)*)?(\S+)", content)
+    return not match or match[1].rpartition("/")[2] in _SHELLS | {"busybox"}
 
 
 def script(instruction: Instruction) -> str:
