@@ -14,7 +14,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from .errors import LabFolderFailed, UsageError
@@ -108,7 +108,8 @@ def _alone() -> Iterator[None]:
         return
     handle = os.open(folder(), os.O_RDONLY)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        with suppress(OSError):  # some file systems lock nothing; writing works on them
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

@@ -123,3 +123,14 @@ def test_nothing_is_lost_of_what_others_write_while_somebody_cleans(tmp_path):
             journal.forget("one", until=time.time() + 1)
     assert writer.returncode == 0
     assert [entry["name"] for entry in journal.read()] == [str(n) for n in range(200)]
+
+
+def test_where_nothing_can_be_locked_the_journal_is_still_written(monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
+    journal.write("image", name="a", engine="one")
+    journal.write("image", name="b", engine="two")
+    journal.forget("one", until=time.time() + 1)
+    assert [entry["name"] for entry in journal.read()] == ["b"]
