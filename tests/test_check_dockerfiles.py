@@ -187,6 +187,7 @@ HOSTILE = {
     "parentheses": "RUN " + "(" * 280_000,
     "quotes and half addresses": "RUN apk update " + "\"$( ://a:' `" * 20_000,
     "many commands": "RUN " + " && ".join(["go build"] * 20_000),
+    "many makes": "RUN " + "\nRUN ".join([" && ".join(["make x"] * 28)] * 990),
     "many names of secrets": "RUN apk update " + "TOKEN=x " * 35_000,
     "many sources": "COPY " + "a " * 140_000 + "/x/",
     "many things removed": "COPY a /a\n" + "RUN rm /a && rm /b\n" * 990,

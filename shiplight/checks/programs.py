@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from ..dockerfile import Stage
 from .known import commands
 from .shell import Command
 from .subject import Step, Subject
@@ -49,23 +50,26 @@ def _language_of(command: Command) -> str:
 
 def compilings(subject: Subject, steps) -> list[Compiling]:
     """Everything that these steps compile, tests aside."""
-    found = []
+    found, by_stage = [], {}
     for step in steps:
         for command in step.commands if step.keyword == "RUN" else ():
-            if language := _language_of(command) or _run_by(subject, step, command):
+            language = _language_of(command)
+            if _is_runner(command) and not _ASKS & set(command.words):
+                if step.stage.index not in by_stage:
+                    by_stage[step.stage.index] = _compiled_in(subject, step.stage)
+                language = by_stage[step.stage.index]
+            if language:
                 links = _links(subject, step, command, language)
                 found.append(Compiling(step, command, language, links))
     return found
 
 
-def _run_by(subject: Subject, step: Step, command: Command) -> str:
-    """The language that `make` and the like compile: "" where the stage has no compiler."""
-    if not _is_runner(command) or _ASKS & set(command.words):
-        return ""
-    base = subject.base(step.stage)
+def _compiled_in(subject: Subject, stage: Stage) -> str:
+    """The language that `make` and the like compile there: "" where the stage has no compiler."""
+    base = subject.base(stage)
     if base.size == "toolchain" and base.language:
         return base.language
-    packages = [name for each in subject.steps(step.stage) for name in installed(each)]
+    packages = [name for step in subject.steps(stage) for name in installed(step)]
     compilers = [*commands("packages", "compilers"), "$*"]  # a variable may name one
     there = base.compiler or any(is_named(name, compilers) for name in packages)
     return "c" if there or not base.size else ""
