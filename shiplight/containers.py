@@ -148,10 +148,10 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
 
 
 def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
+    local = engine.is_local(client)  # asked before the clock runs
     with _container(client, image, ports=_published(port), command=command) as container:
         clock = time.monotonic()
         problem = _start(container)
-        local = engine.is_local(client)
         answered = _wait(container, port, clock) if local and not problem else None
         check = _ask(container, port, "/selfcheck") if answered else None
         running = not problem and _is_running(container)
