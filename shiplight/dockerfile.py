@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from .errors import DockerfileError
 from .words import SPACE, BadWord, Lexer, split_words
@@ -310,8 +311,13 @@ def _instruction(text: str, escape: str) -> Instruction:
     return Instruction(keyword, value, plain, _array(keyword, value), (), 0, 0, text, trigger)
 
 
-def instructions_of(text: str) -> Iterator[tuple[Instruction, _Line]]:
+@lru_cache(maxsize=8)
+def instructions_of(text: str) -> tuple[tuple[Instruction, _Line], ...]:
     """Each instruction of a Dockerfile, with its joined line."""
+    return tuple(_instructions_of(text))
+
+
+def _instructions_of(text: str) -> Iterator[tuple[Instruction, _Line]]:
     lines, index = physical_lines(text), 0
     escape = _escape(lines)
     while index < len(lines):

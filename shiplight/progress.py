@@ -14,8 +14,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
 
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -156,35 +158,36 @@ def steps_table(
     lines = []
     hidden = len(shown) - rows if rows is not None and len(shown) > rows else 0
     if hidden:
-        lines.append((Text(" "), Text(f"… {hidden} more", style=QUIET), Text()))
+        lines.append(((" ", ""), (f"… {hidden} more", QUIET), ("", "")))
     for step in shown[hidden:]:
         mark, style = _MARKS[step.state]
         text_style = QUIET if step.state in ("cached", "waiting") else style
         name = " ".join(step.name.split())
-        lines.append((Text(mark, style=style), Text(name, style=text_style), _time(step, now)))
+        lines.append(((mark, style), (name, text_style), _time(step, now)))
         if step.state == "failed" or (now is not None and step.state == "running"):
             tail = step.log[-TAIL_LINES:]
-            lines += [(Text(" "), Text(f"  {line}", style=QUIET), Text()) for line in tail]
+            lines += [((" ", ""), (f"  {line}", QUIET), ("", "")) for line in tail]
     return Group(Text(title, style="bold"), _Lines(lines))
 
 
 class _Lines:
-    """Lines of a mark, a text that is cut where there is no room for it, and a time.
+    """Lines of a mark, a text that is cut where there is no room for it, and a time, with styles.
 
     As a `Table` would show them, without its search for the best widths: these are known.
     """
 
-    def __init__(self, lines: list[tuple[Text, Text, Text]]):
+    def __init__(self, lines: list[tuple[tuple[str, str], ...]]):
         self.lines = lines
 
     def __rich_console__(self, console, options):
         room = max(1, min(options.max_width, WIDTH) - 1 - TIME_WIDTH - 2)
-        for mark, text, end in self.lines:
-            text, end = text.copy(), end.copy()
-            text.expand_tabs()
-            text.truncate(room, overflow="ellipsis", pad=True)
-            end.align("right", TIME_WIDTH)
-            yield Text.assemble(mark, " ", text, " ", end, no_wrap=True, overflow="crop")
+        for mark, (text, style), end in self.lines:
+            text = text.expandtabs(8)
+            if cell_len(text) > room:
+                text = set_cell_size(text, room - 1) + "…"
+            gap = " " * (room - cell_len(text) + 1 + TIME_WIDTH - cell_len(end[0]))
+            line = Text.assemble(mark, " ", (text, style), gap, end)
+            yield from (*line.render(console), Segment.line())
 
 
 def _telling(step: Step) -> bool:
@@ -193,12 +196,12 @@ def _telling(step: Step) -> bool:
     return bool(step.error) or (slow and step.started is not None)
 
 
-def _time(step: Step, now: float | None) -> Text:
+def _time(step: Step, now: float | None) -> tuple[str, str]:
     if step.state == "cached":
-        return Text("cached", style=QUIET)
+        return "cached", QUIET
     if step.state == "running" and now is not None:
-        return Text(format_seconds(max(0.0, now - step.started)), style=ACCENT)
-    return Text(format_seconds(step.seconds) if step.started is not None else "")
+        return format_seconds(max(0.0, now - step.started)), ACCENT
+    return format_seconds(step.seconds) if step.started is not None else "", ""
 
 
 def terminal_rows() -> int:
