@@ -57,6 +57,8 @@ def test_no_evidence_repeats_a_secret(tmp_path):
         'CMD ["docker","login","-u","me","-p","hunter2secret"]',
         "RUN x && " + " " * 940 + "git clone https://me:hunter2secret@host/x",
         "ADD https://me:hunter2secret@host/.env /app/.env",
+        "ENV DB_PASSWORD=${WORD:-hunter2secret} MYSQL_PWD=hunter2secret",
+        "RUN PGPASSWORD='a hunter2secret' psql -c \"select 1\"",
     ]
     found = check(tmp_path, "FROM alpine\n" + "\n".join(lines))
     assert result(found, "secrets").outcome.result == FAILED
@@ -210,6 +212,7 @@ def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_besid
         *(file("usr/lib/jvm/java-17/bin/javac", 3), file("usr/lib/jvm/java-17/lib/modules", 700)),
         *(file("usr/local/cargo/bin/rustup", 20), file("usr/local/cargo/bin/cargo", 1)),
         hard_link("usr/local/cargo/bin/rustc", "usr/local/cargo/bin/rustup"),
+        *(file("opt/conda/bin/python3", 70), file("opt/conda/bin/rustc", 7)),
         file("usr/local/rustup/toolchains/1.82/bin/rustc", 5),
         file("usr/local/rustup/toolchains/1.82/lib/librustc_driver.so", 900),
         *(file("usr/bin/rustc", 4), file("root/go/pkg/mod/cache/download/x/y/@v/v1.zip", 6)),
@@ -219,6 +222,7 @@ def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_besid
     subject = replace(subject, built=Built(read_image([legacy(Image([layer]))])))
     assert {place.path: (place.found, place.bytes) for place in tools_in(subject)} == {
         "/usr/bin/rustc": ("the Rust toolchain", 4),
+        "/opt/conda/bin/rustc": ("the Rust toolchain", 7),
         "/usr/local/cargo/bin/rustc": ("the Rust toolchain", 21),
         "/usr/local/rustup/toolchains/1.82/bin/rustc": ("the Rust toolchain", 905),
         "/usr/lib/jvm/java-17/bin/javac": ("a JDK", 703),

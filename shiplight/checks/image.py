@@ -56,7 +56,7 @@ def missing_libraries(built: Built) -> list[str]:
     return absent + [name for name in program.needed if name not in names]
 
 
-_SHARED = ("", "usr", "usr/local", "opt", "root")  # folders that are nobody's own
+_SHARED = ("", "usr", "usr/local", "opt", "opt/conda", "root")  # folders that are nobody's own
 
 
 def tools_in(subject: Subject) -> list[Place]:

@@ -14,6 +14,7 @@ _WORDS = {
     "CREDENTIAL",
     "CREDENTIALS",
 }
+_SHORT = {"PASS", "PWD"}  # after another word only: PWD alone is a folder
 _KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
 _HARMLESS_ENDS = {
     *(
@@ -40,6 +41,7 @@ _PLACEHOLDERS = re.compile(
     r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
     r"example|your[-_]|fake|notset|unset|insecure).*|/run/secrets/.*"
 )
+_DEFAULT = re.compile(r"\$\{\w+:?-(.*)\}", re.DOTALL)
 _SHAPES = {
     "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
@@ -79,17 +81,27 @@ def is_secret_name(name: str) -> bool:
     (True, True, False)
     >>> is_secret_name("TOKENIZERS_PARALLELISM"), is_secret_name("POSTGRES_PASSWORD_FILE")
     (False, False)
+    >>> is_secret_name("PGPASSWORD"), is_secret_name("MYSQL_PWD"), is_secret_name("PWD")
+    (True, True, False)
     """
     words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper().split("_")
     if _PUBLIC.search(name.upper()) or words[-1] in _HARMLESS_ENDS:
         return False
     keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
-    return keys or bool(_WORDS & set(words))
+    ends = words[-1].endswith("PASSWORD") or bool(_SHORT & set(words[1:]))
+    return keys or ends or bool(_WORDS & set(words))
 
 
 def is_value(text: str | None) -> bool:
-    """Whether a value may be a real one: not empty, no variable, no placeholder."""
-    return bool(text) and not _PLACEHOLDERS.fullmatch(text.strip("'\""))
+    """Whether a value may be a real one: not empty, no variable, no placeholder.
+
+    >>> is_value("$WORD"), is_value("${WORD:-}"), is_value("${WORD:-hunter2}")
+    (False, False, True)
+    """
+    plain = (text or "").strip("'\"")
+    default = _DEFAULT.fullmatch(plain)
+    plain = default[1].strip("'\"") if default else plain
+    return bool(plain) and not _PLACEHOLDERS.fullmatch(plain)
 
 
 def shapes(text: str) -> Iterator[str]:
