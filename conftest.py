@@ -5,20 +5,29 @@ reason, and with --live that is a failure. Only what a machine by its kind canno
 engine on a Mac) may be skipped then, and not in CI. Lessons run live and lax with an engine, where
 their claims are the proof; compared strictly (`--nbval`) they replay their recordings, since only
 what was recorded can be the same to the last digit.
+
+`./lab test` runs two workers side by side, each with a lab of its own: one all lessons, since the
+last of them looks back at the others, and both the files of tests. What compares times runs alone.
 """
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 
 import pytest
 
 # Everything that the tests make belongs to a lab of their own, and goes with it.
 os.environ.setdefault("LAB_ID", f"test{os.getpid()}")
+os.environ["LAB_ID"] = os.environ["LAB_ID"] + os.environ.get("PYTEST_XDIST_WORKER", "")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
 from shiplight import engine, journal, shelf
 from shiplight.errors import ShipLightError
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
 
 # Drawn anew in every run, or not ours: claims and tables are compared, and charts by their data.
 NOT_COMPARED = ("text/html", "image/png", "application/vnd.plotly.v1+json", "stderr")
@@ -33,6 +42,7 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as shells start what ends with `&`
         signal.signal(signal.SIGINT, signal.default_int_handler)  # tests send it to what they start
+    config.addinivalue_line("markers", "alone: compares times, so nothing else runs beside it")
     config.addinivalue_line("markers", "live: needs a Docker engine")
     config.addinivalue_line("markers", "recorded: a cell of a lesson, replayed")
     recorded = config.getoption("--recorded")
@@ -79,11 +89,52 @@ def pytest_collection_modifyitems(config, items):
     for item in items:
         if _is_cell(item):
             item.add_marker("recorded" if replayed else "live")
+            if "alone" in item.cell.metadata.get("tags", ()) and not replayed:
+                item.add_marker("alone")
         elif _is_live(item):
             item.add_marker("live")
             if isinstance(found, str):
                 item.add_marker(pytest.mark.skip(reason=found))
     items.sort(key=lambda item: _is_live(item) or _is_cell(item))  # what is quick to fail first
+    if WORKER:
+        items.sort(key=lambda item: (not _is_cell(item), not _is_live(item)))  # the longest first
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Who runs what: all lessons one worker, in their order; each file of tests whoever is free."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFile(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            return "lessons" if file.endswith(".ipynb") else file
+
+    return ByFile(config, log)
+
+
+@pytest.hookimpl(wrapper=True, tryfirst=True)  # no time limit counts before the turn has come
+def pytest_runtest_protocol(item):
+    with _turn(alone="alone" in item.keywords) if WORKER else ExitStack():
+        return (yield)
+
+
+@contextmanager
+def _turn(*, alone: bool) -> Iterator[None]:
+    """Wait until what other workers run allows this: together, or alone.
+
+    Two locks on two files that are here anyway. Who waits to be alone holds the first, and so lets
+    nobody else begin. Where nothing can be locked, nobody waits.
+    """
+    here = Path(__file__).parent
+    with open(here / "pyproject.toml") as gate, open(__file__) as room:
+        with suppress(ImportError, OSError):
+            import fcntl
+
+            fcntl.flock(gate, fcntl.LOCK_EX)
+            fcntl.flock(room, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            fcntl.flock(gate, fcntl.LOCK_UN)
+        yield
 
 
 @pytest.fixture(scope="session")

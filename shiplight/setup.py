@@ -125,7 +125,8 @@ def add(requirements: str) -> None:
     if sys.prefix == sys.base_prefix:
         raise SetupFailed(f"{sys.executable} is in no virtual environment.\n  Try: ./lab")
     pinned = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
-    _install(Path(sys.executable), ROOT / requirements, *pinned)
+    with _lock():
+        _install(Path(sys.executable), ROOT / requirements, *pinned)
 
 
 def _install(python: Path, requirements: Path, *options: str) -> None:

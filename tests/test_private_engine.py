@@ -192,7 +192,10 @@ def signalled(monkeypatch):
     return sent
 
 
-@pytest.mark.parametrize("content", [str(os.getpid()), "1", "999999999", "-1", "0", "", "x", "\0"])
+OWN = pytest.param(str(os.getpid()), id="own")
+
+
+@pytest.mark.parametrize("content", [OWN, "1", "999999999", "-1", "0", "", "x", "\0"])
 def test_a_process_that_is_not_ours_is_never_signalled(elsewhere, signalled, content):
     (elsewhere / "docker.pid").write_text(content)
     assert private.status().pid is None

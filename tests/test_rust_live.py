@@ -68,6 +68,7 @@ def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client
     assert app.answer() == "edited", "older than the last build, so cargo sees no change"
 
 
+@pytest.mark.alone
 def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied, not_on_podman):
     app = copied("fixed")
     app.edit("shiplight")  # as no test before: an engine may forget whose cache mounts a step used
