@@ -25,7 +25,7 @@ os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
 from shiplight import engine, journal, shelf
-from shiplight.errors import ShipLightError
+from shiplight.errors import BuildCancelled, ShipLightError
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
 
@@ -117,6 +117,15 @@ def pytest_xdist_make_scheduler(config, log):
 def pytest_runtest_protocol(item):
     with _turn(alone="alone" in item.keywords) if WORKER else ExitStack():
         return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pyfunc_call():
+    """Ctrl-C ends the tests also where it reaches a build, which says so as an error of its own."""
+    try:
+        return (yield)
+    except BuildCancelled as cancelled:
+        raise KeyboardInterrupt from cancelled
 
 
 @contextmanager
