@@ -43,8 +43,9 @@ def vulnerabilities(rows: tuple[Surveyed, ...]):
         title, accent = "No scan could run here", set()
     else:
         most, fewest = int(known.idxmax()), int(known.idxmin())
-        title = f"From {_found(table.loc[most])} of {table['variant'][most]}"
-        title += f" to {_found(table.loc[fewest])} of {table['variant'][fewest]}"
+        title = f"{_found(table.loc[fewest])} of {table['variant'][fewest]}"
+        if most != fewest:
+            title = f"From {_found(table.loc[most])} of {table['variant'][most]} to {title}"
         accent = {fewest}
     subtitle = "known vulnerabilities, each counted once, in the packages that the scanner read"
     return _ranked(table, "vulnerabilities", title, subtitle, accent, rows)

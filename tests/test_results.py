@@ -66,5 +66,6 @@ def test_a_count_has_no_decimals_and_an_unknown_one_no_number():
     unknown = replace(ROW, variant="static", vulnerabilities=None, fixable=None, packages=None)
     text = repr(frames.readable(frames.survey([ROW, unknown])))
     assert " 12 " in text and "12.0" not in text and "—" in text
-    chart = str(board_charts.vulnerabilities((ROW, unknown)).layout.annotations)
-    assert "2 in 12 packages" in chart and "—" in chart
+    chart = board_charts.vulnerabilities((ROW, unknown)).layout
+    assert "2 in 12 packages of go/multi" in str(chart) and "From" not in str(chart)
+    assert "—" in str(chart.annotations)
