@@ -177,8 +177,9 @@ def run_tests(name: str) -> dict:
     """How many live tests passed on this engine, and which failed or were skipped, and why."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        tests = ["-m", "pytest", "--live", "-m", "live", f"--junitxml={report}", "tests", *NOT_OURS]
-        command = [sys.executable, *tests]
+        tests = ["--live", "-m", "live", f"--junitxml={report}", "tests", *NOT_OURS]
+        workers = ["--numprocesses=2", "--no-loadscope-reorder"]
+        command = [sys.executable, "-m", "pytest", *tests, *workers]
         environment = os.environ | {"LAB_ID": f"test{os.getpid()}"}
         if name != HERE:
             command, environment = (
