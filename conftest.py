@@ -11,6 +11,7 @@ last of them looks back at the others, and both the files of tests. What compare
 """
 
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -167,18 +168,30 @@ def not_on_podman(client):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    found = session.config.stash[_ENGINE]
-    if not isinstance(found, str) and os.environ["LAB_ID"].startswith("test"):
-        from shiplight import cleaning
-
-        cleaning.clean(found)
-    if os.environ["LAB_ID"].startswith("test"):
-        import shutil
-
-        shutil.rmtree(journal.folder(), ignore_errors=True)
+    _clean(session.config)
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--live") and reporter and _missed(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_unconfigure(config):
+    """Clean up after workers that were ended before they could."""
+    if not WORKER and (lab := os.environ["LAB_ID"]).startswith("test"):
+        for left in journal.path().parent.glob(f"{lab}gw*"):
+            os.environ["LAB_ID"] = left.name
+            _clean(config)
+
+
+def _clean(config) -> None:
+    """Remove what the tests' lab made, and its folder; a lab that somebody named stays."""
+    if not os.environ["LAB_ID"].startswith("test"):
+        return
+    found = config.stash.get(_ENGINE, "")
+    if not isinstance(found, str):
+        from shiplight import cleaning
+
+        cleaning.clean(found)
+    shutil.rmtree(journal.folder(), ignore_errors=True)
 
 
 def _missed(reporter) -> list[str]:
