@@ -120,7 +120,7 @@ def test_a_key_is_the_same_on_every_machine(recording, monkeypatch):
     monkeypatch.setenv("LAB_ID", "elsewhere1")
     said = seen(client, "shiplight/elsewhere1/go:multi", text="FROM x\n" * 50)
     assert said == "shiplight/lab/go:multi"
-    assert seen(client, str(journal.folder("copies") / "copy")) == "…/copies/copy"
+    assert seen(client, str(journal.path("copies", "copy"))) == "…/copies/copy"
 
 
 def test_nothing_of_this_machine_is_written_down(recording):
