@@ -14,14 +14,15 @@ import os
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 
 import pytest
 
 # Everything that the tests make belongs to a lab of their own, and goes with it.
-os.environ.setdefault("LAB_ID", f"test{os.getpid()}")
-os.environ["LAB_ID"] = os.environ["LAB_ID"] + os.environ.get("PYTEST_XDIST_WORKER", "")
+os.environ["LAB_ID"] = os.environ.get("LAB_ID", f"test{os.getpid()}") + os.environ.get(
+    "PYTEST_XDIST_WORKER", ""
+)
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
@@ -96,9 +97,10 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker("live")
             if isinstance(found, str):
                 item.add_marker(pytest.mark.skip(reason=found))
-    items.sort(key=lambda item: _is_live(item) or _is_cell(item))  # what is quick to fail first
-    if WORKER:
-        items.sort(key=lambda item: (not _is_cell(item), not _is_live(item)))  # the longest first
+    if WORKER:  # the longest first
+        items.sort(key=lambda item: (not _is_cell(item), not _is_live(item)))
+    else:  # what is quick to fail first
+        items.sort(key=lambda item: _is_live(item) or _is_cell(item))
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -111,12 +113,13 @@ def pytest_xdist_make_scheduler(config, log):
             file = nodeid.partition("::")[0]
             return "lessons" if file.endswith(".ipynb") else file
 
+    config.option.loadscopereorder = False  # in the order of the items: the longest first
     return ByFile(config, log)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)  # no time limit counts before the turn has come
 def pytest_runtest_protocol(item):
-    with _turn(alone="alone" in item.keywords) if WORKER else ExitStack():
+    with _turn(alone="alone" in item.keywords) if WORKER else nullcontext():
         return (yield)
 
 

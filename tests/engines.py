@@ -178,8 +178,7 @@ def run_tests(name: str) -> dict:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         tests = ["--live", "-m", "live", f"--junitxml={report}", "tests", *NOT_OURS]
-        workers = ["--numprocesses=2", "--no-loadscope-reorder"]
-        command = [sys.executable, "-m", "pytest", *tests, *workers]
+        command = [sys.executable, "-m", "pytest", "--numprocesses=2", *tests]
         environment = os.environ | {"LAB_ID": f"test{os.getpid()}"}
         if name != HERE:
             command, environment = (
