@@ -257,8 +257,8 @@ def _is_given(step: Step, value: str | None) -> bool:
     if value is None:
         return True
     if step.keyword == "ENV" and "$" in value:
-        name = re.fullmatch(r"\"?\$\{?(\w+)(?::?-(.*?))?\}?\"?", value)
-        return bool(name) and (is_secret_name(name[1]) or is_value(name[2]))
+        name = re.fullmatch(r"\"?\$\{?(\w+)(?::?-.*?)?\}?\"?", value)
+        return bool(name) and (is_secret_name(name[1]) or is_value(value))
     return is_value(value)
 
 

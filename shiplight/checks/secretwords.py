@@ -14,7 +14,7 @@ _WORDS = {
     "CREDENTIAL",
     "CREDENTIALS",
 }
-_SHORT = {"PASS", "PWD"}  # after another word only: PWD alone is a folder
+_SHORT = {"PASS", "PWD"}  # as the last of several words: PWD alone is a folder
 _KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
 _HARMLESS_ENDS = {
     *(
@@ -88,7 +88,7 @@ def is_secret_name(name: str) -> bool:
     if _PUBLIC.search(name.upper()) or words[-1] in _HARMLESS_ENDS:
         return False
     keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
-    ends = words[-1].endswith("PASSWORD") or bool(_SHORT & set(words[1:]))
+    ends = words[-1].endswith("PASSWORD") or (len(words) > 1 and words[-1] in _SHORT)
     return keys or ends or bool(_WORDS & set(words))
 
 
