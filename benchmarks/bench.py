@@ -67,7 +67,7 @@ class Bench:
 
     def cached(self) -> Iterator[Benchmark]:
         """A build of which every step is in the cache, against the bare request for it."""
-        why = "we also ask which bases are here, three questions, and journal the build to the disk"
+        why = "we also ask which bases are here, and journal the build to the disk"
         yield self.builds("a build through us, cached", "times", 1.15, repeat=20, why=why)
 
     def cold(self) -> Iterator[Benchmark]:
