@@ -10,9 +10,9 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import buildkit, dockerfile, engine, journal, progress, setup, stages
+from . import buildkit, dockerfile, engine, journal, progress, setup
 from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
-from .context import read_context
+from .dockerfile import read_context, stages
 from .errors import BaseNotAvailable
 from .units import format_bytes
 

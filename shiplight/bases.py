@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
-from . import dockerfile, engine, stages
+from . import dockerfile, engine
+from .dockerfile import stages
 from .errors import UsageError
 
 FOLDER = Path(__file__).resolve().parents[1] / "bases"

@@ -9,8 +9,8 @@ import re
 import time
 from dataclasses import replace
 
-from . import dockerfile, engine, journal, progress, stages
-from .context import Context
+from . import dockerfile, engine, journal, progress
+from .dockerfile import Context, stages
 from .errors import BuildCancelled, BuildFailed, EngineFailed
 from .trace import Step, Trace
 from .transcript import Transcript

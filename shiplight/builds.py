@@ -5,8 +5,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings, stages
-from .context import read_context
+from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings
+from .dockerfile import read_context, stages
 from .errors import ContextError, DockerfileError, UsageError
 from .provide import here, provide
 from .setting import Setting

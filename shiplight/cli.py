@@ -68,7 +68,8 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, provide, shelf, stages
+    from . import builds, dockerfile, notebooks, provide, shelf
+    from .dockerfile import stages
 
     lesson = shelf.lessons()[0]
     notebooks.check_port(given.port)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import buildkit, containers, dockerfile, engine, journal, progress, provide, trivy
 from .bases import canonical, mirrored, recipes
-from .context import read_context
+from .dockerfile import read_context
 from .errors import ShipLightError
 from .units import format_bytes, format_seconds
 

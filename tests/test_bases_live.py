@@ -15,7 +15,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from shiplight import bases, builds, cleaning, dockerfile, engine, journal, setup, sizes, stages
+from shiplight import bases, builds, cleaning, dockerfile, engine, journal, setup, sizes
+from shiplight.dockerfile import stages
 from shiplight.errors import BaseNotAvailable, ShipLightError
 from shiplight.provide import provide
 

@@ -14,8 +14,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight import context as ctx
-from shiplight.context import Entry, apply_rules, ignore_rules, read_context
+from shiplight.dockerfile import apply_rules, read_context
+from shiplight.dockerfile import context as ctx
+from shiplight.dockerfile.context import Entry, ignore_rules
 from shiplight.errors import ContextError
 
 
@@ -418,7 +419,7 @@ def test_a_file_that_became_a_symlink_is_not_followed(app):
 
 AS_NOBODY = """
 import os, sys
-from shiplight.context import read_context
+from shiplight.dockerfile import read_context
 from shiplight.errors import ContextError
 if os.getuid() == 0:
     os.setgroups([]); os.setgid(65534); os.setuid(65534)

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiplight import dockerfile as df
-from shiplight import stages
+from shiplight.dockerfile import split_words, stages
 from shiplight.errors import DockerfileError
-from shiplight.words import split_words
 
 # --- Dockerfiles as people write them ------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 import re
 from datetime import date
 
-from ..stages import image_uses
+from ..dockerfile import image_uses
 from .image import missing_libraries
 from .known import Known, describe, ended, supported
 from .outcomes import (

@@ -7,9 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from .. import stages
-from ..context import read_rules
-from ..dockerfile import Dockerfile, closest, parse
+from ..dockerfile import Dockerfile, closest, parse, read_rules, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
 from .bases import one_suite, pinned_bases, smallest_base, supported_bases

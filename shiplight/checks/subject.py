@@ -13,12 +13,20 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from .. import stages
-from ..context import Rule
-from ..dockerfile import GAP, Dockerfile, Instruction, Stage, fail
+from ..dockerfile import (
+    GAP,
+    BadWord,
+    Dockerfile,
+    Instruction,
+    Lexer,
+    Rule,
+    Stage,
+    fail,
+    split_words,
+    stages,
+)
 from ..elf import Program
 from ..image import Image
-from ..words import BadWord, Lexer, split_words
 from .known import Known, describe
 from .shell import Command, commands, script
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from .errors import DockerfileError
+from ..errors import DockerfileError
 from .words import SPACE, BadWord, Lexer, split_words
 
 _BUILDS = ("ADD", "ARG", "COPY", "ENV", "FROM", "ONBUILD", "RUN", "SHELL", "USER", "WORKDIR")

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from .dockerfile import (
+from .parser import (
     GAP,
     Dockerfile,
     Instruction,

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from .errors import ContextError
-from .units import format_bytes
+from ..errors import ContextError
+from ..units import format_bytes
 
 CHUNK = 1024 * 1024
 OUTSIDE_NAME = ".shiplight.Dockerfile"

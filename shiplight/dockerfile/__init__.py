@@ -1,0 +1,30 @@
+"""What a Dockerfile says, and the files that a build of it sends.
+
+Parsing, stages and the images that they use, `.dockerignore`, the build context. Knows no engine,
+no image and no network: text and files in, dataclasses out.
+"""
+
+from .context import Context, Rule, apply_rules, read_context, read_rules
+from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
+from .stages import STEPS, image_uses
+from .words import BadWord, Lexer, split_words
+
+__all__ = [
+    "GAP",
+    "STEPS",
+    "BadWord",
+    "Context",
+    "Dockerfile",
+    "Instruction",
+    "Lexer",
+    "Rule",
+    "Stage",
+    "apply_rules",
+    "closest",
+    "fail",
+    "image_uses",
+    "parse",
+    "read_context",
+    "read_rules",
+    "split_words",
+]

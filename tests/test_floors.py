@@ -1,0 +1,148 @@
+"""The layout: which package may use which, which library belongs where, and what is public."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import shiplight
+
+PACKAGE = Path(shiplight.__file__).parent
+MODULES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): ast.parse(path.read_text())
+    for path in PACKAGE.rglob("*.py")
+}
+
+# Top down. What stands on a floor imports from the floors below it, and from nothing else.
+FLOORS = [
+    ("cli",),
+    ("lessons",),
+    ("checks",),
+    ("charts",),
+    ("inspection",),
+    ("builds", "scans"),
+    ("recordings",),
+    ("progress",),
+    ("engine",),
+    ("image", "dockerfile", "catalogue"),
+    ("errors", "units", "setting", "setup"),
+]
+FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
+GROUND = FLOORS[-1]
+YET = {  # modules that have not moved into their package
+    "cli": "arguments report doctor cli",
+    "lessons": "exercises grading scan_exercises verdicts scoreboard board_charts results shelf "
+    "notebooks pages lessons",
+    "charts": "frames charts scan_frames scan_charts compare_charts",
+    "inspection": "sizes containers runtimes entrypoint",
+    "builds": "builds buildkit timing bases assemble provide",
+    "scans": "scans trivy findings",
+    "engine": "engine endpoints private disk journal cleaning trace transcript",
+    "image": "image changes archive layouts tarstream store compare elf",
+}
+MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
+
+
+def package_of(module: str) -> str:
+    """The part of the layout that a module belongs to: its package, or its own name."""
+    top = module.partition(".")[0]
+    return MOVING.get(top, top)
+
+
+def imported(module: str) -> set[str]:
+    """Everything that a module imports: `.x.y` for what is ours, the top-level name otherwise."""
+    found = set()
+    package = module.split(".")[:-1]
+    for node in ast.walk(MODULES[module]):
+        if isinstance(node, ast.Import):
+            found |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            above = package[: len(package) - node.level + 1]
+            inside = [*above, *(node.module or "").split(".")]
+            inside = [part for part in inside if part]
+            for name in node.names:
+                whole = ".".join([*inside, name.name])
+                is_module = whole in MODULES or f"{whole}.__init__" in MODULES
+                found.add(f".{whole if is_module else '.'.join(inside)}")
+        elif isinstance(node, ast.ImportFrom):
+            found.add(node.module.partition(".")[0])
+    return found
+
+
+def ours(module: str) -> set[str]:
+    """The modules and packages of ours that a module imports; not the version of the whole."""
+    return {name[1:] for name in imported(module) if name.startswith(".") and name != "."}
+
+
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"__init__", "__main__"}))
+def test_a_module_uses_only_what_is_below_it(module):
+    here = package_of(module)
+    for other in ours(module):
+        there = package_of(other)
+        allowed = there == here or FLOOR[there] < FLOOR[here] or {here, there} <= set(GROUND)
+        assert allowed, f"{module} ({here}) imports {other} ({there})"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    uses = {module: ours(module) & set(MODULES) for module in MODULES}
+
+    def reach(module: str, path: tuple[str, ...]) -> None:
+        assert module not in path, f"a circle: {' → '.join([*path, module])}"
+        for other in uses.get(module, ()):
+            reach(other, (*path, module))
+
+    for module in uses:
+        reach(module, ())
+
+
+@pytest.mark.parametrize(
+    ("library", "homes"),
+    [
+        ("docker", {"endpoints", "engine"}),
+        ("requests", {"engine"}),
+        ("plotly", {"charts"}),
+        ("pandas", {"frames"}),
+    ],
+)
+def test_a_library_stays_in_its_home(library, homes):
+    assert {name for name in MODULES if library in imported(name)} == homes
+
+
+@pytest.mark.parametrize("module", ["setup", "arguments", "cli", "__init__"])
+def test_what_runs_before_set_up_loads_the_standard_library_only(module):
+    code = f"import shiplight.{module}, sys; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_names_are_few_sorted_and_documented():
+    assert shiplight.__all__ == sorted(shiplight.__all__) and len(shiplight.__all__) <= 12
+    for name in shiplight.__all__:
+        assert getattr(shiplight, name).__doc__, name
+
+
+def test_every_module_says_what_it_is_for():
+    for name, tree in MODULES.items():
+        if name != "__main__":
+            assert ast.get_docstring(tree), name
+
+
+def test_no_registry_is_named():
+    """Package registries' hosts are a matter of the machine, not of this project."""
+    hosts = [
+        "pypi" + ".org",
+        "npmjs" + ".org",
+        "deb." + "debian.org",
+        "golang" + ".org/v",
+        "crates" + ".io",
+    ]
+    for path in PACKAGE.parent.rglob("*"):
+        if path.suffix in (".py", ".toml", ".txt", ".ipynb", ".md", ".json") and not any(
+            part in (".venv", ".lab", "out", ".git") for part in path.parts
+        ):
+            text = path.read_text(encoding="utf-8")
+            assert not [host for host in hosts if host in text], path
