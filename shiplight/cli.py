@@ -204,7 +204,8 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import builds, compare, report, sizes
+    from . import builds, report, sizes
+    from .image import compare
 
     names = [name for name in (given.image, given.other) if name]
     client = None if all(Path(name).is_file() for name in names) else _connect(given)
@@ -213,7 +214,7 @@ def _measure(given) -> int:
         for name in names
     ]
     if given.other:
-        found, show = compare.compare(*images), report.print_comparison
+        found, show = compare(*images), report.print_comparison
     else:
         [found], show = images, report.print_image
     _print_json(found.to_dict()) if given.json else show(found)

@@ -4,8 +4,8 @@ Made of the parts of `frames` and `charts`, from what `compare` returns.
 """
 
 from .charts import _bars, _figure
-from .compare import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
 from .frames import _frame, short
+from .image import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
 from .units import format_bytes, format_percent
 
 

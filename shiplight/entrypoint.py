@@ -3,8 +3,7 @@
 import posixpath
 
 from . import containers, recordings
-from .elf import Program, read_program
-from .image import Image
+from .image import Image, Program, read_program
 
 _LARGEST = 400_000_000
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

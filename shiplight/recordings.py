@@ -27,9 +27,8 @@ import zstandard
 
 from . import engine, errors, journal, progress
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
-from .image import Image
+from .image import Image, LayerStore
 from .setting import Setting
-from .store import LayerStore
 from .trace import Step
 from .units import format_bytes
 

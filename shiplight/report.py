@@ -12,9 +12,8 @@ from .bases import recipes
 from .builds import Build
 from .catalogue import Row
 from .cleaning import Cleaned
-from .compare import FIRST, SAME, SECOND, WHERE, Comparison
 from .findings import SEVERITIES, WORDS, ScanReport
-from .image import Image
+from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
 from .private import Status
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible

@@ -16,9 +16,8 @@ from . import (
     sizes,
 )
 from .containers import Probe
-from .elf import Program
 from .errors import UsageError
-from .image import Image
+from .image import Image, Program
 from .setting import Setting
 
 SCRATCH = "scratch"

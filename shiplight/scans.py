@@ -11,9 +11,8 @@ from pathlib import Path
 from . import engine, journal, progress, recordings, trivy
 from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from .findings import ScanReport, read_report, scanned_by, unknown
-from .image import platform_inspected, platform_of
+from .image import LayerStore, platform_inspected, platform_of
 from .setting import Setting
-from .store import LayerStore
 from .trivy import Database, Scanner
 from .units import format_bytes
 

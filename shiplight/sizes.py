@@ -6,18 +6,18 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from . import bases, engine, journal, progress, recordings
-from .archive import read_image
 from .errors import ImageNotFound
 from .image import (
     Image,
     LayerContent,
+    LayerStore,
     assemble,
     instruction_of,
     platform_inspected,
+    read_image,
     renamed,
 )
 from .setting import Setting
-from .store import LayerStore
 from .units import format_bytes
 
 # Instructions that change the configuration only, and make no layer.

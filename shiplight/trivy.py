@@ -21,9 +21,8 @@ from itertools import islice
 from pathlib import Path
 
 from . import engine, journal, progress, setup
-from .archive import MAX_FILES, MAX_JSON
 from .errors import EngineFailed, ScanFailed, ScannerMissing
-from .tarstream import packing
+from .image import MAX_FILES, MAX_JSON, packing
 from .units import format_bytes
 
 REQUIREMENTS = "requirements-scan.txt"

@@ -34,8 +34,8 @@ from other_engines import OTHERS, running
 from shiplight import builds, catalogue, cleaning, dockerfile, engine, sizes
 from shiplight.bases import text_to_send
 from shiplight.dockerfile import image_uses
+from shiplight.image import LayerStore
 from shiplight.provide import provide
-from shiplight.store import LayerStore
 from shiplight.units import format_bytes
 
 LAB = "engines"

@@ -11,12 +11,11 @@ from factories import Image, directory, file, hard_link, legacy, oci, opaque, sy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight import archive as archive_module
-from shiplight import tarstream
-from shiplight.archive import PackedEstimate, read_image
-from shiplight.changes import Entry
 from shiplight.errors import ArchiveError
-from shiplight.image import LayerContent
+from shiplight.image import LayerContent, read_image, tarstream
+from shiplight.image import archive as archive_module
+from shiplight.image.archive import PackedEstimate
+from shiplight.image.changes import Entry
 
 LAYERS = [
     [directory("./"), directory("./bin"), file("./bin/sh", 3000), symlink("bin/ash", "sh")],

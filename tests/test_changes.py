@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.changes import Buried, Entry, overlay, unpacked_bytes
+from shiplight.image.changes import Buried, Entry, overlay, unpacked_bytes
 
 MB = 1_000_000
 

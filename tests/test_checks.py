@@ -8,11 +8,11 @@ from check_cases import CASES, FAILED, NONE, PASSED, UNSEEN
 from checking import check, failed, result
 from factories import Image, directory, file, hard_link, legacy, symlink, whiteout
 
-from shiplight.archive import read_image
 from shiplight.checks import checklist
 from shiplight.checks.image import buried_in, instructions_of_layers, tools_in
 from shiplight.checks.secretwords import mask
 from shiplight.checks.subject import Built
+from shiplight.image import read_image
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,8 @@ from test_cli import lab
 from test_frames import SETTING, image, texts, title_of
 
 from shiplight import compare_charts
-from shiplight.compare import CHANGED, FIRST, SAME, SECOND, compare, packages
+from shiplight.image import CHANGED, FIRST, SAME, SECOND
+from shiplight.image.comparing import compare, packages
 
 BASE = [directory("etc"), file("etc/hosts", 30), file("bin/sh", 1000, mode=0o755)]
 ONE = image(BASE, [file("app/main", 500), file("app/old", 70)], name="shiplight/lab1/go:one")

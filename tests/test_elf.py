@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight.elf import read_program
+from shiplight.image import read_program
 
 PROGRAM = Path("/bin/sh").resolve()
 ELF = PROGRAM.is_file() and PROGRAM.read_bytes()[:4] == b"\x7fELF"

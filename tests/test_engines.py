@@ -9,8 +9,8 @@ from other_engines import OTHERS
 from replay import FIXTURES, engine_of, recorded
 
 from shiplight import builds, engine
-from shiplight.archive import read_image
 from shiplight.errors import BuildFailed
+from shiplight.image import read_image
 
 SMALL = FIXTURES / "small"
 HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}})

@@ -40,7 +40,6 @@ YET = {  # modules that have not moved into their package
     "builds": "builds buildkit timing bases assemble provide",
     "scans": "scans trivy findings",
     "engine": "engine endpoints private disk journal cleaning trace transcript",
-    "image": "image changes archive layouts tarstream store compare elf",
 }
 MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 

@@ -8,10 +8,10 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import archive, builds, catalogue, charts, disk, frames, lessons, progress, timing
+from shiplight import builds, catalogue, charts, disk, frames, lessons, progress, timing
 from shiplight.containers import Probe
 from shiplight.errors import ClaimFailed, UsageError
-from shiplight.image import renamed
+from shiplight.image import archive, renamed
 from shiplight.setting import Setting, together
 from shiplight.timing import Times
 

@@ -17,8 +17,8 @@ from factories import Image, directory, file, hard_link, legacy, oci, symlink, w
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.archive import read_image
 from shiplight.errors import ArchiveError
+from shiplight.image import read_image
 
 HERE = Path(__file__).parent
 MEMORY = 1200 << 20  # bytes of address space, with 300 MB of Python and its libraries in it
@@ -28,7 +28,8 @@ CHILD = """
 import resource, sys
 sys.path.insert(0, sys.argv[1])
 import attacks
-from shiplight import archive, errors
+from shiplight import errors
+from shiplight.image import archive
 data = getattr(attacks, sys.argv[2])()
 resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[3]), int(sys.argv[3])))
 wrote = []

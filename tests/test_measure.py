@@ -11,10 +11,10 @@ from factories import directory, file, whiteout
 
 from shiplight import engine, journal, sizes
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
-from shiplight.image import Image, align, clean_instruction
+from shiplight.image import Image, LayerStore, align
+from shiplight.image.model import clean_instruction
 from shiplight.setting import Setting
 from shiplight.sizes import measure
-from shiplight.store import LayerStore
 
 HISTORY = [
     {"created_by": "/bin/sh -c #(nop) ADD file:1 in / ", "comment": ""},
@@ -228,7 +228,7 @@ def test_a_damaged_store_is_no_store(at, store):
 def test_a_store_of_another_version_is_no_store(at, store, monkeypatch):
     stand_in = at(Engine())
     measure(object(), NAME, store=store)
-    monkeypatch.setattr("shiplight.store.VERSION", 999)
+    monkeypatch.setattr("shiplight.image.store.VERSION", 999)
     measure(object(), NAME, store=store)
     assert stand_in.exports == 2
 

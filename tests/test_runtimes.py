@@ -8,8 +8,8 @@ from test_frames import SETTING, image
 
 from shiplight import frames, runtimes, sizes
 from shiplight.containers import Probe
-from shiplight.elf import Program
 from shiplight.errors import UsageError
+from shiplight.image import Program
 
 GLIBC_PROGRAM = Program("server", "/lib64/ld-linux-x86-64.so.2", ("libc.so.6",), 0, 0)
 NEEDS_GCC = replace(GLIBC_PROGRAM, needed=("libgcc_s.so.1", "libc.so.6"))

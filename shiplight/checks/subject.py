@@ -25,8 +25,7 @@ from ..dockerfile import (
     split_words,
     stages,
 )
-from ..elf import Program
-from ..image import Image
+from ..image import Image, Program
 from .known import Known, describe
 from .shell import Command, commands, script
 

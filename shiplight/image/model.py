@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
 
+from ..errors import UsageError
+from ..setting import Setting
+from ..units import format_bytes
 from .changes import Buried, Entry, Overlay, buried, count_files, overlay, unpacked_bytes
-from .errors import UsageError
-from .setting import Setting
-from .units import format_bytes
 
 NO_HISTORY = "(no history)"
 _NEVER = "0001-01-01T00:00:00Z"  # how Go says that a time is unknown

@@ -7,8 +7,8 @@ import platform as machine
 import re
 from dataclasses import dataclass, replace
 
-from .errors import ArchiveError
-from .image import platform_of
+from ..errors import ArchiveError
+from .model import platform_of
 
 _HINT = "save the image again; an archive from an unknown source is better not used at all"
 _DIGEST = re.compile(r"^[a-z0-9+._-]+:[0-9a-zA-Z=_-]+$")

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from ..setting import Setting, together
 from .changes import Entry
-from .image import Image
-from .setting import Setting, together
+from .model import Image
 
 FIRST, SECOND, CHANGED, SAME = "only in the first", "only in the second", "changed", "in both"
 WHERE = (FIRST, SECOND, CHANGED, SAME)

@@ -18,7 +18,7 @@ from pathlib import Path
 import zstandard
 
 from .changes import Entry
-from .image import Image, LayerContent
+from .model import Image, LayerContent
 
 VERSION = 2  # of what is written here, and of how a layer is read and its packed bytes estimated
 

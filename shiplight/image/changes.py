@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from .errors import ArchiveError
+from ..errors import ArchiveError
 
 REMOVED = "removed"
 DIRECTORY_REMOVED = "directory removed"

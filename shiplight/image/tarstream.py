@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import zstandard
 
-from .errors import ArchiveError
-from .units import format_bytes
+from ..errors import ArchiveError
+from ..units import format_bytes
 
 try:  # the same, 2.5 times as fast
     from isal.igzip import IGzipFile as GzipFile

@@ -18,10 +18,10 @@ from collections.abc import Callable, Iterable, Iterator
 
 import xxhash
 
+from ..errors import ArchiveError
 from .changes import Entry
-from .errors import ArchiveError
-from .image import Image, LayerContent, assemble
 from .layouts import Manifest, checked_config, choose, manifests
+from .model import Image, LayerContent, assemble
 from .tarstream import (
     BLOCK,
     MAX_ENTRIES,
