@@ -26,7 +26,8 @@ os.environ["LAB_ID"] = os.environ.get("LAB_ID", f"test{os.getpid()}") + os.envir
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
-from shiplight import engine, journal, shelf
+from shiplight import engine, shelf
+from shiplight.engine import journal
 from shiplight.errors import BuildCancelled, ShipLightError
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
@@ -191,7 +192,7 @@ def _clean(config) -> None:
         return
     found = config.stash.get(_ENGINE, "")
     if not isinstance(found, str):
-        from shiplight import cleaning
+        from shiplight.engine import cleaning
 
         cleaning.clean(found)
     shutil.rmtree(journal.folder(), ignore_errors=True)

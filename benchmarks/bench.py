@@ -28,7 +28,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
-from shiplight import builds, engine, journal, results, sizes
+from shiplight import builds, engine, results, sizes
+from shiplight.engine import journal
 from shiplight.image import LayerStore
 from shiplight.results import Benchmark
 

@@ -10,9 +10,10 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import buildkit, dockerfile, engine, journal, progress, setup
+from . import buildkit, dockerfile, engine, progress, setup
 from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
 from .dockerfile import read_context, stages
+from .engine import journal
 from .errors import BaseNotAvailable
 from .units import format_bytes
 

@@ -9,11 +9,10 @@ import re
 import time
 from dataclasses import replace
 
-from . import dockerfile, engine, journal, progress
+from . import dockerfile, engine, progress
 from .dockerfile import Context, stages
+from .engine import Step, Trace, Transcript, journal
 from .errors import BuildCancelled, BuildFailed, EngineFailed
-from .trace import Step, Trace
-from .transcript import Transcript
 from .units import format_seconds
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")

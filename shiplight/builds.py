@@ -5,12 +5,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings
+from . import bases, buildkit, catalogue, dockerfile, engine, progress, recordings
 from .dockerfile import read_context, stages
+from .engine import Step, journal
 from .errors import ContextError, DockerfileError, UsageError
 from .provide import here, provide
 from .setting import Setting
-from .trace import Step
 from .units import format_seconds
 
 

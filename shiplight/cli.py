@@ -43,7 +43,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _connect(given):
-    from . import private
+    from .engine import private
 
     return private.connect_or_start(may_start=not given.no_engine)
 
@@ -84,8 +84,9 @@ def _up(given) -> int:
 
 
 def _test(given) -> int:
-    from . import private, provide
+    from . import provide
     from .bases import recipes
+    from .engine import private
     from .errors import EngineNotReachable
 
     command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
@@ -142,7 +143,8 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import cleaning, notebooks, report, results, shelf
+    from . import notebooks, report, results, shelf
+    from .engine import cleaning
 
     runs = []
     for path in shelf.find(given.lessons):
@@ -300,7 +302,7 @@ def _bases(given) -> int:
 def _engine(given) -> int:
     from dataclasses import asdict
 
-    from . import private
+    from .engine import private
 
     if given.do == "start":
         _refuse_beside_another()
@@ -322,7 +324,8 @@ def _engine(given) -> int:
 
 def _refuse_beside_another() -> None:
     """A second engine would share the first one's firewall rules: UsageError where one answers."""
-    from . import endpoints, engine
+    from . import engine
+    from .engine import endpoints
     from .errors import EngineNotReachable, UsageError
 
     try:
@@ -338,7 +341,8 @@ def _refuse_beside_another() -> None:
 def _clean(given) -> int:
     from dataclasses import asdict
 
-    from . import cleaning, engine, report
+    from . import engine, report
+    from .engine import cleaning
 
     done = cleaning.clean(engine.connect(), every_lab=given.all)
     _print_json(asdict(done)) if given.json else report.print_cleaned(done)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from . import engine, journal, provide, recordings
+from . import engine, provide, recordings
+from .engine import journal
 from .errors import EngineFailed, ProbeFailed
 from .setting import Setting
 from .units import UNKNOWN, format_seconds

@@ -7,9 +7,10 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import buildkit, containers, dockerfile, engine, journal, progress, provide, trivy
+from . import buildkit, containers, dockerfile, engine, progress, provide, trivy
 from .bases import canonical, mirrored, recipes
 from .dockerfile import read_context
+from .engine import journal
 from .errors import ShipLightError
 from .units import format_bytes, format_seconds
 

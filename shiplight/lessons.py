@@ -8,8 +8,9 @@ from pathlib import Path
 
 from IPython.display import display
 
-from . import bases, catalogue, disk, engine, journal, recordings, verdicts
+from . import bases, catalogue, engine, recordings, verdicts
 from .builds import Build, order
+from .engine import disk, journal
 from .errors import ClaimFailed, UsageError
 from .image import Image
 from .units import format_bytes

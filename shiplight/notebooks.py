@@ -22,7 +22,8 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from . import journal, pages, progress, recordings, setup, shelf
+from . import pages, progress, recordings, setup, shelf
+from .engine import journal
 from .errors import ShipLightError, UsageError
 from .shelf import FOLDER, ROOT
 

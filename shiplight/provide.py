@@ -9,9 +9,10 @@ and no other.
 import re
 from dataclasses import replace
 
-from . import engine, journal, progress
+from . import engine, progress
 from .assemble import add_ca, assemble, building_name
 from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
+from .engine import journal
 from .errors import BaseNotAvailable, EngineFailed
 from .units import format_bytes
 

@@ -25,11 +25,11 @@ from pathlib import Path
 
 import zstandard
 
-from . import engine, errors, journal, progress
+from . import engine, errors, progress
+from .engine import Step, journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image, LayerStore
 from .setting import Setting
-from .trace import Step
 from .units import format_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -11,10 +11,9 @@ from . import provide, sizes
 from .bases import recipes
 from .builds import Build
 from .catalogue import Row
-from .cleaning import Cleaned
+from .engine import Cleaned, Status
 from .findings import SEVERITIES, WORDS, ScanReport
 from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
-from .private import Status
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible
 from .verdicts import Verdict

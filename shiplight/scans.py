@@ -8,7 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import engine, journal, progress, recordings, trivy
+from . import engine, progress, recordings, trivy
+from .engine import journal
 from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from .findings import ScanReport, read_report, scanned_by, unknown
 from .image import LayerStore, platform_inspected, platform_of

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from . import bases, engine, journal, progress, recordings
+from . import bases, engine, progress, recordings
+from .engine import journal
 from .errors import ImageNotFound
 from .image import (
     Image,

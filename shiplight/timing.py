@@ -5,8 +5,9 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike, fspath
 from statistics import median
 
-from . import builds, disk, journal, progress, recordings
+from . import builds, progress, recordings
 from .builds import Build
+from .engine import disk, journal
 from .setting import Setting
 from .units import format_seconds
 

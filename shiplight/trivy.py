@@ -20,7 +20,8 @@ from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 
-from . import engine, journal, progress, setup
+from . import engine, progress, setup
+from .engine import journal
 from .errors import EngineFailed, ScanFailed, ScannerMissing
 from .image import MAX_FILES, MAX_JSON, packing
 from .units import format_bytes

@@ -10,7 +10,8 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import catalogue, journal, recordings
+from . import catalogue, recordings
+from .engine import journal
 from .setting import Setting
 
 FILE = "verdicts.json"

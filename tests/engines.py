@@ -31,9 +31,10 @@ sys.path.insert(0, str(ROOT))
 
 from other_engines import OTHERS, running
 
-from shiplight import builds, catalogue, cleaning, dockerfile, engine, sizes
+from shiplight import builds, catalogue, dockerfile, engine, sizes
 from shiplight.bases import text_to_send
 from shiplight.dockerfile import image_uses
+from shiplight.engine import cleaning
 from shiplight.image import LayerStore
 from shiplight.provide import provide
 from shiplight.units import format_bytes

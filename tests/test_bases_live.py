@@ -15,8 +15,9 @@ from contextlib import contextmanager
 
 import pytest
 
-from shiplight import bases, builds, cleaning, dockerfile, engine, journal, setup, sizes
+from shiplight import bases, builds, dockerfile, engine, setup, sizes
 from shiplight.dockerfile import stages
+from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable, ShipLightError
 from shiplight.provide import provide
 

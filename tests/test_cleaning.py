@@ -5,7 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from shiplight import cleaning, disk, engine, journal
+from shiplight.engine import cleaning, describing, disk, images, journal
 
 NONE = SimpleNamespace(list=lambda **_: [])
 
@@ -14,7 +14,7 @@ NONE = SimpleNamespace(list=lambda **_: [])
 def empty(monkeypatch, tmp_path):
     """An engine with nothing on it, for a lab with a journal of the test's own."""
     monkeypatch.setattr(journal, "ROOT", tmp_path)
-    monkeypatch.setattr(engine, "identity", lambda client: "one")
+    monkeypatch.setattr(describing, "identity", lambda client: "one")
     monkeypatch.setattr(disk, "usage", lambda client: 0)
     monkeypatch.setattr(cleaning, "IN_USE_SECONDS", 0)
     api = SimpleNamespace(images=lambda **_: [], timeout=60)
@@ -49,9 +49,9 @@ def test_a_cache_record_that_was_in_use_goes_the_next_time(empty, monkeypatch):
 def test_an_image_that_somebody_used_without_its_name_goes_the_next_time(empty, monkeypatch, kind):
     journal.write(kind, engine="one", name="shiplight/x/app:1", engine_id="sha256:old")
     monkeypatch.setattr(disk, "cache_records", lambda _: [])
-    monkeypatch.setattr(engine, "id_of", lambda *_: "sha256:new")
-    monkeypatch.setattr(engine, "is_nameless", lambda *_: True)
-    monkeypatch.setattr(engine, "remove_image", lambda *_: False)
+    monkeypatch.setattr(images, "id_of", lambda *_: "sha256:new")
+    monkeypatch.setattr(images, "is_nameless", lambda *_: True)
+    monkeypatch.setattr(images, "remove_image", lambda *_: False)
     assert cleaning.clean(empty).kept_in_use == ("sha256:old",)
-    monkeypatch.setattr(engine, "remove_image", lambda *_: True)
+    monkeypatch.setattr(images, "remove_image", lambda *_: True)
     assert cleaning.clean(empty).images == 1 and not list(journal.read())

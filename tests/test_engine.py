@@ -7,7 +7,8 @@ import socket
 import pytest
 from replay import INFO, VERSION, engine_of
 
-from shiplight import containers, disk, endpoints, engine
+from shiplight import containers, engine
+from shiplight.engine import connecting, describing, disk, endpoints
 from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound, ProbeFailed
 
 
@@ -72,7 +73,7 @@ def test_a_socket_without_permission_explains_the_docker_group(nowhere, monkeypa
     def refuse(*_):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(engine, "_client", refuse)
+    monkeypatch.setattr(connecting, "_client", refuse)
     with pytest.raises(EngineNotReachable, match="permission denied") as failed:
         engine.connect()
     assert "usermod -aG docker" in failed.value.hint and "root" in failed.value.hint
@@ -83,8 +84,8 @@ def test_stores_and_platforms_are_told_apart():
         "Driver": "overlayfs",
         "DriverStatus": [["driver-type", "io.containerd.snapshotter.v1"]],
     }
-    assert engine._store(contained) == "containerd store (overlayfs)"
-    assert engine._store({"Driver": "overlay2"}) == "graph driver overlay2"
+    assert describing._store(contained) == "containerd store (overlayfs)"
+    assert describing._store({"Driver": "overlay2"}) == "graph driver overlay2"
 
 
 def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
@@ -189,7 +190,7 @@ def test_podman_is_the_same_engine_whenever_it_is_asked(nowhere, monkeypatch):
 def test_a_container_with_the_outer_socket_does_not_reach_its_ports(
     nowhere, monkeypatch, in_container, host, local
 ):
-    monkeypatch.setattr(engine, "_in_container", lambda: in_container)
+    monkeypatch.setattr(describing, "_in_container", lambda: in_container)
     with engine_of(nowhere, (r"/info$", INFO | {"Name": host})) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
         assert engine.is_local(engine.connect()) is local

@@ -21,7 +21,8 @@ import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
 from test_live import SLOW, runs_on_this_machine, within
 
-from shiplight import builds, cleaning, disk, doctor, engine, journal, provide, sizes
+from shiplight import builds, doctor, engine, provide, sizes
+from shiplight.engine import cleaning, disk, images, journal
 from shiplight.errors import BaseNotAvailable, EngineFailed
 
 ROOT = Path(builds.__file__).parents[1]
@@ -120,7 +121,8 @@ def said_by(process: subprocess.Popen, *, within: float = 60) -> str:
 # the others look after what is theirs, and then those clean too.
 MANY = """
 import multiprocessing, os, sys
-from shiplight import builds, cleaning, containers, disk, engine, journal
+from shiplight import builds, containers, engine
+from shiplight.engine import cleaning, disk, journal
 
 def work(number, where, met, told):
     os.environ["LAB_ID"] = f"many{number}"
@@ -358,7 +360,8 @@ lab clean
 """
 FILL = """
 import sys
-from shiplight import errors, journal
+from shiplight import errors
+from shiplight.engine import journal
 before, wrote = len(list(journal.read())), 0
 try:
     while wrote < int([*sys.argv, 9999][1]):
@@ -480,7 +483,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for_for_ever(
     own, lab, folder, registry, monkeypatch, how
 ):
     monkeypatch.setenv("SHIPLIGHT_MIRROR", f"{registry(how)}/x")
-    monkeypatch.setattr(engine, "REGISTRY_SILENCE", 2)
+    monkeypatch.setattr(images, "REGISTRY_SILENCE", 2)
     with pytest.raises(BaseNotAvailable, match="said nothing for 2 s") as failed:
         builds.build(lab, folder("FROM nobody/has:this\n"))
     print(failed.value)
@@ -497,7 +500,7 @@ def test_a_registry_that_says_nothing_is_not_waited_for_for_ever(
 def test_a_proxy_between_engine_and_registry_that_answers_wrongly(
     own, lab, folder, registry, monkeypatch, how
 ):
-    monkeypatch.setattr(engine, "REGISTRY_SILENCE", 2)
+    monkeypatch.setattr(images, "REGISTRY_SILENCE", 2)
     own.stop(signal.SIGTERM)
     through = own.start(HTTPS_PROXY=f"http://{registry(how)}")
     try:

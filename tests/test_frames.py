@@ -8,8 +8,9 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import builds, catalogue, charts, disk, frames, lessons, progress, timing
+from shiplight import builds, catalogue, charts, frames, lessons, progress, timing
 from shiplight.containers import Probe
+from shiplight.engine import disk
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import archive, renamed
 from shiplight.setting import Setting, together

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import journal
+from shiplight.engine import journal
 from shiplight.errors import LabFolderFailed, UsageError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -113,7 +113,7 @@ def test_what_is_written_while_somebody_cleans_is_not_forgotten():
 def test_nothing_is_lost_of_what_others_write_while_somebody_cleans(tmp_path):
     code = (
         f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"
-        "from pathlib import Path\nfrom shiplight import journal\n"
+        "from pathlib import Path\nfrom shiplight.engine import journal\n"
         f"journal.ROOT = Path({str(tmp_path)!r})\n"
         "for n in range(200): journal.write('image', name=str(n), engine='two')\n"
     )

@@ -11,18 +11,8 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from shiplight import (
-    buildkit,
-    builds,
-    catalogue,
-    cleaning,
-    containers,
-    disk,
-    engine,
-    journal,
-    provide,
-    sizes,
-)
+from shiplight import buildkit, builds, catalogue, containers, engine, provide, sizes
+from shiplight.engine import cleaning, disk, journal
 from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
 
 ROOT = Path(builds.__file__).parents[1]

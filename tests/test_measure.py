@@ -9,7 +9,8 @@ import factories
 import pytest
 from factories import directory, file, whiteout
 
-from shiplight import engine, journal, sizes
+from shiplight import engine, sizes
+from shiplight.engine import journal
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, LayerStore, align
 from shiplight.image.model import clean_instruction

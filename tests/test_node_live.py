@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from shiplight import builds, catalogue, containers, journal, sizes
+from shiplight import builds, catalogue, containers, sizes
+from shiplight.engine import journal
 
 APP = catalogue.APPS / "node"
 PACKAGE = json.loads((APP / "package.json").read_text())

@@ -10,7 +10,8 @@ import nbformat
 import psutil
 import pytest
 
-from shiplight import journal, notebooks
+from shiplight import notebooks
+from shiplight.engine import journal
 
 RUN = """
 import signal, sys

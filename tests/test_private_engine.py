@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import endpoints, journal, private
+from shiplight.engine import endpoints, journal, private
 from shiplight.errors import EngineNotReachable, UsageError
 
 ROOT = Path(private.__file__).parents[1]

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shiplight import builds, containers, engine, journal, recordings, sizes
+from shiplight import builds, containers, engine, recordings, sizes
+from shiplight.engine import journal
 from shiplight.errors import (
     BaseNotAvailable,
     BuildFailed,

@@ -27,7 +27,6 @@ from shiplight import (
     engine,
     findings,
     frames,
-    journal,
     report,
     scan_charts,
     scan_frames,
@@ -35,6 +34,7 @@ from shiplight import (
     setup,
     trivy,
 )
+from shiplight.engine import journal
 from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from shiplight.findings import ScanReport, read_report
 from shiplight.setting import Setting

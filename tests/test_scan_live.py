@@ -13,7 +13,8 @@ import docker
 import factories
 import pytest
 
-from shiplight import builds, engine, findings, frames, journal, scans, setup, trivy
+from shiplight import builds, engine, findings, frames, scans, setup, trivy
+from shiplight.engine import journal
 from shiplight.errors import ScannerMissing
 from shiplight.findings import ScanReport
 

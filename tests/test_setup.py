@@ -88,7 +88,7 @@ def test_packages_are_asked_for_and_not_installed_without_the_right_to(monkeypat
 
 
 def test_an_engine_is_never_installed_beside_dockers_own(monkeypatch):
-    from shiplight import private
+    from shiplight.engine import private
     from shiplight.errors import EngineNotReachable
 
     asked = []

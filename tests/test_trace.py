@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay import FIXTURES, recorded
 
-from shiplight.trace import StatusResponse, Step, Trace, tail
+from shiplight.engine import Step, Trace
+from shiplight.engine.trace import StatusResponse, tail
 
 ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
 every_engine = pytest.mark.parametrize("answer", ANSWERS)

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shiplight.dockerfile import parse
-from shiplight.trace import Trace
-from shiplight.transcript import Transcript, step_name
+from shiplight.engine import Trace, Transcript
+from shiplight.engine.transcript import step_name
 
 ALONE = parse("FROM busybox\nENV A=b\nRUN x\nCMD y\n")
 STAGES = parse(

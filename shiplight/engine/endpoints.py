@@ -9,8 +9,8 @@ import docker.errors
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
+from ..errors import EngineNotReachable
 from . import journal
-from .errors import EngineNotReachable
 
 
 @dataclass(frozen=True)

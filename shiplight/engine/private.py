@@ -14,8 +14,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import endpoints, engine, journal, setup
-from .errors import EngineFailed, EngineNotReachable, UsageError
+from .. import setup
+from ..errors import EngineFailed, EngineNotReachable, UsageError
+from . import connecting, endpoints, journal
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -64,7 +65,7 @@ def _pid() -> int | None:
 
 def _answers() -> bool:
     return _pid() is not None and bool(
-        engine.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=5)
+        connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=5)
     )
 
 
@@ -104,7 +105,7 @@ def _start() -> None:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if engine.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=1):
+        if connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=1):
             return
     stop()
     last = (_run() / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
@@ -272,11 +273,11 @@ def connect_or_start(*, may_start: bool):
     Raises EngineNotReachable where none answers and none may be started.
     """
     try:
-        return engine.connect()
+        return connecting.connect()
     except EngineNotReachable as error:
         chosen = any(endpoint.chosen for endpoint in endpoints.endpoints())
         if chosen or not may_start or not (setup.is_root() and setup.on_debian()):
             raise
         setup.say(error.message.splitlines()[0])
     start()
-    return engine.connect()
+    return connecting.connect()

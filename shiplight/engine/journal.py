@@ -17,7 +17,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from .errors import LabFolderFailed, UsageError
+from ..errors import LabFolderFailed, UsageError
+from ..setup import ROOT
 
 try:
     import fcntl
@@ -28,7 +29,6 @@ LABEL = "shiplight.lab"  # on images
 MADE = "shiplight.made"  # on containers, networks and volumes
 BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
 ROOM = 1 << 16  # bytes: more than one build writes
-ROOT = Path(__file__).resolve().parents[1]
 
 
 def checkout_id() -> str:

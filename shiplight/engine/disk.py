@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 
-from . import engine
-from .errors import EngineFailed
+from ..errors import EngineFailed
+from . import answers
 
 # For how long an engine that cannot say what is on its disk is asked again, by what it says: a room
 # full of labs waits for its turn; what was being counted is gone a moment later.
@@ -35,7 +35,7 @@ def _disk(client) -> dict:
     began = time.monotonic()
     while True:
         try:
-            with engine.translated("asking what is on its disk"), engine.patience(client):
+            with answers.translated("asking what is on its disk"), answers.patience(client):
                 return client.api.df()
         except EngineFailed as error:
             patience = [most for words, most in PATIENCE.items() if words in error.message]
@@ -89,7 +89,7 @@ def prune_cache_record(client, record_id: str) -> bool:
         raise EngineFailed(f"{record_id!r} is not the id of a cache record.")
     api = client.api
     filters = json.dumps({"id": {f"^{record_id}$": True}})
-    with engine.translated("pruning a cache record"):
+    with answers.translated("pruning a cache record"):
         response = api._post(api._url("/build/prune"), params={"filters": filters, "all": "true"})
         answer = api._result(response, json=True)
     return record_id in (answer.get("CachesDeleted") or [])

@@ -14,8 +14,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from . import disk, engine, journal
-from .errors import EngineFailed
+from ..errors import EngineFailed
+from . import answers, describing, disk, images, journal
+from .containers import remove_container
 
 IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
 EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
@@ -43,18 +44,18 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     began = time.time()
     chosen = {"label": journal.label_of_made(every_lab=every_lab)}
     before = disk.usage(client)
-    with engine.translated("listing containers, networks and volumes"):
+    with answers.translated("listing containers, networks and volumes"):
         containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
         networks = client.networks.list(filters=chosen)
         volumes = client.volumes.list(filters=chosen)
-    in_use = tuple(_remove(containers, engine.remove_container))
+    in_use = tuple(_remove(containers, remove_container))
     in_use += tuple(_remove([*networks, *volumes], lambda thing: thing.remove()))
     images, named = _images(client, every_lab)
     in_use += named
     records, doubt, stay = prune_cache(client)
     after = disk.usage(client)
     journal.forget(
-        engine.identity(client), until=began, images=named, builds=any(r.in_use for r in stay)
+        describing.identity(client), until=began, images=named, builds=any(r.in_use for r in stay)
     )
     _files()
     return Cleaned(
@@ -73,7 +74,7 @@ def _remove(things: list, remove: Callable) -> Iterator[str]:
     """Remove containers, networks or volumes; the names of those that something else uses."""
     for thing in things:
         try:
-            with engine.translated(f"removing {thing.name}"):
+            with answers.translated(f"removing {thing.name}"):
                 remove(thing)
         except EngineFailed:
             yield thing.name
@@ -82,7 +83,7 @@ def _remove(things: list, remove: Callable) -> Iterator[str]:
 def _images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
     """Remove our images, one name after the other, never by force; how many, and what stayed."""
     names = [*_by_name_space(client, every_lab), *_by_journal(client)]
-    removed = {name: engine.remove_image(client, name) for name in dict.fromkeys(names)}
+    removed = {name: images.remove_image(client, name) for name in dict.fromkeys(names)}
     return sum(removed.values()), tuple(name for name, gone in removed.items() if not gone)
 
 
@@ -90,7 +91,7 @@ def _by_name_space(client, every_lab: bool) -> list[str]:
     """Names of labelled images in name spaces that only labs use."""
     label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
     spaces = "shiplight/" if every_lab else (f"shiplight/{journal.lab_id()}/", "shiplight/base/")
-    with engine.translated("listing images"):
+    with answers.translated("listing images"):
         found = client.api.images(filters={"label": label})
     names = [name for image in found for name in image.get("RepoTags") or []]
     return [name for name in names if name.removeprefix("localhost/").startswith(spaces)]
@@ -100,11 +101,11 @@ def _by_journal(client) -> list[str]:
     """What this lab pulled or built, by name if that still names it, and what has none any more."""
     names = []
     for entry in journal.read():
-        if entry.get("engine") != engine.identity(client) or not entry.get("engine_id"):
+        if entry.get("engine") != describing.identity(client) or not entry.get("engine_id"):
             continue
-        if engine.id_of(client, entry["name"]) == entry["engine_id"]:
+        if images.id_of(client, entry["name"]) == entry["engine_id"]:
             names.append(entry["name"])
-        elif engine.is_nameless(client, entry["engine_id"]):
+        elif images.is_nameless(client, entry["engine_id"]):
             names.append(entry["engine_id"])
     return names
 
@@ -114,7 +115,7 @@ def prune_cache(client) -> tuple[int, int, list[disk.CacheRecord]]:
 
     Those of ours stay that the engine still uses, or that one in doubt is based on.
     """
-    here = engine.identity(client)
+    here = describing.identity(client)
     builds = [b for b in journal.read("build") if b.get("engine") == here and "window" in b]
     mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
     removed, doubt, deadline = 0, 0, time.monotonic() + IN_USE_SECONDS

@@ -1,0 +1,67 @@
+"""The one seam to Docker: the only package that imports the SDK.
+
+Finding and describing an engine, every call to it, its disk, the private engine, the journal of
+what this lab made, and removing that again. What the SDK or the connection raises leaves this
+package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or of lessons.
+"""
+
+from .answers import DISK_FULL, not_an_answer, translated
+from .cleaning import Cleaned
+from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
+from .containers import exit_code, remove_container
+from .describing import Engine, describe, identity, image_store, is_local, setting
+from .images import (
+    export_image,
+    find_image,
+    has_image,
+    id_of,
+    image_history,
+    import_rootfs,
+    inspect_image,
+    post_build,
+    pull,
+    registry_answers,
+    remember_image,
+    remove_image,
+    split_reference,
+)
+from .journal import made
+from .private import Status
+from .trace import Step, Trace
+from .transcript import Transcript
+
+__all__ = [
+    "ANSWER_TIMEOUT",
+    "DISK_FULL",
+    "Cleaned",
+    "Engine",
+    "Status",
+    "Step",
+    "Trace",
+    "Transcript",
+    "connect",
+    "describe",
+    "exit_code",
+    "export_image",
+    "find_image",
+    "has_image",
+    "id_of",
+    "identity",
+    "image_history",
+    "image_store",
+    "import_rootfs",
+    "inspect_image",
+    "is_local",
+    "made",
+    "not_an_answer",
+    "post_build",
+    "pull",
+    "registry_answers",
+    "remember_image",
+    "remove_container",
+    "remove_image",
+    "setting",
+    "split_reference",
+    "translated",
+    "wait_until_answers",
+]

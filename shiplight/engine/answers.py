@@ -1,0 +1,107 @@
+"""What an engine answers: lines of JSON, and failures as errors of ours, with what to do next."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import docker.errors
+import requests
+import urllib3
+
+from ..errors import EngineFailed
+
+DISK_FULL = (
+    "the engine's disk is full: `./lab clean` gives back what this lab used; what a build that\n"
+    "       failed keeps in use goes after a restart of the engine, by `docker builder prune`"
+)
+GONE = (
+    requests.exceptions.ConnectionError,
+    requests.exceptions.ChunkedEncodingError,
+    requests.exceptions.Timeout,
+    urllib3.exceptions.HTTPError,
+    ConnectionError,
+)
+
+
+def why(error: Exception) -> str:
+    """The reason inside the layers that requests and urllib3 wrap around an OSError."""
+    text = str(error)
+    for pattern, reason in [
+        (r"Permission ?denied", "permission denied"),
+        (r"Connection ?refused|ConnectionRefused", "nothing listens there"),
+        (r"[Tt]imed? ?out", "no answer in time"),
+        (r"No such file", "no such socket"),
+    ]:
+        if re.search(pattern, text):
+            return reason
+    return text.strip().splitlines()[0][:200] if text.strip() else type(error).__name__
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turn what the SDK and the connection raise inside into errors of ours."""
+    try:
+        yield
+    except docker.errors.APIError as error:
+        raise engine_failed(doing, str(error.explanation or error)) from error
+    except GONE as error:
+        raise EngineFailed(
+            f"the engine stopped answering while {doing} ({why(error)}).",
+            hint="`./lab doctor` says whether it still runs; then do this again: nothing is lost",
+        ) from error
+
+
+@contextmanager
+def patience(client: docker.DockerClient) -> Iterator[None]:
+    """For calls that take as long as the disk needs: the SDK's own limit does not hold in them."""
+    before, client.api.timeout = client.api.timeout, None
+    try:
+        yield
+    finally:
+        client.api.timeout = before
+
+
+def engine_failed(doing: str, said: str) -> EngineFailed:
+    """What the engine said, with the way out of the commonest: a full disk."""
+    hint = "`./lab doctor` looks at the engine"
+    if "no space left" in said.lower():
+        hint = DISK_FULL
+    return EngineFailed(f"the engine failed while {doing}: {said.strip()}", hint=hint)
+
+
+def or_none(call, *arguments):
+    """The answer of a call; None where the engine knows nothing of that name."""
+    try:
+        return call(*arguments)
+    except docker.errors.NotFound:
+        return None
+
+
+def json_lines(response) -> Iterator[dict]:
+    """One dict a line, as soon as the line has come."""
+    rest = b""
+    for chunk in response.iter_content(chunk_size=None):
+        *lines, rest = (rest + chunk).split(b"\n")
+        yield from (_json_line(line) for line in lines if line.strip())
+    if rest.strip():
+        yield _json_line(rest)
+
+
+def _json_line(line: bytes) -> dict:
+    try:
+        read = json.loads(line)
+    except ValueError:
+        read = None
+    if not isinstance(read, dict):
+        raise not_an_answer(line)
+    return read
+
+
+def not_an_answer(said: bytes) -> EngineFailed:
+    """The error for bytes that no engine sends: something else answers at its endpoint."""
+    return EngineFailed(
+        f"what came is not an answer of an engine: {said[:80]!r}",
+        hint="is there a proxy between here and the engine? `./lab doctor` shows the endpoint",
+    )

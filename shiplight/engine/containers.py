@@ -1,0 +1,26 @@
+"""The few calls about containers that everything else is made of."""
+
+from contextlib import suppress
+
+import docker
+import docker.auth
+import docker.errors
+
+from .answers import GONE, patience, translated, why
+
+
+def remove_container(container) -> None:
+    """Remove a container and its nameless volumes, running or not, if it is still there."""
+    doing = f"removing the container {container.name}"
+    with translated(doing), suppress(docker.errors.NotFound), patience(container.client):
+        container.remove(force=True, v=True)
+
+
+def exit_code(container, *, seconds: float) -> int | None:
+    """The exit code of a container as soon as it has ended; None where it still runs by then."""
+    try:
+        return container.wait(timeout=seconds)["StatusCode"]
+    except GONE as error:
+        if why(error) != "no answer in time":
+            raise
+        return None

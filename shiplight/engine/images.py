@@ -1,0 +1,235 @@
+"""The calls about images: inspect, build, export, import, pull, remove."""
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import docker
+import docker.auth
+import docker.errors
+
+from ..errors import EngineFailed, ImageNotFound
+from . import journal
+from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
+from .describing import identity
+
+REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
+REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
+
+
+def inspect_image(client: docker.DockerClient, name: str) -> dict:
+    """The engine's own description of an image. Raises ImageNotFound."""
+    try:
+        with translated(f"inspecting {name}"):
+            return or_none(client.api.inspect_image, name) or _missing(name)
+    except docker.errors.NullResource as error:
+        raise ImageNotFound("an empty name names no image.", hint="give a name") from error
+
+
+def _missing(name: str):
+    raise ImageNotFound(
+        f"there is no image {name} on this engine, and no archive at that path.",
+        hint="`./lab build` lists what can be built; `docker images` lists what is there",
+    )
+
+
+def find_image(client: docker.DockerClient, name: str) -> dict | None:
+    """The engine's own description of the image of that very name, or Id; None without one."""
+    with translated(f"looking for {name}"):
+        found = or_none(client.api.inspect_image, name)
+    return found if found is not None and _is_called(found, name) else None
+
+
+def has_image(client: docker.DockerClient, name: str) -> bool:
+    """Whether the engine has an image of that very name, or Id."""
+    return find_image(client, name) is not None
+
+
+def _is_called(found: dict, name: str) -> bool:
+    """Whether an image that was found has this name: Podman finds `x/busybox` by `busybox` too."""
+    names = [_plain(tag) for tag in found.get("RepoTags") or []]
+    is_id = "@" in name or name in found["Id"]
+    return is_id or not names or _plain(":".join(split_reference(name))) in names
+
+
+def _plain(tag: str) -> str:
+    """An image's name without the places that go without saying."""
+    return re.sub(r"^(localhost/|(docker\.io/)?(library/)?)", "", tag)
+
+
+def id_of(client: docker.DockerClient, name: str) -> str | None:
+    """What the engine calls the Id of this image; None where there is none of that name."""
+    with translated(f"looking for {name}"):
+        found = or_none(client.api.inspect_image, name)
+    return found and found["Id"]
+
+
+def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
+    """Whether the image of this Id is here and has no name (any more)."""
+    with translated(f"looking for {engine_id}"):
+        found = or_none(client.api.inspect_image, engine_id)
+    return found is not None and not found.get("RepoTags")
+
+
+def image_history(client: docker.DockerClient, name: str) -> list[dict]:
+    """The engine's history of an image, newest first, as `docker history` shows it."""
+    with translated(f"reading the history of {name}"):
+        return client.api.history(name)
+
+
+@contextmanager
+def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[bytes]]:
+    """The chunks of `docker save NAME`; leaving the block, however, ends the export."""
+    api = client.api
+    with translated(f"exporting {name}"):
+        response = api._get(api._url("/images/{0}/get", name), stream=True, timeout=None)
+        try:
+            api._raise_for_status(response)
+            yield response.iter_content(1 << 20)
+        finally:
+            response.close()
+
+
+@contextmanager
+def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iterator[dict]]:
+    """The lines of the engine's answer to a posted build context, built by BuildKit.
+
+    `version=2` asks for BuildKit; leaving the block closes the connection, which cancels a build
+    that still runs. `timeout=None`, because the SDK's own is one between chunks.
+    """
+    api = client.api
+    parameters = {key: value for key, value in parameters.items() if value not in (None, {}, "")}
+    for key in ("buildargs", "labels"):
+        if key in parameters:
+            parameters[key] = json.dumps(parameters[key])
+    with translated("building"):
+        response = api._post(
+            api._url("/build"),
+            data=body,
+            params={"version": "2", "rm": "1", **parameters},
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        try:
+            api._raise_for_status(response)
+            yield json_lines(response)
+        finally:
+            response.close()
+
+
+def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[str]) -> str:
+    """Make an image of one layer from the chunks of a root file system's tar; its engine id."""
+    api = client.api
+    with translated(f"importing {repository}:{tag}"):
+        response = api._post(
+            api._url("/images/create"),
+            data=chunks,
+            params={"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes},
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in json_lines(response):
+                if "error" in line:
+                    raise engine_failed(f"importing {repository}:{tag}", line["error"])
+        finally:
+            response.close()
+    return inspect_image(client, f"{repository}:{tag}")["Id"]
+
+
+def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
+    """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed.
+
+    Leaving it, however, ends the pull in the engine. The SDK's own would wait for ever where a
+    registry takes the question and says nothing.
+    """
+    api, doing = client.api, f"pulling {reference}"
+    name, tag = split_reference(reference)
+    with translated(doing), _silence_told(doing, REGISTRY_SILENCE):
+        response = api._post(
+            api._url("/images/create"),
+            params={"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})},
+            headers=_login(api, name),
+            stream=True,
+            timeout=REGISTRY_SILENCE,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in json_lines(response):
+                if "error" in line:
+                    raise engine_failed(doing, line["error"])
+                if tell is not None:
+                    tell(line)
+        finally:
+            response.close()
+
+
+def _login(api, name: str) -> dict[str, str]:
+    """The header that carries what `docker login` kept for the registry of this name.
+
+    Nothing, where what keeps it is gone (a helper that was uninstalled): most images are public.
+    """
+    registry, _ = docker.auth.resolve_repository_name(name)
+    try:
+        login = docker.auth.get_config_header(api, registry)
+    except docker.errors.DockerException:
+        return {}
+    return {"X-Registry-Auth": login} if login else {}
+
+
+@contextmanager
+def _silence_told(doing: str, seconds: float) -> Iterator[None]:
+    """Turn a wait that came to its end into an error that says what was waited for."""
+    try:
+        yield
+    except GONE as error:
+        if why(error) != "no answer in time":
+            raise
+        said = f"the registry has said nothing for {seconds} s"
+        raise engine_failed(doing, said) from error
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """Name and tag or digest of a reference, as the SDK wants them.
+
+    >>> split_reference("golang"), split_reference("host:5000/a/b:c")
+    (('golang', 'latest'), ('host:5000/a/b', 'c'))
+    """
+    if "@" in reference:
+        name, _, digest = reference.partition("@")
+        return name, digest
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def registry_answers(client: docker.DockerClient, reference: str) -> str:
+    """Empty where the registry of `reference` answers the engine, else the reason."""
+    api, doing = client.api, f"asking a registry for {reference}"
+    try:
+        with translated(doing), _silence_told(doing, REGISTRY_ANSWER):
+            url, login = api._url("/distribution/{0}/json", reference), _login(api, reference)
+            api._raise_for_status(api._get(url, headers=login, timeout=REGISTRY_ANSWER))
+    except EngineFailed as error:
+        return (
+            error.message.rpartition(": ")[2] if "no such host" in error.message else error.message
+        )
+    return ""
+
+
+def remember_image(client: docker.DockerClient, name: str) -> None:
+    """Journal that this lab brought the image of this name here."""
+    engine_id = inspect_image(client, name)["Id"]
+    journal.write("image", name=name, engine_id=engine_id, engine=identity(client))
+
+
+def remove_image(client: docker.DockerClient, name: str) -> bool:
+    """Remove one image by name or id, never by force; whether it is gone."""
+    try:
+        with translated(f"removing {name}"), patience(client):
+            return or_none(client.api.remove_image, name) is not None
+    except EngineFailed:
+        return False
