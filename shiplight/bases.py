@@ -9,13 +9,13 @@ import tomllib
 import warnings
 from dataclasses import dataclass, field
 from functools import cache
-from pathlib import Path
 
 from . import dockerfile, engine
 from .dockerfile import stages
 from .errors import UsageError
+from .setup import ROOT
 
-FOLDER = Path(__file__).resolve().parents[1] / "bases"
+FOLDER = ROOT / "bases"
 KINDS = ("official", "mirrored", "equivalent")
 EQUIVALENTS = "shiplight/base"  # the name space of what is assembled
 

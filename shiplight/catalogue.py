@@ -6,8 +6,9 @@ from functools import cache
 from pathlib import Path
 
 from .errors import UsageError
+from .setup import ROOT
 
-APPS = Path(__file__).resolve().parents[1] / "apps"
+APPS = ROOT / "apps"
 HOLDS, IN_PART, DOES_NOT_HOLD = "holds", "in part", "does not hold"
 NOT_TESTABLE = "not testable on equivalents"
 

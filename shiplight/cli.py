@@ -9,8 +9,7 @@ import sys
 from pathlib import Path
 
 from .arguments import parser
-
-ROOT = Path(__file__).resolve().parents[1]
+from .setup import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -6,7 +6,6 @@
 import json
 import re
 from html import escape
-from pathlib import Path
 from statistics import median
 
 import pandas as pd
@@ -18,10 +17,11 @@ from .errors import UsageError
 from .findings import SEVERITIES, ScanReport
 from .image import Image
 from .setting import Setting, together
+from .setup import ROOT
 from .timing import Times
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
 
-ENGINES = Path(__file__).resolve().parents[1] / "recordings" / "engines.json"
+ENGINES = ROOT / "recordings" / "engines.json"
 
 
 _NODE_PACKAGE = re.compile(r"app/(?:.*/)?node_modules/((?:@[^/]+/)?[^/.@][^/]*)/.+")

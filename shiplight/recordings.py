@@ -30,9 +30,9 @@ from .engine import Step, journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image, LayerStore
 from .setting import Setting
+from .setup import ROOT
 from .units import format_bytes
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "recordings"
 KINDS = ("official", "mirrored", "equivalent")  # of bases, the best to look at first
 LAB = "lab"  # what stands for the id of a lab in what is recorded

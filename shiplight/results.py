@@ -19,10 +19,10 @@ from .builds import build
 from .catalogue import find
 from .scoreboard import Surveyed
 from .setting import Setting, together
+from .setup import ROOT
 from .sizes import measure
 from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
-ROOT = Path(__file__).resolve().parents[1]
 FILE = ROOT / "RESULTS.md"
 BENCHMARKS = ROOT / "benchmarks" / "results.json"
 NODE_RUNS = ("usr/local/bin/node", "*/lib*.so*", "lib64/ld-*")  # node, and what it loads

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 
 from .errors import UsageError
+from .setup import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 FOLDER, README = ROOT / "notebooks", ROOT / "README.md"
 BEGIN, END = "<!-- lessons: written by ./lab record -->", "<!-- end of lessons -->"
 NAVIGATION = re.compile(r"\n\n(?:←|\[contents\]).*$")

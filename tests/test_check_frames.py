@@ -1,13 +1,13 @@
 """The checklist as tables, from text alone."""
 
 from datetime import date
-from pathlib import Path
 
 import pytest
 
 from shiplight.checks import checklist, frames
+from shiplight.setup import ROOT
 
-GO = Path(__file__).parents[1] / "apps" / "go"
+GO = ROOT / "apps" / "go"
 TODAY = date(2026, 11, 25)
 
 

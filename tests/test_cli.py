@@ -5,13 +5,12 @@ import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from shiplight import arguments
+from shiplight.setup import ROOT
 
-ROOT = Path(arguments.__file__).parents[1]
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
 COMMANDS += ["record", "reset", "clean"]
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import factories
 import pytest
@@ -13,6 +12,7 @@ from test_frames import SETTING, image, texts, title_of
 from shiplight import compare_charts
 from shiplight.image import CHANGED, FIRST, SAME, SECOND
 from shiplight.image.comparing import compare, packages
+from shiplight.setup import ROOT
 
 BASE = [directory("etc"), file("etc/hosts", 30), file("bin/sh", 1000, mode=0o755)]
 ONE = image(BASE, [file("app/main", 500), file("app/old", 70)], name="shiplight/lab1/go:one")
@@ -113,7 +113,7 @@ def test_a_comparison_is_json_and_says_what_the_documentation_says():
         "path": "app/old", "where": FIRST, "first_bytes": 70, "second_bytes": None,
     }  # fmt: skip
     assert saved["shared_bytes"] == 1030 and saved["setting"]["engine"] == SETTING.engine
-    text = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8")
+    text = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
     assert all(f"`{field}`" in text for field in saved)
 
 

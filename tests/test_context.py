@@ -15,9 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shiplight.dockerfile import apply_rules, read_context
-from shiplight.dockerfile import context as ctx
 from shiplight.dockerfile.context import Entry, ignore_rules
 from shiplight.errors import ContextError
+from shiplight.setup import ROOT
 
 
 @pytest.fixture
@@ -438,7 +438,7 @@ def as_nobody(folder: Path) -> str:
         [sys.executable, "-c", AS_NOBODY, str(folder)],
         capture_output=True,
         text=True,
-        cwd=Path(ctx.__file__).parents[1],
+        cwd=ROOT,
         check=False,
     )
     assert source.returncode == 0, source.stderr

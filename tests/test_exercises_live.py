@@ -7,8 +7,8 @@ import pytest
 
 from shiplight import builds, exercises, lessons, trivy
 from shiplight.errors import CheckFailed, ScannerMissing, UsageError
+from shiplight.setup import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 ANSWERS = ROOT / "tests" / "exercises"
 APPS = {
     "00": str(ROOT / "apps" / "first"),

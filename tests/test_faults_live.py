@@ -24,8 +24,8 @@ from test_live import SLOW, runs_on_this_machine, within
 from shiplight import builds, doctor, engine, provide, sizes
 from shiplight.engine import cleaning, disk, images, journal
 from shiplight.errors import BaseNotAvailable, EngineFailed
+from shiplight.setup import ROOT
 
-ROOT = Path(builds.__file__).parents[1]
 SERVICE = """FROM busybox
 RUN mkdir /www && echo '{"pid": 1}' | tee /www/healthz > /www/selfcheck
 EXPOSE 8080

@@ -5,14 +5,12 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
 from shiplight.engine import journal
 from shiplight.errors import LabFolderFailed, UsageError
-
-ROOT = Path(__file__).resolve().parents[1]
+from shiplight.setup import ROOT
 
 
 @pytest.fixture(autouse=True)

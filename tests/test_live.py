@@ -14,8 +14,7 @@ from jupyter_client.manager import start_new_kernel
 from shiplight import buildkit, builds, catalogue, containers, engine, provide, sizes
 from shiplight.engine import cleaning, disk, journal
 from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
-
-ROOT = Path(builds.__file__).parents[1]
+from shiplight.setup import ROOT
 
 
 @pytest.fixture

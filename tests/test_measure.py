@@ -3,7 +3,6 @@
 import json
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import factories
 import pytest
@@ -15,6 +14,7 @@ from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, LayerStore, align
 from shiplight.image.model import clean_instruction
 from shiplight.setting import Setting
+from shiplight.setup import ROOT
 from shiplight.sizes import measure
 
 HISTORY = [
@@ -311,6 +311,6 @@ def test_a_configuration_of_wrong_types_is_refused(tmp_path):
 def test_every_field_of_the_json_is_documented(at):
     at(Engine())
     data = measure(object(), NAME).to_dict()
-    documented = (Path(__file__).parents[1] / "docs" / "json.md").read_text(encoding="utf-8")
+    documented = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
     for field in {*data, *data["layers"][0]}:
         assert f"`{field}`" in documented, field

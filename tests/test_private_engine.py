@@ -16,8 +16,8 @@ import pytest
 
 from shiplight.engine import endpoints, journal, private
 from shiplight.errors import EngineNotReachable, UsageError
+from shiplight.setup import ROOT
 
-ROOT = Path(private.__file__).parents[1]
 ONLY_HERE = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 
 EMPTY = """

@@ -22,7 +22,6 @@ from test_cli import lab
 from test_frames import texts, title_of
 
 from shiplight import (
-    cli,
     doctor,
     engine,
     findings,
@@ -38,8 +37,8 @@ from shiplight.engine import journal
 from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from shiplight.findings import ScanReport, read_report
 from shiplight.setting import Setting
+from shiplight.setup import ROOT
 
-ROOT = Path(cli.__file__).parents[1]
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
 PYTHON = sys.executable
 METADATA = {"UpdatedAt": "2026-11-21T02:10:46Z", "NextUpdate": "2026-11-22T02:10:46Z"}

@@ -17,8 +17,8 @@ from shiplight import builds, engine, findings, frames, scans, setup, trivy
 from shiplight.engine import journal
 from shiplight.errors import ScannerMissing
 from shiplight.findings import ScanReport
+from shiplight.setup import ROOT
 
-ROOT = Path(builds.__file__).parents[1]
 PACKAGE = "the pinned Python package"
 
 
