@@ -11,10 +11,9 @@ from collections.abc import Sequence
 import plotly.graph_objects as go
 
 from . import frames
-from .builds import Build
+from .builds import Build, Times, spread
 from .image import Image
 from .setting import Setting, together
-from .timing import Times, spread
 from .units import format_bytes, format_percent, format_ratio, format_seconds
 
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#1F2933", "#6B7480"

@@ -67,7 +67,8 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, provide, shelf
+    from . import builds, dockerfile, notebooks, shelf
+    from .builds import provide
     from .dockerfile import stages
 
     lesson = shelf.lessons()[0]
@@ -78,13 +79,12 @@ def _up(given) -> int:
         for variant in ("go/single", "go/multi"):
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
             needed += [use.reference for use in uses]
-        provide.provide(client, needed)
+        provide(client, needed)
     return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)
 
 
 def _test(given) -> int:
-    from . import provide
-    from .bases import recipes
+    from .builds import provide, recipes
     from .engine import private
     from .errors import EngineNotReachable
 
@@ -99,7 +99,7 @@ def _test(given) -> int:
             if not given.rest:
                 if not sys.stderr.isatty():
                     print("lab: getting the base images that are not here", file=sys.stderr)
-                provide.provide(client, list(recipes()))  # here, where its progress is seen
+                provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
             if given.live:
@@ -286,13 +286,13 @@ def _print_checklist(given, found) -> None:
 
 
 def _bases(given) -> int:
-    from . import provide, report
-    from .bases import canonical, recipes
+    from . import report
+    from .builds import canonical, provide, recipes
 
     client = _connect(given)
     wanted = [canonical(reference) for reference in given.references] or list(recipes())
     if given.do == "get":
-        provide.provide(client, wanted)
+        provide(client, wanted)
     rows = report.base_rows(client, wanted)
     _print_json(rows) if given.json else report.print_bases(rows)
     return 0

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from . import engine, provide, recordings
+from . import engine, recordings
+from .builds import provide
 from .engine import journal
 from .errors import EngineFailed, ProbeFailed
 from .setting import Setting
@@ -310,7 +311,7 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
     Both are removed whatever happens. Raises ProbeFailed where the other does not start.
     """
     image = getattr(what, "tag", what)
-    [helper] = provide.provide(client, [HELPER])
+    [helper] = provide(client, [HELPER])
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
     with _container(client, image, ports=_published(port)) as container:

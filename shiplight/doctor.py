@@ -7,8 +7,8 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import buildkit, containers, dockerfile, engine, progress, provide, trivy
-from .bases import canonical, mirrored, recipes
+from . import containers, dockerfile, engine, progress, trivy
+from .builds import canonical, here, mirrored, recipes, solve
 from .dockerfile import read_context
 from .engine import journal
 from .errors import ShipLightError
@@ -105,7 +105,7 @@ def _proof(client) -> Finding:
             program.write_bytes(_PROGRAMS[machine](SAYS))
             program.chmod(0o755)
             context = read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
-            _, seconds, _ = buildkit.solve(
+            _, seconds, _ = solve(
                 client, context, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
             )
         said = containers.run_once(client, tag)
@@ -146,7 +146,7 @@ def _bases(client) -> Finding:
     """Which of the bases of `bases/` are on the engine."""
     here = [
         f"{canonical(base.reference)} ({base.kind})"
-        for base in (provide.here(client, reference) for reference in recipes())
+        for base in (here(client, reference) for reference in recipes())
         if base is not None
     ]
     if not here:

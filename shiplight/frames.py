@@ -10,15 +10,13 @@ from statistics import median
 
 import pandas as pd
 
-from . import bases
-from .builds import Build
+from .builds import Build, Times, bases
 from .containers import Probe
 from .errors import UsageError
 from .findings import SEVERITIES, ScanReport
 from .image import Image
 from .setting import Setting, together
 from .setup import ROOT
-from .timing import Times
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds
 
 ENGINES = ROOT / "recordings" / "engines.json"

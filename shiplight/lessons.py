@@ -8,8 +8,8 @@ from pathlib import Path
 
 from IPython.display import display
 
-from . import bases, catalogue, engine, recordings, verdicts
-from .builds import Build, order
+from . import catalogue, engine, recordings, verdicts
+from .builds import Build, bases, order
 from .engine import disk, journal
 from .errors import ClaimFailed, UsageError
 from .image import Image

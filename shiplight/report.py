@@ -7,9 +7,8 @@ from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
-from . import provide, sizes
-from .bases import recipes
-from .builds import Build
+from . import sizes
+from .builds import Build, here, recipes
 from .catalogue import Row
 from .engine import Cleaned, Status
 from .findings import SEVERITIES, WORDS, ScanReport
@@ -269,7 +268,7 @@ def base_rows(client, references: list[str]) -> list[dict]:
     """One row a base: what stands for it here, its bytes beside the published, its contents."""
     rows = []
     for reference in references:
-        recipe, base = recipes().get(reference), provide.here(client, reference)
+        recipe, base = recipes().get(reference), here(client, reference)
         row = {"reference": reference, "kind": base.kind if base else None, "image": None}
         row["published"] = recipe.published if recipe else {}
         row["differs"] = recipe.differs if recipe else ""

@@ -4,17 +4,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 
-from . import (
-    builds,
-    catalogue,
-    containers,
-    engine,
-    entrypoint,
-    progress,
-    provide,
-    recordings,
-    sizes,
-)
+from . import builds, catalogue, containers, engine, entrypoint, progress, recordings, sizes
+from .builds import provide
 from .containers import Probe
 from .errors import UsageError
 from .image import Image, Program
@@ -163,7 +154,7 @@ def look(client, reference: str) -> Runtime:
     """
     if reference == SCRATCH:
         return Runtime(SCRATCH, 0, 0, setting=engine.setting(client))
-    [base] = provide.provide(client, [reference])
+    [base] = provide(client, [reference])
     image = sizes.measure(client, base.used)
     found = offered(reference, image)
     users = entrypoint.follow(image, "etc/passwd")
@@ -206,7 +197,7 @@ def try_on(client, program: str, *bases: str) -> tuple[Try, ...]:
     """
     if program not in PROGRAMS:
         raise UsageError(f"there is no program {program!r}.", hint=f"one of {', '.join(PROGRAMS)}")
-    provide.provide(client, [base for base in bases if base != SCRATCH])
+    provide(client, [base for base in bases if base != SCRATCH])
     tasks = progress.Tasks(f"Trying {program}")
     tries = []
     with progress.Screen(tasks.draw):

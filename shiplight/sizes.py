@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from . import bases, engine, progress, recordings
+from . import engine, progress, recordings
+from .builds import bases
 from .engine import journal
 from .errors import ImageNotFound
 from .image import (

@@ -32,11 +32,11 @@ sys.path.insert(0, str(ROOT))
 from other_engines import OTHERS, running
 
 from shiplight import builds, catalogue, dockerfile, engine, sizes
-from shiplight.bases import text_to_send
-from shiplight.dockerfile import image_uses
+from shiplight.builds.bases import text_to_send
+from shiplight.builds.providing import provide
+from shiplight.dockerfile import image_uses, read_context
 from shiplight.engine import cleaning
 from shiplight.image import LayerStore
-from shiplight.provide import provide
 from shiplight.units import format_bytes
 
 LAB = "engines"
@@ -271,7 +271,7 @@ def answer_of(client, **build_args: str) -> tuple[bytes, str]:
     text = (SMALL / "Dockerfile").read_text()
     read = dockerfile.parse(text)
     sent = text_to_send(client, read, provide(client, ["busybox"]), build_args)
-    context = builds.read_context(SMALL, dockerfile="Dockerfile", dockerfile_text=sent)
+    context = read_context(SMALL, dockerfile="Dockerfile", dockerfile_text=sent)
     tag = f"shiplight/{LAB}/small:1"
     with engine.post_build(client, context.tar(), t=tag, buildargs=build_args) as lines:
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines), tag

@@ -2,8 +2,8 @@
 
 import pytest
 
-from shiplight import bases
-from shiplight.bases import Base
+from shiplight.builds import bases
+from shiplight.builds.bases import Base
 from shiplight.errors import UsageError
 
 

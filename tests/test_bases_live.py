@@ -15,11 +15,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from shiplight import bases, builds, dockerfile, engine, setup, sizes
+from shiplight import builds, dockerfile, engine, setup, sizes
+from shiplight.builds import bases
+from shiplight.builds.providing import provide
 from shiplight.dockerfile import stages
 from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable, ShipLightError
-from shiplight.provide import provide
 
 RECIPES = list(bases.recipes().values())
 

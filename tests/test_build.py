@@ -9,7 +9,8 @@ import pytest
 from replay import engine_of, recorded
 from test_trace import ANSWERS
 
-from shiplight import assemble, builds, engine
+from shiplight import builds, engine
+from shiplight.builds import assembling
 from shiplight.errors import (
     BaseNotAvailable,
     BuildFailed,
@@ -25,7 +26,7 @@ HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config
 @pytest.fixture
 def replayed(tmp_path, monkeypatch):
     """Start an engine of recorded answers and connect to it, on a machine without a CA bundle."""
-    for variable in assemble.CA_VARIABLES:
+    for variable in assembling.CA_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
 
     def start(*answers):

@@ -21,7 +21,9 @@ import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
 from test_live import SLOW, runs_on_this_machine, within
 
-from shiplight import builds, doctor, engine, provide, sizes
+from shiplight import builds, doctor, engine, sizes
+from shiplight.builds import provide
+from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, images, journal
 from shiplight.errors import BaseNotAvailable, EngineFailed
 from shiplight.setup import ROOT
@@ -40,7 +42,7 @@ ENDS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["st
 def own(client):
     """An engine of this module's own that has busybox."""
     skip_where_none_can_be()
-    [base] = provide.provide(client, ["busybox"])
+    [base] = provide(client, ["busybox"])
     own = OwnEngine()
     try:
         hand_over(base.used, client, own.start())
@@ -179,8 +181,8 @@ def strangers(lab, folder):
         other.setenv("LAB_ID", f"other{time.time_ns() % 10**9}")
         tag = builds.build(lab, folder(text)).tag
         labels = journal.made()
-    [base] = provide.provide(lab, ["busybox"])
-    context = builds.read_context(
+    [base] = provide(lab, ["busybox"])
+    context = read_context(
         Path(folder(f"FROM {base.used}\nRUN echo nobody > /n\n")), dockerfile="Dockerfile"
     )
     with engine.post_build(lab, context.tar(), t="stranger/app:1") as told:

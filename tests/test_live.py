@@ -11,7 +11,9 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from shiplight import buildkit, builds, catalogue, containers, engine, provide, sizes
+from shiplight import builds, catalogue, containers, engine, sizes
+from shiplight.builds import provide, solving
+from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, journal
 from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
 from shiplight.setup import ROOT
@@ -35,13 +37,13 @@ UNTIL_THE_STEP_ENDS = "ends a build that is interrupted only when its step has e
 
 def test_a_build_that_had_to_wait_too_long_for_others_is_sent_again(client, folder, monkeypatch):
     """As Docker 20.10 ends builds where thirty at once want the same step."""
-    follow, tried = buildkit._follow, []
+    follow, tried = solving._follow, []
 
     def once_too_many(*arguments):
         tried.append(follow(*arguments))
-        return tried[-1] if len(tried) > 1 else (None, f"executor failed: {buildkit.TOO_MANY}")
+        return tried[-1] if len(tried) > 1 else (None, f"executor failed: {solving.TOO_MANY}")
 
-    monkeypatch.setattr(buildkit, "_follow", once_too_many)
+    monkeypatch.setattr(solving, "_follow", once_too_many)
     assert builds.build(client, folder("FROM busybox\nRUN echo once more\n")).engine_id
     assert len(tried) == 2
     steps = [step for entry in journal.read("build") for step in entry.get("steps", ())]
@@ -239,9 +241,9 @@ def test_a_build_that_is_interrupted_leaves_nothing_running(client, folder, how,
 @pytest.fixture
 def strangers(client, folder):
     """An image, a container, a network, a volume and a cache record that are not ours."""
-    [base] = provide.provide(client, ["busybox"])
+    [base] = provide(client, ["busybox"])
     text = f"FROM {base.used}\nRUN echo {time.time_ns()}\n"
-    context = builds.read_context(Path(folder(text)), dockerfile="Dockerfile")
+    context = read_context(Path(folder(text)), dockerfile="Dockerfile")
     tag = "stranger/app:1"
     with engine.post_build(client, context.tar(), t=tag) as told:
         assert [line for line in told if "ID" in (line.get("aux") or "")]

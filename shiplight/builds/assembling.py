@@ -10,12 +10,13 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import buildkit, dockerfile, engine, progress, setup
+from .. import dockerfile, engine, progress, setup
+from ..dockerfile import read_context, stages
+from ..engine import journal
+from ..errors import BaseNotAvailable
+from ..units import format_bytes
+from . import solving
 from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
-from .dockerfile import read_context, stages
-from .engine import journal
-from .errors import BaseNotAvailable
-from .units import format_bytes
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -67,7 +68,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
         bundle = Path(folder) / "ca.crt"
         bundle.write_bytes(ca_bundle())
         bundle.chmod(0o644)  # steps of users other than root have to read it
-        buildkit.solve(
+        solving.solve(
             client,
             read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
             dockerfile.parse(text),
@@ -175,7 +176,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             tasks.tell(recipe.equivalent, f"downloading {download['package']}")
             shutil.copyfile(_downloaded(download), context / download["file"])
         tasks.tell(recipe.equivalent, "building")
-        buildkit.solve(
+        solving.solve(
             client,
             read_context(
                 context,

@@ -10,10 +10,10 @@ import warnings
 from dataclasses import dataclass, field
 from functools import cache
 
-from . import dockerfile, engine
-from .dockerfile import stages
-from .errors import UsageError
-from .setup import ROOT
+from .. import dockerfile, engine
+from ..dockerfile import stages
+from ..errors import UsageError
+from ..setup import ROOT
 
 FOLDER = ROOT / "bases"
 KINDS = ("official", "mirrored", "equivalent")

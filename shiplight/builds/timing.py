@@ -5,11 +5,12 @@ from dataclasses import asdict, dataclass, field
 from os import PathLike, fspath
 from statistics import median
 
-from . import builds, progress, recordings
-from .builds import Build
-from .engine import disk, journal
-from .setting import Setting
-from .units import format_seconds
+from .. import progress, recordings
+from ..engine import disk, journal
+from ..setting import Setting
+from ..units import format_seconds
+from . import building
+from .building import Build
 
 RUNS = 3  # of what a median is told
 
@@ -82,12 +83,12 @@ def time_builds(
     Cold: no layer is taken from the cache, and the cache mounts, which no other way shares, are
     emptied first. `edit()` changes a file of the folder, each time to what it never was before.
     """
-    name = builds.order(fspath(folder), text=text, name=way.replace("/", " ")).app
+    name = building.order(fspath(folder), text=text, name=way.replace("/", " ")).app
     tasks = progress.Tasks(f"{way}: measuring")
 
     def once(what: str, *, no_cache: bool = False) -> Build:
         tasks.begin(what)
-        made = builds.build(
+        made = building.build(
             client,
             folder,
             text=text,

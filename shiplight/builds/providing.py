@@ -9,12 +9,12 @@ and no other.
 import re
 from dataclasses import replace
 
-from . import engine, progress
-from .assemble import add_ca, assemble, building_name
+from .. import engine, progress
+from ..engine import journal
+from ..errors import BaseNotAvailable, EngineFailed
+from ..units import format_bytes
+from .assembling import add_ca, assemble, building_name
 from .bases import Base, Recipe, canonical, mirrored, recipes, wanted_kind
-from .engine import journal
-from .errors import BaseNotAvailable, EngineFailed
-from .units import format_bytes
 
 
 def provide(client, references, *, platform: str | None = None) -> list[Base]:

@@ -9,11 +9,11 @@ import re
 import time
 from dataclasses import replace
 
-from . import dockerfile, engine, progress
-from .dockerfile import Context, stages
-from .engine import Step, Trace, Transcript, journal
-from .errors import BuildCancelled, BuildFailed, EngineFailed
-from .units import format_seconds
+from .. import dockerfile, engine, progress
+from ..dockerfile import Context, stages
+from ..engine import Step, Trace, Transcript, journal
+from ..errors import BuildCancelled, BuildFailed, EngineFailed
+from ..units import format_seconds
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
 TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that want the same step
