@@ -223,8 +223,9 @@ def _measure(given) -> int:
 
 
 def _scan(given) -> int:
-    from . import builds, engine, findings, report, scans, trivy
+    from . import builds, engine, report, scans
     from .errors import ScannerMissing
+    from .scans import findings, trivy
 
     client, name = None, given.image
     if not Path(name).is_file():

@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import containers, dockerfile, engine, progress, trivy
+from . import containers, dockerfile, engine, progress
 from .builds import canonical, here, mirrored, recipes, solve
 from .dockerfile import read_context
 from .engine import journal
 from .errors import ShipLightError
+from .scans import trivy
 from .units import format_bytes, format_seconds
 
 ENOUGH_BYTES = 4_000_000_000

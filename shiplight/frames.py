@@ -13,8 +13,8 @@ import pandas as pd
 from .builds import Build, Times, bases
 from .containers import Probe
 from .errors import UsageError
-from .findings import SEVERITIES, ScanReport
 from .image import Image
+from .scans import SEVERITIES, ScanReport
 from .setting import Setting, together
 from .setup import ROOT
 from .units import UNKNOWN, format_bytes, format_percent, format_seconds

@@ -11,8 +11,8 @@ from . import sizes
 from .builds import Build, here, recipes
 from .catalogue import Row
 from .engine import Cleaned, Status
-from .findings import SEVERITIES, WORDS, ScanReport
 from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
+from .scans import SEVERITIES, WORDS, ScanReport
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible
 from .verdicts import Verdict

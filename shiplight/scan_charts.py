@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from . import frames
 from .charts import ACCENT, _bars, _figure, _label
-from .findings import SEVERITIES, WORDS, ScanReport
 from .scan_frames import source
+from .scans import SEVERITIES, WORDS, ScanReport
 from .units import UNKNOWN
 
 RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3"), strict=True))

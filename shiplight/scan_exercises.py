@@ -4,9 +4,8 @@ from .builds import Build
 from .checks.checklist import read_subject, run
 from .checks.evidence import with_build
 from .errors import ScanFailed
-from .findings import ScanReport
 from .grading import answering, exercise, refuse
-from .scans import scan
+from .scans import ScanReport, scan
 
 # --- 07 Scan ----------------------------------------------------------------------------------
 

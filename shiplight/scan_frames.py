@@ -6,8 +6,8 @@ Below each stand its setting, the scanner and the database. Unknown is `<NA>`, n
 from collections.abc import Sequence
 
 from . import frames
-from .findings import SEVERITIES, WORDS, Finding, ScanReport
 from .frames import _frame
+from .scans import SEVERITIES, WORDS, Finding, ScanReport
 from .setting import together
 
 

@@ -7,8 +7,7 @@ from .builds import Build, build
 from .catalogue import Row
 from .containers import probe
 from .errors import ScannerMissing
-from .findings import ScanReport
-from .scans import scan
+from .scans import ScanReport, scan
 from .setting import Setting
 from .sizes import measure
 

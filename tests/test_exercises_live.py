@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import builds, exercises, lessons, trivy
+from shiplight import builds, exercises, lessons
 from shiplight.errors import CheckFailed, ScannerMissing, UsageError
+from shiplight.scans import trivy
 from shiplight.setup import ROOT
 
 ANSWERS = ROOT / "tests" / "exercises"

@@ -37,7 +37,6 @@ YET = {  # modules that have not moved into their package
     "notebooks pages lessons",
     "charts": "frames charts scan_frames scan_charts compare_charts",
     "inspection": "sizes containers runtimes entrypoint",
-    "scans": "scans trivy findings",
 }
 MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 

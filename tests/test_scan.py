@@ -21,21 +21,11 @@ from test_archive import tar_with_right_checksum
 from test_cli import lab
 from test_frames import texts, title_of
 
-from shiplight import (
-    doctor,
-    engine,
-    findings,
-    frames,
-    report,
-    scan_charts,
-    scan_frames,
-    scans,
-    setup,
-    trivy,
-)
+from shiplight import doctor, engine, frames, report, scan_charts, scan_frames, scans, setup
 from shiplight.engine import journal
 from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
-from shiplight.findings import ScanReport, read_report
+from shiplight.scans import ScanReport, asking, findings, trivy
+from shiplight.scans.findings import read_report
 from shiplight.setting import Setting
 from shiplight.setup import ROOT
 
@@ -322,7 +312,7 @@ def test_a_sparse_file_of_an_archive_is_not_written_out(fake, tmp_path):
     path.write_bytes(index + tar_with_right_checksum(bytes(block)) + bytes(512 + 1024))
     fake()
     scans.scan(None, path)
-    folder = trivy._unpacked(path, tmp_path)
+    folder = asking._unpacked(path, tmp_path)
     assert [file.name for file in folder.rglob("*") if file.is_file()] == ["index.json"]
 
 
@@ -330,10 +320,10 @@ def test_an_archive_is_not_unpacked_onto_a_disk_without_room_for_it(tmp_path, mo
     path = tmp_path / "oci.tar"
     path.write_bytes(factories.oci(factories.Image([[factories.file("a", 100)]])))
     monkeypatch.setattr(
-        trivy.shutil, "disk_usage", lambda _: SimpleNamespace(free=trivy.SPARE_BYTES)
+        trivy.shutil, "disk_usage", lambda _: SimpleNamespace(free=asking.SPARE_BYTES)
     )
     with pytest.raises(ScanFailed, match="are free in"):
-        trivy._unpacked(path, tmp_path)
+        asking._unpacked(path, tmp_path)
     assert not (tmp_path / "layout").exists()
 
 

@@ -13,10 +13,10 @@ import docker
 import factories
 import pytest
 
-from shiplight import builds, engine, findings, frames, scans, setup, trivy
+from shiplight import builds, engine, frames, scans, setup
 from shiplight.engine import journal
 from shiplight.errors import ScannerMissing
-from shiplight.findings import ScanReport
+from shiplight.scans import ScanReport, asking, findings, running, trivy
 from shiplight.setup import ROOT
 
 PACKAGE = "the pinned Python package"
@@ -77,7 +77,7 @@ def test_most_of_what_the_first_has_came_with_its_base(client, single):
 
 
 def test_a_second_scan_is_not_one(client, multi, monkeypatch):
-    monkeypatch.setattr(trivy, "report_on", lambda *_, **__: pytest.fail("scanned again"))
+    monkeypatch.setattr(asking, "report_on", lambda *_, **__: pytest.fail("scanned again"))
     clock = time.monotonic()
     again = scans.scan(client, multi.image)
     assert again == multi and again.setting == multi.setting
@@ -156,13 +156,13 @@ def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanne
         )
 
     def alone():
-        with trivy.workplace() as place:
+        with running.workplace() as place:
             readable = archive
-            if trivy._only_a_layout(archive):  # what anybody would have to do
-                readable = trivy._unpacked(archive, place)
+            if asking._only_a_layout(archive):  # what anybody would have to do
+                readable = asking._unpacked(archive, place)
             command = ["--cache-dir", trivy.database().folder, "image", "--cache-backend", "memory"]
             command += ["--format", "json", "--scanners", "vuln", *trivy.OFFLINE]
-            trivy.run_program(scanner.program, [*command, "--input", readable], place)
+            running.run_program(scanner.program, [*command, "--input", readable], place)
 
     def ours():
         shutil.rmtree(journal.folder("layers") / "scans")

@@ -8,7 +8,7 @@ from test_scan import DEBIAN, GO, SETTING
 
 from shiplight import engine, recordings, scans
 from shiplight.errors import ScannerMissing
-from shiplight.scans import Prepared
+from shiplight.scans.scanning import Prepared
 
 PREPARED = Prepared("Trivy 1.2.3", "2026-11-21T02:10:46Z", True, SETTING)
 

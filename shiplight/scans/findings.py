@@ -7,10 +7,10 @@ is *not covered*: neither has a number, and least of all 0.
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 
-from .errors import ScanFailed, ShipLightError
-from .image import align
-from .setting import Setting
-from .units import UNKNOWN
+from ..errors import ScanFailed, ShipLightError
+from ..image import align
+from ..setting import Setting
+from ..units import UNKNOWN
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")  # the last: nobody rated it
 WORDS = {severity: severity.lower() for severity in SEVERITIES} | {"UNKNOWN": "unrated"}

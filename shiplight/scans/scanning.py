@@ -8,14 +8,17 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import engine, progress, recordings, trivy
-from .engine import journal
-from .errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
+from .. import engine, progress, recordings
+from ..engine import journal
+from ..errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
+from ..image import LayerStore, platform_inspected, platform_of
+from ..setting import Setting
+from ..units import format_bytes
+from . import asking, trivy
+from .asking import SPARE_BYTES
 from .findings import ScanReport, read_report, scanned_by, unknown
-from .image import LayerStore, platform_inspected, platform_of
-from .setting import Setting
+from .running import workplace
 from .trivy import Database, Scanner
-from .units import format_bytes
 
 
 def scan(client, what) -> ScanReport:
@@ -84,9 +87,9 @@ def package_list(client, what, *, form: str = "cyclonedx") -> dict:
     Raises ScannerMissing, ScanFailed.
     """
     said, _, scanner, _ = _said(client, what)
-    with trivy.workplace() as place:
+    with workplace() as place:
         named = said | {"ArtifactName": _name(what)}
-        return json.loads(trivy.package_list(scanner, named, form, place, client=client))
+        return json.loads(asking.package_list(scanner, named, form, place, client=client))
 
 
 def write_package_list(client, what, path: Path) -> None:
@@ -143,20 +146,20 @@ def _archive_key(path: Path) -> str:
 def _run(client, name: str, archive: Path | None, scanner, database) -> dict:
     """What the scanner says of an image that it has not seen yet."""
     state = f"Exporting {name}"
-    with progress.Screen(lambda: state), trivy.workplace() as place:
+    with progress.Screen(lambda: state), workplace() as place:
         if archive is None:
             archive = place / "image.tar"
             for total in _export(client, name, archive):
                 state = f"Exporting {name} · {format_bytes(total)}"
         state = f"Scanning {name} with {scanner}, {database} …"
-        return trivy.report_on(scanner, database, archive.absolute(), place, client=client)
+        return asking.report_on(scanner, database, archive.absolute(), place, client=client)
 
 
 def _export(client, name: str, archive: Path) -> Iterable[int]:
     """Save an image of the engine; the bytes written so far, again and again."""
     total, least = 0, engine.inspect_image(client, name).get("Size") or 0
     free = shutil.disk_usage(archive.parent).free
-    if free < least + trivy.SPARE_BYTES:
+    if free < least + SPARE_BYTES:
         raise ScanFailed(
             f"{name} has to be exported ({format_bytes(least)}) to be scanned, and only "
             f"{format_bytes(free)} are free in {journal.folder()}.",

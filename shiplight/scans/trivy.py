@@ -1,0 +1,203 @@
+"""The scanner: finding Trivy, getting it, and its database.
+
+Trivy is not part of this project. It is looked for on PATH, then beside the Python that runs this
+(the package that `requirements-scan.txt` pins), then on the engine as a container image. It reads
+archives that were saved; no engine's socket is ever given to it.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from .. import engine, progress, setup
+from ..engine import journal
+from ..errors import EngineFailed, ScanFailed, ScannerMissing
+from ..units import format_bytes
+from .running import REQUIREMENTS, environment, run_program, workplace
+
+IMAGE = "aquasec/trivy:0.76.0"  # pulling it is not tried yet: no image registry was in reach
+OLDEST = (0, 63)  # the first that can be told not to call home
+MALICIOUS = ("0.69.4", "0.69.5", "0.69.6")  # CVE-2026-33634: releases made with stolen credentials
+QUIETLY = ("--skip-version-check", "--disable-telemetry")
+OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--quiet", *QUIETLY)
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """A Trivy that can be run: a program of this machine, or an image of the engine."""
+
+    version: str
+    source: str
+    program: Path | None = None
+    image: str | None = None
+
+    def __str__(self) -> str:
+        return f"Trivy {self.version}"
+
+
+@dataclass(frozen=True)
+class Database:
+    """A database of vulnerabilities. `date` is when it was made, ISO 8601 in UTC.
+
+    `snapshot`: it is frozen, as in a lab without the internet, and never to be updated.
+    """
+
+    folder: Path
+    date: str
+    snapshot: bool
+
+    def __str__(self) -> str:
+        return f"database {self.date[:10]}" + (" (lab snapshot)" if self.snapshot else "")
+
+
+def find(client=None) -> Scanner:
+    """The first scanner that will do: on PATH, beside this Python, on the engine.
+
+    Raises ScannerMissing, which says what was seen.
+    """
+    seen = []
+    beside = Path(sys.executable).with_name("trivy.exe" if sys.platform == "win32" else "trivy")
+    on_path = shutil.which("trivy")
+    for program in dict.fromkeys([Path(on_path) if on_path else beside, beside]):
+        if not program.is_file():
+            continue
+        version = _version(program, program.stat().st_mtime_ns)
+        problem = _problem(version)
+        if not problem:
+            source = "the pinned Python package" if program == beside else str(program)
+            return Scanner(version, source, program)
+        seen.append(f"{program} {problem}")
+    if client is not None and engine.has_image(client, IMAGE):
+        return Scanner(IMAGE.rpartition(":")[2], f"the image {IMAGE}", image=IMAGE)
+    raise ScannerMissing(
+        "there is no scanner here" + (f" that will do: {'; '.join(seen)}." if seen else "."),
+        hint="`./lab scan IMAGE` gets one; or put Trivy on PATH",
+    )
+
+
+@lru_cache
+def _version(program: Path, changed: int) -> str:
+    """The version that a program says it has; empty where it says none."""
+    try:
+        done = subprocess.run(
+            [program, "--version"], env=environment(), capture_output=True, text=True, timeout=60
+        )
+    except (OSError, subprocess.TimeoutExpired, UnicodeDecodeError):
+        return ""
+    found = re.search(r"^Version: v?(\d+\.\d+\.\d+)", done.stdout, re.M)
+    return found[1] if found else ""
+
+
+def _problem(version: str) -> str:
+    """Why a scanner of this version is not used; empty where it is."""
+    if not version:
+        return "does not say which version of Trivy it is"
+    if version in MALICIOUS:
+        return f"is {version}, which was malicious (CVE-2026-33634): remove it and change passwords"
+    if tuple(map(int, version.split(".")[:2])) < OLDEST:
+        return f"is {version}; at least {'.'.join(map(str, OLDEST))} is needed"
+    return ""
+
+
+def provide(client=None, *, update: bool = False) -> tuple[Scanner, Database]:
+    """Scanner and database, got where they are missing, and said so; `update` gets a newer one.
+
+    This is the only place that installs or downloads. Raises ScannerMissing.
+    """
+    try:
+        scanner = find(client)
+    except ScannerMissing:
+        scanner = _get_scanner(client)
+    if not update:
+        try:
+            return scanner, database()
+        except ScannerMissing:
+            if os.environ.get("TRIVY_CACHE_DIR"):
+                raise
+    return scanner, _download(scanner)
+
+
+def _get_scanner(client) -> Scanner:
+    try:
+        setup.add(REQUIREMENTS)
+        return find(client)
+    except setup.SetupFailed as error:
+        raise ScannerMissing(f"no scanner could be installed: {error}") from error
+    except ScannerMissing:
+        if client is None:
+            raise
+    setup.say(f"getting the scanner's image {IMAGE}")
+    try:
+        engine.pull(client, IMAGE)
+        engine.remember_image(client, IMAGE)
+    except EngineFailed as error:
+        raise ScannerMissing(
+            f"the scanner's image could not be got: {error.message}", hint="put Trivy on PATH"
+        ) from error
+    return find(client)
+
+
+def database() -> Database:
+    """The database in TRIVY_CACHE_DIR, or the one that was downloaded. Raises ScannerMissing."""
+    given = os.environ.get("TRIVY_CACHE_DIR")
+    folder = Path(given).absolute() if given else journal.folder("trivy")
+    try:
+        said = json.loads((folder / "db" / "metadata.json").read_text(encoding="utf-8"))
+        made, next_one = str(said["UpdatedAt"]), str(said.get("NextUpdate", ""))
+        if not (folder / "db" / "trivy.db").is_file():
+            raise FileNotFoundError("trivy.db is not there")
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        where = f"in TRIVY_CACHE_DIR={given}" if given else "here yet"
+        raise ScannerMissing(
+            f"there is no database of vulnerabilities {where} ({error}).",
+            hint="TRIVY_CACHE_DIR names a folder that holds db/trivy.db and db/metadata.json"
+            if given
+            else "`./lab scan IMAGE` downloads one, or TRIVY_CACHE_DIR names one",
+        ) from error
+    return Database(folder, made, snapshot=next_one[:4] > f"{int(made[:4]) + 1}")
+
+
+def _download(scanner: Scanner) -> Database:
+    """The newest database, by Trivy itself, into our own folder."""
+    folder = journal.folder("trivy")
+    if scanner.program is None or os.environ.get("TRIVY_CACHE_DIR"):
+        raise ScannerMissing(
+            f"{scanner.source} is not asked to download a database."
+            if scanner.program is None
+            else "the database in TRIVY_CACHE_DIR is yours: it is not updated from here.",
+            hint="TRIVY_CACHE_DIR names a folder that holds db/trivy.db and db/metadata.json",
+        )
+    setup.say("downloading the scanner's database of vulnerabilities, once")
+    command = ["--cache-dir", folder, "image", "--download-db-only", "--no-progress", *QUIETLY]
+    with workplace() as place:
+
+        def draw() -> str:
+            return f"Downloading the database · {format_bytes(_bytes_in(place))}"
+
+        with progress.Screen(draw):
+            try:
+                run_program(scanner.program, command, place, network=True)
+            except ScanFailed as error:
+                raise ScannerMissing(
+                    f"the database could not be downloaded: {error.message}",
+                    hint="TRIVY_CACHE_DIR names a folder with one; behind a proxy, set HTTPS_PROXY",
+                ) from error
+    return database()
+
+
+def _bytes_in(folder: Path) -> int:
+    """Bytes of the files in a folder that somebody else is filling."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.stat(os.path.join(path, name)).st_size
+            except OSError:
+                continue
+    return total
