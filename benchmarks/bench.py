@@ -28,9 +28,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
-from shiplight import builds, engine, results, sizes
+from shiplight import builds, engine, results
 from shiplight.engine import journal
 from shiplight.image import LayerStore
+from shiplight.inspection import measure
 from shiplight.results import Benchmark
 
 LARGE, SMALL = "go/single", "go/multi"
@@ -215,7 +216,7 @@ def dive_program() -> str:
 def measure_once(tag: str, store: str) -> None:
     """Print seconds of one `measure()`, and the most memory that this process took."""
     client = engine.connect()
-    seconds = timed(lambda: sizes.measure(client, tag, store=LayerStore(store)))
+    seconds = timed(lambda: measure(client, tag, store=LayerStore(store)))
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(json.dumps({"seconds": seconds, "peak": peak}))
 

@@ -166,7 +166,8 @@ def _reset(given) -> int:
 
 
 def _build(given) -> int:
-    from . import builds, catalogue, report, sizes
+    from . import builds, catalogue, report
+    from .inspection import measure
 
     names = [row.name for row in catalogue.rows() if given.what in (row.app, row.name)]
     if given.what is None:
@@ -187,7 +188,7 @@ def _build(given) -> int:
             build_args=build_args,
             no_cache=given.no_cache,
         )
-        results.append((build, sizes.measure(client, build.tag)))
+        results.append((build, measure(client, build.tag)))
     if given.json:
         _print_json([report.build_to_dict(build, image) for build, image in results])
     else:
@@ -205,13 +206,14 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import builds, report, sizes
+    from . import builds, report
     from .image import compare
+    from .inspection import measure
 
     names = [name for name in (given.image, given.other) if name]
     client = None if all(Path(name).is_file() for name in names) else _connect(given)
     images = [
-        sizes.measure(client, name if Path(name).is_file() else builds.image_name(client, name))
+        measure(client, name if Path(name).is_file() else builds.image_name(client, name))
         for name in names
     ]
     if given.other:

@@ -7,11 +7,12 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import containers, dockerfile, engine, progress
+from . import dockerfile, engine, progress
 from .builds import canonical, here, mirrored, recipes, solve
 from .dockerfile import read_context
 from .engine import journal
 from .errors import ShipLightError
+from .inspection import run_once
 from .scans import trivy
 from .units import format_bytes, format_seconds
 
@@ -109,7 +110,7 @@ def _proof(client) -> Finding:
             _, seconds, _ = solve(
                 client, context, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
             )
-        said = containers.run_once(client, tag)
+        said = run_once(client, tag)
     except ShipLightError as error:
         return Finding("build and run", "problem", error.message, error.hint)
     finally:

@@ -14,14 +14,11 @@ from . import (
     scan_exercises,  # noqa: F401  so that its checks are in the registry
 )
 from .builds import Build
-from .containers import probe, run_once
-from .entrypoint import follow
 from .errors import UsageError
 from .grading import ALL, Exercise, answering, exercise, refuse
+from .inspection import follow, linked, measure, probe, run_once
 from .lessons import Shown
 from .recordings import Recorded
-from .runtimes import linked
-from .sizes import measure
 from .units import format_bytes, format_seconds
 
 

@@ -11,9 +11,9 @@ from statistics import median
 import pandas as pd
 
 from .builds import Build, Times, bases
-from .containers import Probe
 from .errors import UsageError
 from .image import Image
+from .inspection import Probe
 from .scans import SEVERITIES, ScanReport
 from .setting import Setting, together
 from .setup import ROOT

@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from .builds import Build
-from .containers import probe
 from .errors import CheckFailed
+from .inspection import probe
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
-from . import sizes
 from .builds import Build, here, recipes
 from .catalogue import Row
 from .engine import Cleaned, Status
 from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
+from .inspection import contents, measure
 from .scans import SEVERITIES, WORDS, ScanReport
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible
@@ -273,14 +273,14 @@ def base_rows(client, references: list[str]) -> list[dict]:
         row["published"] = recipe.published if recipe else {}
         row["differs"] = recipe.differs if recipe else ""
         if base:
-            image = sizes.measure(client, base.used)
+            image = measure(client, base.used)
             row |= {
                 "image": base.used,
                 "unpacked_bytes": image.unpacked_bytes,
                 "packed_bytes": image.packed_bytes,
                 "packed_is_estimate": image.packed_is_estimate,
                 "created": image.created,
-                "contents": sizes.contents(image),
+                "contents": contents(image),
             }
         rows.append(row)
     return rows

@@ -17,10 +17,10 @@ from statistics import median
 from . import recordings
 from .builds import build
 from .catalogue import find
+from .inspection import measure
 from .scoreboard import Surveyed
 from .setting import Setting, together
 from .setup import ROOT
-from .sizes import measure
 from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
 FILE = ROOT / "RESULTS.md"

@@ -5,11 +5,10 @@ from dataclasses import asdict, dataclass, field
 from . import catalogue, recordings
 from .builds import Build, build
 from .catalogue import Row
-from .containers import probe
 from .errors import ScannerMissing
+from .inspection import measure, probe
 from .scans import ScanReport, scan
 from .setting import Setting
-from .sizes import measure
 
 
 @dataclass(frozen=True)

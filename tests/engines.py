@@ -31,12 +31,13 @@ sys.path.insert(0, str(ROOT))
 
 from other_engines import OTHERS, running
 
-from shiplight import builds, catalogue, dockerfile, engine, sizes
+from shiplight import builds, catalogue, dockerfile, engine
 from shiplight.builds.bases import text_to_send
 from shiplight.builds.providing import provide
 from shiplight.dockerfile import image_uses, read_context
 from shiplight.engine import cleaning
 from shiplight.image import LayerStore
+from shiplight.inspection import measure
 from shiplight.units import format_bytes
 
 LAB = "engines"
@@ -78,9 +79,9 @@ def record_sizes(names: list[str], *, keep: bool) -> None:
             with engine_named(name, keep=keep) as client:
                 rows.append(sizes_on(client, archive, tag))
             print(json.dumps(rows[-1]), flush=True)
-    for measure in ("unpacked_bytes", "reclaimable_bytes"):
-        if len({row[measure] for row in rows}) != 1:
-            raise SystemExit(f"{measure} differ between engines")
+    for count in ("unpacked_bytes", "reclaimable_bytes"):
+        if len({row[count] for row in rows}) != 1:
+            raise SystemExit(f"{count} differ between engines")
     SIZES.parent.mkdir(exist_ok=True)
     SIZES.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     write_table()
@@ -122,7 +123,7 @@ def sizes_on(client, archive: Path, tag: str) -> dict:
     inspected = client.api.inspect_image(tag)
     [listed] = [found for found in client.api.images() if found["Id"] == inspected["Id"]]
     with tempfile.TemporaryDirectory() as folder:
-        image = sizes.measure(client, tag, store=LayerStore(folder))
+        image = measure(client, tag, store=LayerStore(folder))
     return {
         "engine": image.setting.engine,
         "store": image.setting.store,

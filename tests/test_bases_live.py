@@ -15,12 +15,13 @@ from contextlib import contextmanager
 
 import pytest
 
-from shiplight import builds, dockerfile, engine, setup, sizes
+from shiplight import builds, dockerfile, engine, setup
 from shiplight.builds import bases
 from shiplight.builds.providing import provide
 from shiplight.dockerfile import stages
 from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable, ShipLightError
+from shiplight.inspection import measure
 
 RECIPES = list(bases.recipes().values())
 
@@ -45,7 +46,7 @@ class Inside:
 
     def __init__(self, client, name: str):
         self.client, self.name = client, name
-        self.image = sizes.measure(client, name)
+        self.image = measure(client, name)
         self.tree = {path: entry for path, (entry, _) in self.image.tree().items()}
 
     def entry(self, path: str, links: int = 20):
@@ -235,7 +236,7 @@ def test_a_build_takes_its_base_from_a_mirror_and_clean_gives_it_back(
     build = builds.build(client, str(tmp_path))
     pulled = f"{mirror}/library/busybox:latest"
     assert build.setting.bases == "mirrored" and build.bases == {"busybox": pulled}
-    assert "seen" in sizes.measure(client, build.tag).tree()
+    assert "seen" in measure(client, build.tag).tree()
     builds.build(client, str(tmp_path))
     journalled = [entry["name"] for entry in journal.read("image")]
     assert journalled.count(pulled) == 1, "pulled once"

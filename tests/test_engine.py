@@ -7,9 +7,10 @@ import socket
 import pytest
 from replay import INFO, VERSION, engine_of
 
-from shiplight import containers, engine
+from shiplight import engine
 from shiplight.engine import connecting, describing, disk, endpoints
 from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound, ProbeFailed
+from shiplight.inspection import probing
 
 
 @pytest.fixture
@@ -211,5 +212,5 @@ def test_an_engine_elsewhere_is_not_asked_at_a_port_of_this_machine(nowhere, mon
     with engine_of(nowhere, (r"/images/", image)) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
         with pytest.raises(ProbeFailed, match="runs elsewhere"):
-            containers.answer_of(engine.connect(), "app:1")
+            probing.answer_of(engine.connect(), "app:1")
     assert all(method == "GET" for method, *_ in seen), "no container was made"

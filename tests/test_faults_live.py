@@ -21,11 +21,12 @@ import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
 from test_live import SLOW, runs_on_this_machine, within
 
-from shiplight import builds, doctor, engine, sizes
+from shiplight import builds, doctor, engine
 from shiplight.builds import provide
 from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, images, journal
 from shiplight.errors import BaseNotAvailable, EngineFailed
+from shiplight.inspection import measure
 from shiplight.setup import ROOT
 
 SERVICE = """FROM busybox
@@ -123,7 +124,7 @@ def said_by(process: subprocess.Popen, *, within: float = 60) -> str:
 # the others look after what is theirs, and then those clean too.
 MANY = """
 import multiprocessing, os, sys
-from shiplight import builds, containers, engine
+from shiplight import builds, engine, inspection
 from shiplight.engine import cleaning, disk, journal
 
 def work(number, where, met, told):
@@ -132,7 +133,7 @@ def work(number, where, met, told):
     text = open(f"{where}/Dockerfile").read() + f"RUN echo {mark}\\n"
     try:
         build = builds.build(client, where, text=text)
-        probe = containers.probe(client, build.tag)
+        probe = inspection.probe(client, build.tag)
         client.volumes.create(f"vol-{mark}", labels=journal.made())
         met.wait(60)
         done = cleaning.clean(client) if number % 2 else None
@@ -252,10 +253,10 @@ def test_an_engine_that_ends_in_mid_measurement_is_told_and_nothing_wrong_is_kep
 
     monkeypatch.setattr(engine, "export_image", cut_short)
     with pytest.raises(EngineFailed, match="stopped answering while exporting"):
-        sizes.measure(lab, tag)
+        measure(lab, tag)
     monkeypatch.setattr(engine, "export_image", export)
     again = own.start()
-    assert sizes.measure(again, tag).unpacked_bytes > 40 << 20
+    assert measure(again, tag).unpacked_bytes > 40 << 20
     left = own.folder / "data" / "tmp"
     assert within(5, lambda: not own.listed(left)), (
         "a cut export leaves nothing on the engine's disk"
@@ -314,7 +315,7 @@ with engine.export_image(client, {tag!r}) as chunks:
     measuring.send_signal(how)
     said_by(measuring)
     assert within(10, lambda: not own.listed(own.folder / "data" / "tmp"))
-    assert sizes.measure(lab, tag).unpacked_bytes > 60 << 20
+    assert measure(lab, tag).unpacked_bytes > 60 << 20
 
 
 # --- disks that are full -----------------------------------------------------------------------

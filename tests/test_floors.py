@@ -36,7 +36,6 @@ YET = {  # modules that have not moved into their package
     "lessons": "exercises grading scan_exercises verdicts scoreboard board_charts results shelf "
     "notebooks pages lessons",
     "charts": "frames charts scan_frames scan_charts compare_charts",
-    "inspection": "sizes containers runtimes entrypoint",
 }
 MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 

@@ -10,10 +10,10 @@ from test_trace import read
 
 from shiplight import builds, catalogue, charts, frames, lessons, progress
 from shiplight.builds import Times, timing
-from shiplight.containers import Probe
 from shiplight.engine import disk
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import archive, renamed
+from shiplight.inspection import Probe
 from shiplight.setting import Setting, together
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")

@@ -11,11 +11,12 @@ from pathlib import Path
 import pytest
 from jupyter_client.manager import start_new_kernel
 
-from shiplight import builds, catalogue, containers, engine, sizes
+from shiplight import builds, catalogue, engine
 from shiplight.builds import provide, solving
 from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, journal
 from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
+from shiplight.inspection import measure, probing
 from shiplight.setup import ROOT
 
 
@@ -54,29 +55,29 @@ def test_a_build_that_had_to_wait_too_long_for_others_is_sent_again(client, fold
 def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
     # What rust/cached ships depends on what its cache mounts hold from other builds.
     build = builds.build(client, row.name, no_cache=row.name == "rust/cached")
-    probe = containers.probe(client, build.tag, port=row.port)
+    probe = probing.probe(client, build.tag, port=row.port)
     assert probe.unlike(row.probe) == {}, probe
     assert not probe.answered or probe.stop_seconds < 3
 
 
 def test_what_is_missing_on_scratch_is_there_when_hardened_and_stays_below_ten_megabytes(client):
     build = builds.build(client, "go/hardened")
-    image = sizes.measure(client, build.tag)
+    image = measure(client, build.tag)
     assert image.unpacked_bytes <= 10_000_000, image
     assert image.user == "65532:65532" and not image.find("*/go/pkg/mod*")
-    check = containers.probe(client, build.tag).self_check
+    check = probing.probe(client, build.tag).self_check
     assert all(value for value in check.values()), check
 
 
 def test_the_debug_stage_is_the_hardened_image_with_a_shell(client):
     build = builds.build(client, "go/hardened", target="debug", name="go/debug")
-    hardened = sizes.measure(client, builds.build(client, "go/hardened").tag)
-    debug = sizes.measure(client, build.tag)
+    hardened = measure(client, builds.build(client, "go/hardened").tag)
+    debug = measure(client, build.tag)
     assert [x.diff_id for x in debug.layers][: len(hardened.layers)] == [
         x.diff_id for x in hardened.layers
     ]
     assert not hardened.find("bin/sh") and debug.find("bin/sh")
-    assert containers.probe(client, build.tag).shell
+    assert probing.probe(client, build.tag).shell
 
 
 def test_a_helper_beside_an_image_without_a_shell_sees_its_process_port_and_files(client):
@@ -84,7 +85,7 @@ def test_a_helper_beside_an_image_without_a_shell_sees_its_process_port_and_file
     made = {"label": f"{journal.MADE}={journal.lab_id()}"}
     before = {found.id for found in client.containers.list(all=True, filters=made)}
     script = "ps; wget -qO- http://127.0.0.1:8080/healthz; echo; ls /proc/1/root; exit 3"
-    said = containers.beside(client, build, script)
+    said = probing.beside(client, build, script)
     assert any(line.split() == ["1", "65532", "/server"] for line in said), said
     assert '{"ok":true}' in said and "server" in said and "bin" not in said
     assert {found.id for found in client.containers.list(all=True, filters=made)} == before
@@ -94,18 +95,18 @@ def test_nobody_helps_beside_what_does_not_start(client):
     text = 'FROM scratch\nCOPY go.mod /x\nEXPOSE 8080\nENTRYPOINT ["/nothing"]\n'
     build = builds.build(client, "go/multi", text=text, name="go/nothing")
     with pytest.raises(ProbeFailed, match="does not start"):
-        containers.beside(client, build, "true")
+        probing.beside(client, build, "true")
 
 
 def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(client, tmp_path):
     tag = builds.build(client, "go/multi").tag
-    first = sizes.measure(client, tag)
-    again = sizes.measure(client, tag)
+    first = measure(client, tag)
+    again = measure(client, tag)
     archive = tmp_path / "saved.tar"
     with engine.export_image(client, tag) as chunks, open(archive, "wb") as file:
         for chunk in chunks:
             file.write(chunk)
-    saved = sizes.measure(None, str(archive))
+    saved = measure(None, str(archive))
     assert first.unpacked_bytes == again.unpacked_bytes == saved.unpacked_bytes > 1_000_000
     assert first.to_dict()["layers"] == again.to_dict()["layers"] == saved.to_dict()["layers"]
     assert {path for path, (entry, _) in first.tree().items() if entry.kind == "file"} == {
@@ -116,9 +117,9 @@ def test_unpacked_bytes_are_the_same_by_name_by_archive_and_by_what_was_known(cl
 
 def test_a_program_that_was_to_end_and_does_not_is_told_and_removed(client, folder, monkeypatch):
     build = builds.build(client, folder('FROM busybox\nCMD ["sleep", "600"]\n'))
-    monkeypatch.setattr(containers, "ANSWER_SECONDS", 1)
+    monkeypatch.setattr(probing, "ANSWER_SECONDS", 1)
     with pytest.raises(ProbeFailed, match="still runs after 1 s"):
-        containers.run_once(client, build)
+        probing.run_once(client, build)
     assert not ours(client)["containers"]
 
 
@@ -126,7 +127,7 @@ def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client)
     if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
         pytest.skip("not for this machine: its engine means something else by size")
     tag = builds.build(client, "go/multi").tag  # no symbolic links: some engines count those too
-    assert sizes.measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
+    assert measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
 
 
 def test_stages_run_in_parallel_and_unused_ones_not_at_all(client, folder, not_on_podman):
@@ -165,7 +166,7 @@ def test_target_build_arguments_and_cache_mounts_reach_the_engine(client, folder
         RUN exit 9
         """
     build = builds.build(client, folder(text), target="first", build_args={"WORD": "given"})
-    image = sizes.measure(client, build.tag)
+    image = measure(client, build.tag)
     assert list(image.find("word")) and not image.find("c/seen")
     assert client.containers.run(build.tag, ["cat", "/word"], remove=True) == b"given\n"
 
@@ -291,7 +292,7 @@ def test_clean_removes_what_the_lab_made_and_nothing_else(client, tmp_path, stra
     text = f"FROM busybox\nARG WORD\nRUN echo $WORD {ours_mark} \\\n  > /x\nRUN echo {ours_mark}\n"
     (tmp_path / "Dockerfile").write_text(text)
     tag = builds.build(client, str(tmp_path), build_args={"WORD": "w"}).tag
-    containers.probe(client, tag, port=1)
+    probing.probe(client, tag, port=1)
     client.containers.create(builds.order(str(tmp_path)).tag, labels=journal.made())
     client.networks.create(f"net-{ours_mark}", labels=journal.made())
     client.volumes.create(f"vol-{ours_mark}", labels=journal.made())

@@ -8,14 +8,14 @@ import factories
 import pytest
 from factories import directory, file, whiteout
 
-from shiplight import engine, sizes
+from shiplight import engine
 from shiplight.engine import journal
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, LayerStore, align
 from shiplight.image.model import clean_instruction
+from shiplight.inspection import measure, measuring
 from shiplight.setting import Setting
 from shiplight.setup import ROOT
-from shiplight.sizes import measure
 
 HISTORY = [
     {"created_by": "/bin/sh -c #(nop) ADD file:1 in / ", "comment": ""},
@@ -204,7 +204,7 @@ def test_an_interrupt_closes_the_export_and_leaves_nothing(at, store, monkeypatc
         next(iter(source))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sizes, "read_image", interrupted)
+    monkeypatch.setattr(measuring, "read_image", interrupted)
     with pytest.raises(KeyboardInterrupt):
         measure(object(), NAME, store=store)
     assert stand_in.closed == 1

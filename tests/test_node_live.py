@@ -4,8 +4,9 @@ import json
 
 import pytest
 
-from shiplight import builds, catalogue, containers, sizes
+from shiplight import builds, catalogue
 from shiplight.engine import journal
+from shiplight.inspection import measure, probing
 
 APP = catalogue.APPS / "node"
 PACKAGE = json.loads((APP / "package.json").read_text())
@@ -20,7 +21,7 @@ def image(client):
     """Call it with a variant: the image of that variant, measured."""
 
     def built(variant: str):
-        return sizes.measure(client, builds.build(client, f"node/{variant}").tag)
+        return measure(client, builds.build(client, f"node/{variant}").tag)
 
     return built
 
@@ -114,8 +115,8 @@ def test_who_is_process_1_decides_whether_the_server_finishes(
     client, variant, command, exit_code, finishes
 ):
     tag = builds.build(client, f"node/{variant}").tag
-    probe = containers.probe(client, tag, port=3000, command=command)
+    probe = probing.probe(client, tag, port=3000, command=command)
     assert probe.answered and probe.exit_code == exit_code, probe
     assert any('"msg":"stopped"' in line for line in probe.last_words) == finishes
     killed = exit_code == 137
-    assert (probe.stop_seconds > containers.STOP_SECONDS - 1) == killed, probe
+    assert (probe.stop_seconds > probing.STOP_SECONDS - 1) == killed, probe

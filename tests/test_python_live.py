@@ -2,7 +2,8 @@
 
 import pytest
 
-from shiplight import builds, catalogue, sizes
+from shiplight import builds, catalogue
+from shiplight.inspection import measure
 
 VARIANTS = [row.variant for row in catalogue.rows() if row.app == "python"]
 COMPILERS = ("*/cc1", "*bin/gcc*", "*bin/*-linux-gnu-gcc*", "*bin/as", "*bin/ld")
@@ -16,7 +17,7 @@ def image(client):
     def measured(variant: str):
         if variant not in images:
             tag = builds.build(client, f"python/{variant}").tag
-            images[variant] = sizes.measure(client, tag)
+            images[variant] = measure(client, tag)
         return images[variant]
 
     return measured

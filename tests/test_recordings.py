@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shiplight import builds, containers, engine, recordings, sizes
+from shiplight import builds, engine, recordings
 from shiplight.engine import journal
 from shiplight.errors import (
     BaseNotAvailable,
@@ -16,6 +16,7 @@ from shiplight.errors import (
     NotRecorded,
     UsageError,
 )
+from shiplight.inspection import measure, probing
 from shiplight.setting import Setting
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
@@ -225,8 +226,8 @@ def test_live_and_replayed_are_of_the_same_types_with_the_same_fields(
 
     def lesson(client):
         build = builds.build(client, tmp_path / "app")
-        image = sizes.measure(client, build)
-        return build, image, containers.probe(client, build), containers.run_once(client, build)
+        image = measure(client, build)
+        return build, image, probing.probe(client, build), probing.run_once(client, build)
 
     live = lesson(client)
     monkeypatch.delenv("SHIPLIGHT_RECORD")

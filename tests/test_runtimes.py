@@ -6,10 +6,10 @@ import pytest
 from factories import directory, file, symlink
 from test_frames import SETTING, image
 
-from shiplight import frames, runtimes, sizes
-from shiplight.containers import Probe
+from shiplight import frames
 from shiplight.errors import UsageError
 from shiplight.image import Program
+from shiplight.inspection import Probe, measuring, runtimes
 
 GLIBC_PROGRAM = Program("server", "/lib64/ld-linux-x86-64.so.2", ("libc.so.6",), 0, 0)
 NEEDS_GCC = replace(GLIBC_PROGRAM, needed=("libgcc_s.so.1", "libc.so.6"))
@@ -93,8 +93,8 @@ def test_a_program_says_whose_loader_it_asks_for():
 def test_a_layer_that_images_share_is_stored_once():
     base = [file("usr/lib/base", 1000)]
     one, two = image(base, [file("a", 10)]), image(base, [file("b", 20)])
-    assert sizes.stored_bytes(one, two) == 1030
-    assert sizes.stored_bytes(one) == one.unpacked_bytes and sizes.stored_bytes() == 0
+    assert measuring.stored_bytes(one, two) == 1030
+    assert measuring.stored_bytes(one) == one.unpacked_bytes and measuring.stored_bytes() == 0
 
 
 def test_a_try_that_is_replayed_says_so_of_its_probe():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from shiplight import runtimes
+from shiplight.inspection import runtimes
 
 
 @pytest.fixture(scope="module")

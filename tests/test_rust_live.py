@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import builds, catalogue, containers, sizes
+from shiplight import builds, catalogue
+from shiplight.inspection import measure, probing
 
 YEARS_AGO = 1_600_000_000  # September 2020, older than anything that is built here
 SAYS = '"app": "shiplight"'
@@ -42,7 +43,7 @@ class Copy:
 
     def answer(self) -> str | None:
         """What the image that is built now says that it is; None where it never answers."""
-        said = containers.answer_of(self.client, self.build().tag)
+        said = probing.answer_of(self.client, self.build().tag)
         return said and said["app"]
 
 
@@ -52,13 +53,13 @@ def copied(client, tmp_path):
 
 
 def program_bytes(client, tag: str) -> int:
-    return sizes.measure(client, tag).tree()["server"][0].size
+    return measure(client, tag).tree()["server"][0].size
 
 
 def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client, copied):
     app = copied("cached")
     build = app.build()
-    probe = containers.probe(client, build.tag)
+    probe = probing.probe(client, build.tag)
     assert (probe.answered, probe.exit_code, probe.last_words) == (False, 0, ()), probe
     empty = program_bytes(client, build.tag)
     app.edit("edited")
@@ -87,9 +88,9 @@ def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied,
 
 def test_the_static_program_has_all_that_it_needs_from_scratch_in_ten_megabytes(client):
     build = builds.build(client, "rust/static")
-    image = sizes.measure(client, build.tag)
+    image = measure(client, build.tag)
     assert image.unpacked_bytes <= 10_000_000, image
     assert image.user == "65532:65532" and len(image.layers) == 1
     assert not image.find("*/libc.so*") and not image.find("*.rs")
-    check = containers.probe(client, build.tag).self_check
+    check = probing.probe(client, build.tag).self_check
     assert all(value for value in check.values()), check

@@ -3,8 +3,8 @@
 import posixpath
 from dataclasses import replace
 
-from .. import builds, sizes
-from ..entrypoint import program_of
+from .. import builds
+from ..inspection import measure, program_of
 from .subject import Built, Subject
 
 
@@ -23,5 +23,5 @@ def with_build(client, subject: Subject, build_args: dict[str, str] | None = Non
         target=subject.target.index if subject.target_named else None,
         build_args=build_args or {},
     )
-    image = sizes.measure(client, build.tag)
+    image = measure(client, build.tag)
     return replace(subject, built=Built(image, program_of(client, image)))

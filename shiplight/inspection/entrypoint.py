@@ -2,8 +2,9 @@
 
 import posixpath
 
-from . import containers, recordings
-from .image import Image, Program, read_program
+from .. import recordings
+from ..image import Image, Program, read_program
+from . import probing
 
 _LARGEST = 400_000_000
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -21,7 +22,7 @@ def program_of(client, image: Image) -> Program | None:
 
 @recordings.replayed(Program)
 def _program(client, name: str, path: str) -> Program | None:
-    return read_program(path, containers.file_in(client, name, path))
+    return read_program(path, probing.file_in(client, name, path))
 
 
 def find(image: Image, word: str) -> str | None:

@@ -5,11 +5,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from . import engine, progress, recordings
-from .builds import bases
-from .engine import journal
-from .errors import ImageNotFound
-from .image import (
+from .. import engine, progress, recordings
+from ..builds import bases
+from ..engine import journal
+from ..errors import ImageNotFound
+from ..image import (
     Image,
     LayerContent,
     LayerStore,
@@ -19,8 +19,8 @@ from .image import (
     read_image,
     renamed,
 )
-from .setting import Setting
-from .units import format_bytes
+from ..setting import Setting
+from ..units import format_bytes
 
 # Instructions that change the configuration only, and make no layer.
 _NO_LAYER = {

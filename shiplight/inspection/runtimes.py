@@ -4,12 +4,13 @@ import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, replace
 
-from . import builds, catalogue, containers, engine, entrypoint, progress, recordings, sizes
-from .builds import provide
-from .containers import Probe
-from .errors import UsageError
-from .image import Image, Program
-from .setting import Setting
+from .. import builds, catalogue, engine, progress, recordings
+from ..builds import provide
+from ..errors import UsageError
+from ..image import Image, Program
+from ..setting import Setting
+from . import entrypoint, measuring, probing
+from .probing import Probe
 
 SCRATCH = "scratch"
 BASES = (
@@ -155,18 +156,18 @@ def look(client, reference: str) -> Runtime:
     if reference == SCRATCH:
         return Runtime(SCRATCH, 0, 0, setting=engine.setting(client))
     [base] = provide(client, [reference])
-    image = sizes.measure(client, base.used)
+    image = measuring.measure(client, base.used)
     found = offered(reference, image)
     users = entrypoint.follow(image, "etc/passwd")
     if users:
-        lines = containers.file_in(client, image.name, users).decode().splitlines()
+        lines = probing.file_in(client, image.name, users).decode().splitlines()
         found = replace(found, users=tuple(line.partition(":")[0] for line in lines if line))
     return replace(found, setting=engine.setting(client, bases=base.kind))
 
 
 def offered(reference: str, image: Image) -> Runtime:
     """What the files of an image offer; its users are in a file, and so not among it."""
-    tree, inside = image.tree(), sizes.contents(image)
+    tree, inside = image.tree(), measuring.contents(image)
     names = {found[1] for path in tree if (found := _LIBRARY.fullmatch(path))}
     return Runtime(
         reference=reference,
@@ -186,7 +187,7 @@ def offered(reference: str, image: Image) -> Runtime:
 @recordings.replayed(Program)
 def linked(client, what) -> Program | None:
     """The program that a build or image starts, and what it links; None where it starts none."""
-    return entrypoint.program_of(client, sizes.measure(client, what))
+    return entrypoint.program_of(client, measuring.measure(client, what))
 
 
 @recordings.replayed(Try)
@@ -217,7 +218,7 @@ def _tried(client, program: str, base: str, screen) -> Try:
         build_args={"BASE": base},
         screen=screen,
     )
-    asked = containers.probe(client, made)
+    asked = probing.probe(client, made)
     return Try(program, base, made.tag, asked, setting=made.setting)
 
 

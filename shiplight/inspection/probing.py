@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
-from . import engine, recordings
-from .builds import provide
-from .engine import journal
-from .errors import EngineFailed, ProbeFailed
-from .setting import Setting
-from .units import UNKNOWN, format_seconds
+from .. import engine, recordings
+from ..builds import provide
+from ..engine import journal
+from ..errors import EngineFailed, ProbeFailed
+from ..setting import Setting
+from ..units import UNKNOWN, format_seconds
 
 ANSWER_SECONDS = 15.0
 STOP_SECONDS = 10

@@ -1,0 +1,28 @@
+"""Asking an image that is there: its bytes, how it runs, which base its program needs.
+
+Knows the engine and how images are made; draws nothing and teaches nothing.
+"""
+
+from .entrypoint import follow, program_of
+from .measuring import contents, measure, stored_bytes
+from .probing import Probe, answer_of, beside, probe, run_once
+from .runtimes import BASES, choose, linked, look, short, try_on
+
+__all__ = [
+    "BASES",
+    "Probe",
+    "answer_of",
+    "beside",
+    "choose",
+    "contents",
+    "follow",
+    "linked",
+    "look",
+    "measure",
+    "probe",
+    "program_of",
+    "run_once",
+    "short",
+    "stored_bytes",
+    "try_on",
+]
