@@ -14,23 +14,23 @@ _HOMES = {
     "build": "builds",
     "charts": "charts",
     "connect": "recordings",
-    "frames": "frames",
+    "frames": "charts.frames",
     "measure": "inspection",
     "probe": "inspection",
     "recipe": "builds",
     "scan": "scans",
-    "scan_charts": "scan_charts",
-    "scan_frames": "scan_frames",
+    "scan_charts": "charts.scan_charts",
+    "scan_frames": "charts.scan_frames",
 }
 __all__ = sorted(_HOMES)
 
 
 def __getattr__(name: str):
-    """Load a room when it is first asked for: `./lab --help` needs none of them."""
+    """Load a package when it is first asked for: `./lab --help` needs none of them."""
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = import_module(f".{_HOMES[name]}", __name__)
-    return room if _HOMES[name] == name else getattr(room, name)
+    home = import_module(f".{_HOMES[name]}", __name__)
+    return home if _HOMES[name].split(".")[-1] == name else getattr(home, name)
 
 
 def __dir__():

@@ -3,8 +3,7 @@
 They are made of the parts of `charts`; unknown has no bar, and is written as `—`.
 """
 
-from . import frames
-from .charts import _bars, _figure
+from .charts import add_bars, empty_chart, frames
 from .scoreboard import Surveyed
 from .setting import together
 from .units import UNKNOWN, format_bytes, format_ratio, format_seconds
@@ -64,9 +63,9 @@ _TEXTS = {
 
 def _ranked(table, column: str, title: str, subtitle: str, accent: set[int], rows):
     """One bar a variant, in the catalogue's order."""
-    figure = _figure(title, subtitle, together(*(row.setting for row in rows)), rows=len(table))
+    figure = empty_chart(title, subtitle, together(*(row.setting for row in rows)), rows=len(table))
     known = table[column].notna()
-    _bars(
+    add_bars(
         figure,
         labels=table["variant"],
         values=table[column].fillna(0),

@@ -8,12 +8,9 @@ import json
 
 from IPython.display import display
 
-from . import (
-    catalogue,
-    frames,
-    scan_exercises,  # noqa: F401  so that its checks are in the registry
-)
+from . import catalogue
 from .builds import Build
+from .charts import frames
 from .errors import UsageError
 from .grading import ALL, Exercise, answering, exercise, refuse
 from .inspection import follow, linked, measure, probe, run_once

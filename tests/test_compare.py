@@ -9,7 +9,7 @@ from factories import directory, file, symlink, whiteout
 from test_cli import lab
 from test_frames import SETTING, image, texts, title_of
 
-from shiplight import compare_charts
+from shiplight.charts import compare_charts
 from shiplight.image import CHANGED, FIRST, SAME, SECOND
 from shiplight.image.comparing import compare, packages
 from shiplight.setup import ROOT

@@ -35,7 +35,6 @@ YET = {  # modules that have not moved into their package
     "cli": "arguments report doctor cli",
     "lessons": "exercises grading scan_exercises verdicts scoreboard board_charts results shelf "
     "notebooks pages lessons",
-    "charts": "frames charts scan_frames scan_charts compare_charts",
 }
 MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 

@@ -8,8 +8,9 @@ import pytest
 from factories import directory, file, whiteout
 from test_trace import read
 
-from shiplight import builds, catalogue, charts, frames, lessons, progress
+from shiplight import builds, catalogue, charts, lessons, progress
 from shiplight.builds import Times, timing
+from shiplight.charts import frames
 from shiplight.engine import disk
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.image import archive, renamed

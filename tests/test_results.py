@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from shiplight import board_charts, catalogue, frames, results
+from shiplight import board_charts, catalogue, results
+from shiplight.charts import frames
 from shiplight.results import Benchmark, Reach
 from shiplight.scoreboard import Surveyed
 from shiplight.setting import Setting

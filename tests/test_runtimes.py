@@ -6,7 +6,7 @@ import pytest
 from factories import directory, file, symlink
 from test_frames import SETTING, image
 
-from shiplight import frames
+from shiplight.charts import frames
 from shiplight.errors import UsageError
 from shiplight.image import Program
 from shiplight.inspection import Probe, measuring, runtimes

@@ -21,7 +21,8 @@ from test_archive import tar_with_right_checksum
 from test_cli import lab
 from test_frames import texts, title_of
 
-from shiplight import doctor, engine, frames, report, scan_charts, scan_frames, scans, setup
+from shiplight import doctor, engine, report, scans, setup
+from shiplight.charts import frames, scan_charts, scan_frames
 from shiplight.engine import journal
 from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from shiplight.scans import ScanReport, asking, findings, trivy
@@ -622,45 +623,45 @@ def test_the_doctor_says_which_scanner_and_database(fake, monkeypatch):
 
 
 def test_a_table_by_severity_has_no_number_for_what_is_unknown():
-    table = frames.vulnerabilities(GO, BUSYBOX, UNKNOWN).set_index("image")
+    table = scan_frames.vulnerabilities(GO, BUSYBOX, UNKNOWN).set_index("image")
     assert table.loc["go-multi", "vulnerabilities"].sum() == GO.unique
     assert table.loc["go-multi", "findings"].sum() == GO.finding_count
     assert table.loc["go-multi", "fixable"].sum() == GO.fixable
     for name in ("busybox", "lost"):
         assert table.loc[name, "vulnerabilities"].isna().all()
-    assert "—" in repr(frames.readable(frames.vulnerabilities(UNKNOWN)))
+    assert "—" in repr(frames.readable(scan_frames.vulnerabilities(UNKNOWN)))
 
 
 def test_a_table_of_findings_has_the_worst_first():
-    table = frames.findings(DEBIAN)
+    table = scan_frames.findings(DEBIAN)
     assert len(table) == DEBIAN.finding_count and table["severity"].iloc[0] == "CRITICAL"
-    assert frames.findings(UNKNOWN).empty
+    assert scan_frames.findings(UNKNOWN).empty
 
 
 def test_a_table_of_origins_adds_up_and_knows_the_base():
-    table = frames.origins(DEBIAN, base=DEBIAN)
+    table = scan_frames.origins(DEBIAN, base=DEBIAN)
     assert table["new"].sum() == DEBIAN.unique and set(table["part"]) == {"base"}
-    assert set(frames.origins(GO)["part"]) == {"own"}
-    assert frames.origins(BUSYBOX)["new"].isna().all()
+    assert set(scan_frames.origins(GO)["part"]) == {"own"}
+    assert scan_frames.origins(BUSYBOX)["new"].isna().all()
 
 
 def test_gone_kept_and_new():
     before = with_rows(row("CVE-1", "a", Severity="LOW"), row("CVE-2", "a", Severity="LOW"))
     after = with_rows(row("CVE-2", "b", Severity="HIGH"), row("CVE-3", "c"))
-    table = frames.compared(before, after).set_index("id")
+    table = scan_frames.compared(before, after).set_index("id")
     assert dict(table["fate"]) == {"CVE-1": "gone", "CVE-2": "kept", "CVE-3": "new"}
     assert table.loc["CVE-2", "packages"] == "a, b"
-    assert list(frames.compared(before, after)["fate"]) == ["kept", "gone", "new"]
+    assert list(scan_frames.compared(before, after)["fate"]) == ["kept", "gone", "new"]
 
 
 def test_what_cannot_be_compared_is_not():
     with pytest.raises(UsageError, match="is unknown"):
-        frames.compared(GO, UNKNOWN)
+        scan_frames.compared(GO, UNKNOWN)
     with pytest.raises(UsageError, match="is unknown") as failed:
-        frames.compared(GO, replace(GO, package_databases=()))
+        scan_frames.compared(GO, replace(GO, package_databases=()))
     assert "no package database" in failed.value.hint
     with pytest.raises(UsageError, match="2026-01-01"):
-        frames.compared(GO, replace(DEBIAN, database_date="2026-01-01T00:00:00Z"))
+        scan_frames.compared(GO, replace(DEBIAN, database_date="2026-01-01T00:00:00Z"))
 
 
 def test_the_chart_of_severities_says_its_finding_and_where_it_comes_from():

@@ -13,7 +13,8 @@ import docker
 import factories
 import pytest
 
-from shiplight import builds, engine, frames, scans, setup
+from shiplight import builds, engine, scans, setup
+from shiplight.charts import scan_frames
 from shiplight.engine import journal
 from shiplight.errors import ScannerMissing
 from shiplight.scans import ScanReport, asking, findings, running, trivy
@@ -54,7 +55,7 @@ def archive(client, single, tmp_path_factory) -> Path:
 def test_fewer_are_known_after_than_before_and_both_scans_are_comparable(single, multi):
     assert single.covered and multi.covered
     assert 0 < multi.unique < single.unique
-    table = frames.compared(single, multi)
+    table = scan_frames.compared(single, multi)
     assert set(table["fate"]) == {"gone", "kept"}, "what multi ships, single ships too"
 
 
@@ -70,7 +71,7 @@ def test_no_package_of_the_system_in_the_second_and_the_standard_library_in_both
 
 def test_most_of_what_the_first_has_came_with_its_base(client, single):
     base = scans.scan(client, builds.image_name(client, "golang:1.23"))
-    table = frames.origins(single, base=base)
+    table = scan_frames.origins(single, base=base)
     brought = table.groupby("part")["new"].sum()
     assert brought["base"] == base.unique > brought["own"]
     assert table["new"].sum() == single.unique

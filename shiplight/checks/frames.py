@@ -1,6 +1,6 @@
 """The checklist as tables: what came out of each check, and where that stands in the Dockerfile."""
 
-from ..frames import _frame
+from ..charts import table_of
 from .checklist import CHECKS, Checklist
 
 ARTICLE = tuple(check.id for check in CHECKS[:7])  # the article's own seven points, in its order
@@ -17,7 +17,7 @@ def questions():
         }
         for check in CHECKS
     ]
-    return _frame(rows)
+    return table_of(rows)
 
 
 def results(found: Checklist):
@@ -27,7 +27,7 @@ def results(found: Checklist):
         for r in found.results
         if r.outcome.result != "does not apply"
     ]
-    return _frame(rows, *_built(found), columns=["check", "result", "evidence"])
+    return table_of(rows, *_built(found), columns=["check", "result", "evidence"])
 
 
 def places(found: Checklist, check_id: str = ""):
@@ -48,7 +48,7 @@ def places(found: Checklist, check_id: str = ""):
         for place in result.outcome.places
     ]
     columns = ["check", "line", "found", "path", "unpacked_bytes"]
-    table = _frame(rows, *_built(found), columns=columns)
+    table = table_of(rows, *_built(found), columns=columns)
     return table.astype({"line": "Int64", "unpacked_bytes": "Int64"})
 
 
@@ -58,7 +58,7 @@ def against(found: dict[str, Checklist]):
         name: {result.check.id: _said(result) for result in checklist.results}
         for name, checklist in found.items()
     }
-    return _frame(columns, *(each for one in found.values() for each in _built(one)))
+    return table_of(columns, *(each for one in found.values() for each in _built(one)))
 
 
 def _said(result) -> str:

@@ -5,38 +5,23 @@
 
 import json
 import re
-from html import escape
 from statistics import median
 
 import pandas as pd
 
-from .builds import Build, Times, bases
-from .errors import UsageError
-from .image import Image
-from .inspection import Probe
-from .scans import SEVERITIES, ScanReport
-from .setting import Setting, together
-from .setup import ROOT
-from .units import UNKNOWN, format_bytes, format_percent, format_seconds
+from ..builds import Build, Times, bases
+from ..image import Image
+from ..inspection import Probe
+from ..setup import ROOT
+from .tables import readable as readable
+from .tables import setting_of as setting_of
+from .tables import short as short
+from .tables import table_of
 
 ENGINES = ROOT / "recordings" / "engines.json"
 
 
 _NODE_PACKAGE = re.compile(r"app/(?:.*/)?node_modules/((?:@[^/]+/)?[^/.@][^/]*)/.+")
-
-
-def _frame(rows, *results, **named) -> pd.DataFrame:
-    """A table of rows that come from these results, whose setting it carries."""
-    frame = pd.DataFrame(rows, **named)
-    setting = together(*(result.setting for result in results))
-    if setting is not None:
-        frame.attrs["setting"] = setting
-    return frame
-
-
-def setting_of(frame: pd.DataFrame) -> Setting | None:
-    """Where the numbers of a table of ours come from; None where nobody said."""
-    return frame.attrs.get("setting")
 
 
 def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
@@ -55,7 +40,7 @@ def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
         }
         for name, image in zip(names or [short(i.name) for i in measured], measured, strict=True)
     ]
-    return _frame(rows, *measured)
+    return table_of(rows, *measured)
 
 
 def layers(image: Image) -> pd.DataFrame:
@@ -71,7 +56,7 @@ def layers(image: Image) -> pd.DataFrame:
         }
         for layer in image.layers
     ]
-    return _frame(rows, image)
+    return table_of(rows, image)
 
 
 def buried(image: Image) -> pd.DataFrame:
@@ -91,7 +76,7 @@ def buried(image: Image) -> pd.DataFrame:
         }
         for (added, later), sizes in sorted(pairs.items(), key=lambda pair: -sum(pair[1]))
     ]
-    return _frame(rows, image, columns=["reclaimable_bytes", "files", "added_by", "buried_by"])
+    return table_of(rows, image, columns=["reclaimable_bytes", "files", "added_by", "buried_by"])
 
 
 def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
@@ -105,7 +90,7 @@ def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
         }
         for name, (before, after) in pairs.items()
     ]
-    return _frame(rows, *(image for pair in pairs.values() for image in pair))
+    return table_of(rows, *(image for pair in pairs.values() for image in pair))
 
 
 def steps(build: Build) -> pd.DataFrame:
@@ -123,7 +108,7 @@ def steps(build: Build) -> pd.DataFrame:
         }
         for step in begun
     ]
-    return _frame(rows, build).astype({"line": "Int64"})
+    return table_of(rows, build).astype({"line": "Int64"})
 
 
 def build_times(*measured: Times) -> pd.DataFrame:
@@ -138,7 +123,7 @@ def build_times(*measured: Times) -> pd.DataFrame:
             row = {"case": case, "way": way, "seconds": median(seconds)}
             row |= {"fastest_seconds": min(seconds), "slowest_seconds": max(seconds)}
             rows.append(row | {"runs": len(seconds)})
-    return _frame(rows, *measured)
+    return table_of(rows, *measured)
 
 
 def _live_files(image: Image):
@@ -157,7 +142,7 @@ def largest_files(image: Image, count: int = 10) -> pd.DataFrame:
         }
         for entry, index in live[:count]
     ]
-    return _frame(rows, image)
+    return table_of(rows, image)
 
 
 def parts(image: Image, count: int = 8, *, name: str | None = None) -> pd.DataFrame:
@@ -189,7 +174,7 @@ def parts(image: Image, count: int = 8, *, name: str | None = None) -> pd.DataFr
         }
         for path, size in shown
     ]
-    return _frame(rows, image, columns=["image", "path", "unpacked_bytes", "share"])
+    return table_of(rows, image, columns=["image", "path", "unpacked_bytes", "share"])
 
 
 THE_REST = "the rest"
@@ -223,7 +208,7 @@ def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
         }
         for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
     }
-    return _frame(columns, *asked, dtype=object)
+    return table_of(columns, *asked, dtype=object)
 
 
 def survey(rows) -> pd.DataFrame:
@@ -239,7 +224,7 @@ def survey(rows) -> pd.DataFrame:
         | {"probe": "as expected" if not row.unlike else ", ".join(row.unlike)}
         for row in rows
     ]
-    return _frame(table, *rows).astype(dict.fromkeys(scanned, "Int64"))
+    return table_of(table, *rows).astype(dict.fromkeys(scanned, "Int64"))
 
 
 def verdicts(rows) -> pd.DataFrame:
@@ -255,7 +240,7 @@ def verdicts(rows) -> pd.DataFrame:
         }
         for row in rows
     ]
-    return _frame(table, *rows)
+    return table_of(table, *rows)
 
 
 def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
@@ -270,7 +255,7 @@ def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
         }
         for name, probe in zip(names or [short(p.image) for p in asked], asked, strict=True)
     ]
-    return _frame(rows, *asked)
+    return table_of(rows, *asked)
 
 
 def _message(line: str) -> str | None:
@@ -291,7 +276,7 @@ def node_packages(image: Image) -> pd.DataFrame:
         {"package": name, "unpacked_bytes": sum(its), "files": len(its)}
         for name, its in sorted(sizes.items(), key=lambda item: (-sum(item[1]), item[0]))
     ]
-    return _frame(rows, image, columns=["package", "unpacked_bytes", "files"])
+    return table_of(rows, image, columns=["package", "unpacked_bytes", "files"])
 
 
 def published(*measured: Image) -> pd.DataFrame:
@@ -312,172 +297,14 @@ def published(*measured: Image) -> pd.DataFrame:
                 "published_on": told.get("date"),
             }
         )
-    return _frame(rows, *measured)
+    return table_of(rows, *measured)
 
 
 def rows(*results) -> pd.DataFrame:
     """One row a result, of those that say by `row()` what belongs into a table."""
-    return _frame([result.row() for result in results], *results)
+    return table_of([result.row() for result in results], *results)
 
 
 def engines() -> pd.DataFrame:
     """What engines said of one image, saved once and loaded into each: recorded, one row each."""
     return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))
-
-
-def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
-    """One row an image and severity, worst first: vulnerabilities, how many have a fix, findings.
-
-    A vulnerability counts once, with its worst severity. Unknown is `<NA>`, where a scan could not
-    run or found no package database.
-    """
-    rows = []
-    for name, report in zip(names or [short(r.image) for r in reports], reports, strict=True):
-        worst = report.severities
-        fixed = {finding.id for finding in report.findings if finding.fixed}
-        for severity in SEVERITIES:
-            ids = {one for one, its in worst.items() if its == severity}
-            counts = (len(ids), len(ids & fixed), sum(f.id in ids for f in report.findings))
-            known = counts if report.covered else (None,) * 3
-            rows.append((name, severity, *known))
-    columns = ["image", "severity", "vulnerabilities", "fixable", "findings"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
-
-
-def findings(report: ScanReport) -> pd.DataFrame:
-    """One row a finding, the worst first: what it is in, what fixes it, and what brought it."""
-    columns = [
-        *("id", "severity", "package", "source_package", "installed", "fixed", "status"),
-        *("type", "where", "layer", "instruction"),
-    ]
-    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
-    found = sorted(report.findings, key=lambda f: (order[f.severity], f.id, f.package, f.where))
-    rows = [[getattr(finding, column) for column in columns] for finding in found]
-    return pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
-
-
-def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFrame:
-    """One row a layer, base first: the vulnerabilities in it, and those that no earlier one has.
-
-    With `base`, the report of the image that it stands on, `part` says whose a layer is.
-    """
-    own, seen, rows = len(base.instructions) if base else 0, set(), []
-    for index, instruction in enumerate(report.instructions):
-        ids = {finding.id for finding in report.findings if finding.layer == index}
-        counts = (len(ids), len(ids - seen)) if report.covered else (None, None)
-        rows.append((index, instruction, "base" if index < own else "own", *counts))
-        seen |= ids
-    columns = ["layer", "instruction", "part", "vulnerabilities", "new"]
-    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], "Int64"))
-
-
-def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
-    """One row a vulnerability, worst first: whether it is `gone`, `kept` or `new` in the second.
-
-    Raises UsageError where one is unknown, or another scanner or database was used for it.
-    """
-    for report in (before, after):
-        if not report.covered:
-            why = report.why or "the scanner found no package database in it"
-            raise UsageError(f"the scan of {report.image} is unknown.", hint=why)
-    if before.scanned_by != after.scanned_by:
-        raise UsageError(
-            f"{before.image} was scanned by {before.scanned_by}, {after.image} by "
-            f"{after.scanned_by}.",
-            hint="scan both again: only what one scanner says with one database can be compared",
-        )
-    old, new = before.severities, after.severities
-    packages: dict[str, set[str]] = {}
-    for finding in (*before.findings, *after.findings):
-        packages.setdefault(finding.id, set()).add(finding.package)
-    rows = [
-        (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
-        for one, severity in (old | new).items()
-    ]
-    rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
-    return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
-
-
-def _fate(before: bool, after: bool) -> str:
-    return "kept" if before and after else "gone" if before else "new"
-
-
-TEXT_WIDTH, HTML_WIDTH = 72, 240  # of a cell, at most; the frame keeps the whole text
-_NUMBER = "text-align:right;white-space:nowrap"
-_TEXT = "text-align:left;overflow-wrap:anywhere;min-width:5em"
-
-
-class Readable:
-    """A table for reading: bytes and seconds as people write them, text at the left."""
-
-    def __init__(self, frame: pd.DataFrame):
-        self.frame = frame
-        self.shown = pd.DataFrame(
-            {column: [_cell(column, value) for value in frame[column]] for column in frame.columns},
-            index=frame.index,
-        )
-
-    def __repr__(self) -> str:
-        table = self.shown.to_string(index=self._named(), max_colwidth=TEXT_WIDTH)
-        return f"{table}\n{self._source()}".rstrip()
-
-    def _source(self) -> str:
-        return str(setting_of(self.frame) or "")
-
-    def _named(self) -> bool:
-        """Whether the rows have names, and not only numbers."""
-        return not isinstance(self.frame.index, pd.RangeIndex)
-
-    def _repr_html_(self) -> str:
-        """HTML whose text MathJax leaves alone: instructions hold dollar signs."""
-        names = [""] * self._named() + [_heading(column) for column in self.shown.columns]
-        head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in names)
-        rows = []
-        for name, row in self.shown.iterrows():
-            cells = ([f"<th style='text-align:left'>{escape(str(name))}</th>"]) * self._named()
-            for column, text in row.items():
-                right = pd.api.types.is_numeric_dtype(self.frame[column])
-                style = _NUMBER if right else _TEXT
-                cells.append(f"<td style='{style}'>{escape(_shortened(text, HTML_WIDTH))}</td>")
-            rows.append(f"<tr>{''.join(cells)}</tr>")
-        body, source = "".join(rows), escape(self._source())
-        below = f"<div style='opacity:.7;font-size:90%;margin-top:.3em'>{source}</div>"
-        table = f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
-        return table + (below if source else "")
-
-
-def readable(frame: pd.DataFrame) -> Readable:
-    """The table as people read it; `frame` itself keeps its numbers."""
-    return Readable(frame)
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
-
-
-def _heading(column) -> str:
-    """`unpacked bytes` for `unpacked_bytes`."""
-    return str(column).replace("_", " ")
-
-
-def _cell(column, value) -> str:
-    value = _known(value)
-    if str(column).endswith("_bytes"):
-        return format_bytes(value)
-    if str(column) in ("seconds", "start") or str(column).endswith("_seconds"):
-        return format_seconds(value)
-    if column == "share":
-        return format_percent(value, 1)
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return UNKNOWN if value is None else str(value)
-
-
-def _known(value):
-    return None if pd.isna(value) else value
-
-
-def short(name: str) -> str:
-    """`go/multi` out of `shiplight/<lab>/go:multi`; other names as they are."""
-    parts = name.split("/")
-    return parts[2].replace(":", "/") if name.startswith("shiplight/") and len(parts) == 3 else name

@@ -5,11 +5,12 @@ They are made of the parts of `charts`, and name scanner and database in their l
 
 from collections.abc import Sequence
 
-from . import frames
-from .charts import ACCENT, _bars, _figure, _label
+from ..scans import SEVERITIES, WORDS, ScanReport
+from ..units import UNKNOWN
+from . import scan_frames
+from .drawing import ACCENT, add_bars, empty_chart, one_line
 from .scan_frames import source
-from .scans import SEVERITIES, WORDS, ScanReport
-from .units import UNKNOWN
+from .tables import short
 
 RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3"), strict=True))
 
@@ -19,9 +20,9 @@ def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
 
     Images stay in the order given: before, then after. What is unknown has no bar and no 0.
     """
-    table = frames.vulnerabilities(*reports, names=list(names) if names else None)
+    table = scan_frames.vulnerabilities(*reports, names=list(names) if names else None)
     shown = list(zip(table["image"][:: len(SEVERITIES)], reports, strict=True))
-    figure = _figure(
+    figure = empty_chart(
         _most_and_least(shown),
         "known vulnerabilities, each counted once",
         source(reports),
@@ -30,7 +31,7 @@ def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
     largest = max(1, *(report.unique or 0 for report in reports))
     figure.update_xaxes(range=[0, largest * 1.15])
     for row, (name, report) in enumerate(shown):
-        _severity_bar(figure, 1.5 * row + 0.4, _label(name), report)
+        _severity_bar(figure, 1.5 * row + 0.4, one_line(name), report)
     return figure
 
 
@@ -53,7 +54,7 @@ def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
     )
     why = report.why.partition("\n")[0] or "the scanner found no package database"
     figure.add_annotation(
-        text=f"<b>{name}</b><br>{words or ('none' if report.covered else _label(why))}",
+        text=f"<b>{name}</b><br>{words or ('none' if report.covered else one_line(why))}",
         x=0, y=y, xref="paper", xanchor="left", yanchor="bottom", yshift=-2, showarrow=False,
         align="left", font={"size": 12.5},
     )  # fmt: skip
@@ -76,22 +77,22 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
 
     With `base`, the report of the image that it stands on, the title says how many came with it.
     """
-    table, total = frames.origins(report, base=base), report.unique
+    table, total = scan_frames.origins(report, base=base), report.unique
     table = table[table["new"].fillna(0) > 0].reset_index(drop=True)
-    name, brought = name or frames.short(report.image), table["new"].astype(int)
+    name, brought = name or short(report.image), table["new"].astype(int)
     if table.empty:
         title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
-        return _figure(title, "no instruction brought any", source([report]), rows=0)
+        return empty_chart(title, "no instruction brought any", source([report]), rows=0)
     accent = table["part"] == "base" if base else table.index == brought.idxmax()
-    what = "its base" if base else f"“{_label(table['instruction'][accent].iloc[0], 40)}”"
+    what = "its base" if base else f"“{one_line(table['instruction'][accent].iloc[0], 40)}”"
     title = f"{brought[accent].sum()} of {total} known vulnerabilities in {name} come from {what}"
-    figure = _figure(
+    figure = empty_chart(
         title,
         "known vulnerabilities that no earlier layer has, by instruction that brought any",
         source([report]),
         rows=len(table),
     )
-    _bars(
+    add_bars(
         figure,
         labels=table["instruction"],
         values=brought,
@@ -103,16 +104,16 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
 
 def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | None = None):
     """How many vulnerabilities of the first are gone in the second, kept, or new there."""
-    fates = frames.compared(before, after)["fate"].value_counts()
+    fates = scan_frames.compared(before, after)["fate"].value_counts()
     counts = [int(fates.get(fate, 0)) for fate in ("gone", "kept", "new")]
-    shown = frames.vulnerabilities(before, after, names=list(names) if names else None)
+    shown = scan_frames.vulnerabilities(before, after, names=list(names) if names else None)
     first, second = shown["image"].iloc[0], shown["image"].iloc[-1]
-    figure = _figure(
+    figure = empty_chart(
         f"{counts[0]} of the {counts[0] + counts[1]} known vulnerabilities of {first} are gone",
         f"known vulnerabilities, {first} against {second}",
         source([before, after]),
         rows=3,
     )
     labels = [f"gone: only in {first}", "kept: in both", f"new: only in {second}"]
-    _bars(figure, labels=labels, values=counts, texts=[str(n) for n in counts], accent={0})
+    add_bars(figure, labels=labels, values=counts, texts=[str(n) for n in counts], accent={0})
     return figure

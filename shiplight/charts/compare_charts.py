@@ -3,10 +3,10 @@
 Made of the parts of `frames` and `charts`, from what `compare` returns.
 """
 
-from .charts import _bars, _figure
-from .frames import _frame, short
-from .image import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
-from .units import format_bytes, format_percent
+from ..image import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
+from ..units import format_bytes, format_percent
+from .drawing import add_bars, empty_chart
+from .frames import short, table_of
 
 
 def files(found: Comparison):
@@ -15,7 +15,7 @@ def files(found: Comparison):
         {"where": _named(found, where), "files": found.count(where), "bytes": found.bytes(where)}
         for where in WHERE
     ]
-    return _frame(rows, found).rename(columns={"bytes": "unpacked_bytes"})
+    return table_of(rows, found).rename(columns={"bytes": "unpacked_bytes"})
 
 
 def largest(found: Comparison, count: int = 10):
@@ -30,14 +30,14 @@ def largest(found: Comparison, count: int = 10):
         for file in found.files[:count]
     ]
     columns = ["path", "where", "first_bytes", "second_bytes"]
-    return _frame(rows, found, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+    return table_of(rows, found, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
 
 
 def packages(found: Comparison):
     """One row a package that is in one image only, or in another version; what paths tell."""
     columns = ["kind", "name", "where", "first_version", "second_version"]
     rows = [[p.kind, p.name, _named(found, p.where), *p[3:]] for p in found.packages]
-    return _frame(rows, found, columns=columns)
+    return table_of(rows, found, columns=columns)
 
 
 def layers(found: Comparison):
@@ -47,7 +47,7 @@ def layers(found: Comparison):
         | {k: v for k, v in layer._asdict().items() if k != "where"}
         for layer in found.layers
     ]
-    return _frame(rows, found, columns=["where", "instruction", "unpacked_bytes"])
+    return table_of(rows, found, columns=["where", "instruction", "unpacked_bytes"])
 
 
 def _named(found: Comparison, where: str) -> str:
@@ -65,14 +65,14 @@ def differences(found: Comparison):
         + sum(file.first_bytes for file in found.files if file.where == CHANGED)
     )
     share = format_percent(found.bytes(FIRST), before)
-    figure = _figure(
+    figure = empty_chart(
         f"{share} of the bytes in {short(found.first)} are in files that "
         f"{short(found.second)} does not have",
         "unpacked bytes of the files that a container sees, by path",
         found.setting,
         rows=len(table),
     )
-    _bars(
+    add_bars(
         figure,
         labels=[
             f"{row.where}: {row.files:,} file{'' if row.files == 1 else 's'}"
@@ -90,7 +90,7 @@ def instructions(found: Comparison):
     table = layers(found)
     table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
     own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]
-    figure = _figure(
+    figure = empty_chart(
         f"{format_bytes(found.shared_bytes)} in layers that both have; "
         f"{short(found.first)} adds {format_bytes(own[0])}, "
         f"{short(found.second)} {format_bytes(own[1])}",
@@ -98,7 +98,7 @@ def instructions(found: Comparison):
         found.setting,
         rows=len(table),
     )
-    _bars(
+    add_bars(
         figure,
         labels=[
             f"{row.where.removeprefix('only in ')} · {row.instruction}"

@@ -1,0 +1,26 @@
+"""Tables and figures of every result: the only package with pandas and plotly.
+
+Every chart has its table from the same frame. Measures nothing itself.
+"""
+
+from .build_charts import build_times, timeline
+from .drawing import ACCENT, GREY, add_bars, empty_chart
+from .image_charts import before_after, savings, treemap, waterfall
+from .tables import readable, setting_of, short, table_of
+
+__all__ = [
+    "ACCENT",
+    "GREY",
+    "add_bars",
+    "before_after",
+    "build_times",
+    "empty_chart",
+    "readable",
+    "savings",
+    "setting_of",
+    "short",
+    "table_of",
+    "timeline",
+    "treemap",
+    "waterfall",
+]

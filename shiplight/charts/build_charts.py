@@ -1,0 +1,117 @@
+"""Charts of builds: the steps of one over time, and how long ways to build take."""
+
+from ..builds import Build, Times, spread
+from ..units import format_percent, format_seconds
+from . import frames
+from .drawing import BAND, FOOTER, GREY, add_bars, empty_chart, one_line
+from .tables import setting_of
+
+
+def timeline(build: Build, *, name: str | None = None):
+    """The steps of a build over time, stage by stage; a step from the cache is an open circle.
+
+    Each stage has a band of its own: steps that lie above each other in two bands ran in parallel.
+    """
+    table = _by_stage(frames.steps(build).dropna(subset=["seconds"]))
+    name = name or build.name
+    ran = table[~table["cached"] & ~table["step"].str.contains("] FROM ")]
+    if len(ran):
+        top = int(ran["seconds"].idxmax())
+        spent = format_seconds(float(table["seconds"][top]))
+        step = one_line(_command(table["step"][top]), 40)
+        title = f"“{step}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
+    else:
+        top, title = -1, f"All of {name} comes from the cache, in {format_seconds(build.seconds)}"
+    bands = table["stage"].nunique() > 1
+    figure = empty_chart(
+        title,
+        "seconds since the first step started; open circles are steps from the cache"
+        + ("; a band is a stage" if bands else ""),
+        build.setting,
+        rows=len(table),
+    )
+    if bands:
+        _bands(figure, table["stage"])
+    add_bars(
+        figure,
+        labels=table["step"],
+        values=table["seconds"].where(~table["cached"], 0.0),
+        starts=table["start"],
+        texts=[
+            "cached" if row.cached else format_seconds(row.seconds) for row in table.itertuples()
+        ],
+        accent={top},
+    )
+    _open_circles(figure, table)
+    return figure
+
+
+def build_times(*measured: Times):
+    """Median seconds of ways to build, case by case, each with its range.
+
+    The title compares the quickest and the slowest way in the last case with their own first one.
+    """
+    table = frames.build_times(*measured)
+    first, last = (table[table["case"] == table["case"].iloc[end]] for end in (0, -1))
+    cold = dict(zip(first["way"], first["seconds"], strict=True))
+    shares = {row.way: format_percent(row.seconds, cold[row.way]) for row in last.itertuples()}
+    slow, quick = last["way"].iloc[0], last["way"].iloc[-1]
+    figure = empty_chart(
+        f"{table['case'].iloc[-1].capitalize()}, {quick} takes {shares[quick]} of its "
+        f"{table['case'].iloc[0]} build; {slow} takes {shares[slow]}",
+        "seconds from posting the context to the image: median, with its range",
+        setting_of(table),
+        rows=len(table),
+    )
+    add_bars(
+        figure,
+        labels=[
+            f"{row.case}: {row.way}, {spread(row.fastest_seconds, row.slowest_seconds, row.runs)}"
+            for row in table.itertuples()
+        ],
+        values=table["seconds"],
+        texts=[format_seconds(seconds) for seconds in table["seconds"]],
+        accent={len(table) - 1},
+    )
+    return figure
+
+
+def _by_stage(table):
+    """The Dockerfile's own steps and slow others, stage by stage, as their first one ran."""
+    table = table[table["stage"].notna() | (table["seconds"] >= 0.2)].copy()
+    table["stage"] = table["stage"].fillna("")
+    named = table[table["stage"] != ""]
+    ran = named[~named["cached"] & ~named["step"].str.contains("] FROM ")]
+    first = [rows.groupby("stage")["start"].min() for rows in (ran, named)]
+    table["begun"] = table["stage"].map(first[0].combine_first(first[1])).fillna(float("inf"))
+    return table.sort_values(["begun", "stage", "start"], kind="stable", ignore_index=True)
+
+
+def _bands(figure, stages) -> None:
+    """A pale band behind every other stage, and the name of each at the right of its first row."""
+    for number, (stage, rows) in enumerate(stages.groupby(stages, sort=False)):
+        first, last = int(rows.index.min()), int(rows.index.max())
+        if number % 2 == 0:
+            figure.add_shape(
+                type="rect", xref="paper", x0=-0.02, x1=1.02, y0=first - 0.5, y1=last + 0.5,
+                fillcolor=BAND, line={"width": 0}, layer="below",
+            )  # fmt: skip
+        figure.add_annotation(
+            text=f"<b>{one_line(stage or 'BuildKit', 24)}</b>", x=1, xref="paper", y=first,
+            xanchor="right", yanchor="bottom", yshift=-2, showarrow=False,
+            font={"size": 12.5, "color": FOOTER}, bgcolor=BAND if number % 2 == 0 else "white",
+        )  # fmt: skip
+
+
+def _open_circles(figure, table) -> None:
+    cached = table[table["cached"]]
+    figure.add_scatter(
+        x=cached["start"], y=[row + 0.22 for row in cached.index], mode="markers",
+        marker={"symbol": "circle-open", "size": 10, "color": GREY, "line": {"width": 2}},
+        hovertext=cached["step"], hoverinfo="text", cliponaxis=False,
+    )  # fmt: skip
+
+
+def _command(step: str) -> str:
+    """`RUN go build` out of `[builder 6/6] RUN go build`."""
+    return step.partition("] ")[2] or step

@@ -1,0 +1,212 @@
+"""Charts of images: before and after, savings, a waterfall of instructions, treemaps."""
+
+from collections.abc import Sequence
+
+import plotly.graph_objects as go
+
+from ..image import Image
+from ..setting import together
+from ..units import format_bytes, format_percent, format_ratio
+from . import frames
+from .drawing import ACCENT, GREY, INK, PALE, add_bars, empty_chart, one_line
+from .tables import setting_of, short
+
+TINY = 0.005  # shares of an image below this are drawn together
+TREEMAP_PIXELS = 380
+
+
+def before_after(*measured: Image, names: Sequence[str] | None = None):
+    """Unpacked bytes of images as horizontal bars, largest first; the title compares the ends."""
+    table = frames.images(*measured, names=list(names) if names else None)
+    table = table.sort_values("unpacked_bytes", ascending=False, ignore_index=True)
+    large, small = table.iloc[0], table.iloc[-1]
+    less = format_percent(large.unpacked_bytes - small.unpacked_bytes, large.unpacked_bytes or None)
+    ratio = format_ratio(large.unpacked_bytes, small.unpacked_bytes)
+    figure = empty_chart(
+        f"{small['image']} is {less} smaller than {large['image']} ({ratio})",
+        "unpacked bytes: what the image takes on disk",
+        setting_of(table),
+        rows=len(table),
+    )
+    add_bars(
+        figure,
+        labels=table["image"],
+        values=table["unpacked_bytes"],
+        texts=[format_bytes(value) for value in table["unpacked_bytes"]],
+        accent={len(table) - 1},
+    )
+    return figure
+
+
+def savings(pairs: dict[str, tuple[Image, Image]]):
+    """Unpacked bytes before and after, a pair of dots a row; the title tells most and least."""
+    table = frames.savings(pairs)
+    table = table.sort_values("share", ascending=False, ignore_index=True)
+    most, least = table.iloc[0], table.iloc[-1]
+    figure = empty_chart(
+        f"{format_percent(most.share, 1)} are saved with {most['name']}, "
+        f"{format_percent(least.share, 1)} with {least['name']}",
+        "unpacked bytes before (open) and after (full)",
+        setting_of(table),
+        rows=len(table),
+    )
+    largest = float(table["before_bytes"].max())
+    figure.update_xaxes(range=[0, 1.02 * largest])
+    for row, (name, before, after, share) in enumerate(table.itertuples(index=False)):
+        text = f"{format_bytes(before)} → {format_bytes(after)}, {format_percent(share, 1)} less"
+        _pair(figure, row, before, after, ACCENT if row == 0 else GREY, f"{name}<br>{text}")
+        _texts(figure, row, one_line(name), f"<b>{text}</b>" if row == 0 else text)
+    return figure
+
+
+def _pair(figure, row: int, before: int, after: int, color: str, hover: str) -> None:
+    """A line from the open dot of what was before to the full dot of what is after."""
+    figure.add_scatter(
+        x=[before, after], y=[row + 0.22] * 2, mode="lines+markers",
+        line={"color": color, "width": 3}, cliponaxis=False,
+        marker={"size": 13, "color": ["white", color], "line": {"color": color, "width": 3}},
+        hovertext=hover, hoverinfo="text",
+    )  # fmt: skip
+
+
+def _texts(figure, row: int, left: str, right: str) -> None:
+    """Two texts above the place of a row, at both of its ends."""
+    for text, end in ((left, 0), (right, 1)):
+        figure.add_annotation(
+            text=text, x=end, y=row, xref="paper", xanchor=("left", "right")[end],
+            yanchor="bottom", yshift=-2, showarrow=False, font={"size": 12.5},
+        )  # fmt: skip
+
+
+def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
+    """What each instruction added, one bar after the other, base first.
+
+    With `base`, the image that it stands on, the title says how much of it was there before the
+    Dockerfile's own first instruction. Neighbours that add next to nothing share a row. An
+    outlined bar is what an instruction buried of earlier layers: it still ships.
+    """
+    name = name or short(image.name)
+    own = len(base.layers) if base is not None else 0  # the first layer that is not the base's
+    table = _folded(frames.layers(image), image, own)
+    total = max(1, int(table["unpacked_bytes"].sum()))
+    if base is not None:
+        below = table["layer"] < own
+        share = format_percent(base.unpacked_bytes, total)
+        title = f"{share} of {name} was there before its own first instruction"
+    else:
+        below = table.index == int(table["unpacked_bytes"].idxmax())
+        share = format_percent(int(table["unpacked_bytes"].max()), total)
+        title = (
+            f"{share} of {name} comes from “{one_line(table['instruction'][below].iloc[0], 40)}”"
+        )
+    figure = empty_chart(
+        title,
+        "unpacked bytes that each instruction added, base first; outlined: buried but shipped",
+        image.setting,
+        rows=len(table),
+    )
+    starts = table["unpacked_bytes"].cumsum() - table["unpacked_bytes"]
+    add_bars(
+        figure,
+        labels=table["instruction"],
+        values=table["unpacked_bytes"],
+        starts=starts,
+        texts=[f"+{format_bytes(value)}" for value in table["unpacked_bytes"]],
+        accent=set(table.index[below]),
+    )
+    for row in table.index[table["buried_bytes"] > TINY * total]:
+        _buried_bar(figure, row, int(table["buried_bytes"][row]), end=int(starts[row]))
+    return figure
+
+
+def _folded(table, image: Image, own: int):
+    """The table of layers, with what each buries, and runs of tiny ones as one row each.
+
+    A run ends where the base does, before layer `own`.
+    """
+    table["buried_bytes"] = 0
+    for item in image.buried:
+        table.loc[item.buried_by, "buried_bytes"] += item.bytes
+    least = TINY * max(1, image.unpacked_bytes)
+    tiny = (table["unpacked_bytes"] < least) & (table["buried_bytes"] < least)
+    new = (tiny != tiny.shift()) | (table["layer"] == own)
+    run = new.cumsum().where(tiny, -table["layer"] - 1)
+    return table.groupby(run, sort=False, as_index=False).agg(
+        {
+            "layer": "first",
+            "instruction": " · ".join,
+            "unpacked_bytes": "sum",
+            "buried_bytes": "sum",
+        }
+    )
+
+
+def treemap(large: Image, small: Image, *, names: Sequence[str] | None = None):
+    """Where the bytes of two images are, side by side and to one scale: area is bytes."""
+    names = list(names or (short(large.name), short(small.name)))
+    tables = [
+        frames.parts(image, name=name) for image, name in zip((large, small), names, strict=True)
+    ]
+    totals = [int(table["unpacked_bytes"].sum()) for table in tables]
+    top = tables[0].iloc[0]
+    also = int(tables[1].loc[tables[1]["path"] == top["path"], "unpacked_bytes"].sum())
+    of_it = f"{names[1]} has {'none of it' if not also else format_bytes(also) + ' of it'}"
+    share = format_percent(top["unpacked_bytes"], totals[0])
+    figure = empty_chart(
+        f"{top['path']} is {share} of {names[0]}; {of_it}",
+        f"area: bytes of the files in each image, to one scale; left {names[0]}, "
+        f"{format_bytes(totals[0])}; right {names[1]}, {format_bytes(totals[1])}",
+        together(large.setting, small.setting),
+        pixels=TREEMAP_PIXELS,
+    )
+    for table, domain in zip(tables, _domains(*totals), strict=True):
+        figure.add_trace(_tiles(table, top["path"], domain))
+    return figure
+
+
+def _domains(large: int, small: int) -> tuple[dict, dict]:
+    """Two places in a figure whose areas are as the two numbers, each as high as it can be."""
+    ratio = small / large if large else 0.0
+    gap = 0.03
+    if ratio > 0.38:  # side by side at full height
+        width = (1 - gap) / (1 + ratio)
+        return {"x": [0, width], "y": [0, 1]}, {"x": [width + gap, 1], "y": [0, 1]}
+    width = 0.7
+    right = min(1 - width - gap, (width * ratio) ** 0.5)
+    height = width * ratio / right if right else 0.0
+    return {"x": [0, width], "y": [0, 1]}, {
+        "x": [width + gap, width + gap + right], "y": [1 - height, 1],
+    }  # fmt: skip
+
+
+def _tiles(table, accent: str, domain: dict) -> go.Treemap:
+    total = max(1, int(table["unpacked_bytes"].sum()))
+    return go.Treemap(
+        labels=[one_line(path) for path in table["path"]],
+        ids=list(table["path"]),
+        parents=[""] * len(table),
+        values=list(table["unpacked_bytes"]),
+        text=[format_bytes(size) for size in table["unpacked_bytes"]],
+        customdata=[format_percent(size, total) for size in table["unpacked_bytes"]],
+        texttemplate="%{label}<br>%{text}",
+        hovertemplate="%{label}<br>%{text}, %{customdata}<extra></extra>",
+        marker={
+            "colors": [ACCENT if path == accent else PALE for path in table["path"]],
+            "line": {"color": "white", "width": 2},
+            "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
+        },
+        textfont={"size": 13, "color": ["white" if p == accent else INK for p in table["path"]]},
+        tiling={"pad": 0},
+        pathbar={"visible": False},
+        domain=domain,
+        sort=True,
+    )
+
+
+def _buried_bar(figure, row: int, count: int, *, end: int) -> None:
+    """The outlined bar of what the instruction of this row buried."""
+    figure.add_bar(
+        x=[count], y=[row], base=[max(0, end - count)], orientation="h", width=0.4, offset=0.02,
+        marker={"color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.5}},
+        hovertext=[f"buries {format_bytes(count)} that still ship"], hoverinfo="text",
+    )  # fmt: skip

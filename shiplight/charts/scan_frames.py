@@ -1,0 +1,156 @@
+"""Tables of scans as lessons print them: one row an image, a package, or a fate.
+
+Below each stand its setting, the scanner and the database. Unknown is `<NA>`, never 0.
+"""
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..errors import UsageError
+from ..scans import SEVERITIES, WORDS, Finding, ScanReport
+from ..setting import together
+from .tables import short, table_of
+
+
+def source(reports: Sequence[ScanReport]) -> str:
+    """The setting of those that were scanned, and every scanner and database."""
+    scanned = [report for report in reports if report.setting]
+    scanners = dict.fromkeys(report.scanned_by for report in scanned)
+    setting = together(*(report.setting for report in scanned))
+    return " · ".join([str(setting), *scanners]) if scanned else "no scan could run"
+
+
+def _table(rows, columns: list[str], reports: Sequence[ScanReport], *, index=None):
+    """A table of whole numbers and words, with the source of its reports below it."""
+    table = table_of(rows, columns=columns, index=index)
+    numbers = [c for c in columns if c not in ("package", "type", "installed", "where", "why")]
+    table = table.astype(dict.fromkeys(numbers, "Int64"))
+    table.attrs["setting"] = source(reports)
+    return table
+
+
+def by_severity(*reports: ScanReport, names: Sequence[str] | None = None):
+    """One row an image: vulnerabilities of each severity, in all, fixable, and packages read.
+
+    Each vulnerability counts once, with its worst severity.
+    """
+    words = [WORDS[severity] for severity in SEVERITIES]
+    rows = [
+        [
+            *(report.vulnerabilities or dict.fromkeys(SEVERITIES)).values(),
+            *(report.unique, report.fixable, report.packages),
+        ]
+        for report in reports
+    ]
+    index = list(names or (short(report.image) for report in reports))
+    return _table(rows, [*words, "in all", "fixable", "packages read"], reports, index=index)
+
+
+def by_package(report: ScanReport):
+    """One row a package with known vulnerabilities, the most first, and where in the image it is.
+
+    `fixable` are those that another version of the package does not have.
+    """
+    found: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in report.findings:
+        key = (finding.source_package, finding.type, finding.installed, finding.where)
+        found.setdefault(key, []).append(finding)
+    rows = [
+        (*key, len({f.id for f in its}), len({f.id for f in its if f.fixed}))
+        for key, its in found.items()
+    ]
+    rows.sort(key=lambda row: (-row[4], row))
+    columns = ["package", "type", "installed", "where", "vulnerabilities", "fixable"]
+    return _table(rows, columns, [report])
+
+
+def fates(before: ScanReport, after: ScanReport):
+    """One row a fate, `gone`, `kept` or `new`: how many vulnerabilities of each severity.
+
+    Raises UsageError where the two cannot be compared.
+    """
+    each = compared(before, after)
+    rows = []
+    for fate in ("gone", "kept", "new"):
+        found = list(each["severity"][each["fate"] == fate])
+        rows.append([*(found.count(severity) for severity in SEVERITIES), len(found)])
+    columns = [*(WORDS[severity] for severity in SEVERITIES), "in all"]
+    return _table(rows, columns, [before, after], index=["gone", "kept", "new"])
+
+
+def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
+    """One row an image and severity, worst first: vulnerabilities, how many have a fix, findings.
+
+    A vulnerability counts once, with its worst severity. Unknown is `<NA>`, where a scan could not
+    run or found no package database.
+    """
+    rows = []
+    for name, report in zip(names or [short(r.image) for r in reports], reports, strict=True):
+        worst = report.severities
+        fixed = {finding.id for finding in report.findings if finding.fixed}
+        for severity in SEVERITIES:
+            ids = {one for one, its in worst.items() if its == severity}
+            counts = (len(ids), len(ids & fixed), sum(f.id in ids for f in report.findings))
+            known = counts if report.covered else (None,) * 3
+            rows.append((name, severity, *known))
+    columns = ["image", "severity", "vulnerabilities", "fixable", "findings"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[2:], "Int64"))
+
+
+def findings(report: ScanReport) -> pd.DataFrame:
+    """One row a finding, the worst first: what it is in, what fixes it, and what brought it."""
+    columns = [
+        *("id", "severity", "package", "source_package", "installed", "fixed", "status"),
+        *("type", "where", "layer", "instruction"),
+    ]
+    order = {severity: rank for rank, severity in enumerate(SEVERITIES)}
+    found = sorted(report.findings, key=lambda f: (order[f.severity], f.id, f.package, f.where))
+    rows = [[getattr(finding, column) for column in columns] for finding in found]
+    return pd.DataFrame(rows, columns=columns).astype({"layer": "Int64"})
+
+
+def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFrame:
+    """One row a layer, base first: the vulnerabilities in it, and those that no earlier one has.
+
+    With `base`, the report of the image that it stands on, `part` says whose a layer is.
+    """
+    own, seen, rows = len(base.instructions) if base else 0, set(), []
+    for index, instruction in enumerate(report.instructions):
+        ids = {finding.id for finding in report.findings if finding.layer == index}
+        counts = (len(ids), len(ids - seen)) if report.covered else (None, None)
+        rows.append((index, instruction, "base" if index < own else "own", *counts))
+        seen |= ids
+    columns = ["layer", "instruction", "part", "vulnerabilities", "new"]
+    return pd.DataFrame(rows, columns=columns).astype(dict.fromkeys(columns[3:], "Int64"))
+
+
+def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
+    """One row a vulnerability, worst first: whether it is `gone`, `kept` or `new` in the second.
+
+    Raises UsageError where one is unknown, or another scanner or database was used for it.
+    """
+    for report in (before, after):
+        if not report.covered:
+            why = report.why or "the scanner found no package database in it"
+            raise UsageError(f"the scan of {report.image} is unknown.", hint=why)
+    if before.scanned_by != after.scanned_by:
+        raise UsageError(
+            f"{before.image} was scanned by {before.scanned_by}, {after.image} by "
+            f"{after.scanned_by}.",
+            hint="scan both again: only what one scanner says with one database can be compared",
+        )
+    old, new = before.severities, after.severities
+    packages: dict[str, set[str]] = {}
+    for finding in (*before.findings, *after.findings):
+        packages.setdefault(finding.id, set()).add(finding.package)
+    rows = [
+        (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
+        for one, severity in (old | new).items()
+    ]
+    rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
+    return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
+
+
+def _fate(before: bool, after: bool) -> str:
+    return "kept" if before and after else "gone" if before else "new"
