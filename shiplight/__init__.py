@@ -7,31 +7,21 @@ image = shiplight.measure(client, build)      # layers and bytes, from the image
 What only lessons need (banner, claims, exercises, clearing up) is in `shiplight.lessons`.
 """
 
-from importlib import import_module
+from .lazily import offered
 
-_HOMES = {
-    "ask": "recordings",
-    "build": "builds",
-    "charts": "charts",
-    "connect": "recordings",
-    "frames": "charts.frames",
-    "measure": "inspection",
-    "probe": "inspection",
-    "recipe": "builds",
-    "scan": "scans",
-    "scan_charts": "charts.scan_charts",
-    "scan_frames": "charts.scan_frames",
-}
-__all__ = sorted(_HOMES)
-
-
-def __getattr__(name: str):
-    """Load a package when it is first asked for: `./lab --help` needs none of them."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    home = import_module(f".{_HOMES[name]}", __name__)
-    return home if _HOMES[name].split(".")[-1] == name else getattr(home, name)
-
-
-def __dir__():
-    return __all__
+__getattr__, __dir__, __all__ = offered(
+    __name__,
+    {
+        "ask": "recordings",
+        "build": "builds",
+        "charts": "charts",
+        "connect": "recordings",
+        "frames": "charts.frames",
+        "measure": "inspection",
+        "probe": "inspection",
+        "recipe": "builds",
+        "scan": "scans",
+        "scan_charts": "charts.scan_charts",
+        "scan_frames": "charts.scan_frames",
+    },
+)

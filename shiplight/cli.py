@@ -259,7 +259,7 @@ def _check(given) -> int:
         skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
         found = checklist.run(subject, skip=skip)
         if given.build:
-            from .checks.evidence import with_build
+            from .checks import with_build
 
             found = checklist.run(with_build(_connect(given), subject, build_args), skip=skip)
     except BuildCancelled:
@@ -277,11 +277,11 @@ def _print_checklist(given, found) -> None:
     if given.json:
         _print_json(found.to_list())
     elif given.sarif:
-        from .checks.sarif import to_sarif
+        from .checks import to_sarif
 
         _print_json(to_sarif(found))
     else:
-        from .checks.report import print_checklist
+        from .checks import print_checklist
 
         print_checklist(found)
     for remark in found.remarks:

@@ -1,8 +1,8 @@
 """The checks of the exercises of lessons 07, which scan what was built, and 08, which check it."""
 
 from .builds import Build
-from .checks.checklist import read_subject, run
-from .checks.evidence import with_build
+from .checks import with_build
+from .checks import read_subject, run
 from .errors import ScanFailed
 from .grading import answering, exercise, refuse
 from .scans import ScanReport, scan

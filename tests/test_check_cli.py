@@ -12,8 +12,7 @@ import jsonschema
 import pytest
 from test_cli import ROOT, lab
 
-from shiplight.checks import checklist
-from shiplight.checks.sarif import to_sarif
+from shiplight.checks import checklist, to_sarif
 
 SINGLE = "apps/go/Dockerfile.single"
 RIGHT = 'FROM alpine:3.22\nUSER 10001\nCMD ["/app"]\n'
@@ -55,7 +54,7 @@ def test_it_answers_within_a_second_and_loads_nothing_heavy():
     code = "from shiplight import cli; import sys; cli.main(sys.argv[1:]); print(*sys.modules)"
     command = [sys.executable, "-c", code, "check", SINGLE]
     loaded = subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout.split()
-    assert "shiplight.checks.running" in loaded
+    assert "shiplight.checks.questions.running" in loaded
     assert not {"docker", "requests", "pandas", "plotly", "IPython"} & set(loaded)
 
 

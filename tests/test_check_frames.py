@@ -4,7 +4,8 @@ from datetime import date
 
 import pytest
 
-from shiplight.checks import checklist, frames
+from shiplight.checks import checklist
+from shiplight.checks.reporting import frames
 from shiplight.setup import ROOT
 
 GO = ROOT / "apps" / "go"

@@ -7,8 +7,7 @@ import pytest
 from test_cli import ROOT, lab
 
 from shiplight import engine
-from shiplight.checks import checklist
-from shiplight.checks.evidence import with_build
+from shiplight.checks import checklist, with_build
 from shiplight.errors import DockerfileError
 
 pytestmark = pytest.mark.usefixtures("client")

@@ -9,9 +9,9 @@ from checking import check, failed, result
 from factories import Image, directory, file, hard_link, legacy, symlink, whiteout
 
 from shiplight.checks import checklist
-from shiplight.checks.image import buried_in, instructions_of_layers, tools_in
-from shiplight.checks.secretwords import mask
-from shiplight.checks.subject import Built
+from shiplight.checks.questions.image import buried_in, instructions_of_layers, tools_in
+from shiplight.checks.reading.secretwords import mask
+from shiplight.checks.reading.subject import Built
 from shiplight.image import read_image
 
 

@@ -27,7 +27,7 @@ FLOORS = [
     ("progress",),
     ("engine",),
     ("image", "dockerfile", "catalogue"),
-    ("errors", "units", "setting", "setup"),
+    ("errors", "units", "setting", "setup", "lazily"),
 ]
 FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
 GROUND = FLOORS[-1]

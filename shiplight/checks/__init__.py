@@ -1,1 +1,22 @@
-"""The checklist: one function a check, what they look at, and how what they found is said."""
+"""The checklist, on any Dockerfile: what is read, what is asked, how the answers are reported.
+
+`reading` makes a subject of a Dockerfile, its context and, with `--build`, its image; `questions`
+has one function for each check; `checklist` asks them all; `reporting` prints, tabulates, writes
+SARIF. Reading text loads no Docker SDK, runs nothing and builds nothing; evidence never repeats a
+secret.
+"""
+
+from ..lazily import offered
+
+__getattr__, __dir__, __all__ = offered(
+    __name__,
+    {
+        "CHECKS": "checklist",
+        "Checklist": "checklist",
+        "print_checklist": "reporting.report",
+        "read_subject": "checklist",
+        "run": "checklist",
+        "to_sarif": "reporting.sarif",
+        "with_build": "reading.evidence",
+    },
+)

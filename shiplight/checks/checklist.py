@@ -10,14 +10,14 @@ from pathlib import Path
 from ..dockerfile import Dockerfile, closest, parse, read_rules, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
-from .bases import one_suite, pinned_bases, smallest_base, supported_bases
-from .building import cache_mounts, production_last, scanned, separate_stages, stripped
-from .contents import dockerignore, only_needed, reclaimable
-from .dependencies import dev_dependencies
-from .folder import find_context
-from .outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
-from .running import secrets, signals, user
-from .subject import Subject, usable_args
+from .questions.bases import one_suite, pinned_bases, smallest_base, supported_bases
+from .questions.building import cache_mounts, production_last, scanned, separate_stages, stripped
+from .questions.contents import dockerignore, only_needed, reclaimable
+from .questions.dependencies import dev_dependencies
+from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
+from .questions.running import secrets, signals, user
+from .reading.folder import find_context
+from .reading.subject import Subject, usable_args
 
 MOST_BYTES, MOST_INSTRUCTIONS = 300_000, 1000
 

@@ -4,9 +4,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.padding import Padding
 
-from ..units import format_bytes
-from .checklist import Checklist
-from .outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
+from ...units import format_bytes
+from ..checklist import Checklist
+from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
 
 _MOST_PLACES = 5
 

@@ -13,7 +13,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
-from ..dockerfile import (
+from ...dockerfile import (
     GAP,
     BadWord,
     Dockerfile,
@@ -25,7 +25,7 @@ from ..dockerfile import (
     split_words,
     stages,
 )
-from ..image import Image, Program
+from ...image import Image, Program
 from .known import Known, describe
 from .shell import Command, commands, script
 

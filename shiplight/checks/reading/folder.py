@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ..dockerfile import apply_rules
+from ...dockerfile import apply_rules
 from .subject import Step, Subject
 
 _MOST_UP, _MOST_NAMES = 3, 200

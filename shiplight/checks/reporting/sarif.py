@@ -7,9 +7,9 @@ suppressed result, with the reason that the comment gives.
 import hashlib
 from urllib.parse import quote
 
-from .. import __name__ as tool
-from .checklist import CHECKS, Checklist
-from .outcomes import FAILED, Check, Place, Result
+from ... import __name__ as tool
+from ..checklist import CHECKS, Checklist
+from ..questions.outcomes import FAILED, Check, Place, Result
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 

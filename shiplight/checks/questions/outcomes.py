@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from .secretwords import mask
-from .subject import Step, Subject
+from ..reading.secretwords import mask
+from ..reading.subject import Step, Subject
 
 PASSED = "passed"
 FAILED = "failed"

@@ -3,9 +3,11 @@
 import re
 from datetime import date
 
-from ..dockerfile import image_uses
+from ...dockerfile import image_uses
+from ..reading.known import Known, describe, ended, supported
+from ..reading.programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
+from ..reading.subject import Step, Subject
 from .image import missing_libraries
-from .known import Known, describe, ended, supported
 from .outcomes import (
     Outcome,
     at,
@@ -17,8 +19,6 @@ from .outcomes import (
     passed,
     unseen,
 )
-from .programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
-from .subject import Step, Subject
 
 _DATA_ONLY = {"ca-certificates", "ca-certificates-bundle", "tzdata", "netbase", "apt-utils"}
 _BUILD_HINT = "`./lab check --build` looks at what the program links"

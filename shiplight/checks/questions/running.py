@@ -2,13 +2,13 @@
 
 import re
 
-from .folder import context_copies, text_of
+from ..reading.folder import context_copies, text_of
+from ..reading.known import commands
+from ..reading.secretwords import is_secret_name, is_value, shapes
+from ..reading.shell import Command, parse
+from ..reading.subject import Step, Subject, pairs_of, under
 from .image import instructions_of_layers
-from .known import commands
 from .outcomes import Outcome, Place, at, at_target, failed, listed, not_applicable, passed, unseen
-from .secretwords import is_secret_name, is_value, shapes
-from .shell import Command, parse
-from .subject import Step, Subject, pairs_of, under
 
 # --- user ---------------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from itertools import islice
 
-from ..dockerfile import Instruction
+from ...dockerfile import Instruction
 
 _OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;&|\n(){}]")
 _REDIRECT = re.compile(r"&>>?|<<<|<<-?|<>|>>|>&|<&|>\||[<>]")

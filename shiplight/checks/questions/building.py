@@ -4,12 +4,12 @@ import re
 import tomllib
 from pathlib import Path
 
+from ..reading.known import commands
+from ..reading.programs import Compiling, compilings, removes_packages, shipped
+from ..reading.subject import Step, Subject
 from .dependencies import is_bare_yarn
 from .image import instructions_of_layers
-from .known import commands
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
-from .programs import Compiling, compilings, removes_packages, shipped
-from .subject import Step, Subject
 
 _TRIAL = re.compile(
     r"(?:^|[-_.])(?:tests?|testing|dev|devel|development|debug|lint|e2e|devcontainer|local|ci)(?:$|[-_.])"

@@ -2,14 +2,14 @@
 
 import re
 
-from ..units import format_bytes
-from .folder import bytes_of, context_copies, ignored, is_all, sent
+from ...units import format_bytes
+from ..reading.folder import bytes_of, context_copies, ignored, is_all, sent
+from ..reading.known import commands
+from ..reading.programs import installed, is_named, removes_packages, shipped
+from ..reading.shell import Command
+from ..reading.subject import Step, Subject, absolute, under
 from .image import buried_in, tools_in
-from .known import commands
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
-from .programs import installed, is_named, removes_packages, shipped
-from .shell import Command
-from .subject import Step, Subject, absolute, under
 
 _SOURCES = re.compile(
     r"\.(?:go|rs|c|cc|cpp|h|java|kt|cs|csproj|swift|hs)$|^(?:src|cmd|internal|pkg)/?$"

@@ -1,7 +1,7 @@
 """The checklist as tables: what came out of each check, and where that stands in the Dockerfile."""
 
-from ..charts import table_of
-from .checklist import CHECKS, Checklist
+from ...charts import table_of
+from ..checklist import CHECKS, Checklist
 
 ARTICLE = tuple(check.id for check in CHECKS[:7])  # the article's own seven points, in its order
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
-from ..dockerfile import Stage
+from ...dockerfile import Stage
 from .known import commands
 from .shell import Command
 from .subject import Step, Subject

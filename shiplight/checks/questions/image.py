@@ -4,11 +4,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Container
 
-from ..units import format_bytes
-from .known import commands
+from ...units import format_bytes
+from ..reading.known import commands
+from ..reading.secretwords import mask
+from ..reading.subject import Built, Step, Subject
 from .outcomes import Place, at, at_base
-from .secretwords import mask
-from .subject import Built, Step, Subject
 
 MIN_BYTES = 1_000_000
 

@@ -5,11 +5,11 @@ import re
 import tomllib
 from itertools import pairwise
 
-from .folder import text_of
-from .known import commands
+from ..reading.folder import text_of
+from ..reading.known import commands
+from ..reading.shell import Command
+from ..reading.subject import Step, Subject, absolute, under
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed
-from .shell import Command
-from .subject import Step, Subject, absolute, under
 
 _NODE = ("npm", "yarn", "pnpm", "bun")
 _TOOLS = (*_NODE, "pip", "poetry", "uv", "pipenv", "composer", "bundler")

@@ -3,8 +3,8 @@
 import posixpath
 from dataclasses import replace
 
-from .. import builds
-from ..inspection import measure, program_of
+from ... import builds
+from ...inspection import measure, program_of
 from .subject import Built, Subject
 
 
