@@ -26,9 +26,10 @@ os.environ["LAB_ID"] = os.environ.get("LAB_ID", f"test{os.getpid()}") + os.envir
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
-from shiplight import engine, shelf
+from shiplight import engine
 from shiplight.engine import journal
 from shiplight.errors import BuildCancelled, ShipLightError
+from shiplight.lessons import shelf
 
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
 

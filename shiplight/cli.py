@@ -67,9 +67,10 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile, notebooks, shelf
+    from . import builds, dockerfile
     from .builds import provide
     from .dockerfile import stages
+    from .lessons import notebooks, shelf
 
     lesson = shelf.lessons()[0]
     notebooks.check_port(given.port)
@@ -126,8 +127,8 @@ def _doctor(given) -> int:
 
 
 def _run(given) -> int:
-    from . import notebooks, report, shelf
-    from .verdicts import verdicts
+    from . import report
+    from .lessons import notebooks, shelf, verdicts
 
     paths = shelf.find(given.lessons)
     client = _connect_or_say(given)
@@ -142,8 +143,9 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
-    from . import notebooks, report, results, shelf
+    from . import report
     from .engine import cleaning
+    from .lessons import notebooks, results, shelf
 
     runs = []
     for path in shelf.find(given.lessons):
@@ -157,7 +159,7 @@ def _record(given) -> int:
 
 
 def _reset(given) -> int:
-    from . import shelf
+    from .lessons import shelf
 
     for path in shelf.find(given.lessons):
         kept = shelf.reset(path)

@@ -12,13 +12,13 @@ from .catalogue import Row
 from .engine import Cleaned, Status
 from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
 from .inspection import contents, measure
+from .lessons import Verdict
 from .scans import SEVERITIES, WORDS, ScanReport
 from .setting import Setting
 from .units import UNKNOWN, format_bytes, format_seconds, visible
-from .verdicts import Verdict
 
 if TYPE_CHECKING:
-    from .notebooks import Run  # loading it takes two seconds that `doctor` need not wait for
+    from .lessons import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
 

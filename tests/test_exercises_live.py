@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from shiplight import builds, exercises, lessons
+from shiplight import builds, lessons
 from shiplight.errors import CheckFailed, ScannerMissing, UsageError
+from shiplight.lessons import exercises
 from shiplight.scans import trivy
 from shiplight.setup import ROOT
 

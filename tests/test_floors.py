@@ -33,8 +33,6 @@ FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name 
 GROUND = FLOORS[-1]
 YET = {  # modules that have not moved into their package
     "cli": "arguments report doctor cli",
-    "lessons": "exercises grading scan_exercises verdicts scoreboard board_charts results shelf "
-    "notebooks pages lessons",
 }
 MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 

@@ -11,8 +11,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from shiplight import arguments, shelf
+from shiplight import arguments
 from shiplight.errors import UsageError
+from shiplight.lessons import shelf
 
 ROOT = shelf.ROOT
 LESSONS = shelf.lessons()

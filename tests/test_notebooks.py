@@ -10,13 +10,14 @@ import nbformat
 import psutil
 import pytest
 
-from shiplight import notebooks
 from shiplight.engine import journal
+from shiplight.lessons import notebooks
 
 RUN = """
 import signal, sys
 from pathlib import Path
-from shiplight import cli, notebooks, shelf
+from shiplight import cli
+from shiplight.lessons import notebooks, shelf
 notebooks.OUT = Path(sys.argv[1]).parent / "out"
 shelf.find = lambda lesson: [Path(sys.argv[1])]
 sys.exit(cli.main(["run", "00", "--no-engine"]))

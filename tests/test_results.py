@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from shiplight import board_charts, catalogue, results
+from shiplight import catalogue
 from shiplight.charts import frames
-from shiplight.results import Benchmark, Reach
-from shiplight.scoreboard import Surveyed
+from shiplight.lessons import board_charts, results
+from shiplight.lessons.results import Benchmark, Reach
+from shiplight.lessons.scoreboard import Surveyed
 from shiplight.setting import Setting
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-01-02T03:04:05Z")

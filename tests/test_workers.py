@@ -7,8 +7,8 @@ import nbformat
 import pytest
 
 import conftest
-from shiplight import shelf
 from shiplight.errors import BuildCancelled
+from shiplight.lessons import shelf
 
 TIMED = ("time_builds(", "reaches(")
 

@@ -1,11 +1,10 @@
-"""The checks of the exercises of lessons 07, which scan what was built, and 08, which check it."""
+"""The checks of lesson 07, which scans what was built, and of lesson 08, which checks it."""
 
-from .builds import Build
-from .checks import with_build
-from .checks import read_subject, run
-from .errors import ScanFailed
+from ...builds import Build
+from ...checks import read_subject, run, with_build
+from ...errors import ScanFailed
+from ...scans import ScanReport, scan
 from .grading import answering, exercise, refuse
-from .scans import ScanReport, scan
 
 # --- 07 Scan ----------------------------------------------------------------------------------
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import nbformat
 
-from .errors import UsageError
-from .setup import ROOT
+from ..errors import UsageError
+from ..setup import ROOT
 
 FOLDER, README = ROOT / "notebooks", ROOT / "README.md"
 BEGIN, END = "<!-- lessons: written by ./lab record -->", "<!-- end of lessons -->"

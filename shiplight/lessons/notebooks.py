@@ -22,9 +22,10 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from . import pages, progress, recordings, setup, shelf
-from .engine import journal
-from .errors import ShipLightError, UsageError
+from .. import progress, recordings, setup
+from ..engine import journal
+from ..errors import ShipLightError, UsageError
+from . import pages, shelf
 from .shelf import FOLDER, ROOT
 
 OUT, PICTURES = ROOT / "out", ROOT / "docs"

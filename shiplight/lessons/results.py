@@ -14,14 +14,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
-from . import recordings
-from .builds import build
-from .catalogue import find
-from .inspection import measure
+from .. import recordings
+from ..builds import build
+from ..catalogue import find
+from ..inspection import measure
+from ..setting import Setting, together
+from ..setup import ROOT
+from ..units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 from .scoreboard import Surveyed
-from .setting import Setting, together
-from .setup import ROOT
-from .units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
 
 FILE = ROOT / "RESULTS.md"
 BENCHMARKS = ROOT / "benchmarks" / "results.json"

@@ -10,9 +10,9 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from . import catalogue, recordings
-from .engine import journal
-from .setting import Setting
+from .. import catalogue, recordings
+from ..engine import journal
+from ..setting import Setting
 
 FILE = "verdicts.json"
 

@@ -2,13 +2,13 @@
 
 from dataclasses import asdict, dataclass, field
 
-from . import catalogue, recordings
-from .builds import Build, build
-from .catalogue import Row
-from .errors import ScannerMissing
-from .inspection import measure, probe
-from .scans import ScanReport, scan
-from .setting import Setting
+from .. import catalogue, recordings
+from ..builds import Build, build
+from ..catalogue import Row
+from ..errors import ScannerMissing
+from ..inspection import measure, probe
+from ..scans import ScanReport, scan
+from ..setting import Setting
 
 
 @dataclass(frozen=True)

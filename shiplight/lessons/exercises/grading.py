@@ -7,9 +7,9 @@ CheckFailed with a hint: what is wrong, and not the fix.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from .builds import Build
-from .errors import CheckFailed
-from .inspection import probe
+from ...builds import Build
+from ...errors import CheckFailed
+from ...inspection import probe
 
 
 @dataclass(frozen=True)

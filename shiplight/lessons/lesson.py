@@ -8,12 +8,13 @@ from pathlib import Path
 
 from IPython.display import display
 
-from . import catalogue, engine, recordings, verdicts
-from .builds import Build, bases, order
-from .engine import disk, journal
-from .errors import ClaimFailed, UsageError
-from .image import Image
-from .units import format_bytes
+from .. import catalogue, engine, recordings
+from ..builds import Build, bases, order
+from ..engine import disk, journal
+from ..errors import ClaimFailed, UsageError
+from ..image import Image
+from ..units import format_bytes
+from . import judging
 
 
 class Banner:
@@ -108,7 +109,7 @@ def held_against(claim_id: str, measured: float, *, of=None) -> None:
     if client is not None:
         here = engine.setting(client, bases="unknown") if of is None else of.setting
         noted = verdict if published is None else catalogue.NOT_TESTABLE
-        verdicts.note(claim_id, seen, noted, here)
+        judging.note(claim_id, seen, noted, here)
 
 
 def day_of(client) -> date:

@@ -3,10 +3,10 @@
 They are made of the parts of `charts`; unknown has no bar, and is written as `—`.
 """
 
-from .charts import add_bars, empty_chart, frames
+from ..charts import add_bars, empty_chart, frames
+from ..setting import together
+from ..units import UNKNOWN, format_bytes, format_ratio, format_seconds
 from .scoreboard import Surveyed
-from .setting import together
-from .units import UNKNOWN, format_bytes, format_ratio, format_seconds
 
 
 def sizes(rows: tuple[Surveyed, ...]):

@@ -1,0 +1,32 @@
+"""The course: what a lesson says beside its results, its exercises, its claims, its files.
+
+`lesson` is what a lesson imports; `exercises` look at what a learner built; `judging`, `scoreboard`
+and `results` hold the article's claims against what was measured; `shelf`, `notebooks` and `pages`
+are the lessons as files. Knows every other package but `cli`, and no other package knows it.
+"""
+
+from ..lazily import offered
+
+__getattr__, __dir__, __all__ = offered(
+    __name__,
+    {
+        "Banner": "lesson",
+        "Run": "notebooks",
+        "Shown": "lesson",
+        "Verdict": "judging",
+        "build_times": "board_charts",
+        "check": "exercises",
+        "claim": "lesson",
+        "clean_up": "lesson",
+        "clean_up_all": "lesson",
+        "copy_of": "lesson",
+        "day_of": "lesson",
+        "edit": "lesson",
+        "held_against": "lesson",
+        "reaches": "results",
+        "sizes": "board_charts",
+        "survey": "scoreboard",
+        "verdicts": "judging",
+        "vulnerabilities": "board_charts",
+    },
+)

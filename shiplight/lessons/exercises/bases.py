@@ -1,0 +1,100 @@
+"""The checks of lessons 05 and 06: bases that a program runs on, and what it misses on others."""
+
+from ...builds import Build
+from ...inspection import follow, linked, measure, probe
+from .grading import answering, exercise, refuse
+
+
+@exercise("05.1", "the Go service with its C library, on a base without a shell")
+def _dynamic_without_a_shell(client, made: Build) -> str:
+    program = linked(client, made)
+    if program is None or not program.libc:
+        refuse(
+            "05.1",
+            "the program asks for no C library.",
+            hint="which setting of the build makes it static?",
+            found="a static program" if program else "no program that the image starts",
+        )
+    asked = answering(client, "05.1", made)
+    if asked.shell:
+        refuse(
+            "05.1",
+            "there is a shell.",
+            hint="which rows of the table have the C library, and no shell?",
+            found="/bin/sh",
+        )
+    return f"{program.interpreter} is there, and no shell"
+
+
+@exercise("06.1", "the program that links libstdc++, with that library, and without a toolchain")
+def _library_brought(client, made: Build) -> str:
+    program = linked(client, made)
+    if program is None or "libstdc++.so.6" not in program.needed:
+        refuse(
+            "06.1",
+            "this program does not link the library any more.",
+            hint="leave the program as it is, and repair what stands around it",
+            found=", ".join(program.needed) if program else "no program that the image starts",
+        )
+    image, asked = measure(client, made), probe(client, made)
+    if image.find("usr/local/go/bin/go"):
+        refuse(
+            "06.1", "the compiler ships.", hint="which base has the library without a toolchain?"
+        )
+    if not asked.answered:
+        refuse(
+            "06.1",
+            "the program does not start.",
+            hint="Read the last words again: is it still the same name that they miss?",
+            found=asked.last_words[-1],
+        )
+    return f"it finds {', '.join(program.needed)}"
+
+
+@exercise("06.2", "the service on alpine, where its C library is not")
+def _other_libc(client, made: Build) -> str:
+    image, program = measure(client, made), linked(client, made)
+    if not image.find("lib/ld-musl-*"):
+        refuse(
+            "06.2",
+            "this is not alpine.",
+            hint="say that the base is given: what is left to change?",
+        )
+    loader = program.interpreter if program else ""
+    if loader and not image.find(loader):
+        refuse(
+            "06.2",
+            "the program asks for a loader that is not there.",
+            hint="who wrote that loader, and does the program need one at all?",
+            found=loader,
+        )
+    if loader and "musl" in follow(image, loader):
+        refuse(
+            "06.2",
+            "the loader is that of another C library, under a false name.",
+            hint="this runs until the program wants what the other one lacks. Needs it a loader?",
+            found=f"{loader} is /{follow(image, loader)}",
+        )
+    answering(client, "06.2", made)
+    return f"it answers, and asks for {loader or 'no loader'}"
+
+
+@exercise("06.3", "the service from scratch, with the certificates that it misses")
+def _certificates_brought(client, made: Build) -> str:
+    image, asked = measure(client, made), answering(client, "06.3", made)
+    files = [path for path, (entry, _) in image.tree().items() if entry.kind == "file"]
+    if not asked["ca_certificates"]:
+        refuse(
+            "06.3",
+            "the service still trusts no authority.",
+            hint="where does a program look for them, and is the file there?",
+            found=", ".join(f"/{path}" for path in files),
+        )
+    if len(files) > 2:
+        refuse(
+            "06.3",
+            "more came along than it misses.",
+            hint="one file is missing from the image as it was: which?",
+            found=f"{len(files)} files",
+        )
+    return f"{asked['ca_certificates']} authorities"

@@ -1,0 +1,58 @@
+"""The checks of lesson 03, Python."""
+
+from ...builds import Build
+from ...inspection import measure
+from ...units import format_bytes
+from .grading import answering, exercise, refuse
+
+
+@exercise("03.1", "the packages in a virtual environment of the builder, and wheels in no layer")
+def _environment_copied(client, made: Build) -> str:
+    image = measure(client, made)
+    _no_compiler("03.1", image)
+    live = [path for path in image.find("*.whl") if "/ensurepip/" not in path]  # the base's own
+    hidden = [item.path for item in image.buried if item.path.endswith(".whl")]
+    if live or hidden:
+        refuse(
+            "03.1",
+            "wheels ship.",
+            hint="which instruction brings them into the last stage? A later one only hides them",
+            found=f"/{[*live, *hidden][0]}" + (", buried" if not live else ""),
+            expected="no wheel in any layer",
+        )
+    if not image.find("*/pyvenv.cfg"):
+        refuse(
+            "03.1",
+            "there is no virtual environment.",
+            hint="`python -m venv` makes one: in which stage, and what do you copy of it?",
+        )
+    answering(client, "03.1", made)
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, no wheels, and it answers"
+
+
+@exercise("03.2", "the service without its compiled package, on distroless, with no shell")
+def _pure_on_distroless(client, made: Build) -> str:
+    image = measure(client, made)
+    _no_compiler("03.2", image)
+    if image.find("*bin/sh"):
+        refuse("03.2", "there is a shell.", hint="which base does your last FROM name?")
+    if pip := image.find("*/pip/__init__.py"):
+        refuse(
+            "03.2",
+            "pip came along.",
+            hint="copy the folder that you installed into, and not the builder's own packages",
+            found=f"/{next(iter(pip))}",
+        )
+    answering(client, "03.2", made)
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, no shell, no pip, and it answers"
+
+
+def _no_compiler(exercise_id: str, image) -> None:
+    """CheckFailed where a C compiler is in an image."""
+    if compiler := image.find("*/cc1"):
+        refuse(
+            exercise_id,
+            "the compiler ships.",
+            hint="what does your last stage begin from?",
+            found=f"/{next(iter(compiler))}",
+        )
