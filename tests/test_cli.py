@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from shiplight import arguments
+from shiplight.cli import arguments
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]

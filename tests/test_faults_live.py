@@ -21,8 +21,9 @@ import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
 from test_live import SLOW, runs_on_this_machine, within
 
-from shiplight import builds, doctor, engine
+from shiplight import builds, engine
 from shiplight.builds import provide
+from shiplight.cli import doctor
 from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, images, journal
 from shiplight.errors import BaseNotAvailable, EngineFailed

@@ -1,6 +1,7 @@
 """The layout: which package may use which, which library belongs where, and what is public."""
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -31,16 +32,11 @@ FLOORS = [
 ]
 FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
 GROUND = FLOORS[-1]
-YET = {  # modules that have not moved into their package
-    "cli": "arguments report doctor cli",
-}
-MOVING = {module: package for package, modules in YET.items() for module in modules.split()}
 
 
 def package_of(module: str) -> str:
     """The part of the layout that a module belongs to: its package, or its own name."""
-    top = module.partition(".")[0]
-    return MOVING.get(top, top)
+    return module.partition(".")[0]
 
 
 def imported(module: str) -> set[str]:
@@ -89,6 +85,19 @@ def test_no_modules_import_each_other_in_a_circle():
         reach(module, ())
 
 
+@pytest.mark.parametrize("module", sorted(set(MODULES) - {"__init__", "__main__"}))
+def test_a_package_is_imported_by_its_front_and_keeps_underscored_names_to_itself(module):
+    for node in ast.walk(MODULES[module]):
+        if not isinstance(node, ast.ImportFrom) or not node.level or not node.module:
+            continue
+        above = module.split(".")[: -node.level] if not module.endswith("__init__") else None
+        inside = [*(above or module.split(".")[: -node.level]), *node.module.split(".")]
+        names = [name.name for name in node.names]
+        assert not [name for name in names if name[0] == "_" and name != "__name__"], names
+        if package_of(module) != inside[0]:
+            assert len(inside) == 1, f"{module} imports from {'.'.join(inside)}"
+
+
 @pytest.mark.parametrize(
     ("library", "homes"),
     [
@@ -102,13 +111,56 @@ def test_a_library_stays_in_its_home(library, homes):
     assert {package_of(name) for name in MODULES if library in imported(name)} == homes
 
 
-@pytest.mark.parametrize("module", ["setup", "arguments", "cli", "__init__"])
+@pytest.mark.parametrize("module", ["setup", "cli.arguments", "cli.commands", "__init__"])
 def test_what_runs_before_set_up_loads_the_standard_library_only(module):
     code = f"import shiplight.{module}, sys; print(*sorted(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-S", "-c", code], cwd=PACKAGE.parent, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a new process a package, by fork")
+def test_every_public_name_is_what_it_was_whatever_was_imported_before():
+    """Each package is imported first in a process of its own; then all public names are used."""
+    packages = {module.removesuffix(".__init__") for module in MODULES if "__init__" in module[1:]}
+    packages -= {"__init__"}
+    done = subprocess.run(
+        [sys.executable, "-c", USE_ALL, *sorted(packages)],
+        cwd=PACKAGE.parent, capture_output=True, text=True,
+        env=os.environ | {"SHIPLIGHT_MODE": "recorded"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == sorted(packages)
+
+
+USE_ALL = """
+import importlib, os, sys
+import docker, pandas, plotly.graph_objects, IPython.display  # once: the children inherit them
+
+def use():
+    import shiplight
+    client = shiplight.connect("01-go")
+    build = shiplight.build(client, "go/multi")
+    image = shiplight.measure(client, build)
+    assert "scratch" in shiplight.recipe("go/multi") and shiplight.probe(client, build).answered
+    assert len(shiplight.frames.images(image)) == 1 and shiplight.charts.before_after(image).data
+    scanned = shiplight.connect("07-scan")
+    report = shiplight.scan(scanned, shiplight.build(scanned, "go/multi"))
+    assert len(shiplight.scan_frames.by_severity(report)) == 1
+    assert shiplight.scan_charts.vulnerabilities(report).data
+    assert all(hasattr(shiplight, name) for name in shiplight.__all__) and callable(shiplight.ask)
+
+for package in sys.argv[1:]:
+    child = os.fork()
+    if child == 0:
+        importlib.import_module("shiplight." + package)
+        use()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"after {package}")
+    print(package, flush=True)
+"""
 
 
 def test_public_names_are_few_sorted_and_documented():

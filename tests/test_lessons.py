@@ -11,7 +11,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from shiplight import arguments
+from shiplight.cli import arguments
 from shiplight.errors import UsageError
 from shiplight.lessons import shelf
 

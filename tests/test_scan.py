@@ -21,8 +21,9 @@ from test_archive import tar_with_right_checksum
 from test_cli import lab
 from test_frames import texts, title_of
 
-from shiplight import doctor, engine, report, scans, setup
+from shiplight import engine, scans, setup
 from shiplight.charts import frames, scan_charts, scan_frames
+from shiplight.cli import doctor, report
 from shiplight.engine import journal
 from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from shiplight.scans import ScanReport, asking, findings, trivy

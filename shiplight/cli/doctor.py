@@ -7,14 +7,14 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import dockerfile, engine, progress
-from .builds import canonical, here, mirrored, recipes, solve
-from .dockerfile import read_context
-from .engine import journal
-from .errors import ShipLightError
-from .inspection import run_once
-from .scans import trivy
-from .units import format_bytes, format_seconds
+from .. import dockerfile, engine, progress
+from ..builds import canonical, here, mirrored, recipes, solve
+from ..dockerfile import read_context
+from ..engine import journal
+from ..errors import ShipLightError
+from ..inspection import run_once
+from ..scans import trivy
+from ..units import format_bytes, format_seconds
 
 ENOUGH_BYTES = 4_000_000_000
 SAYS = b"a container of nothing runs\n"

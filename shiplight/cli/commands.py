@@ -8,14 +8,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+from ..setup import ROOT
 from .arguments import parser
-from .setup import ROOT
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code. Errors of ours are printed, not traced."""
-    from .errors import BuildCancelled, ShipLightError
-    from .units import visible
+    from ..errors import BuildCancelled, ShipLightError
+    from ..units import visible
 
     given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
@@ -42,15 +42,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _connect(given):
-    from .engine import private
+    from ..engine import private
 
     return private.connect_or_start(may_start=not given.no_engine)
 
 
 def _connect_or_say(given):
     """The client of an engine; where there is none, that the recordings take its place."""
-    from .errors import EngineNotReachable
-    from .setup import say
+    from ..errors import EngineNotReachable
+    from ..setup import say
 
     try:
         return _connect(given)
@@ -67,10 +67,10 @@ def _print_json(data) -> None:
 
 
 def _up(given) -> int:
-    from . import builds, dockerfile
-    from .builds import provide
-    from .dockerfile import stages
-    from .lessons import notebooks, shelf
+    from .. import builds, dockerfile
+    from ..builds import provide
+    from ..dockerfile import stages
+    from ..lessons import notebooks, shelf
 
     lesson = shelf.lessons()[0]
     notebooks.check_port(given.port)
@@ -85,9 +85,9 @@ def _up(given) -> int:
 
 
 def _test(given) -> int:
-    from .builds import provide, recipes
-    from .engine import private
-    from .errors import EngineNotReachable
+    from ..builds import provide, recipes
+    from ..engine import private
+    from ..errors import EngineNotReachable
 
     command = [sys.executable, "-m", "pytest", "tests", "shiplight"]
     lessons = ["notebooks", "--nbval-current-env", "--nbval-cell-timeout=900"]
@@ -127,8 +127,8 @@ def _doctor(given) -> int:
 
 
 def _run(given) -> int:
+    from ..lessons import notebooks, shelf, verdicts
     from . import report
-    from .lessons import notebooks, shelf, verdicts
 
     paths = shelf.find(given.lessons)
     client = _connect_or_say(given)
@@ -143,9 +143,9 @@ def _run(given) -> int:
 
 
 def _record(given) -> int:
+    from ..engine import cleaning
+    from ..lessons import notebooks, results, shelf
     from . import report
-    from .engine import cleaning
-    from .lessons import notebooks, results, shelf
 
     runs = []
     for path in shelf.find(given.lessons):
@@ -159,7 +159,7 @@ def _record(given) -> int:
 
 
 def _reset(given) -> int:
-    from .lessons import shelf
+    from ..lessons import shelf
 
     for path in shelf.find(given.lessons):
         kept = shelf.reset(path)
@@ -168,8 +168,9 @@ def _reset(given) -> int:
 
 
 def _build(given) -> int:
-    from . import builds, catalogue, report
-    from .inspection import measure
+    from .. import builds, catalogue
+    from ..inspection import measure
+    from . import report
 
     names = [row.name for row in catalogue.rows() if given.what in (row.app, row.name)]
     if given.what is None:
@@ -199,7 +200,7 @@ def _build(given) -> int:
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
-    from .errors import UsageError
+    from ..errors import UsageError
 
     for text in texts:
         if "=" not in text[1:]:
@@ -208,9 +209,10 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from . import builds, report
-    from .image import compare
-    from .inspection import measure
+    from .. import builds
+    from ..image import compare
+    from ..inspection import measure
+    from . import report
 
     names = [name for name in (given.image, given.other) if name]
     client = None if all(Path(name).is_file() for name in names) else _connect(given)
@@ -227,9 +229,10 @@ def _measure(given) -> int:
 
 
 def _scan(given) -> int:
-    from . import builds, engine, report, scans
-    from .errors import ScannerMissing
-    from .scans import findings, trivy
+    from .. import builds, engine, scans
+    from ..errors import ScannerMissing
+    from ..scans import findings, trivy
+    from . import report
 
     client, name = None, given.image
     if not Path(name).is_file():
@@ -251,9 +254,9 @@ def _scan(given) -> int:
 
 def _check(given) -> int:
     """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
-    from .checks import checklist
-    from .errors import BuildCancelled, ShipLightError
-    from .units import visible
+    from ..checks import checklist
+    from ..errors import BuildCancelled, ShipLightError
+    from ..units import visible
 
     try:
         build_args = _pairs(given.build_args)
@@ -261,7 +264,7 @@ def _check(given) -> int:
         skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
         found = checklist.run(subject, skip=skip)
         if given.build:
-            from .checks import with_build
+            from ..checks import with_build
 
             found = checklist.run(with_build(_connect(given), subject, build_args), skip=skip)
     except BuildCancelled:
@@ -274,16 +277,16 @@ def _check(given) -> int:
 
 
 def _print_checklist(given, found) -> None:
-    from .units import visible
+    from ..units import visible
 
     if given.json:
         _print_json(found.to_list())
     elif given.sarif:
-        from .checks import to_sarif
+        from ..checks import to_sarif
 
         _print_json(to_sarif(found))
     else:
-        from .checks import print_checklist
+        from ..checks import print_checklist
 
         print_checklist(found)
     for remark in found.remarks:
@@ -291,8 +294,8 @@ def _print_checklist(given, found) -> None:
 
 
 def _bases(given) -> int:
+    from ..builds import canonical, provide, recipes
     from . import report
-    from .builds import canonical, provide, recipes
 
     client = _connect(given)
     wanted = [canonical(reference) for reference in given.references] or list(recipes())
@@ -306,7 +309,7 @@ def _bases(given) -> int:
 def _engine(given) -> int:
     from dataclasses import asdict
 
-    from .engine import private
+    from ..engine import private
 
     if given.do == "start":
         _refuse_beside_another()
@@ -328,9 +331,9 @@ def _engine(given) -> int:
 
 def _refuse_beside_another() -> None:
     """A second engine would share the first one's firewall rules: UsageError where one answers."""
-    from . import engine
-    from .engine import endpoints
-    from .errors import EngineNotReachable, UsageError
+    from .. import engine
+    from ..engine import endpoints
+    from ..errors import EngineNotReachable, UsageError
 
     try:
         found = engine.describe(engine.connect())
@@ -345,8 +348,9 @@ def _refuse_beside_another() -> None:
 def _clean(given) -> int:
     from dataclasses import asdict
 
-    from . import engine, report
-    from .engine import cleaning
+    from .. import engine
+    from ..engine import cleaning
+    from . import report
 
     done = cleaning.clean(engine.connect(), every_lab=given.all)
     _print_json(asdict(done)) if given.json else report.print_cleaned(done)

@@ -16,7 +16,7 @@ _EXAMPLES = """examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of every command."""
+    """Return the parser of every command."""
     top = argparse.ArgumentParser(
         prog="./lab",
         description="Docker multi-stage builds, learned by building, measuring and proving them.",
@@ -40,6 +40,13 @@ def parser() -> argparse.ArgumentParser:
         )
         return command
 
+    for group in (_learning, _images, _bases_and_engine, _lessons, _cleaning):
+        group(add)
+    return top
+
+
+def _learning(add) -> None:
+    """Open the lessons, run the tests, say what is there, run lessons."""
     up = add(
         "up",
         "open JupyterLab on the first lesson, everything it needs at hand",
@@ -75,6 +82,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(run)
 
+
+def _images(add) -> None:
+    """Build, measure, scan and check images."""
     build = add(
         "build",
         "build variants, or a folder with a Dockerfile, and measure them",
@@ -136,6 +146,9 @@ def parser() -> argparse.ArgumentParser:
     output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
     _json(output)
 
+
+def _bases_and_engine(add) -> None:
+    """Show or get base images; start, stop or show the private engine."""
     bases = add("bases", "show the base images, or get them all", "./lab bases get")
     bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
     bases.add_argument("references", nargs="*", metavar="IMAGE", help="only these (default: all)")
@@ -148,6 +161,9 @@ def parser() -> argparse.ArgumentParser:
     )
     _json(engine)
 
+
+def _lessons(add) -> None:
+    """Record lessons, or restore their originals."""
     record = add(
         "record",
         "run lessons live, keep their results in recordings/, and store what these give",
@@ -163,10 +179,12 @@ def parser() -> argparse.ArgumentParser:
     )
     reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
+
+def _cleaning(add) -> None:
+    """Remove what this lab made."""
     clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
     _json(clean)
-    return top
 
 
 def _json(command) -> None:

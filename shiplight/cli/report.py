@@ -7,18 +7,18 @@ from rich import box, markup
 from rich.console import Console
 from rich.table import Table
 
-from .builds import Build, here, recipes
-from .catalogue import Row
-from .engine import Cleaned, Status
-from .image import FIRST, SAME, SECOND, WHERE, Comparison, Image
-from .inspection import contents, measure
-from .lessons import Verdict
-from .scans import SEVERITIES, WORDS, ScanReport
-from .setting import Setting
-from .units import UNKNOWN, format_bytes, format_seconds, visible
+from ..builds import Build, here, recipes
+from ..catalogue import Row
+from ..engine import Cleaned, Status
+from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image
+from ..inspection import contents, measure
+from ..lessons import Verdict
+from ..scans import SEVERITIES, WORDS, ScanReport
+from ..setting import Setting
+from ..units import UNKNOWN, format_bytes, format_seconds, visible
 
 if TYPE_CHECKING:
-    from .lessons import Run  # loading it takes two seconds that `doctor` need not wait for
+    from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
 
