@@ -1,5 +1,6 @@
 """An engine made of recorded answers: a real HTTP server on a real socket, for the real SDK."""
 
+import base64
 import http.server
 import json
 import lzma
@@ -9,7 +10,10 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
+from shiplight.engine import Trace
+
 FIXTURES = Path(__file__).parent / "fixtures"
+ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
 VERSION = {"ApiVersion": "1.41", "Version": "20.10.24", "Os": "linux", "Arch": "amd64"}
 INFO = {"Driver": "overlay2", "DriverStatus": [], "ServerVersion": "20.10.24", "ID": "replayed"}
 
@@ -83,3 +87,12 @@ def engine_of(folder: Path, *answers):
     finally:
         server.shutdown()
         server.server_close()
+
+
+def trace_of(name: str) -> Trace:
+    """The trace of a build, out of the recorded answer of an engine."""
+    trace = Trace()
+    for line in map(json.loads, recorded(name).splitlines()):
+        if line.get("id") == "moby.buildkit.trace":
+            trace.add(base64.b64decode(line["aux"]))
+    return trace

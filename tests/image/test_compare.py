@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import factories
 import pytest
+from command import lab
 from factories import directory, file, symlink, whiteout
-from test_cli import lab
-from test_frames import SETTING, image, texts, title_of
+from results import SETTING, image, texts, title_of
 
 from shiplight.charts import compare_charts
 from shiplight.image import CHANGED, FIRST, SAME, SECOND

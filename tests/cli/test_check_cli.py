@@ -10,9 +10,10 @@ from pathlib import Path
 import checking
 import jsonschema
 import pytest
-from test_cli import ROOT, lab
+from command import lab
 
 from shiplight.checks import checklist, to_sarif
+from shiplight.setup import ROOT
 
 SINGLE = "apps/go/Dockerfile.single"
 RIGHT = 'FROM alpine:3.22\nUSER 10001\nCMD ["/app"]\n'

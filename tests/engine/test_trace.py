@@ -1,27 +1,17 @@
 """The decoder of BuildKit's status messages, on a real engine's answer and on anything else."""
 
-import base64
 import json
 import time
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from replay import FIXTURES, recorded
+from replay import ANSWERS, trace_of
 
 from shiplight.engine import Step, Trace
 from shiplight.engine.trace import StatusResponse, tail
 
-ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
 every_engine = pytest.mark.parametrize("answer", ANSWERS)
-
-
-def read(name: str) -> Trace:
-    trace = Trace()
-    for line in map(json.loads, recorded(name).splitlines()):
-        if line.get("id") == "moby.buildkit.trace":
-            trace.add(base64.b64decode(line["aux"]))
-    return trace
 
 
 def vertex(**fields) -> bytes:
@@ -30,7 +20,7 @@ def vertex(**fields) -> bytes:
 
 @every_engine
 def test_a_real_answer_gives_every_step_of_the_dockerfile_once_and_in_order(answer):
-    names = [step.name for step in read(answer).steps() if step.stage]
+    names = [step.name for step in trace_of(answer).steps() if step.stage]
     assert [name.partition("]")[0] for name in names] == [
         *(f"[builder {number}/6" for number in range(1, 7)),
         *(f"[stage-1 {number}/2" for number in range(1, 3)),
@@ -39,14 +29,14 @@ def test_a_real_answer_gives_every_step_of_the_dockerfile_once_and_in_order(answ
 
 @every_engine
 def test_steps_know_whether_they_were_cached_and_how_long_they_took(answer):
-    steps = {step.instruction: step for step in read(answer).steps()}
+    steps = {step.instruction: step for step in trace_of(answer).steps()}
     assert steps["WORKDIR /app"].state == "cached"
     compiled = next(s for s in steps.values() if "go build" in s.instruction)
     assert compiled.state == "done" and compiled.seconds > 0
 
 
 def test_the_failed_step_carries_its_error_and_its_last_words():
-    failed = [step for step in read("answer-20.10-failed").steps() if step.state == "failed"]
+    failed = [step for step in trace_of("answer-20.10-failed").steps() if step.state == "failed"]
     assert [step.stage for step in failed] == ["builder"]
     assert "cmd/missing" in failed[0].log[-1]
 
@@ -131,7 +121,7 @@ def test_an_engine_whose_clock_goes_back_gives_no_negative_time():
 
 
 def test_steps_survive_json():
-    for step in read("answer-20.10-failed").steps():
+    for step in trace_of("answer-20.10-failed").steps():
         assert Step.from_dict(json.loads(json.dumps(step.to_dict()))) == step
 
 

@@ -1,8 +1,8 @@
 """Tries Ship Light on other engines, and writes down what came of it.
 
-    python tests/engines.py sizes            one image, loaded into each: recordings/engines.json
-    python tests/engines.py live [ENGINE…]   the live tests on each: README.md, “Engines tried”
-    python tests/engines.py fixtures         answers and archives of each: tests/fixtures/
+    python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
+    python tests/live/engines.py live [ENGINE…]  the live tests on each: README.md, “Engines tried”
+    python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
 The engines are those of other_engines.py and the machine's own. Linux, root, a few minutes.
 """
@@ -26,7 +26,7 @@ from dataclasses import asdict
 from pathlib import Path
 from xml.etree import ElementTree
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from other_engines import OTHERS, running
@@ -46,7 +46,7 @@ SIZES = ROOT / "recordings" / "engines.json"
 TRIED = ROOT / "recordings" / "engines-tried.json"
 SMALL = ROOT / "tests" / "fixtures" / "small"
 README = ROOT / "README.md"
-BEGIN, END = "<!-- tests/engines.py writes this -->", "<!-- up to here -->"
+BEGIN, END = "<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
 NOT_OURS = [  # of the machine, and not of its engine

@@ -7,7 +7,18 @@ import tarfile
 
 import factories
 import pytest
-from factories import Image, directory, file, hard_link, legacy, oci, opaque, symlink, whiteout
+from factories import (
+    Image,
+    directory,
+    file,
+    hard_link,
+    legacy,
+    oci,
+    opaque,
+    symlink,
+    tar_with_right_checksum,
+    whiteout,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -136,11 +147,6 @@ def test_names_that_are_no_utf8_stay_visible():
     layer = factories.tar([file("caf_", 3)]).replace(b"caf_", b"caf\xe9")
     layer = tar_with_right_checksum(layer)
     assert "caf\\xe9" in read(legacy(Image([layer]))).tree()
-
-
-def tar_with_right_checksum(data: bytes) -> bytes:
-    block = data[:148] + b" " * 8 + data[156:512]
-    return data[:148] + f"{sum(block):06o}\0 ".encode() + data[156:]
 
 
 def test_a_sparse_file_counts_its_full_size(tmp_path):

@@ -3,46 +3,25 @@
 import json
 from dataclasses import replace
 
-import factories
 import pytest
 from factories import directory, file, whiteout
-from test_trace import read
+from replay import trace_of
+from results import SETTING, image, texts, title_of
 
 from shiplight import builds, catalogue, charts, lessons, progress
 from shiplight.builds import Times, timing
 from shiplight.charts import frames
 from shiplight.engine import disk
 from shiplight.errors import ClaimFailed, UsageError
-from shiplight.image import archive, renamed
 from shiplight.inspection import Probe
 from shiplight.setting import Setting, together
-
-SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
-
-
-def image(*layers, name="shiplight/lab1/app:small"):
-    """A real image, by way of an archive."""
-    history = [{"created_by": f"RUN step {n} $HOME <b>"} for n in range(len(layers))]
-    made = factories.Image(list(layers), history=history)
-    found = archive.read_image([factories.legacy(made)])
-    return replace(renamed(found, name, None), setting=SETTING)
-
 
 LARGE = image([file("a", 900_000), file("b", 100)], [whiteout("a")], [file("c", 90_000)])
 SMALL = image([file("c", 90_000)], name="other/image:1")
 
 
 def build(trace="answer-20.10-multi") -> builds.Build:
-    return builds.Build("go", "multi", "tag", "id", 49.0, read(trace).steps(), {}, SETTING)
-
-
-def title_of(figure) -> str:
-    return figure.layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
-
-
-def texts(figure) -> str:
-    """Every word that a figure shows."""
-    return json.dumps(json.loads(figure.to_json())["layout"], ensure_ascii=False)
+    return builds.Build("go", "multi", "tag", "id", 49.0, trace_of(trace).steps(), {}, SETTING)
 
 
 def test_a_table_of_layers_has_the_bytes_of_each():

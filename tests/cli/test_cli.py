@@ -1,25 +1,18 @@
 """The command line: help, bad words, and what a newcomer's Python says."""
 
 import json
-import os
 import re
 import subprocess
 import sys
 
 import pytest
+from command import lab
 
 from shiplight.cli import arguments
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
 COMMANDS += ["record", "reset", "clean"]
-
-
-def lab(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
-    """Run `./lab` as a user would, in this environment."""
-    command = [sys.executable, "-m", "shiplight", *arguments]
-    given = os.environ | environment
-    return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)

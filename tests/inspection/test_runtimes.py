@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from factories import directory, file, symlink
-from test_frames import SETTING, image
+from results import SETTING, image
 
 from shiplight.charts import frames
 from shiplight.errors import UsageError

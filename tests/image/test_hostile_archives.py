@@ -19,14 +19,16 @@ from hypothesis import strategies as st
 
 from shiplight.errors import ArchiveError
 from shiplight.image import read_image
+from shiplight.setup import ROOT
 
 HERE = Path(__file__).parent
+PATH = f"{HERE}:{HERE.parent}"  # of the attacks, and of what they are made of
 MEMORY = 1200 << 20  # bytes of address space, with 300 MB of Python and its libraries in it
 SECONDS = 60
 
 CHILD = """
 import resource, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = sys.argv[1].split(":")
 import attacks
 from shiplight import errors
 from shiplight.image import archive
@@ -72,7 +74,7 @@ print("wrote:", wrote)
 )
 def test_an_attack_costs_little(attack, says, tmp_path):
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(HERE), attack, str(MEMORY)],
+        [sys.executable, "-c", CHILD, PATH, attack, str(MEMORY)],
         cwd=tmp_path, capture_output=True, text=True, timeout=SECONDS,
     )  # fmt: skip
     assert says in done.stdout, done.stdout + done.stderr[-2000:]
@@ -88,10 +90,10 @@ def test_what_an_archive_says_is_no_order_for_the_terminal(tmp_path):
     )
     command = [sys.executable, "-m", "shiplight", "measure", str(tmp_path / "a.tar")]
     environment = os.environ | {"LAB_ID": f"hostile{os.getpid()}"}
-    done = subprocess.run(command, env=environment, cwd=HERE.parent, capture_output=True)
+    done = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
     assert b"\x1b]" not in done.stdout + done.stderr and b"\\x1b]0;owned" in done.stdout
-    shutil.rmtree(HERE.parent / ".lab" / "labs" / environment["LAB_ID"], ignore_errors=True)
+    shutil.rmtree(ROOT / ".lab" / "labs" / environment["LAB_ID"], ignore_errors=True)
 
 
 # What describes the image, changed at will

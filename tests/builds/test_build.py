@@ -6,8 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from replay import engine_of, recorded
-from test_trace import ANSWERS
+from replay import ANSWERS, engine_of, recorded
 
 from shiplight import builds, engine
 from shiplight.builds import assembling

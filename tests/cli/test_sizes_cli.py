@@ -5,8 +5,8 @@ import random
 
 import factories
 import pytest
+from command import lab
 from factories import file
-from test_cli import lab
 
 GOOD = factories.legacy(factories.Image([[file("a", 1000)]]))
 

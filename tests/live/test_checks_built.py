@@ -4,11 +4,12 @@ import json
 
 import checking
 import pytest
-from test_cli import ROOT, lab
+from command import lab
 
 from shiplight import engine
 from shiplight.checks import checklist, with_build
 from shiplight.errors import DockerfileError
+from shiplight.setup import ROOT
 
 pytestmark = pytest.mark.usefixtures("client")
 

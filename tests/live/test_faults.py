@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 from own_engine import OwnEngine, hand_over, skip_where_none_can_be
-from test_live import SLOW, runs_on_this_machine, within
+from test_builds import SLOW, runs_on_this_machine, within
 
 from shiplight import builds, engine
 from shiplight.builds import provide

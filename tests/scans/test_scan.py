@@ -16,10 +16,10 @@ from types import SimpleNamespace
 
 import factories
 import pytest
+from command import lab
+from factories import tar_with_right_checksum
 from replay import FIXTURES
-from test_archive import tar_with_right_checksum
-from test_cli import lab
-from test_frames import texts, title_of
+from results import texts, title_of
 
 from shiplight import engine, scans, setup
 from shiplight.charts import frames, scan_charts, scan_frames

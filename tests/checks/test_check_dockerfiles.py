@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from shiplight.checks import checklist
 from shiplight.errors import DockerfileError, ShipLightError, UsageError
+from shiplight.setup import ROOT
 
-STYLES = Path(__file__).parent / "fixtures" / "dockerfiles"
+STYLES = ROOT / "tests" / "fixtures" / "dockerfiles"
 IGNORE = {".dockerignore": ".git\n.env*\nnode_modules\n"}
 CARGO = {"Cargo.toml": '[package]\nname = "app"\n', **IGNORE}
 
