@@ -82,6 +82,13 @@ def _is_live(item) -> bool:
     return "client" in getattr(item, "fixturenames", ())
 
 
+def _ran(item, replayed: bool) -> str:
+    """How a test or a cell runs: `live`, `recorded` or `unit`."""
+    if _is_cell(item):
+        return "recorded" if replayed else "live"
+    return "live" if _is_live(item) else "unit"
+
+
 def pytest_collection_modifyitems(config, items):
     found = config.stash[_ENGINE]
     replayed = isinstance(found, str) or os.environ.get("SHIPLIGHT_MODE") == "recorded"
@@ -91,6 +98,7 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=gone)
         items[:] = [item for item in items if item not in gone]
     for item in items:
+        item.user_properties.append(("ran", _ran(item, replayed)))
         if _is_cell(item):
             item.add_marker("recorded" if replayed else "live")
             if "alone" in item.cell.metadata.get("tags", ()) and not replayed:
@@ -213,8 +221,10 @@ def pytest_terminal_summary(terminalreporter, config):
     """What ran live and on which engine, what was replayed, what did not run, and why."""
     passed = terminalreporter.stats.get("passed", [])
     skipped = terminalreporter.stats.get("skipped", [])
-    live = [report for report in passed if "live" in report.keywords]
-    recorded = [report for report in passed if "recorded" in report.keywords]
+    live, recorded = (
+        [report for report in passed if ("ran", how) in map(tuple, report.user_properties)]
+        for how in ("live", "recorded")
+    )
     found = config.stash[_ENGINE]
     where = f"no engine: {found}" if isinstance(found, str) else str(engine.setting(found).engine)
     terminalreporter.section("what ran")
