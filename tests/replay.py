@@ -55,11 +55,14 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         else:
             status, content, complete = 404, {"message": f"no such image: {path}"}, True
         body = content if isinstance(content, bytes) else json.dumps(content).encode()
+        if self.request_version == "HTTP/1.0":  # answered in kind, as Go does: to the end
+            self.protocol_version = "HTTP/1.0"
         self.send_response(status)
-        self.send_header("Content-Length", str(len(body) + (0 if complete else 100)))
+        if self.protocol_version == "HTTP/1.1":
+            self.send_header("Content-Length", str(len(body) + (0 if complete else 100)))
         self.end_headers()
         self.wfile.write(body)
-        self.close_connection = not complete
+        self.close_connection = not complete or self.protocol_version == "HTTP/1.0"
 
     do_GET = do_POST = do_DELETE = _answer
 

@@ -10,8 +10,8 @@ from .cleaning import Cleaned
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import exit_code, remove_container
 from .describing import Engine, describe, identity, image_store, is_local, setting
+from .exporting import export_image
 from .images import (
-    export_image,
     find_image,
     has_image,
     id_of,

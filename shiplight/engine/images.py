@@ -79,19 +79,6 @@ def image_history(client: docker.DockerClient, name: str) -> list[dict]:
 
 
 @contextmanager
-def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[bytes]]:
-    """The chunks of `docker save NAME`; leaving the block, however, ends the export."""
-    api = client.api
-    with translated(f"exporting {name}"):
-        response = api._get(api._url("/images/{0}/get", name), stream=True, timeout=None)
-        try:
-            api._raise_for_status(response)
-            yield response.iter_content(1 << 20)
-        finally:
-            response.close()
-
-
-@contextmanager
 def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iterator[dict]]:
     """The lines of the engine's answer to a posted build context, built by BuildKit.
 

@@ -65,31 +65,30 @@ class Limits:
 class Stream:
     """Bytes by count out of chunks as they come. `cut`: whether they ended or failed too early."""
 
-    def __init__(self, chunks: Iterable[bytes], what: str):
+    def __init__(self, chunks: Iterable[bytes | memoryview], what: str):
         self._chunks, self.what = iter(chunks), what
-        self._buffer, self._start = b"", 0
+        self._buffer, self._start = memoryview(b""), 0
         self.position, self.cut = 0, False
 
     def peek(self, count: int) -> bytes:
         """The next bytes, fewer only at the end, without taking them."""
         while len(self._buffer) - self._start < count:
-            chunk = self._next()
-            if chunk is None:
+            left, start = self._buffer, self._start
+            if not self._refill():
+                self._buffer, self._start = left, start
                 break
-            self._buffer = self._buffer[self._start :] + chunk
-            self._start = 0
-        return self._buffer[self._start : self._start + count]
+            if start < len(left):
+                self._buffer = memoryview(b"".join((left[start:], self._buffer)))
+        return bytes(self._buffer[self._start : self._start + count])
 
     def read(self, count: int) -> bytes:
         """The next bytes, fewer only at the end."""
         end = self._start + count
-        if end <= len(self._buffer):
-            data = self._buffer[self._start : end]
-        else:
-            data = self._join(count)
-            end = self._start
+        if end > len(self._buffer):
+            return b"".join(self._up_to(count))
+        data = bytes(self._buffer[self._start : end])
         self._start = end
-        self.position += len(data)
+        self.position += count
         return data
 
     def readinto(self, buffer: memoryview) -> int:
@@ -98,36 +97,17 @@ class Stream:
         buffer[: len(data)] = data
         return len(data)
 
-    def _next(self) -> bytes | None:
-        try:
-            return next(self._chunks, None)
-        except ArchiveError:
-            self.cut = True
-            raise
-
-    def _join(self, count: int) -> bytes:
-        parts, missing = [self._buffer[self._start :]], count - len(self._buffer) + self._start
-        self._buffer, self._start = b"", 0
-        while missing > 0 and (chunk := self._next()) is not None:
-            if len(chunk) > missing:
-                self._buffer, self._start = chunk, missing
-                chunk = chunk[:missing]
-            parts.append(chunk)
-            missing -= len(chunk)
-        return b"".join(parts)
-
-    def pieces(self, count: int) -> Iterator[bytes]:
-        """Exactly so many bytes, in blocks; an error where the stream ends before."""
-        while count > 0:
-            piece = self.read(min(BLOCK, count))
-            if not piece:
-                self.cut = True
-                raise ArchiveError(
-                    f"{self.what} ends too early, after {self.position:,} bytes.",
-                    hint="it was copied or saved only in part: save the image again",
-                )
+    def pieces(self, count: int) -> Iterator[memoryview]:
+        """Exactly so many bytes, uncopied, as they lie in the chunks; an error where they end."""
+        for piece in self._up_to(count):
             count -= len(piece)
             yield piece
+        if count > 0:
+            self.cut = True
+            raise ArchiveError(
+                f"{self.what} ends too early, after {self.position:,} bytes.",
+                hint="it was copied or saved only in part: save the image again",
+            )
 
     def exactly(self, count: int) -> bytes:
         return b"".join(self.pieces(count))
@@ -138,8 +118,29 @@ class Stream:
 
     def drain(self) -> None:
         """Read to the end and forget it."""
-        while self.read(BLOCK):
+        while self._refill():
             pass
+
+    def _up_to(self, count: int) -> Iterator[memoryview]:
+        """The next bytes as they lie in the chunks, fewer only at the end."""
+        while count > 0 and (self._start < len(self._buffer) or self._refill()):
+            piece = self._buffer[self._start : self._start + count]
+            self._start += len(piece)
+            self.position += len(piece)
+            count -= len(piece)
+            yield piece
+
+    def _refill(self) -> bool:
+        """Take the next chunk in place of the one before; whether there is one."""
+        try:
+            for chunk in self._chunks:
+                if chunk:
+                    self._buffer, self._start = memoryview(chunk), 0
+                    return True
+        except ArchiveError:
+            self.cut = True
+            raise
+        return False
 
 
 def packing(head: bytes) -> str:

@@ -386,6 +386,25 @@ def test_a_byte_flipped_anywhere(layout, share, flip, in_json):
     is_refused_or_right(bytes(data), layout)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_a_trusted_archive_gives_the_same_image_and_still_no_changed_configuration(layout):
+    assert read_image([LAYOUTS[layout]], trusted=True) == read(LAYOUTS[layout])
+    with pytest.raises(ArchiveError, match="damaged"):
+        read_image([legacy(IMAGE).replace(b"65532", b"65533")], trusted=True)
+
+
+@given(st.lists(st.integers(1, 700_000), min_size=1, max_size=60))
+@settings(max_examples=20, deadline=None)
+def test_the_estimate_does_not_depend_on_where_blocks_end(lengths):
+    data, at = text_like(5_000_000), 0
+    whole, cut = PackedEstimate(len(data)), PackedEstimate(len(data))
+    whole.update(data)
+    for length in [*lengths, len(data)]:
+        cut.update(memoryview(data)[at : at + length])
+        at += length
+    assert cut.result() == whole.result()
+
+
 # The estimate of packed bytes
 
 
