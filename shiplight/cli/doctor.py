@@ -146,14 +146,14 @@ def _registries(client) -> list[Finding]:
 
 def _bases(client) -> Finding:
     """Which of the bases of `bases/` are on the engine."""
-    here = [
+    found = [
         f"{canonical(base.reference)} ({base.kind})"
         for base in (here(client, reference) for reference in recipes())
         if base is not None
     ]
-    if not here:
+    if not found:
         return Finding("base images", "note", "none yet", "`./lab bases get` gets them")
-    return Finding("base images", "ok", ", ".join(here))
+    return Finding("base images", "ok", ", ".join(found))
 
 
 def _scanner(client=None) -> Finding:

@@ -50,7 +50,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         volumes = client.volumes.list(filters=chosen)
     in_use = tuple(_remove(containers, remove_container))
     in_use += tuple(_remove([*networks, *volumes], lambda thing: thing.remove()))
-    images, named = _images(client, every_lab)
+    removed, named = _images(client, every_lab)
     in_use += named
     records, doubt, stay = prune_cache(client)
     after = disk.usage(client)
@@ -60,7 +60,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     _files()
     return Cleaned(
         containers=sum(container.name not in in_use for container in containers),
-        images=images,
+        images=removed,
         networks=sum(network.name not in in_use for network in networks),
         volumes=sum(volume.name not in in_use for volume in volumes),
         cache_records=records,
