@@ -37,7 +37,7 @@ YET = {  # modules that have not moved into their package
     "notebooks pages lessons",
     "charts": "frames charts scan_frames scan_charts compare_charts",
     "inspection": "sizes containers runtimes entrypoint",
-    "builds": "builds buildkit timing bases assemble provide",
+    "builds": "builds buildkit timing cold bases assemble provide",
     "scans": "scans trivy findings",
     "engine": "engine endpoints private disk journal cleaning trace transcript",
     "image": "image changes archive layouts tarstream store compare elf",

@@ -6,6 +6,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import variants
 
 from shiplight import builds, catalogue, containers, sizes
 
@@ -104,6 +105,11 @@ def copied(client, tmp_path):
 
 def program_bytes(client, tag: str) -> int:
     return sizes.measure(client, tag).tree()["server"][0].size
+
+
+@pytest.mark.parametrize("row", variants.LAST, ids=lambda row: row.name)
+def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
+    variants.gives_what_its_row_expects(client, row)
 
 
 def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client, copied):
