@@ -8,6 +8,7 @@ what was recorded can be the same to the last digit.
 
 `./lab test` runs two workers side by side, each with a lab of its own: one all lessons, since the
 last of them looks back at the others, and both the files of tests. What compares times runs alone.
+They share what only saves time (`LAB_CACHES`), and so nothing is cleaned before both have ended.
 """
 
 import os
@@ -19,10 +20,11 @@ from pathlib import Path
 
 import pytest
 
-# Everything that the tests make belongs to a lab of their own, and goes with it.
-os.environ["LAB_ID"] = os.environ.get("LAB_ID", f"test{os.getpid()}") + os.environ.get(
-    "PYTEST_XDIST_WORKER", ""
-)
+# Everything that the tests make belongs to a lab of their own, and goes with it. A worker gets the
+# id of the one that started it, with its own name behind.
+os.environ["LAB_ID"] = os.environ.get("LAB_ID", f"test{os.getpid()}")
+os.environ.setdefault("LAB_CACHES", os.environ["LAB_ID"])
+os.environ["LAB_ID"] += os.environ.get("PYTEST_XDIST_WORKER", "")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
 
@@ -108,9 +110,23 @@ def pytest_collection_modifyitems(config, items):
             if isinstance(found, str):
                 item.add_marker(pytest.mark.skip(reason=found))
     if WORKER:  # the longest first
-        items.sort(key=lambda item: (not _is_cell(item), not _is_live(item)))
+        items.sort(key=_place)
     else:  # what is quick to fail first
         items.sort(key=lambda item: _is_live(item) or _is_cell(item))
+
+
+def _place(item) -> int:
+    """Where a test comes in the queue of two workers: lessons, variants, live tests, the rest.
+
+    Variants are built cold at once, so that nobody builds them again; what a lesson times anyway
+    is waited for.
+    """
+    live = ["test_variants", "", "test_rust"]
+    if _is_cell(item):
+        return 0
+    if item.path.stem in live:
+        return 1 + live.index(item.path.stem)
+    return 2 if _is_live(item) else 4
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -181,24 +197,22 @@ def not_on_podman(client):
 
 
 def pytest_sessionfinish(session, exitstatus):
-    _clean(session.config)
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if session.config.getoption("--live") and reporter and _missed(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 def pytest_unconfigure(config):
-    """Clean up after workers that were ended before they could."""
-    if not WORKER and (lab := os.environ["LAB_ID"]).startswith("test"):
-        for left in journal.path().parent.glob(f"{lab}gw*"):
-            os.environ["LAB_ID"] = left.name
-            _clean(config)
+    """Clean up, also after workers that were ended: their labs, and then what those shared."""
+    if WORKER or not (lab := os.environ["LAB_ID"]).startswith("test"):
+        return
+    for left in [*journal.path().parent.glob(f"{lab}gw*"), journal.path()]:
+        os.environ["LAB_ID"] = left.name
+        _clean(config)
 
 
 def _clean(config) -> None:
-    """Remove what the tests' lab made, and its folder; a lab that somebody named stays."""
-    if not os.environ["LAB_ID"].startswith("test"):
-        return
+    """Remove what a lab of the tests made, and its folder."""
     found = config.stash.get(_ENGINE, "")
     if not isinstance(found, str):
         from shiplight.engine import cleaning

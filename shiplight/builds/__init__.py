@@ -7,7 +7,7 @@ from .bases import canonical, kind_of, mirrored, published, recipe_of, recipes, 
 from .building import Build, build, image_name, order, recipe
 from .providing import here, provide
 from .solving import solve
-from .timing import Times, cache_mounts, own_cache, spread, time_builds
+from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
 
 __all__ = [
     "Build",
@@ -15,6 +15,7 @@ __all__ = [
     "build",
     "cache_mounts",
     "canonical",
+    "cold_build",
     "here",
     "image_name",
     "kind_of",

@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +12,8 @@ from ..engine import Step, journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..units import format_seconds
-from . import bases, solving
+from . import bases, cold, solving
+from .cold import Cold
 from .providing import here, provide
 
 
@@ -126,15 +128,10 @@ def build(
     """
     wanted = order(os.fspath(what), text=text, file=file, name=name)
     arguments = build_args or {}
-    read = dockerfile.parse(wanted.text)
+    read, provided, context = _sent(client, wanted, target, arguments, platform)
     stage = stages.name_of(read, target)
-    uses = stages.image_uses(read, target, arguments)
-    provided = provide(client, [use.reference for use in uses], platform=platform)
-    context = read_context(
-        wanted.folder,
-        dockerfile=wanted.dockerfile,
-        dockerfile_text=bases.text_to_send(client, read, provided, arguments, target),
-    )
+    given = (wanted.text, context, provided, stage, arguments, platform)
+    key = cold.key(client, *given) if no_cache else ""
     engine_id, seconds, steps = solving.solve(
         client,
         context,
@@ -149,6 +146,8 @@ def build(
         bases=bases.kind_of(provided),
         screen=screen,
     )
+    if key:
+        cold.remember(client, key, wanted.tag, seconds, cache_namespace)
     return Build(
         app=wanted.app,
         variant=wanted.variant,
@@ -161,6 +160,26 @@ def build(
     )
 
 
+def _sent(client, wanted: Order, target=None, arguments=None, platform: str | None = None):
+    """What an order sends: its Dockerfile as it was read, its bases, all here, and its context."""
+    read, arguments = dockerfile.parse(wanted.text), arguments or {}
+    uses = stages.image_uses(read, target, arguments)
+    provided = provide(client, [use.reference for use in uses], platform=platform)
+    text = bases.text_to_send(client, read, provided, arguments, target)
+    context = read_context(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=text)
+    return read, provided, context
+
+
+def cold_time(client, what: str) -> Cold | None:
+    """What a build of `app/variant` with nothing cached took here last; None before the first.
+
+    Of the same text, context and bases, on this engine, in this lab.
+    """
+    wanted = order(what)
+    _, provided, context = _sent(client, wanted)
+    return cold.recall(client, cold.key(client, wanted.text, context, provided))
+
+
 def order(
     what: str, *, text: str | None = None, file: str | None = None, name: str | None = None
 ) -> Order:
@@ -169,7 +188,8 @@ def order(
     if row is not None:
         folder, file, app, variant = row.folder, row.dockerfile, row.app, row.variant
     else:
-        folder, file = _on_disk(what, file)
+        folder, found = _on_disk(what, file)
+        file = found if file or text is None else _named(folder, text, found)
         app, variant = _slug(folder.resolve().name), "latest"
     if name:
         app, slash, rest = name.partition("/")
@@ -205,6 +225,15 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
         f"{path} is neither in the catalogue nor a folder.",
         hint=f"one of {', '.join(row.name for row in catalogue.rows())}, or a folder",
     )
+
+
+def _named(folder: Path, text: str, otherwise: str) -> str:
+    """The name under which a folder has a Dockerfile of this text, so that the same is sent."""
+    for path in (folder / otherwise, *sorted(folder.glob("Dockerfile.*"))):
+        with suppress(OSError, ValueError):
+            if path.read_text(encoding="utf-8-sig") == text:
+                return path.name
+    return otherwise
 
 
 def _unreadable(path: Path, error: OSError) -> ContextError:

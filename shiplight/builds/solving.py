@@ -40,7 +40,7 @@ def solve(
     engine already; `bases`, their kind, is put on the image as a label. `screen(draw)` shows the
     progress. Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
     """
-    namespace = cache_namespace or f"shiplight-{journal.lab_id()}"
+    namespace = cache_namespace or journal.cache_namespace()
     parameters = {
         "t": tag,
         "dockerfile": context.dockerfile,

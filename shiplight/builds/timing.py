@@ -11,6 +11,7 @@ from ..setting import Setting
 from ..units import format_seconds
 from . import building
 from .building import Build
+from .cold import Cold
 
 RUNS = 3  # of what a median is told
 
@@ -69,9 +70,23 @@ def spread(fastest: float, slowest: float, runs: int) -> str:
     return f"{format_seconds(fastest)} to {format_seconds(slowest)} in {runs} runs"
 
 
+def cold_build(client, name: str) -> tuple[Build, Cold]:
+    """A build of the variant `name`, and what one with nothing cached takes here.
+
+    Where this lab built the same cold before, and all that runs in it still comes from the cache,
+    that time is taken; otherwise it is built with nothing cached now.
+    """
+    known = building.cold_time(client, name)
+    if known is not None:
+        made = building.build(client, name, cache_namespace=known.namespace)
+        if all(s.cached for s in made.numbered_steps if s.instruction.startswith("RUN ")):
+            return made, known
+    return building.build(client, name, no_cache=True), building.cold_time(client, name)
+
+
 def own_cache(name: str) -> str:
-    """A name space for cache mounts inside this lab's, where `./lab clean` finds them."""
-    return f"shiplight-{journal.lab_id()}/{name}"
+    """A namespace for cache mounts inside this lab's, where `./lab clean` finds them."""
+    return journal.cache_namespace(name)
 
 
 @recordings.replayed(Times, show=_shown)

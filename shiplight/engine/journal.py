@@ -4,6 +4,9 @@ A lab is one checkout on one machine. Images that it makes carry the label `ship
 an image or a container that somebody makes from one inherits that. So containers, networks and
 volumes of ours carry `shiplight.made=<id>` instead, which no image has; and images are ours by
 their name space, or by name and Id as the journal has them.
+
+Labs whose ids begin with what `LAB_CACHES` names share what only saves time: cache mounts, what is
+known of layers and scans, and cold times. The workers of one test run are such labs.
 """
 
 import hashlib
@@ -38,14 +41,27 @@ def checkout_id() -> str:
 
 def lab_id() -> str:
     """The id of this lab: `LAB_ID` where it is set, else the checkout's."""
-    given = os.environ.get("LAB_ID", "")
-    if given:
-        if not re.fullmatch(r"[a-z0-9]{1,16}", given):
-            raise UsageError(
-                f"LAB_ID is {given!r}.", hint="use 1 to 16 lower-case letters and digits"
-            )
-        return given
-    return checkout_id()
+    return _id_in("LAB_ID") or checkout_id()
+
+
+def shared_id() -> str:
+    """The id under which this lab keeps its caches: its own, or the one that LAB_CACHES names."""
+    given = _id_in("LAB_CACHES")
+    return given if given and lab_id().startswith(given) else lab_id()
+
+
+def _id_in(variable: str) -> str:
+    given = os.environ.get(variable, "")
+    if given and not re.fullmatch(r"[a-z0-9]{1,16}", given):
+        raise UsageError(
+            f"{variable} is {given!r}.", hint="use 1 to 16 lower-case letters and digits"
+        )
+    return given
+
+
+def cache_namespace(name: str = "") -> str:
+    """The namespace of this lab's cache mounts, or one inside it, where `./lab clean` finds it."""
+    return f"shiplight-{shared_id()}" + (f"/{name}" if name else "")
 
 
 def labels() -> dict[str, str]:
@@ -69,6 +85,13 @@ def path(*parts: str) -> Path:
     return base.joinpath(*parts)
 
 
+def shared(*parts: str) -> Path:
+    """A path in the folder where this lab keeps its caches, there or not."""
+    if shared_id() == lab_id():
+        return path(*parts)
+    return (ROOT / ".lab" / "labs" / shared_id()).joinpath(*parts)
+
+
 def folder(*parts: str) -> Path:
     """A folder under `.lab/`, made where it is missing. Raises LabFolderFailed."""
     made = path(*parts)
@@ -77,10 +100,13 @@ def folder(*parts: str) -> Path:
     return made
 
 
-def write(kind: str, **fields) -> None:
-    """Append one line to the journal; it is on disk before this returns."""
+def write(kind: str, *, with_caches: bool = False, **fields) -> None:
+    """Append one line to the journal, or to that beside the caches; it is on disk on return."""
     line = json.dumps({"kind": kind, "when": round(time.time(), 3), **fields}, sort_keys=True)
-    with writable(), _alone(), open(folder() / "journal.jsonl", "ab+") as file:
+    with writable():
+        place = shared() if with_caches else folder()
+        place.mkdir(parents=True, exist_ok=True)
+    with writable(), _alone(place), open(place / "journal.jsonl", "ab+") as file:
         file.seek(-min(1, file.tell()), os.SEEK_END)
         begin = "\n" if file.read(1) not in (b"", b"\n") else ""  # the last write was cut short
         file.write(f"{begin}{line}\n".encode())
@@ -101,12 +127,12 @@ def writable() -> Iterator[None]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def _alone(place: Path) -> Iterator[None]:
     """Nobody else writes the journal meanwhile: two processes of one lab may build and clean."""
     if fcntl is None:
         yield
         return
-    handle = os.open(folder(), os.O_RDONLY)
+    handle = os.open(place, os.O_RDONLY)
     try:
         with suppress(OSError):  # some file systems lock nothing; writing works on them
             fcntl.flock(handle, fcntl.LOCK_EX)
@@ -122,9 +148,9 @@ def ready() -> None:
         file.flush()
 
 
-def read(kind: str | None = None) -> Iterator[dict]:
+def read(kind: str | None = None, *, with_caches: bool = False) -> Iterator[dict]:
     """The journal's entries, oldest first, of one kind or of all. A torn last line is left out."""
-    file = path("journal.jsonl")
+    file = shared("journal.jsonl") if with_caches else path("journal.jsonl")
     if not file.exists():
         return
     for line in file.read_text(encoding="utf-8").splitlines():
@@ -152,7 +178,7 @@ def forget(
     file = path("journal.jsonl")
     if not file.exists():
         return
-    with writable(), _alone():
+    with writable(), _alone(folder()):
         left = [
             entry
             for entry in read()

@@ -51,7 +51,7 @@ def measure(client, what, *, store: LayerStore | None = None) -> Image:
     before costs one question to the engine. Shows its progress. Raises ImageNotFound,
     ArchiveError, EngineFailed.
     """
-    store = store or LayerStore(journal.path("layers"))
+    store = store or LayerStore(journal.shared("layers"))
     name_or_path = getattr(what, "tag", what)
     read = 0
 

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 
 from .. import catalogue, recordings
-from ..builds import Build, build
+from ..builds import Build, cold_build
 from ..catalogue import Row
 from ..errors import ScannerMissing
 from ..inspection import measure, probe
@@ -15,9 +15,10 @@ from ..setting import Setting
 class Surveyed:
     """One variant, built, measured, run and scanned.
 
-    `cold_seconds` is one run's, with nothing cached; `unlike` is what its probe gave otherwise than
-    its catalogue row expects. `packages` is how many the scan read, and `vulnerabilities` and
-    `fixable` count in these alone; all three are None where it could not run, or read no package.
+    `cold_seconds` is one run's, with nothing cached, now or earlier in this lab; `unlike` is what
+    its probe gave otherwise than its catalogue row expects. `packages` is how many the scan read,
+    and `vulnerabilities` and `fixable` count in these alone; all three are None where it could not
+    run, or read no package.
     """
 
     app: str
@@ -49,12 +50,15 @@ class Surveyed:
 
 @recordings.replayed(Surveyed)
 def survey(client, app: str) -> tuple[Surveyed, ...]:
-    """One row a variant of an app, built with nothing cached; shows each build as it runs."""
+    """One row a variant of an app; what this lab has not built cold yet is built cold now.
+
+    Shows each build as it runs.
+    """
     return tuple(_surveyed(client, row) for row in catalogue.rows() if row.app == app)
 
 
 def _surveyed(client, row: Row) -> Surveyed:
-    made = build(client, row.name, no_cache=True)
+    made, cold = cold_build(client, row.name)
     image, asked = measure(client, made), probe(client, made, port=row.port)
     found = _scanned(client, made)
     return Surveyed(
@@ -63,7 +67,7 @@ def _surveyed(client, row: Row) -> Surveyed:
         unpacked_bytes=image.unpacked_bytes,
         packed_bytes=image.packed_bytes,
         reclaimable_bytes=image.reclaimable_bytes,
-        cold_seconds=round(made.seconds, 2),
+        cold_seconds=round(cold.seconds, 2),
         unlike={key: list(pair) for key, pair in asked.unlike(row.probe).items()},
         vulnerabilities=found and found.unique,
         fixable=found and found.fixable,

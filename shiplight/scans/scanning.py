@@ -116,7 +116,7 @@ def _said(client, what) -> tuple[dict, Setting, Scanner, Database]:
     key = _archive_key(archive) if archive else _image_key(_image(client, name, what))
     scanner, database = trivy.find(client), trivy.database()
     key = f"{key} {scanner.version} {database.date}"
-    store = LayerStore(journal.folder("layers"))
+    store = LayerStore(journal.shared("layers"))
     known = store.scan(key)
     if known is None:
         said = _run(client, name, archive, scanner, database)

@@ -66,6 +66,25 @@ def test_labs_with_ids_of_their_own_keep_apart(monkeypatch):
     assert list(journal.read()) == []
 
 
+def test_labs_of_one_test_run_share_their_caches_and_nothing_else(monkeypatch):
+    monkeypatch.setenv("LAB_CACHES", "test1")
+    for lab in ("test1gw0", "test1gw1"):
+        monkeypatch.setenv("LAB_ID", lab)
+        assert journal.cache_namespace("own") == "shiplight-test1/own"
+        assert journal.shared("layers").parts[-2:] == ("test1", "layers")
+        assert journal.path("layers").parts[-2:] == (lab, "layers")
+        journal.write("cold", with_caches=True, engine="one", seconds=1)
+        journal.write("build", engine="one")
+    assert len(list(journal.read("cold", with_caches=True))) == 2
+    assert [entry["kind"] for entry in journal.read()] == ["build"]
+
+
+def test_a_lab_of_another_name_keeps_caches_of_its_own(monkeypatch):
+    monkeypatch.setenv("LAB_CACHES", "test1")
+    assert journal.cache_namespace() == "shiplight-journal"
+    assert journal.shared("layers") == journal.path("layers")
+
+
 def test_without_an_id_the_checkout_is_the_lab(monkeypatch):
     monkeypatch.delenv("LAB_ID")
     assert journal.lab_id() == journal.checkout_id() and len(journal.lab_id()) == 8

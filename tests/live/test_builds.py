@@ -51,15 +51,6 @@ def test_a_build_that_had_to_wait_too_long_for_others_is_sent_again(client, fold
     assert "RUN echo once more" in steps
 
 
-@pytest.mark.parametrize("row", catalogue.rows(), ids=lambda row: row.name)
-def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
-    # What rust/cached ships depends on what its cache mounts hold from other builds.
-    build = builds.build(client, row.name, no_cache=row.name == "rust/cached")
-    probe = probing.probe(client, build.tag, port=row.port)
-    assert probe.unlike(row.probe) == {}, probe
-    assert not probe.answered or probe.stop_seconds < 3
-
-
 def test_what_is_missing_on_scratch_is_there_when_hardened_and_stays_below_ten_megabytes(client):
     build = builds.build(client, "go/hardened")
     image = measure(client, build.tag)

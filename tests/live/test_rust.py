@@ -1,35 +1,87 @@
 """Rust on a real engine: file times, cache mounts, and the empty program that they can ship."""
 
 import os
-import shutil
 import time
+import tomllib
 from pathlib import Path
 
 import pytest
+import variants
 
 from shiplight import builds, catalogue
 from shiplight.inspection import measure, probing
 
 YEARS_AGO = 1_600_000_000  # September 2020, older than anything that is built here
-SAYS = '"app": "shiplight"'
+APP = catalogue.find("rust/fixed").folder
+
+# What cargo does with file times, it does with any program: this one has one dependency, which
+# takes cargo longer than the program itself, and is built by the Dockerfiles of the app.
+PACKAGE = """[package]
+name = "server"
+version = "1.0.0"
+edition = "2021"
+
+[dependencies]
+serde_json = { version = "1", default-features = false, features = ["std"] }
+"""
+MAIN = """use std::io::{Read, Write};
+
+static TABLE: [u8; 1 << 20] = [7; 1 << 20]; // so that it is plainly more than an empty program
+
+fn main() -> std::io::Result<()> {
+    let table = std::hint::black_box(&TABLE).len();
+    let body = serde_json::json!({"app": "SAYS", "table": table}).to_string();
+    let length = body.len();
+    for stream in std::net::TcpListener::bind("0.0.0.0:8080")?.incoming() {
+        let mut stream = stream?;
+        let _ = stream.read(&mut [0; 4096]);
+        let _ = write!(
+            stream,
+            "HTTP/1.1 200 OK\\r\\nContent-Length: {length}\\r\\n\\r\\n{body}"
+        );
+    }
+    Ok(())
+}
+"""
 
 
-class Copy:
-    """A copy of the app that can be edited, with cache mounts of its own that begin empty."""
+def locked(name: str) -> str:
+    """The Cargo.lock of a package that needs one of the app's packages, out of the app's own."""
+    whole = (APP / "Cargo.lock").read_text(encoding="utf-8")
+    known = tomllib.loads(whole)["package"]
+    every, needed = {package["name"]: package for package in known}, [name]
+    every["serde"]["dependencies"].remove("serde_derive")  # a feature that only the app asks for
+    for one in needed:
+        needed += [other for other in every[one].get("dependencies", ()) if other not in needed]
+    own = {"name": "server", "version": "1.0.0", "dependencies": [name]}
+    text = whole.partition("\n[[package]]")[0]
+    for package in sorted([own, *(every[one] for one in needed)], key=lambda one: one["name"]):
+        text += "\n[[package]]\n"
+        for key in ("name", "version", "source", "checksum"):
+            text += f'{key} = "{package[key]}"\n' if key in package else ""
+        if "dependencies" in package:
+            text += "dependencies = [\n"
+            text += "".join(f' "{other}",\n' for other in package["dependencies"]) + "]\n"
+    return text
+
+
+class Small:
+    """A small service that can be edited, with cache mounts of its own that begin empty."""
 
     def __init__(self, client, variant: str, folder: Path):
         self.client, self.variant, self.folder = client, variant, folder
         self.namespace = f"rust-{variant}-{time.time_ns()}"
-        shutil.copytree(catalogue.find(f"rust/{variant}").folder, folder)
-        for path in folder.glob("src/*"):
-            os.utime(path, (YEARS_AGO, YEARS_AGO))
+        (folder / "src").mkdir(parents=True)
+        (folder / "Cargo.toml").write_text(PACKAGE)
+        (folder / "Cargo.lock").write_text(locked("serde_json"))
+        file = f"Dockerfile.{variant}"
+        (folder / file).write_text((APP / file).read_text(encoding="utf-8"))
+        self.edit("shiplight", YEARS_AGO)
 
     def edit(self, says: str, written: float | None = None) -> None:
         """Make the program say something else, in a file written now or at another time."""
         main = self.folder / "src/main.rs"
-        original = (catalogue.find("rust/fixed").folder / "src/main.rs").read_text()
-        assert SAYS in original
-        main.write_text(original.replace(SAYS, f'"app": "{says}"') + f"// {time.time_ns()}\n")
+        main.write_text(MAIN.replace("SAYS", says) + f"// {time.time_ns()}\n")
         os.utime(main, (written or time.time(),) * 2)
 
     def build(self) -> builds.Build:
@@ -49,11 +101,16 @@ class Copy:
 
 @pytest.fixture
 def copied(client, tmp_path):
-    return lambda variant: Copy(client, variant, tmp_path / "app")
+    return lambda variant: Small(client, variant, tmp_path / "app")
 
 
 def program_bytes(client, tag: str) -> int:
     return measure(client, tag).tree()["server"][0].size
+
+
+@pytest.mark.parametrize("row", variants.LAST, ids=lambda row: row.name)
+def test_every_variant_gives_the_probe_that_its_row_expects(client, row):
+    variants.gives_what_its_row_expects(client, row)
 
 
 def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client, copied):

@@ -1,0 +1,75 @@
+"""What builds with nothing cached took here: no layer, and no cache mount that was filled before.
+
+A cold build is measured once for the same text, context and bases. Its time is data in the journal,
+with the namespace of the cache mounts that it filled.
+"""
+
+import hashlib
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+
+from .. import engine
+from ..dockerfile import Context
+from ..engine import journal
+from .bases import Base
+
+
+@dataclass(frozen=True)
+class Cold:
+    """Seconds of one build with nothing cached; `when` it ended, in seconds since 1970."""
+
+    seconds: float
+    namespace: str
+    when: float
+
+
+def key(
+    client,
+    text: str,
+    context: Context,
+    provided: list[Base],
+    target: str | None = None,
+    build_args: dict[str, str] | None = None,
+    platform: str | None = None,
+) -> str:
+    """What is the same for two builds that do the same work: a digest of all that they are given.
+
+    File times do not count, as they do not for the engine; nor does the Dockerfile's name.
+    """
+    names = [name for base in provided for name in (base.used, base.building) if name]
+    parts = {
+        "text": text,
+        "given": [target, build_args or {}, platform],
+        "bases": {name: engine.id_of(client, name) for name in names},
+    }
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    for entry in context.entries[1:]:  # the first is the Dockerfile
+        digest.update(f"{entry.name}\0{entry.mode}\0{entry.link}\0".encode(errors="replace"))
+        digest.update(entry.type)
+        if entry.unpacked_bytes:
+            with suppress(OSError), open(entry.source, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+    return digest.hexdigest()
+
+
+def remember(client, key: str, tag: str, seconds: float, namespace: str | None) -> None:
+    """Journal what a build with nothing cached took."""
+    journal.write(
+        "cold",
+        with_caches=True,
+        engine=engine.identity(client),
+        key=key,
+        tag=tag,
+        seconds=round(seconds, 3),
+        namespace=namespace or journal.cache_namespace(),
+    )
+
+
+def recall(client, key: str) -> Cold | None:
+    """The last that was remembered of this engine under this key."""
+    here, last = engine.identity(client), None
+    for entry in journal.read("cold", with_caches=True):
+        if (entry["engine"], entry["key"]) == (here, key):
+            last = Cold(entry["seconds"], entry["namespace"], entry["when"])
+    return last
