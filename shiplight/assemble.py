@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from . import buildkit, dockerfile, engine, journal, progress, setup, stages
+from . import dockerfile, engine, journal, progress, setup, solving, stages
 from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
 from .context import read_context
 from .errors import BaseNotAvailable
@@ -66,7 +66,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
         bundle = Path(folder) / "ca.crt"
         bundle.write_bytes(ca_bundle())
         bundle.chmod(0o644)  # steps of users other than root have to read it
-        buildkit.solve(
+        solving.solve(
             client,
             read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
             dockerfile.parse(text),
@@ -174,7 +174,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             tasks.tell(recipe.equivalent, f"downloading {download['package']}")
             shutil.copyfile(_downloaded(download), context / download["file"])
         tasks.tell(recipe.equivalent, "building")
-        buildkit.solve(
+        solving.solve(
             client,
             read_context(
                 context,

@@ -5,12 +5,12 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, buildkit, catalogue, dockerfile, engine, journal, progress, recordings, stages
+from . import bases, catalogue, dockerfile, engine, journal, progress, recordings, solving, stages
+from .buildkit import Step
 from .context import read_context
 from .errors import ContextError, DockerfileError, UsageError
 from .provide import here, provide
 from .setting import Setting
-from .trace import Step
 from .units import format_seconds
 
 
@@ -94,7 +94,7 @@ class Order:
 def _shown(result):
     """What a replayed build leaves on the screen, as the live one did."""
     if isinstance(result, Build):
-        return buildkit.done_table(result.steps, result.name, result.seconds, "Recorded: built")
+        return solving.done_table(result.steps, result.name, result.seconds, "Recorded: built")
     steps = getattr(result, "steps", ())
     return progress.steps_table(steps, title="Recorded: the build failed") if steps else None
 
@@ -134,7 +134,7 @@ def build(
         dockerfile=wanted.dockerfile,
         dockerfile_text=bases.text_to_send(client, read, provided, arguments, target),
     )
-    engine_id, seconds, steps = buildkit.solve(
+    engine_id, seconds, steps = solving.solve(
         client,
         context,
         read,

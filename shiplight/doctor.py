@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from . import buildkit, containers, dockerfile, engine, journal, progress, provide, trivy
+from . import containers, dockerfile, engine, journal, progress, provide, solving, trivy
 from .bases import canonical, mirrored, recipes
 from .context import read_context
 from .errors import ShipLightError
@@ -104,7 +104,7 @@ def _proof(client) -> Finding:
             program.write_bytes(_PROGRAMS[machine](SAYS))
             program.chmod(0o755)
             context = read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
-            _, seconds, _ = buildkit.solve(
+            _, seconds, _ = solving.solve(
                 client, context, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
             )
         said = containers.run_once(client, tag)

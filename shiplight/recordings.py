@@ -26,11 +26,11 @@ from pathlib import Path
 import zstandard
 
 from . import engine, errors, journal, progress
+from .buildkit import Step
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image
 from .setting import Setting
 from .store import LayerStore
-from .trace import Step
 from .units import format_bytes
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -12,7 +12,6 @@ import pytest
 from jupyter_client.manager import start_new_kernel
 
 from shiplight import (
-    buildkit,
     builds,
     catalogue,
     cleaning,
@@ -22,6 +21,7 @@ from shiplight import (
     journal,
     provide,
     sizes,
+    solving,
 )
 from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
 
@@ -46,13 +46,13 @@ UNTIL_THE_STEP_ENDS = "ends a build that is interrupted only when its step has e
 
 def test_a_build_that_had_to_wait_too_long_for_others_is_sent_again(client, folder, monkeypatch):
     """As Docker 20.10 ends builds where thirty at once want the same step."""
-    follow, tried = buildkit._follow, []
+    follow, tried = solving._follow, []
 
     def once_too_many(*arguments):
         tried.append(follow(*arguments))
-        return tried[-1] if len(tried) > 1 else (None, f"executor failed: {buildkit.TOO_MANY}")
+        return tried[-1] if len(tried) > 1 else (None, f"executor failed: {solving.TOO_MANY}")
 
-    monkeypatch.setattr(buildkit, "_follow", once_too_many)
+    monkeypatch.setattr(solving, "_follow", once_too_many)
     assert builds.build(client, folder("FROM busybox\nRUN echo once more\n")).engine_id
     assert len(tried) == 2
     steps = [step for entry in journal.read("build") for step in entry.get("steps", ())]

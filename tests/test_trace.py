@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay import FIXTURES, recorded
 
-from shiplight.trace import StatusResponse, Step, Trace, tail
+from shiplight.buildkit import StatusResponse, Step, Trace, tail
 
 ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
 every_engine = pytest.mark.parametrize("answer", ANSWERS)

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shiplight.buildkit import Trace
 from shiplight.dockerfile import parse
-from shiplight.trace import Trace
 from shiplight.transcript import Transcript, step_name
 
 ALONE = parse("FROM busybox\nENV A=b\nRUN x\nCMD y\n")

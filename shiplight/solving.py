@@ -10,9 +10,9 @@ import time
 from dataclasses import replace
 
 from . import dockerfile, engine, journal, progress, stages
+from .buildkit import Step, Trace
 from .context import Context
 from .errors import BuildCancelled, BuildFailed, EngineFailed
-from .trace import Step, Trace
 from .transcript import Transcript
 from .units import format_seconds
 
