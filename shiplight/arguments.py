@@ -92,6 +92,12 @@ def parser() -> argparse.ArgumentParser:
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
     )
     build.add_argument("--no-cache", action="store_true", help="build every step anew")
+    _offers(build)
+    build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
+    build.add_argument(
+        "--cache-from", action="append", default=[], metavar="IMAGE", help="use its inline cache"
+    )
+    build.add_argument("--output", metavar="DIR", help="put the files there, and make no image")
     _json(build)
 
     measure = add(
@@ -129,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
     )
+    _offers(check)
     check.add_argument(
         "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
     )
@@ -167,6 +174,25 @@ def parser() -> argparse.ArgumentParser:
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
     _json(clean)
     return top
+
+
+def _offers(command) -> None:
+    """Secrets and ssh agents, in the words of `docker build`."""
+    command.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        dest="secrets",
+        metavar="id=NAME,src=FILE|env=VARIABLE",
+        help="what RUN --mount=type=secret,id=NAME gets; in no layer, journal or log",
+    )
+    command.add_argument(
+        "--ssh",
+        action="append",
+        default=[],
+        metavar="default|ID=SOCKET",
+        help="the ssh agent that RUN --mount=type=ssh gets",
+    )
 
 
 def _json(command) -> None:

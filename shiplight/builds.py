@@ -5,9 +5,21 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import bases, catalogue, dockerfile, engine, journal, progress, recordings, solving, stages
+from . import (
+    bases,
+    catalogue,
+    dockerfile,
+    engine,
+    journal,
+    offers,
+    platforms,
+    progress,
+    recordings,
+    solving,
+    stages,
+)
 from .buildkit import Step
-from .context import read_context
+from .context import read_context, read_sources
 from .errors import ContextError, DockerfileError, UsageError
 from .provide import here, provide
 from .setting import Setting
@@ -19,16 +31,22 @@ class Build:
     """One finished build. `tag` names the image; `seconds` is from posting to the image's id.
 
     `bases` maps each external image that the Dockerfile names to the one that was used for it.
+    `way` is how the files went: by a BuildKit `session`, as `docker build` sends them, or as a
+    `tar`. `remarks` say what was done otherwise than the Dockerfile or the call asks, and why. With
+    an `output`, a folder, there is no image, and `engine_id` is None.
     """
 
     app: str
     variant: str
     tag: str
-    engine_id: str
+    engine_id: str | None
     seconds: float
     steps: tuple[Step, ...]
     bases: dict[str, str]
     setting: Setting
+    way: str = "tar"
+    remarks: tuple[str, ...] = ()
+    output: str | None = None
 
     @property
     def numbered_steps(self) -> tuple[Step, ...]:
@@ -60,6 +78,9 @@ class Build:
             "cached_steps": self.cached_steps,
             "steps": [step.to_dict() for step in self.steps],
             "bases": self.bases,
+            "way": self.way,
+            "remarks": list(self.remarks),
+            "output": self.output,
             "setting": self.setting.to_dict(),
         }
 
@@ -72,6 +93,9 @@ class Build:
             },
             steps=tuple(Step.from_dict(step) for step in data["steps"]),
             setting=Setting.from_dict(data["setting"]),
+            way=data.get("way", "tar"),
+            remarks=tuple(data.get("remarks", ())),
+            output=data.get("output"),
         )
 
 
@@ -110,6 +134,10 @@ def build(
     target: str | int | None = None,
     build_args: dict[str, str] | None = None,
     platform: str | None = None,
+    secrets: dict[str, str | os.PathLike] | None = None,
+    ssh: str | tuple[str, ...] | dict[str, str | os.PathLike] | None = None,
+    cache_from: tuple[str, ...] = (),
+    output: str | os.PathLike | None = None,
     cache_namespace: str | None = None,
     no_cache: bool = False,
     screen=progress.Screen,
@@ -118,25 +146,28 @@ def build(
 
     `what` is `app/variant` of the catalogue, or a folder or Dockerfile; `file` names another
     Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
-    the image. `cache_namespace` keeps cache mounts apart: each lab has its own. `screen(draw)`
-    shows the steps.
+    the image. `secrets` has a file, or `env:NAME` for a variable, by the id that a
+    `RUN --mount=type=secret` names; `ssh` is `default` or has an agent's socket by its id;
+    `cache_from` names images whose inline cache is used; `output` is a folder that gets the files
+    of the last stage, in place of an image. `cache_namespace` keeps cache mounts apart: each lab
+    has its own. `screen(draw)` shows the steps.
     Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
-    the connection is closed; BaseNotAvailable, DockerfileError, ContextError, EngineFailed.
+    the connection is closed; UsageError for a secret that is missing; BaseNotAvailable,
+    DockerfileError, ContextError, EngineFailed.
     """
     wanted = order(os.fspath(what), text=text, file=file, name=name)
     arguments = build_args or {}
     read = dockerfile.parse(wanted.text)
     stage = stages.name_of(read, target)
-    uses = stages.image_uses(read, target, arguments)
+    offer = offers.read(secrets, ssh, output)
+    offers.refuse_missing(stages.needed_stages(read, target, arguments), offer)
+    known = platforms.arguments(engine.described(client).platform, platform) | arguments
+    uses = stages.image_uses(read, target, known)
     provided = provide(client, [use.reference for use in uses], platform=platform)
-    context = read_context(
-        wanted.folder,
-        dockerfile=wanted.dockerfile,
-        dockerfile_text=bases.text_to_send(client, read, provided, arguments, target),
-    )
-    engine_id, seconds, steps = solving.solve(
+    mapped, remarks = bases.text_to_send(client, read, provided, known, target)
+    solved = solving.solve(
         client,
-        context,
+        read_sources(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=mapped),
         read,
         tag=wanted.tag,
         title=f"{wanted.app}/{wanted.variant}",
@@ -144,19 +175,24 @@ def build(
         build_args=arguments,
         platform=platform,
         cache_namespace=cache_namespace,
+        cache_from=(cache_from,) if isinstance(cache_from, str) else tuple(cache_from),
         no_cache=no_cache,
         bases=bases.kind_of(provided),
+        offer=offer,
         screen=screen,
     )
     return Build(
         app=wanted.app,
         variant=wanted.variant,
         tag=wanted.tag,
-        engine_id=engine_id,
-        seconds=seconds,
-        steps=steps,
+        engine_id=solved.engine_id,
+        seconds=solved.seconds,
+        steps=solved.steps,
         bases={base.reference: base.used for base in provided},
         setting=engine.setting(client, bases=bases.kind_of(provided)),
+        way=solved.way,
+        remarks=remarks + solved.remarks,
+        output=os.path.abspath(offer.output) if offer.output else None,
     )
 
 
@@ -218,15 +254,19 @@ def _slug(name: str) -> str:
 
 
 def _read(folder: Path, file: str) -> str:
-    """The Dockerfile's text. Raises ContextError where there is none, with those that there are."""
+    """The Dockerfile's text, byte for byte: what is not UTF-8 stays as it is.
+
+    Raises ContextError where there is none, with those that there are.
+    """
     try:
         if not (folder / file).is_file():
             read_context(folder, dockerfile=file)
-        return (folder / file).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile") from error
+        text = (folder / file).read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise _unreadable(folder / file, error) from error
+    if "\0" in text:
+        raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile")
+    return text
 
 
 class Recipe(str):

@@ -286,6 +286,12 @@ def read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...] | None:
     return None
 
 
+def _refuse_no_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "does not exist"
+        raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
+
+
 def read_context(
     folder: str | os.PathLike,
     *,
@@ -299,9 +305,7 @@ def read_context(
     where the folder, the Dockerfile or a file that is not ignored cannot be read.
     """
     folder, dockerfile = Path(folder), os.fspath(dockerfile)
-    if not folder.is_dir():
-        found = "is not a folder" if folder.exists() else "does not exist"
-        raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
+    _refuse_no_folder(folder)
     path, name = _place(folder, dockerfile)
     first = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text)
     walk = _Walk(folder, read_rules(folder, path) or (), name)
@@ -322,3 +326,49 @@ def read_context(
         skipped=tuple(walk.skipped),
         entries=entries,
     )
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a build needs of the disk: a folder, and a Dockerfile as bytes with its own ignore file.
+
+    A session reads the folder as the engine asks for it; `context()` lists it for a tar.
+    """
+
+    folder: Path
+    dockerfile: str
+    text: bytes = field(repr=False)
+    ignore: bytes | None = field(repr=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """What the Dockerfile is called, without its folders."""
+        return self.dockerfile.replace(os.sep, "/").rpartition("/")[2]
+
+    def definition(self) -> dict[str, bytes]:
+        """Return the files beside the context: the Dockerfile, and `<Dockerfile>.dockerignore`."""
+        beside = {} if self.ignore is None else {f"{self.name}.dockerignore": self.ignore}
+        return {self.name: self.text, **beside}
+
+    def context(self) -> Context:
+        """Return the context as a tar has it. Raises ContextError."""
+        return read_context(self.folder, dockerfile=self.dockerfile, dockerfile_text=self.text)
+
+
+def read_sources(
+    folder: str | os.PathLike,
+    *,
+    dockerfile: str | os.PathLike = "Dockerfile",
+    dockerfile_text: bytes | str | None = None,
+) -> Sources:
+    """Return what a build of this folder needs. Raises ContextError, as `read_context` does.
+
+    The files themselves are not looked at yet.
+    """
+    folder, dockerfile = Path(folder), os.fspath(dockerfile)
+    _refuse_no_folder(folder)
+    path, name = _place(folder, dockerfile)
+    text = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text).text
+    read_rules(folder, path)  # a bad pattern is named, with its line, before anything is done
+    own = path.with_name(f"{path.name}.dockerignore")
+    return Sources(folder, dockerfile, text, own.read_bytes() if own.is_file() else None)

@@ -237,7 +237,7 @@ def _word(value) -> str:
     """How one argument is written in a key."""
     text = getattr(value, "tag", None) or getattr(value, "__name__", value)
     if isinstance(text, dict):
-        text = json.dumps(text, sort_keys=True)
+        text = json.dumps(text, sort_keys=True, default=os.fspath)
     text = _without_lab(str(text))
     if len(text) > 80 or "\n" in text:
         return "sha256:" + sha256(text.encode()).hexdigest()[:12]

@@ -69,8 +69,8 @@ def fetched(sock, name: str = "context", *, want=None, meta=()) -> tuple[list, d
         stats, contents = [], {}
         async with StreamStreamMethod(channel, SYNC, bytes, bytes).open(metadata=metadata) as s:
             await s.send_request()
-            while True:
-                packet = Packet.FromString(await s.recv_message())
+            while (data := await s.recv_message()) is not None:
+                packet = Packet.FromString(data)
                 if not packet.HasField("stat"):
                     break
                 stats.append(packet.stat)
@@ -83,13 +83,14 @@ def fetched(sock, name: str = "context", *, want=None, meta=()) -> tuple[list, d
                     left.add(number)
                     contents[path] = b""
                     await s.send_message(Packet(type=REQ, ID=number).SerializeToString())
-            while left:
-                packet = Packet.FromString(await s.recv_message())
+            while left and (data := await s.recv_message()) is not None:
+                packet = Packet.FromString(data)
                 assert packet.type == DATA
                 contents[os.fsdecode(stats[packet.ID].path)] += packet.data
                 left -= set() if packet.data else {packet.ID}
-            await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
-            assert Packet.FromString(await s.recv_message()).type == FIN
+            if data is not None:  # else leaving the block raises the error that ended it
+                await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
+                assert Packet.FromString(await s.recv_message()).type == FIN
             return stats, contents
 
     return asked(sock, talk)
@@ -381,11 +382,15 @@ def test_a_bad_pattern_is_an_error_that_shows_it(tmp_path):
 
 
 def test_deep_folders_are_walked(tmp_path):
-    deep = tmp_path
+    made = [tmp_path]
     for _ in range(1200):
-        deep = deep / "d"
-        deep.mkdir()
-    assert len(listed(tmp_path)) == 1200
+        made.append(made[-1] / "d")
+        made[-1].mkdir()
+    try:
+        assert len(listed(tmp_path)) == 1200
+    finally:  # pytest's own way to remove them is not made for so many
+        for each in made[:0:-1]:
+            each.rmdir()
 
 
 # --- secrets, credentials, ssh -------------------------------------------------------------------

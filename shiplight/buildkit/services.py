@@ -74,6 +74,7 @@ class FileSend:
 
     def __init__(self, folder: str | None = None, write: Callable[[bytes], object] | None = None):
         self.folder, self.write = folder, write
+        self.done = False
 
     def methods(self) -> dict:
         """Return the methods of this service."""
@@ -85,6 +86,7 @@ class FileSend:
             await receive_file(Frames(stream), self.write)
         else:
             await Receiver(self.folder, Frames(stream)).run()
+        self.done = True
 
 
 class Secrets:

@@ -1,0 +1,121 @@
+"""How a build gets its files to the engine: by a BuildKit session, or as a tar where there is none.
+
+By a session the engine asks for what it lacks, as it asks `docker build`. Podman has none.
+"""
+
+import functools
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from . import engine
+from .buildkit import SourceChanged
+from .buildkit.errors import BuildKitError, NotUpgraded
+from .context import Sources
+from .errors import ContextError, EngineFailed, UsageError
+from .offers import Offer
+
+NO_SESSION = (400, 404, 405, 501)  # what an engine says that knows no such call
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A build under way: the lines of the engine's answer, and how its files went (`way`).
+
+    `why` says why not by a session.
+    """
+
+    lines: Iterator[dict] = field(repr=False)
+    way: str
+    why: str = ""
+    session: object | None = None
+    exported: object | None = None
+
+    def refuse_changed(self) -> None:
+        """Raise ContextError where the files were not as they were listed: the build is not."""
+        failure = self.session.failure if self.session is not None else None
+        if failure is None:
+            return
+        kind = ContextError if isinstance(failure, SourceChanged) else EngineFailed
+        raise kind(failure.message, hint=failure.hint)
+
+
+@contextmanager
+def sent(client, sources: Sources, offer: Offer, **parameters) -> Iterator[Sent]:
+    """Begin a build of `sources`; leaving the block, however, ends it. `parameters` go to /build.
+
+    Raises UsageError where the engine has no session and the offer needs one.
+    """
+    session, sync = _session(client, sources, offer)
+    sock, why = _hijacked(client, session)
+    if sock is None:
+        _refuse_offer(offer, why)
+        context = sources.context()
+        parameters["dockerfile"] = context.dockerfile
+        with engine.post_build(client, context.tar(), **parameters) as lines:
+            yield Sent(lines, "tar", why)
+        return
+    if offer.output is not None:
+        parameters["outputs"] = [{"Type": "local", "Attrs": {}}]
+    parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
+    with session.serving(sock), engine.post_build(client, None, **parameters) as lines:
+        yield Sent(lines, "session", "", session, sync)
+
+
+def _session(client, sources: Sources, offer: Offer):
+    """Return the session of one build, and what receives its output."""
+    from .buildkit import services, tree  # grpclib takes 50 ms to load, and only builds need it
+    from .buildkit.session import Session, shared_key
+
+    folder = os.path.realpath(sources.folder)
+    # The time tells BuildKit that the text may be another one than it has.
+    definition = tree.Files(sources.definition(), time.time_ns())
+    offered = [
+        services.FileSync({"context": tree.Folder(folder), "dockerfile": definition}),
+        services.Auth(functools.partial(engine.credentials, client)),
+        services.Secrets(offer.secrets),
+    ]
+    if offer.agents:
+        offered.append(services.SSH(offer.agents))
+    exported = None
+    if offer.output is not None:
+        exported = services.FileSend(os.path.abspath(offer.output))
+        offered.append(exported)
+    key = shared_key("shiplight", platform.node(), folder)
+    return Session(offered, shared_key=key, name="shiplight"), exported
+
+
+def _hijacked(client, session) -> tuple[object | None, str]:
+    """Return a socket on which the engine takes this session, or None and why there is none."""
+    from .buildkit import transport
+
+    if engine.described(client).kind == "Podman":
+        return None, "Podman has no BuildKit session"
+    path = engine.session_path(client, "/session")
+    try:
+        connection = engine.open_connection(client)
+        return transport.upgrade(connection, path, session.headers()), ""
+    except NotUpgraded as refused:
+        if refused.status in NO_SESSION:
+            return None, "this engine has no BuildKit session"
+        raise _no_answer(refused) from refused
+    except (BuildKitError, OSError) as error:
+        raise _no_answer(error) from error
+
+
+def _no_answer(error: Exception) -> EngineFailed:
+    return EngineFailed(
+        f"the engine does not take a session: {error}",
+        hint="`./lab doctor` says whether it still runs; then build again",
+    )
+
+
+def _refuse_offer(offer: Offer, why: str) -> None:
+    if offer.needs_session:
+        raise UsageError(
+            f"{' and '.join(offer.needs_session)} cannot be given to this build: {why}.",
+            hint="build without, or on Docker Engine",
+        )
