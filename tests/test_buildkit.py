@@ -88,9 +88,10 @@ def fetched(sock, name: str = "context", *, want=None, meta=()) -> tuple[list, d
                 assert packet.type == DATA
                 contents[os.fsdecode(stats[packet.ID].path)] += packet.data
                 left -= set() if packet.data else {packet.ID}
-            if data is not None:  # else leaving the block raises the error that ended it
-                await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
-                assert Packet.FromString(await s.recv_message()).type == FIN
+            if data is None:
+                await s.recv_trailing_metadata()  # raises what ended it
+            await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
+            assert Packet.FromString(await s.recv_message()).type == FIN
             return stats, contents
 
     return asked(sock, talk)
