@@ -117,11 +117,12 @@ class Receiver:
         self.files: dict[int, object] = {}  # number → its STAT
         self.links: list[tuple[str, str]] = []
         self.open: dict[int, object] = {}
+        self.finished = False  # all is written; BuildKit hears of it after
 
     async def run(self) -> None:
         """Take the list, ask for every content, write them, and return when all is here."""
         os.makedirs(self.folder, exist_ok=True)
-        number, listed, finished = 0, False, False
+        number, listed = 0, False
         try:
             async for data in self.frames.received():
                 packet = Packet.FromString(data)
@@ -137,8 +138,7 @@ class Receiver:
                     raise BuildKitError(f"BuildKit stopped sending: {packet.data.decode()}")
                 elif packet.type == FIN:
                     return
-                if listed and not self.files and not finished:
-                    finished = True
+                if listed and not self.files and not self.finished:
                     await self._finish()
         finally:
             for file in self.open.values():
@@ -197,6 +197,7 @@ class Receiver:
             os.link(target, path, follow_symlinks=False)
         for name in sorted(filter(None, self.folders), reverse=True):
             os.utime(os.path.join(self.folder, name), ns=(self.folders[name],) * 2)
+        self.finished = True
         await self.frames.send(framed(Packet(type=FIN).SerializeToString()))
 
 

@@ -74,7 +74,13 @@ class FileSend:
 
     def __init__(self, folder: str | None = None, write: Callable[[bytes], object] | None = None):
         self.folder, self.write = folder, write
-        self.done = False
+        self._receiver: Receiver | None = None
+        self._wrote = False
+
+    @property
+    def done(self) -> bool:
+        """Whether an export arrived whole."""
+        return self._wrote or (self._receiver is not None and self._receiver.finished)
 
     def methods(self) -> dict:
         """Return the methods of this service."""
@@ -84,9 +90,10 @@ class FileSend:
         """Receive one export."""
         if self.write is not None:
             await receive_file(Frames(stream), self.write)
+            self._wrote = True
         else:
-            await Receiver(self.folder, Frames(stream)).run()
-        self.done = True
+            self._receiver = Receiver(self.folder, Frames(stream))
+            await self._receiver.run()
 
 
 class Secrets:
