@@ -97,6 +97,13 @@ def parser() -> argparse.ArgumentParser:
     build.add_argument(
         "--cache-from", action="append", default=[], metavar="IMAGE", help="use its inline cache"
     )
+    build.add_argument(
+        "--cache-to",
+        action="append",
+        default=[],
+        metavar="type=registry,ref=IMAGE[,mode=max]|type=inline",
+        help="put this build's cache there",
+    )
     build.add_argument("--output", metavar="DIR", help="put the files there, and make no image")
     _json(build)
 

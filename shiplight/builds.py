@@ -15,6 +15,7 @@ from . import (
     platforms,
     progress,
     recordings,
+    sending,
     solving,
     stages,
 )
@@ -137,6 +138,7 @@ def build(
     secrets: dict[str, str | os.PathLike] | None = None,
     ssh: str | tuple[str, ...] | dict[str, str | os.PathLike] | None = None,
     cache_from: tuple[str, ...] = (),
+    cache_to: tuple[str, ...] = (),
     output: str | os.PathLike | None = None,
     cache_namespace: str | None = None,
     no_cache: bool = False,
@@ -148,7 +150,9 @@ def build(
     Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
     the image. `secrets` has a file, or `env:NAME` for a variable, by the id that a
     `RUN --mount=type=secret` names; `ssh` is `default` or has an agent's socket by its id;
-    `cache_from` names images whose inline cache is used; `output` is a folder that gets the files
+    `cache_from` names images whose cache is used, `cache_to` says where to put this one's, as
+    `docker buildx` has it (`type=registry,ref=NAME,mode=max`); `platform` may name several, with
+    commas, where the engine's store can hold them; `output` is a folder that gets the files
     of the last stage, in place of an image. `cache_namespace` keeps cache mounts apart: each lab
     has its own. `screen(draw)` shows the steps.
     Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
@@ -160,10 +164,15 @@ def build(
     read = dockerfile.parse(wanted.text)
     stage = stages.name_of(read, target)
     offer = offers.read(secrets, ssh, output)
-    offers.refuse_missing(stages.needed_stages(read, target, arguments), offer)
-    known = platforms.arguments(engine.described(client).platform, platform) | arguments
+    wider = sending.Wider(
+        offers.cache_to_of(_several(cache_to)), tuple(platform.split(",")) if platform else ()
+    )
+    here_platform = engine.described(client).platform
+    known = platforms.arguments(here_platform, wider.platforms[0] if wider.platforms else None)
+    known |= arguments
+    offers.refuse_missing(stages.needed_stages(read, target, known), offer)
     uses = stages.image_uses(read, target, known)
-    provided = provide(client, [use.reference for use in uses], platform=platform)
+    provided = _provided(client, uses, wider.platforms or (here_platform,), here_platform)
     mapped, remarks = bases.text_to_send(client, read, provided, known, target)
     solved = solving.solve(
         client,
@@ -175,10 +184,11 @@ def build(
         build_args=arguments,
         platform=platform,
         cache_namespace=cache_namespace,
-        cache_from=(cache_from,) if isinstance(cache_from, str) else tuple(cache_from),
+        cache_from=_several(cache_from),
         no_cache=no_cache,
         bases=bases.kind_of(provided),
         offer=offer,
+        wider=wider,
         screen=screen,
     )
     return Build(
@@ -194,6 +204,24 @@ def build(
         remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
     )
+
+
+def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.Base]:
+    """Get the bases that this engine runs; those for another platform are BuildKit's to pull."""
+    own, foreign = [], []
+    for use in uses:
+        asked = (use.platform,) if use.platform else wanted
+        same = {platforms.plain(one) for one in asked} == {platforms.plain(native)}
+        (own if same else foreign).append(use.reference)
+    mirrored = {name: bases.mirrored(name) for name in dict.fromkeys(foreign) if name not in own}
+    return provide(client, own) + [
+        bases.Base(name, mirror or name, "mirrored" if mirror else "official")
+        for name, mirror in mirrored.items()
+    ]
+
+
+def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
 def order(

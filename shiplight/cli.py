@@ -174,6 +174,7 @@ def _build(given) -> int:
         return 0
     names, build_args = names or [given.what], _pairs(given.build_args)
     secrets, output = offers.secrets_of(given.secrets), offers.output_of(given.output)
+    offers.cache_to_of(given.cache_to)
     offers.read(secrets, given.ssh, output)  # so is what is missing
     for name in names:
         builds.order(name, file=given.file)  # what cannot be built is said before anything is done
@@ -193,6 +194,7 @@ def _build(given) -> int:
                 secrets=secrets,
                 ssh=tuple(given.ssh),
                 cache_from=tuple(given.cache_from),
+                cache_to=tuple(given.cache_to),
                 output=output,
             )
         results.append((build, None if output else sizes.measure(client, build.tag)))

@@ -18,3 +18,16 @@ def arguments(build: str, target: str | None = None) -> dict[str, str]:
             f"{side}VARIANT": variant,
         }
     return found
+
+
+_ALSO = {"x86_64": "amd64", "aarch64": "arm64", "arm64/v8": "arm64"}
+
+
+def plain(platform: str) -> str:
+    """Return the one name of a platform that has several.
+
+    >>> plain("linux/arm64/v8"), plain("Linux/x86_64")
+    ('linux/arm64', 'linux/amd64')
+    """
+    system, _, rest = platform.lower().partition("/")
+    return f"{system}/{_ALSO.get(rest, rest)}"

@@ -3,7 +3,9 @@
 By a session the engine asks for what it lacks, as it asks `docker build`. Podman has none.
 """
 
+import base64
 import functools
+import json
 import os
 import platform
 import time
@@ -43,8 +45,27 @@ class Sent:
         raise kind(failure.message, hint=failure.hint)
 
 
+@dataclass(frozen=True)
+class Wider:
+    """What Docker Engine's /build cannot do: BuildKit's own Solve does it, as with buildx.
+
+    `cache_to` are pairs of a type and its attributes: `("registry", {"ref": …, "mode": "max"})`.
+    """
+
+    cache_to: tuple[tuple[str, dict[str, str]], ...] = ()
+    platforms: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.cache_to or len(self.platforms) > 1)
+
+
+NOTHING_WIDER = Wider()
+
+
 @contextmanager
-def sent(client, sources: Sources, offer: Offer, **parameters) -> Iterator[Sent]:
+def sent(
+    client, sources: Sources, offer: Offer, wider: Wider = NOTHING_WIDER, **parameters
+) -> Iterator[Sent]:
     """Begin a build of `sources`; leaving the block, however, ends it. `parameters` go to /build.
 
     Raises UsageError where the engine has no session and the offer needs one.
@@ -52,7 +73,7 @@ def sent(client, sources: Sources, offer: Offer, **parameters) -> Iterator[Sent]
     session, sync = _session(client, sources, offer)
     sock, why = _hijacked(client, session)
     if sock is None:
-        _refuse_offer(offer, why)
+        _refuse_offer(offer, wider, why)
         context = sources.context()
         parameters["dockerfile"] = context.dockerfile
         with engine.post_build(client, context.tar(), **parameters) as lines:
@@ -61,6 +82,10 @@ def sent(client, sources: Sources, offer: Offer, **parameters) -> Iterator[Sent]
     if offer.output is not None:
         parameters["outputs"] = [{"Type": "local", "Attrs": {}}]
     parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
+    if wider:
+        with session.serving(sock), _solved(client, wider, parameters) as lines:
+            yield Sent(lines, "session", "", session, sync)
+        return
     with session.serving(sock), engine.post_build(client, None, **parameters) as lines:
         yield Sent(lines, "session", "", session, sync)
 
@@ -113,9 +138,61 @@ def _no_answer(error: Exception) -> EngineFailed:
     )
 
 
-def _refuse_offer(offer: Offer, why: str) -> None:
-    if offer.needs_session:
+@contextmanager
+def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
+    """Begin a build by Solve; its news come as the lines of an answer to /build."""
+    from .buildkit import control, transport
+
+    exports = [("moby", {"name": parameters["t"]})] if parameters.get("t") else [("local", {})]
+    build = control.Solve(
+        session=parameters["session"],
+        attributes=_attributes(wider, parameters),
+        exports=exports,
+        cache_exports=wider.cache_to,
+    )
+    path = engine.session_path(client, "/grpc")
+    try:
+        sock = transport.upgrade(engine.open_connection(client), path)
+    except (BuildKitError, OSError) as error:
+        raise _no_answer(error) from error
+    with control.solving(sock, build) as news:
+        yield _as_lines(news)
+
+
+def _as_lines(news) -> Iterator[dict]:
+    try:
+        for one in news:
+            if isinstance(one, bytes):
+                aux = base64.b64encode(one).decode()
+                yield {"id": "moby.buildkit.trace", "aux": aux}
+            elif digest := one.get("containerimage.digest"):
+                yield {"aux": {"ID": digest}}
+    except BuildKitError as error:
+        yield {"errorDetail": {"message": error.message}}
+
+
+def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
+    """Return what the Dockerfile frontend reads, as buildx writes it."""
+    found = {"filename": parameters["dockerfile"]}
+    if platform := ",".join(wider.platforms) or parameters.get("platform"):
+        found["platform"] = platform
+    if parameters.get("target"):
+        found["target"] = parameters["target"]
+    if parameters.get("nocache"):
+        found["no-cache"] = ""
+    if images := parameters.get("cachefrom"):
+        imports = [{"Type": "registry", "Attrs": {"ref": image}} for image in images]
+        found["cache-imports"] = json.dumps(imports)
+    for name, key in (("build-arg", "buildargs"), ("label", "labels")):
+        found |= {f"{name}:{k}": v for k, v in (parameters.get(key) or {}).items()}
+    return found
+
+
+def _refuse_offer(offer: Offer, wider: Wider, why: str) -> None:
+    needed = [*offer.needs_session, *(["cache_to"] if wider.cache_to else [])]
+    needed += ["several platforms"] if len(wider.platforms) > 1 else []
+    if needed:
         raise UsageError(
-            f"{' and '.join(offer.needs_session)} cannot be given to this build: {why}.",
+            f"{' and '.join(needed)} cannot be given to this build: {why}.",
             hint="build without, or on Docker Engine",
         )

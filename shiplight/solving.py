@@ -56,6 +56,7 @@ def solve(
     no_cache: bool = False,
     bases: str = "none",
     offer: Offer = NOTHING,
+    wider: sending.Wider = sending.NOTHING_WIDER,
     screen=progress.Screen,
 ) -> Solved:
     """Build `sources`, showing the steps as they run.
@@ -91,7 +92,7 @@ def solve(
             for _ in range(TRIES):
                 trace, engine_id = Trace(), None
                 try:
-                    with sending.sent(client, sources, offer, **parameters) as sent:
+                    with sending.sent(client, sources, offer, wider, **parameters) as sent:
                         engine_id, said = _follow(sent, trace, Transcript(read, trace))
                 finally:
                     steps = _with_lines(trace.steps(), read)
@@ -181,6 +182,9 @@ def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
     proxy = "a proxy's certificate is unknown inside the container: README, “Behind a proxy”"
     for sign, advice in [
+        ("unknown cache exporter", engine.NO_CACHE_EXPORT),
+        ("Cache export is not supported", engine.NO_CACHE_EXPORT),
+        ("multiple platforms feature", engine.NO_CACHE_EXPORT),
         ("no space left", engine.DISK_FULL),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),

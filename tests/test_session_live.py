@@ -281,6 +281,43 @@ def test_the_command_line_takes_dockers_words(client, session, folder, tmp_path)
     assert done.returncode in (0, 1), done.stderr
 
 
+# --- by Solve ------------------------------------------------------------------------------------
+
+
+def test_an_inline_cache_is_exported_everywhere_and_the_image_is_the_same(client, session, folder):
+    salt = uuid.uuid4().hex
+    where = folder(f"FROM busybox\nRUN echo {salt} > /x\n")
+    first = builds.build(client, where, name="inline/a")
+    second = builds.build(client, where, name="inline/b", cache_to="type=inline")
+    assert steps_of(second)[f"RUN echo {salt} > /x"]
+    assert engine.id_of(client, second.tag) == second.engine_id
+    layers = [engine.inspect_image(client, b.tag)["RootFS"] for b in (first, second)]
+    assert layers[0] == layers[1]
+
+
+def test_where_the_store_cannot_export_a_cache_the_message_says_which_can(client, session, folder):
+    where = folder("FROM busybox\nRUN true\n")
+    there = "type=registry,ref=127.0.0.1:9/cache,mode=max"
+    with pytest.raises(BuildFailed) as failed:
+        builds.build(client, where, cache_to=there)
+    exports = engine.image_store(client) == "containerd"
+    assert ("containerd store" in failed.value.hint) != exports
+
+
+def test_a_failing_step_of_a_solve_is_named(client, session, folder):
+    with pytest.raises(BuildFailed, match=r"RUN false exited with 1 .*line 2"):
+        builds.build(client, folder("FROM busybox\nRUN false\n"), cache_to="type=inline")
+
+
+def test_an_interrupted_solve_ends(client, session, folder):
+    where = folder(f"FROM busybox\nRUN sleep 60; : {uuid.uuid4().hex}\n")
+    timer = threading.Timer(1.5, lambda: os.kill(os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(BuildCancelled):
+        builds.build(client, where, cache_to="type=inline")
+    assert not [t for t in threading.enumerate() if t.name.startswith("buildkit")]
+
+
 # --- other connections ---------------------------------------------------------------------------
 
 

@@ -5,9 +5,11 @@ It can do what Docker Engine's `/build` cannot: export a cache, and build for se
 
 import asyncio
 import contextlib
+import queue
 import secrets
 import socket
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from grpclib.client import Channel, UnaryStreamMethod, UnaryUnaryMethod
@@ -18,6 +20,7 @@ from .messages import SolveRequest, SolveResponse, StatusRequest
 from .wire import Raw
 
 Attributes = Mapping[str, str]
+ENDS_WITHIN = 5  # seconds
 LAST_NEWS = 10  # seconds for the status stream to end, once the build has
 
 
@@ -61,13 +64,42 @@ class Solve:
         return request
 
 
-def solve(sock: socket.socket, build: Solve, hear: Callable[[bytes], object]) -> dict[str, str]:
-    """Build, and return what the exporters answered; `hear` gets every StatusResponse, encoded.
+@contextlib.contextmanager
+def solving(sock: socket.socket, build: Solve) -> Iterator[Iterator[bytes | dict[str, str]]]:
+    """Build: yields an iterator of StatusResponses, encoded, and last what the exporters answered.
 
-    The socket is closed in the end; closing it, as any exception does, ends the build. Raises
-    BuildKitError with BuildKit's own words.
+    It raises BuildKitError, with BuildKit's own words, where the build fails. It runs in a thread
+    of its own; leaving the block, however, ends the thread, the connection, and the build.
     """
-    return asyncio.run(_solve(sock, build, hear))
+    heard: queue.SimpleQueue = queue.SimpleQueue()
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(_solve(sock, build, heard.put))
+
+    def run() -> None:
+        try:
+            heard.put(loop.run_until_complete(task))
+        except BaseException as error:
+            failed = isinstance(error, BuildKitError)
+            heard.put(error if failed else BuildKitError(f"the build was ended: {error!r}"))
+        finally:
+            loop.close()
+
+    thread = threading.Thread(target=run, name="buildkit-solve", daemon=True)
+    thread.start()
+    try:
+        yield _news(heard)
+    finally:
+        with contextlib.suppress(RuntimeError):  # it has ended
+            loop.call_soon_threadsafe(task.cancel)
+        thread.join(ENDS_WITHIN)
+
+
+def _news(heard: queue.SimpleQueue) -> Iterator[bytes | dict[str, str]]:
+    while isinstance(news := heard.get(), bytes):
+        yield news
+    if isinstance(news, BuildKitError):
+        raise news
+    yield news
 
 
 async def _solve(sock, build: Solve, hear) -> dict[str, str]:
