@@ -185,6 +185,7 @@ def _look(said: str) -> str:
         ("unknown cache exporter", engine.NO_CACHE_EXPORT),
         ("Cache export is not supported", engine.NO_CACHE_EXPORT),
         ("multiple platforms feature", engine.NO_CACHE_EXPORT),
+        ("exporting multiple references", engine.NO_CACHE_EXPORT),
         ("no space left", engine.DISK_FULL),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),

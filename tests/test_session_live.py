@@ -5,18 +5,21 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from shiplight import builds, engine, journal
-from shiplight.buildkit import services
+from shiplight.buildkit import services, transport
 from shiplight.errors import BuildCancelled, BuildFailed, ContextError, UsageError
 
 ROOT = Path(builds.__file__).parents[1]
@@ -321,43 +324,106 @@ def test_an_interrupted_solve_ends(client, session, folder):
 # --- other connections ---------------------------------------------------------------------------
 
 
-def test_a_session_goes_over_tcp_too(client, session, folder, monkeypatch):
-    endpoint = client.shiplight_endpoint.url
-    if not endpoint.startswith("unix://"):
+@pytest.fixture
+def socket_path(client):
+    """The socket of the engine under test."""
+    if not client.shiplight_endpoint.url.startswith("unix://"):
         pytest.skip("not for this machine: its engine is reached otherwise")
-    with forwarding(endpoint.removeprefix("unix://")) as port:
-        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
-        build = builds.build(engine.connect(), folder("FROM busybox\nCOPY . /c\n", a="1"))
-    assert build.way == "session"
+    return client.shiplight_endpoint.url.removeprefix("unix://")
 
 
-def forwarding(path: str):
-    """A port of this machine that leads to a socket."""
-    from contextlib import contextmanager
+@contextmanager
+def forwarding(path: str, context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A port of this machine that leads to a socket, through TLS or not."""
+    listening = socket.create_server(("127.0.0.1", 0))
 
-    from shiplight.buildkit.transport import _pump
+    def serve(ours) -> None:
+        theirs = socket.socket(socket.AF_UNIX)
+        theirs.connect(path)
+        if context:
+            with suppress(OSError):
+                transport._pump_tls(context.wrap_socket(ours, server_side=True), theirs)
+            return
+        for ways in ((ours, theirs), (theirs, ours)):
+            given = (*ways, (ours, theirs))
+            threading.Thread(target=transport._pump, args=given, daemon=True).start()
 
-    @contextmanager
-    def run():
-        listening = socket.create_server(("127.0.0.1", 0))
-
-        def accept():
+    def accept() -> None:
+        with suppress(OSError):
             while True:
-                try:
-                    ours, _ = listening.accept()
-                except OSError:
-                    return
-                theirs = socket.socket(socket.AF_UNIX)
-                theirs.connect(path)
-                for ways in ((ours, theirs), (theirs, ours)):
-                    threading.Thread(
-                        target=_pump, args=(*ways, (ours, theirs)), daemon=True
-                    ).start()
+                threading.Thread(target=serve, args=listening.accept()[:1], daemon=True).start()
 
-        threading.Thread(target=accept, daemon=True).start()
-        try:
-            yield listening.getsockname()[1]
-        finally:
-            listening.close()
+    threading.Thread(target=accept, daemon=True).start()
+    try:
+        yield listening.getsockname()[1]
+    finally:
+        listening.close()
 
-    return run()
+
+def builds_through_here(folder, tmp_path) -> None:
+    """A build whose context is large enough to wait for the other side, and comes back whole."""
+    content = uuid.uuid4().hex * 100_000
+    text = "FROM scratch\nCOPY large /large\n"
+    build = builds.build(
+        engine.connect(), folder(text, large=content), name="way/x", output=tmp_path / "out"
+    )
+    assert build.way == "session" and (tmp_path / "out/large").read_text() == content
+    deadline = time.monotonic() + 5
+    while _pumps() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not _pumps()
+
+
+def _pumps() -> list:
+    return [thread for thread in threading.enumerate() if thread.name == "buildkit-pump"]
+
+
+def test_a_session_goes_over_tcp(session, folder, tmp_path, monkeypatch, socket_path):
+    with forwarding(socket_path) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        builds_through_here(folder, tmp_path)
+
+
+def test_a_session_goes_over_tls(session, folder, tmp_path, monkeypatch, socket_path):
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests would take them for the SDK's
+        monkeypatch.delenv(name, raising=False)
+    certificates = tmp_path / "certificates"
+    certificates.mkdir()
+    command = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"]
+    command += ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", certificates / "key.pem", "-out", certificates / "cert.pem"]
+    subprocess.run([*command, *files], check=True, capture_output=True)
+    shutil.copy(certificates / "cert.pem", certificates / "ca.pem")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH, cafile=certificates / "ca.pem")
+    context.load_cert_chain(certificates / "cert.pem", certificates / "key.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with forwarding(socket_path, context) as port:
+        monkeypatch.setenv("DOCKER_HOST", f"tcp://127.0.0.1:{port}")
+        monkeypatch.setenv("DOCKER_TLS_VERIFY", "1")
+        monkeypatch.setenv("DOCKER_CERT_PATH", str(certificates))
+        builds_through_here(folder, tmp_path)
+
+
+DIAL = """#!{python}
+import os, socket, sys, threading
+sock = socket.socket(socket.AF_UNIX)
+sock.connect({path!r})
+def there():
+    while data := os.read(0, 65536):
+        sock.sendall(data)
+    os._exit(0)
+threading.Thread(target=there, daemon=True).start()
+while data := sock.recv(65536):
+    os.write(1, data)
+"""
+
+
+def test_a_session_goes_over_ssh(session, folder, tmp_path, monkeypatch, socket_path):
+    """As `docker system dial-stdio` at the other end of ssh has it."""
+    pytest.importorskip("paramiko", reason="not for this machine: the SDK wants paramiko for ssh")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/ssh").write_text(DIAL.format(python=sys.executable, path=socket_path))
+    (tmp_path / "bin/ssh").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("DOCKER_HOST", "ssh://user@host")
+    builds_through_here(folder, tmp_path)
