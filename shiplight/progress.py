@@ -21,7 +21,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from .engine import Step
+from .buildkit import Step
 from .units import format_seconds
 
 ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark

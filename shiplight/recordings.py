@@ -26,7 +26,8 @@ from pathlib import Path
 import zstandard
 
 from . import engine, errors, progress
-from .engine import Step, journal
+from .buildkit import Step
+from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image, LayerStore
 from .setting import Setting
@@ -236,7 +237,7 @@ def _word(value) -> str:
     """How one argument is written in a key."""
     text = getattr(value, "tag", None) or getattr(value, "__name__", value)
     if isinstance(text, dict):
-        text = json.dumps(text, sort_keys=True)
+        text = json.dumps(text, sort_keys=True, default=os.fspath)
     text = _without_lab(str(text))
     if len(text) > 80 or "\n" in text:
         return "sha256:" + sha256(text.encode()).hexdigest()[:12]

@@ -4,13 +4,14 @@ import base64
 import http.server
 import json
 import lzma
+import queue
 import re
 import socketserver
 import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-from shiplight.engine import Trace
+from shiplight.buildkit import Trace
 
 FIXTURES = Path(__file__).parent / "fixtures"
 ANSWERS = sorted(path.name.split(".jsonl")[0] for path in FIXTURES.glob("answer-*-multi.*"))
@@ -45,8 +46,12 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _answer(self):
         path = re.sub(r"^/v1\.\d+", "", self.path)
         self.server.seen.append((self.command, path, self._read_body()))
+        if path == "/session" and self.server.sessions is not None:
+            self._hand_over()
+            return
         for pattern, answer in self.server.answers:
             if re.match(pattern, path):
+                answer = answer() if callable(answer) else answer
                 answer = next(answer) if hasattr(answer, "__next__") else answer
                 status, content, complete = (
                     (*answer, True)[:3] if isinstance(answer, tuple) else (200, answer, True)
@@ -64,6 +69,15 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
         self.close_connection = not complete or self.protocol_version == "HTTP/1.0"
 
+    def _hand_over(self):
+        """Let a test have the connection, as an engine does with that of a session."""
+        self.wfile.write(b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+        self.wfile.flush()
+        over = threading.Event()
+        self.server.sessions.put((self.connection.dup(), dict(self.headers), over))
+        over.wait(30)
+        self.close_connection = True
+
     do_GET = do_POST = do_DELETE = _answer
 
 
@@ -75,15 +89,16 @@ class _Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
 
 
 @contextmanager
-def engine_of(folder: Path, *answers):
+def engine_of(folder: Path, *answers, sessions: queue.Queue | None = None):
     """Serve `answers`: pairs of a path pattern and a body, or (status, body[, whole]).
 
-    An iterator of these answers once with each.
+    An iterator of these answers once with each; a function is called for its answer. Into
+    `sessions` go the connections of BuildKit sessions: socket, headers, an event that ends them.
     """
     socket = folder / "engine.sock"
     server = _Server(str(socket), _Handler)
     server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO)]
-    server.seen = []
+    server.seen, server.sessions = [], sessions
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield f"unix://{socket}", server.seen

@@ -28,6 +28,7 @@ FLOORS = [
     ("progress",),
     ("engine",),
     ("image", "dockerfile", "catalogue"),
+    ("buildkit",),
     ("errors", "units", "setting", "setup", "lazily"),
 ]
 FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
@@ -71,6 +72,11 @@ def test_a_module_uses_only_what_is_below_it(module):
         there = package_of(other)
         allowed = there == here or FLOOR[there] < FLOOR[here] or {here, there} <= set(GROUND)
         assert allowed, f"{module} ({here}) imports {other} ({there})"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("buildkit.")])
+def test_buildkit_uses_nothing_else_of_the_project(module):
+    assert {package_of(other) for other in ours(module)} <= {"buildkit"}
 
 
 def test_no_modules_import_each_other_in_a_circle():

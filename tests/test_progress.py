@@ -8,7 +8,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from shiplight import progress
-from shiplight.engine import Step
+from shiplight.buildkit import Step
 
 DONE = Step("[a 1/2] RUN make", "a", "RUN make", 100.0, 2.5, False, "", (), "sha256:1", ())
 LONG = replace(DONE, name="[a 2/2] RUN " + "日本 " * 60, cached=True)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from .. import dockerfile, engine, progress, setup
-from ..dockerfile import read_context, stages
+from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import BaseNotAvailable
 from ..units import format_bytes
@@ -70,7 +70,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
         bundle.chmod(0o644)  # steps of users other than root have to read it
         solving.solve(
             client,
-            read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
+            read_sources(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
             dockerfile.parse(text),
             tag=name,
             title=name,
@@ -169,6 +169,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     read = dockerfile.parse(text)
     uses = stages.image_uses(read, recipe.target, recipe.args)
     provided = [_equivalent(use.reference) for use in uses]
+    text, _ = text_to_send(client, read, provided, recipe.args, recipe.target)
     with tempfile.TemporaryDirectory(prefix="shiplight-base-") as folder:
         context = Path(folder) / "context"
         shutil.copytree(FOLDER / recipe.recipe, context)
@@ -178,11 +179,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
         tasks.tell(recipe.equivalent, "building")
         solving.solve(
             client,
-            read_context(
-                context,
-                dockerfile="Dockerfile",
-                dockerfile_text=text_to_send(client, read, provided, recipe.args, recipe.target),
-            ),
+            read_sources(context, dockerfile="Dockerfile", dockerfile_text=text),
             read,
             tag=recipe.equivalent,
             title=recipe.equivalent,

@@ -126,25 +126,26 @@ def kind_of(provided: list[Base]) -> str:
 
 def text_to_send(
     client, read: dockerfile.Dockerfile, provided: list[Base], build_args, target: str | None = None
-) -> str:
-    """The Dockerfile's text with its bases mapped; line numbers and what is on disk stay.
+) -> tuple[str, tuple[str, ...]]:
+    """The Dockerfile's text with its bases mapped, and remarks on what else was changed.
 
-    A `# syntax=` line asks the engine for a frontend image: where that is neither here nor to be
-    pulled, the line is sent blank, and the engine's own frontend reads the file.
+    Line numbers and what is on disk stay. A `# syntax=` line asks the engine for a frontend image:
+    where that is neither here nor to be pulled, the line is sent blank, and the engine's own
+    frontend reads the file.
     """
+    remarks: tuple[str, ...] = ()
     mapping = {base.reference: base.used for base in provided if base.used != base.reference}
     if read.syntax and not _can_have(client, read.syntax):
-        warnings.warn(
+        remarks = (
             f"line {read.syntax_line}, `# syntax={read.syntax}`, is sent blank: its image is not "
             "here and no registry has it, so the engine's own frontend reads the Dockerfile",
-            stacklevel=3,
         )
+        warnings.warn(remarks[0], stacklevel=3)
         read = dockerfile.parse(stages.blank_syntax(read))
     building = {base.reference: base.building for base in provided if base.building}
     builders = stages.building_stages(read, target, build_args) if building else ()
-    return stages.map_images(
-        read, mapping, build_args=build_args, froms=dict.fromkeys(builders, building)
-    )
+    froms = dict.fromkeys(builders, building)
+    return stages.map_images(read, mapping, build_args=build_args, froms=froms), remarks
 
 
 def _can_have(client, reference: str) -> bool:

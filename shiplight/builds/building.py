@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
-from ..dockerfile import read_context, stages
-from ..engine import Step, journal
+from ..buildkit import Step
+from ..dockerfile import read_context, read_sources, stages
+from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..units import format_seconds
-from . import bases, cold, solving
+from . import bases, cold, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import here, provide
 
@@ -22,16 +23,22 @@ class Build:
     """One finished build. `tag` names the image; `seconds` is from posting to the image's id.
 
     `bases` maps each external image that the Dockerfile names to the one that was used for it.
+    `way` is how the files went: by a BuildKit `session`, as `docker build` sends them, or as a
+    `tar`. `remarks` say what was done otherwise than the Dockerfile or the call asks, and why. With
+    an `output`, a folder, there is no image, and `engine_id` is None.
     """
 
     app: str
     variant: str
     tag: str
-    engine_id: str
+    engine_id: str | None
     seconds: float
     steps: tuple[Step, ...]
     bases: dict[str, str]
     setting: Setting
+    way: str = "tar"
+    remarks: tuple[str, ...] = ()
+    output: str | None = None
 
     @property
     def numbered_steps(self) -> tuple[Step, ...]:
@@ -63,6 +70,9 @@ class Build:
             "cached_steps": self.cached_steps,
             "steps": [step.to_dict() for step in self.steps],
             "bases": self.bases,
+            "way": self.way,
+            "remarks": list(self.remarks),
+            "output": self.output,
             "setting": self.setting.to_dict(),
         }
 
@@ -75,6 +85,9 @@ class Build:
             },
             steps=tuple(Step.from_dict(step) for step in data["steps"]),
             setting=Setting.from_dict(data["setting"]),
+            way=data.get("way", "tar"),
+            remarks=tuple(data.get("remarks", ())),
+            output=data.get("output"),
         )
 
 
@@ -113,6 +126,11 @@ def build(
     target: str | int | None = None,
     build_args: dict[str, str] | None = None,
     platform: str | None = None,
+    secrets: dict[str, str | os.PathLike] | None = None,
+    ssh: str | tuple[str, ...] | dict[str, str | os.PathLike] | None = None,
+    cache_from: tuple[str, ...] = (),
+    cache_to: tuple[str, ...] = (),
+    output: str | os.PathLike | None = None,
     cache_namespace: str | None = None,
     no_cache: bool = False,
     screen=progress.Screen,
@@ -121,63 +139,107 @@ def build(
 
     `what` is `app/variant` of the catalogue, or a folder or Dockerfile; `file` names another
     Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
-    the image. `cache_namespace` keeps cache mounts apart: each lab has its own. `screen(draw)`
-    shows the steps.
+    the image. `secrets` has a file, or `env:NAME` for a variable, by the id that a
+    `RUN --mount=type=secret` names; `ssh` is `default` or has an agent's socket by its id;
+    `cache_from` names images whose cache is used, `cache_to` says where to put this one's, as
+    `docker buildx` has it (`type=registry,ref=NAME,mode=max`); `platform` may name several, with
+    commas, where the engine's store can hold them; `output` is a folder that gets the files
+    of the last stage, in place of an image. `cache_namespace` keeps cache mounts apart: each lab
+    has its own. `screen(draw)` shows the steps.
     Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
-    the connection is closed; BaseNotAvailable, DockerfileError, ContextError, EngineFailed.
+    the connection is closed; UsageError for a secret that is missing; BaseNotAvailable,
+    DockerfileError, ContextError, EngineFailed.
     """
-    wanted = order(os.fspath(what), text=text, file=file, name=name)
-    arguments = build_args or {}
-    read, provided, context = _sent(client, wanted, target, arguments, platform)
-    stage = stages.name_of(read, target)
-    given = (wanted.text, context, provided, stage, arguments, platform)
-    key = cold.key(client, *given) if no_cache else ""
-    engine_id, seconds, steps = solving.solve(
+    wanted, arguments = order(os.fspath(what), text=text, file=file, name=name), build_args or {}
+    offer = offers.read(secrets, ssh, output)
+    wider = sending.Wider(
+        offers.cache_to_of(_several(cache_to)), tuple(platform.split(",")) if platform else ()
+    )
+    given = _given(client, wanted, target, arguments, wider.platforms, offer)
+    key = cold.key(client, given, arguments, platform) if no_cache else ""
+    solved = solving.solve(
         client,
-        context,
-        read,
+        given.sources,
+        given.read,
         tag=wanted.tag,
         title=f"{wanted.app}/{wanted.variant}",
-        target=stage,
+        target=given.stage,
         build_args=arguments,
         platform=platform,
         cache_namespace=cache_namespace,
+        cache_from=_several(cache_from),
         no_cache=no_cache,
-        bases=bases.kind_of(provided),
+        bases=bases.kind_of(given.bases),
+        offer=offer,
+        wider=wider,
         screen=screen,
     )
     if key:
-        cold.remember(client, key, wanted.tag, seconds, cache_namespace)
+        cold.remember(client, key, wanted.tag, solved.seconds, cache_namespace)
     return Build(
         app=wanted.app,
         variant=wanted.variant,
         tag=wanted.tag,
-        engine_id=engine_id,
-        seconds=seconds,
-        steps=steps,
-        bases={base.reference: base.used for base in provided},
-        setting=engine.setting(client, bases=bases.kind_of(provided)),
+        engine_id=solved.engine_id,
+        seconds=solved.seconds,
+        steps=solved.steps,
+        bases={base.reference: base.used for base in given.bases},
+        setting=engine.setting(client, bases=bases.kind_of(given.bases)),
+        way=solved.way,
+        remarks=given.remarks + solved.remarks,
+        output=os.path.abspath(offer.output) if offer.output else None,
     )
 
 
-def _sent(client, wanted: Order, target=None, arguments=None, platform: str | None = None):
-    """What an order sends: its Dockerfile as it was read, its bases, all here, and its context."""
-    read, arguments = dockerfile.parse(wanted.text), arguments or {}
-    uses = stages.image_uses(read, target, arguments)
-    provided = provide(client, [use.reference for use in uses], platform=platform)
-    text = bases.text_to_send(client, read, provided, arguments, target)
-    context = read_context(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=text)
-    return read, provided, context
+def _given(
+    client,
+    wanted: Order,
+    target: str | int | None = None,
+    build_args: dict[str, str] | None = None,
+    wanted_platforms: tuple[str, ...] = (),
+    offer: offers.Offer = solving.NOTHING,
+) -> cold.Given:
+    """Return what an order gives to a build: its text as it was read, its bases, all here, …
+
+    Raises UsageError for a secret that is missing, before anything is got.
+    """
+    read = dockerfile.parse(wanted.text)
+    native = engine.described(client).platform
+    known = platforms.arguments(native, wanted_platforms[0] if wanted_platforms else None)
+    known |= build_args or {}
+    offers.refuse_missing(stages.needed_stages(read, target, known), offer)
+    uses = stages.image_uses(read, target, known)
+    provided = _provided(client, uses, wanted_platforms or (native,), native)
+    mapped, remarks = bases.text_to_send(client, read, provided, known, target)
+    sources = read_sources(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=mapped)
+    stage = stages.name_of(read, target)
+    return cold.Given(wanted.text, read, stage, tuple(provided), sources, remarks)
+
+
+def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.Base]:
+    """Get the bases that this engine runs; those for another platform are BuildKit's to pull."""
+    own, foreign = [], []
+    for use in uses:
+        asked = (use.platform,) if use.platform else wanted
+        same = {platforms.plain(one) for one in asked} == {platforms.plain(native)}
+        (own if same else foreign).append(use.reference)
+    mirrored = {name: bases.mirrored(name) for name in dict.fromkeys(foreign) if name not in own}
+    return provide(client, own) + [
+        bases.Base(name, mirror or name, "mirrored" if mirror else "official")
+        for name, mirror in mirrored.items()
+    ]
+
+
+def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
+    return (texts,) if isinstance(texts, str) else tuple(texts)
 
 
 def cold_time(client, what: str) -> Cold | None:
-    """What a build of `app/variant` with nothing cached took here last; None before the first.
+    """Return what a build of `app/variant` with nothing cached took here; None before the first.
 
     Of the same text, context and bases, on this engine, in this lab.
     """
-    wanted = order(what)
-    _, provided, context = _sent(client, wanted)
-    return cold.recall(client, cold.key(client, wanted.text, context, provided))
+    return cold.recall(client, cold.key(client, _given(client, order(what))))
 
 
 def order(
@@ -248,15 +310,19 @@ def _slug(name: str) -> str:
 
 
 def _read(folder: Path, file: str) -> str:
-    """The Dockerfile's text. Raises ContextError where there is none, with those that there are."""
+    """The Dockerfile's text, byte for byte: what is not UTF-8 stays as it is.
+
+    Raises ContextError where there is none, with those that there are.
+    """
     try:
         if not (folder / file).is_file():
             read_context(folder, dockerfile=file)
-        return (folder / file).read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile") from error
+        text = (folder / file).read_bytes().decode("utf-8", "surrogateescape")
     except OSError as error:
         raise _unreadable(folder / file, error) from error
+    if "\0" in text:
+        raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile")
+    return text
 
 
 class Recipe(str):

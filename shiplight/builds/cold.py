@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from .. import engine
-from ..dockerfile import Context
+from ..dockerfile import Dockerfile, Sources
 from ..engine import journal
 from .bases import Base
 
@@ -24,27 +24,36 @@ class Cold:
     when: float
 
 
+@dataclass(frozen=True)
+class Given:
+    """What a build is given: its text, as written and as read, its stage, bases and sources.
+
+    `remarks` say what was changed in the text that is sent.
+    """
+
+    text: str
+    read: Dockerfile
+    stage: str | None
+    bases: tuple[Base, ...]
+    sources: Sources
+    remarks: tuple[str, ...] = ()
+
+
 def key(
-    client,
-    text: str,
-    context: Context,
-    provided: list[Base],
-    target: str | None = None,
-    build_args: dict[str, str] | None = None,
-    platform: str | None = None,
+    client, given: Given, build_args: dict[str, str] | None = None, platform: str | None = None
 ) -> str:
-    """What is the same for two builds that do the same work: a digest of all that they are given.
+    """Return what is the same for two builds that do the same work: a digest of all they are given.
 
     File times do not count, as they do not for the engine; nor does the Dockerfile's name.
     """
-    names = [name for base in provided for name in (base.used, base.building) if name]
+    names = [name for base in given.bases for name in (base.used, base.building) if name]
     parts = {
-        "text": text,
-        "given": [target, build_args or {}, platform],
+        "text": given.text,
+        "given": [given.stage, build_args or {}, platform],
         "bases": {name: engine.id_of(client, name) for name in names},
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for entry in context.entries[1:]:  # the first is the Dockerfile
+    for entry in given.sources.context().entries[1:]:  # the first is the Dockerfile
         digest.update(f"{entry.name}\0{entry.mode}\0{entry.link}\0".encode(errors="replace"))
         digest.update(entry.type)
         if entry.unpacked_bytes:

@@ -1,27 +1,50 @@
 """BuildKit through the Docker SDK's own connection: one context in, one image and its steps out.
 
-`client.images.build()` calls the classic builder, which knows neither cache mounts nor parallel
-stages. So the context is posted to the same engine, over the same client, with `version=2`.
+`client.images.build()` calls the classic builder, which has neither cache mounts nor parallel
+stages. So the same engine is asked, over the same client, for a build with `version=2`.
 """
 
 import base64
 import re
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from .. import dockerfile, engine, progress
-from ..dockerfile import Context, stages
-from ..engine import Step, Trace, Transcript, journal
+from ..buildkit import Step, Trace
+from ..dockerfile import Sources, stages
+from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
 from ..units import format_seconds
+from . import sending
+from .offers import Offer
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
+NOTHING = Offer()
 TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that want the same step
+
+
+@dataclass(frozen=True)
+class Solved:
+    """A build that is done. `engine_id` is None where it made no image, but a folder of files.
+
+    `way` is `session` or `tar`; `why` says why not by a session.
+    """
+
+    engine_id: str | None
+    seconds: float
+    steps: tuple[Step, ...]
+    way: str
+    why: str
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to say of the way, where it is not the usual one."""
+        return (f"the files were sent as a tar: {self.why}",) if self.why else ()
 
 
 def solve(
     client,
-    context: Context,
+    sources: Sources,
     read: dockerfile.Dockerfile,
     *,
     tag: str,
@@ -30,11 +53,14 @@ def solve(
     build_args: dict[str, str] | None = None,
     platform: str | None = None,
     cache_namespace: str | None = None,
+    cache_from: tuple[str, ...] = (),
     no_cache: bool = False,
     bases: str = "none",
+    offer: Offer = NOTHING,
+    wider: sending.Wider = sending.NOTHING_WIDER,
     screen=progress.Screen,
-) -> tuple[str, float, tuple[Step, ...]]:
-    """Build `context`, showing the steps as they run: engine id, seconds, steps.
+) -> Solved:
+    """Build `sources`, showing the steps as they run.
 
     `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
     engine already; `bases`, their kind, is put on the image as a label. `screen(draw)` shows the
@@ -42,12 +68,12 @@ def solve(
     """
     namespace = cache_namespace or journal.cache_namespace()
     parameters = {
-        "t": tag,
-        "dockerfile": context.dockerfile,
+        "t": tag if offer.output is None else None,
         "labels": journal.labels() | {journal.BASES: bases},
         "target": target,
         "platform": platform,
         "nocache": "1" if no_cache else None,
+        "cachefrom": list(cache_from),
         "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
     journal.ready()
@@ -67,13 +93,12 @@ def solve(
             for _ in range(TRIES):
                 trace, engine_id = Trace(), None
                 try:
-                    engine_id, said = _follow(
-                        client, context, parameters, trace, Transcript(read, trace)
-                    )
+                    with sending.sent(client, sources, offer, wider, **parameters) as sent:
+                        engine_id, said = _follow(sent, trace, Transcript(read, trace))
                 finally:
                     steps = _with_lines(trace.steps(), read)
                     _remember(on, tag, engine_id, steps, read)
-                if engine_id or TOO_MANY not in said:
+                if TOO_MANY not in said:
                     break
         except KeyboardInterrupt as interrupt:
             raise BuildCancelled(
@@ -83,30 +108,33 @@ def solve(
                 hint="build again: finished steps come from the cache",
             ) from interrupt
         seconds = time.monotonic() - began
-        if engine_id is None:
+        if said:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
-            raise _failed(said, steps, tag, context.dockerfile)
+            raise _failed(said, steps, tag, sources.dockerfile)
         shown.keep = done_table(steps, title, seconds)
-    return engine_id, seconds, steps
+    return Solved(engine_id, seconds, steps, sent.way, sent.why)
 
 
-def _follow(client, context, parameters, trace, transcript) -> tuple[str | None, str]:
-    """The image's id and nothing, or None and what the engine said went wrong."""
+def _follow(sent: sending.Sent, trace: Trace, transcript: Transcript) -> tuple[str | None, str]:
+    """The image's id and nothing, or None and what the engine said went wrong.
+
+    Raises ContextError where files changed while they were sent.
+    """
     engine_id = None
-    with engine.post_build(client, context.tar(), **parameters) as lines:
-        for line in lines:
-            if "errorDetail" in line or "error" in line:
-                detail = line.get("errorDetail") or {}
-                said = detail.get("message") or str(line.get("error"))
-                transcript.fail(said, time.time())
-                return None, said
-            if isinstance(line.get("stream"), str):
-                transcript.add(line["stream"], time.time())
-            elif line.get("id") == "moby.buildkit.trace":
-                _add(trace, line.get("aux"))
-            elif isinstance(line.get("aux"), dict) and "ID" in line["aux"]:
-                engine_id = line["aux"]["ID"]
-    if engine_id is None:
+    for line in sent.lines:
+        if "errorDetail" in line or "error" in line:
+            detail = line.get("errorDetail") or {}
+            said = detail.get("message") or str(line.get("error")) or "no reason"
+            transcript.fail(said, time.time())
+            sent.refuse_changed()
+            return None, said
+        if isinstance(line.get("stream"), str):
+            transcript.add(line["stream"], time.time())
+        elif line.get("id") == "moby.buildkit.trace":
+            _add(trace, line.get("aux"))
+        elif isinstance(line.get("aux"), dict) and "ID" in line["aux"]:
+            engine_id = line["aux"]["ID"]
+    if engine_id is None and not (sent.exported and sent.exported.done):
         raise EngineFailed(
             "the engine's answer ended before the build did.",
             hint="`./lab doctor` says whether it still runs; then build again",
@@ -155,6 +183,10 @@ def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
     proxy = "a proxy's certificate is unknown inside the container: README, “Behind a proxy”"
     for sign, advice in [
+        ("unknown cache exporter", engine.NO_CACHE_EXPORT),
+        ("Cache export is not supported", engine.NO_CACHE_EXPORT),
+        ("multiple platforms feature", engine.NO_CACHE_EXPORT),
+        ("exporting multiple references", engine.NO_CACHE_EXPORT),
         ("no space left", engine.DISK_FULL),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),

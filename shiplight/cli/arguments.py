@@ -102,6 +102,19 @@ def _images(add) -> None:
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
     )
     build.add_argument("--no-cache", action="store_true", help="build every step anew")
+    _offers(build)
+    build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
+    build.add_argument(
+        "--cache-from", action="append", default=[], metavar="IMAGE", help="use its inline cache"
+    )
+    build.add_argument(
+        "--cache-to",
+        action="append",
+        default=[],
+        metavar="type=registry,ref=IMAGE[,mode=max]|type=inline",
+        help="put this build's cache there",
+    )
+    build.add_argument("--output", metavar="DIR", help="put the files there, and make no image")
     _json(build)
 
     measure = add(
@@ -139,6 +152,7 @@ def _images(add) -> None:
     check.add_argument(
         "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
     )
+    _offers(check)
     check.add_argument(
         "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
     )
@@ -185,6 +199,25 @@ def _cleaning(add) -> None:
     clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
     _json(clean)
+
+
+def _offers(command) -> None:
+    """Secrets and ssh agents, in the words of `docker build`."""
+    command.add_argument(
+        "--secret",
+        action="append",
+        default=[],
+        dest="secrets",
+        metavar="id=NAME,src=FILE|env=VARIABLE",
+        help="what RUN --mount=type=secret,id=NAME gets; in no layer, journal or log",
+    )
+    command.add_argument(
+        "--ssh",
+        action="append",
+        default=[],
+        metavar="default|ID=SOCKET",
+        help="the ssh agent that RUN --mount=type=ssh gets",
+    )
 
 
 def _json(command) -> None:

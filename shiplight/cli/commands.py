@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 from ..setup import ROOT
@@ -169,6 +170,7 @@ def _reset(given) -> int:
 
 def _build(given) -> int:
     from .. import builds, catalogue
+    from ..builds import offers
     from ..inspection import measure
     from . import report
 
@@ -178,25 +180,46 @@ def _build(given) -> int:
         _print_json([vars(row) for row in rows]) if given.json else report.print_catalogue(rows)
         return 0
     names, build_args = names or [given.what], _pairs(given.build_args)
+    secrets, output = offers.secrets_of(given.secrets), offers.output_of(given.output)
+    offers.cache_to_of(given.cache_to)
+    offers.read(secrets, given.ssh, output)  # so is what is missing
     for name in names:
         builds.order(name, file=given.file)  # what cannot be built is said before anything is done
     client = _connect(given)
     results = []
     for name in names:
-        build = builds.build(
-            client,
-            name,
-            file=given.file,
-            target=given.target,
-            build_args=build_args,
-            no_cache=given.no_cache,
-        )
-        results.append((build, measure(client, build.tag)))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # remarks, which are printed below
+            build = builds.build(
+                client,
+                name,
+                file=given.file,
+                target=given.target,
+                build_args=build_args,
+                no_cache=given.no_cache,
+                platform=given.platform,
+                secrets=secrets,
+                ssh=tuple(given.ssh),
+                cache_from=tuple(given.cache_from),
+                cache_to=tuple(given.cache_to),
+                output=output,
+            )
+        results.append((build, None if output else measure(client, build.tag)))
+    _print_builds(given, results)
+    return 0
+
+
+def _print_builds(given, results) -> None:
+    from . import report
+
+    for remark in dict.fromkeys(remark for build, _ in results for remark in build.remarks):
+        print(f"lab: {remark}", file=sys.stderr)
     if given.json:
         _print_json([report.build_to_dict(build, image) for build, image in results])
-    else:
+    elif given.output is None:
         report.print_images([image for _, image in results], results[0][0].setting)
-    return 0
+    else:
+        print(f"the files are in {results[-1][0].output}")
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -264,9 +287,13 @@ def _check(given) -> int:
         skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
         found = checklist.run(subject, skip=skip)
         if given.build:
+            from ..builds import offers
             from ..checks import with_build
 
-            found = checklist.run(with_build(_connect(given), subject, build_args), skip=skip)
+            offered = {"secrets": offers.secrets_of(given.secrets), "ssh": tuple(given.ssh)}
+            offers.read(**offered)  # what is missing is said before anything is done
+            built = with_build(_connect(given), subject, build_args, **offered)
+            found = checklist.run(built, skip=skip)
     except BuildCancelled:
         raise
     except ShipLightError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .. import dockerfile, engine, progress
 from ..builds import canonical, here, mirrored, recipes, solve
-from ..dockerfile import read_context
+from ..dockerfile import read_sources
 from ..engine import journal
 from ..errors import ShipLightError
 from ..inspection import run_once
@@ -106,9 +106,9 @@ def _proof(client) -> Finding:
             program = Path(folder) / "hello"
             program.write_bytes(_PROGRAMS[machine](SAYS))
             program.chmod(0o755)
-            context = read_context(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
-            _, seconds, _ = solve(
-                client, context, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
+            sources = read_sources(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
+            solved = solve(
+                client, sources, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
             )
         said = run_once(client, tag)
     except ShipLightError as error:
@@ -118,7 +118,10 @@ def _proof(client) -> Finding:
     if said != SAYS.decode().strip():
         return Finding("build and run", "problem", f"the container said {said!r}")
     return Finding(
-        "build and run", "ok", f"BuildKit built an image in {format_seconds(seconds)}; it ran"
+        "build and run",
+        "ok",
+        f"BuildKit built an image in {format_seconds(solved.seconds)} (sent by "
+        f"{'a session' if solved.way == 'session' else f'tar: {solved.why}'}); it ran",
     )
 
 

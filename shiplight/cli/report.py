@@ -219,11 +219,11 @@ def _shortened(text: str, width: int) -> str:
     return line if len(line) <= width else line[: width - 1] + "…"
 
 
-def build_to_dict(build: Build, image: Image) -> dict:
-    """One variant as `./lab build --json` prints it."""
+def build_to_dict(build: Build, image: Image | None) -> dict:
+    """One variant as `./lab build --json` prints it; without an image, an output in a folder."""
     build_dict = build.to_dict()
     top = {key: build_dict.pop(key) for key in ("app", "variant", "setting")}
-    return top | {"image": image.to_dict(), "build": build_dict}
+    return top | {"image": image and image.to_dict(), "build": build_dict}
 
 
 def run_to_dict(run: "Run") -> dict:

@@ -4,7 +4,7 @@ Parsing, stages and the images that they use, `.dockerignore`, the build context
 no image and no network: text and files in, dataclasses out.
 """
 
-from .context import Context, Rule, apply_rules, read_context, read_rules
+from .context import Context, Rule, Sources, apply_rules, read_context, read_rules, read_sources
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
 from .stages import STEPS, image_uses
 from .words import BadWord, Lexer, split_words
@@ -18,6 +18,7 @@ __all__ = [
     "Instruction",
     "Lexer",
     "Rule",
+    "Sources",
     "Stage",
     "apply_rules",
     "closest",
@@ -26,5 +27,6 @@ __all__ = [
     "parse",
     "read_context",
     "read_rules",
+    "read_sources",
     "split_words",
 ]

@@ -7,7 +7,6 @@ equal bytes.
 """
 
 import os
-import posixpath
 import re
 import stat
 import tarfile
@@ -15,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..buildkit import BadPattern, Rule, apply_rules, may_hold_kept, patterns
 from ..errors import ContextError
 from ..units import format_bytes
 
@@ -26,126 +26,15 @@ _LONGEST_NAME = 100  # a longer one would put a GNU long-name header first
 # --- .dockerignore ------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Rule:
-    """One line of a .dockerignore: what it matches, and whether it keeps that (`!`)."""
-
-    keeps: bool
-    pattern: re.Pattern
-    parts: tuple[re.Pattern | None, ...] = field(repr=False)
-
-    def reaches_into(self, folder: str) -> bool:
-        """Whether something below `folder` can match; None matches anything."""
-        names = folder.split("/")
-        for name, part in zip(names, self.parts, strict=False):
-            if part is None:
-                return True
-            if not part.fullmatch(name):
-                return False
-        return len(self.parts) > len(names)
-
-
-_CLASS = re.compile(r"\[(\^?)((?:(?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+)\]", re.DOTALL)
-_RANGE = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
-
-
-def _regex(glob: str) -> re.Pattern:
-    """A pattern in Go's `filepath.Match` syntax, and `**`, as a regular expression.
-
-    `**` stands for any number of folders; first in a pattern without other wildcards it is any
-    text, so `**.pyc` matches `a.pyc`. As in moby, `[^a]` matches a `/` too.
-    """
-    plain_tail = glob.startswith("**") and not re.search(r"[*?\[\]\\]", glob[2:])
-    found, at = [], 0
-    while at < len(glob):
-        char = glob[at]
-        at += 1
-        if glob.startswith("**", at - 1):
-            at += 1
-            slash = glob.startswith("/", at)
-            at += slash
-            last = at == len(glob) or (plain_tail and not slash)
-            found.append(".*" if last else "(?:.*/)?")
-        elif char in "*?":
-            found.append("[^/]*" if char == "*" else "[^/]")
-        elif char == "[":
-            match = _CLASS.match(glob, at - 1)
-            if not match:
-                raise ValueError("a [ that no ] closes, or an empty or odd range")
-            ranges = [f"{re.escape(a)}-{re.escape(b or a)}" for a, b in _RANGE.findall(match[2])]
-            found.append(f"[{match[1]}{''.join(ranges)}]")
-            at = match.end()
-        elif char == "\\":
-            if at == len(glob):
-                raise ValueError("a \\ with nothing after it")
-            found.append(re.escape(glob[at]))
-            at += 1
-        else:
-            found.append(re.escape(char))
-    return re.compile("".join(found), re.DOTALL)
-
-
-def _rule(line: str) -> Rule | None:
-    """The rule in a line of a .dockerignore; None in a comment or an empty line."""
-    text = "" if line.startswith("#") else line.strip()
-    keeps = text.startswith("!")
-    glob = text[keeps:].strip()
-    if not text:
-        return None
-    glob = glob and posixpath.normpath(glob).lstrip("/")
-    if keeps and not glob:
-        raise ValueError("nothing stands after the !")
-    return Rule(keeps, _regex(glob), tuple(map(_part, glob.split("/"))))
-
-
-def _part(glob: str) -> re.Pattern | None:
-    """The regular expression for one folder of a pattern; None where it is not of one folder."""
-    try:
-        return None if "**" in glob else _regex(glob)
-    except ValueError:  # a `/` inside of brackets
-        return None
-
-
 def ignore_rules(text: str, *, name: str = ".dockerignore") -> tuple[Rule, ...]:
-    """The rules of a .dockerignore, in order. ContextError, with its line, for a bad pattern.
-
-    The Docker SDK has a matcher too, which is not used: it follows one that moby withdrew as
-    buggy (a parent folder is compared at one depth only), reads `[^a]` as a literal ^, takes a
-    leading `/` of `!/a` literally, and always keeps a .dockerignore.
-    """
-    rules = []
-    for number, line in enumerate(text.removeprefix("\ufeff").split("\n"), start=1):
-        try:
-            rules.append(_rule(line.removesuffix("\r")))
-        except (ValueError, re.error) as problem:
-            raise ContextError(
-                f"{name}, line {number}: bad pattern {line.strip()!r} ({problem}).",
-                hint="correct the line, or put a \\ before a character that is meant literally",
-            ) from None
-    return tuple(rule for rule in rules if rule)
-
-
-def apply_rules(
-    rules: tuple[Rule, ...], path: str, folder_hits: tuple[bool, ...] = ()
-) -> tuple[bool, tuple[bool, ...]]:
-    """Whether `path` is excluded, and the rules that matched it or the folder that it is in.
-
-    The last rule that matches wins. As in moby's MatchesUsingParentResults, a rule counts only
-    where it would change the verdict so far: `!a` after `a/b` brings back no `a/b`.
-    """
-    excluded, hits = False, []
-    for number, rule in enumerate(rules):
-        hit = bool(folder_hits) and folder_hits[number]
-        hit = hit or (rule.keeps == excluded and rule.pattern.fullmatch(path) is not None)
-        excluded = not rule.keeps if hit else excluded
-        hits.append(hit)
-    return excluded, tuple(hits)
-
-
-def _may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) -> bool:
-    """Whether a rule after the last that excludes `folder` can keep something inside it."""
-    last = max(n for n, rule in enumerate(rules) if hits[n] and not rule.keeps)
-    return any(rule.keeps and rule.reaches_into(folder) for rule in rules[last + 1 :])
+    """The rules of a .dockerignore, in order. ContextError, with its line, for a bad pattern."""
+    try:
+        return patterns.ignore_rules(text.removeprefix("\ufeff").split("\n"))
+    except BadPattern as bad:
+        raise ContextError(
+            f"{name}, line {bad.number}: bad pattern {bad.pattern.strip()!r} ({bad.problem}).",
+            hint="correct the line, or put a \\ before a character that is meant literally",
+        ) from None
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -282,7 +171,7 @@ class _Walk:
         excluded, hits = apply_rules(self.rules, name, folder_hits)
         if excluded:
             self.excluded.append(name)
-            if not _may_hold_kept(self.rules, name, hits):
+            if not may_hold_kept(self.rules, name, hits):
                 return
         try:
             entry = _entry(name, self.folder / name, os.lstat(self.folder / name))
@@ -396,6 +285,12 @@ def read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...] | None:
     return None
 
 
+def _refuse_no_folder(folder: Path) -> None:
+    if not folder.is_dir():
+        found = "is not a folder" if folder.exists() else "does not exist"
+        raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
+
+
 def read_context(
     folder: str | os.PathLike,
     *,
@@ -409,9 +304,7 @@ def read_context(
     where the folder, the Dockerfile or a file that is not ignored cannot be read.
     """
     folder, dockerfile = Path(folder), os.fspath(dockerfile)
-    if not folder.is_dir():
-        found = "is not a folder" if folder.exists() else "does not exist"
-        raise ContextError(f"the context {folder} {found}.", hint="name the app's folder")
+    _refuse_no_folder(folder)
     path, name = _place(folder, dockerfile)
     first = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text)
     walk = _Walk(folder, read_rules(folder, path) or (), name)
@@ -432,3 +325,49 @@ def read_context(
         skipped=tuple(walk.skipped),
         entries=entries,
     )
+
+
+@dataclass(frozen=True)
+class Sources:
+    """What a build needs of the disk: a folder, and a Dockerfile as bytes with its own ignore file.
+
+    A session reads the folder as the engine asks for it; `context()` lists it for a tar.
+    """
+
+    folder: Path
+    dockerfile: str
+    text: bytes = field(repr=False)
+    ignore: bytes | None = field(repr=False, default=None)
+
+    @property
+    def name(self) -> str:
+        """What the Dockerfile is called, without its folders."""
+        return self.dockerfile.replace(os.sep, "/").rpartition("/")[2]
+
+    def definition(self) -> dict[str, bytes]:
+        """Return the files beside the context: the Dockerfile, and `<Dockerfile>.dockerignore`."""
+        beside = {} if self.ignore is None else {f"{self.name}.dockerignore": self.ignore}
+        return {self.name: self.text, **beside}
+
+    def context(self) -> Context:
+        """Return the context as a tar has it. Raises ContextError."""
+        return read_context(self.folder, dockerfile=self.dockerfile, dockerfile_text=self.text)
+
+
+def read_sources(
+    folder: str | os.PathLike,
+    *,
+    dockerfile: str | os.PathLike = "Dockerfile",
+    dockerfile_text: bytes | str | None = None,
+) -> Sources:
+    """Return what a build of this folder needs. Raises ContextError, as `read_context` does.
+
+    The files themselves are not looked at yet.
+    """
+    folder, dockerfile = Path(folder), os.fspath(dockerfile)
+    _refuse_no_folder(folder)
+    path, name = _place(folder, dockerfile)
+    text = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text).text
+    read_rules(folder, path)  # a bad pattern is named, with its line, before anything is done
+    own = path.with_name(f"{path.name}.dockerignore")
+    return Sources(folder, dockerfile, text, own.read_bytes() if own.is_file() else None)

@@ -5,11 +5,11 @@ what this lab made, and removing that again. What the SDK or the connection rais
 package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or of lessons.
 """
 
-from .answers import DISK_FULL, not_an_answer, translated
+from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
 from .cleaning import Cleaned
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import exit_code, remove_container
-from .describing import Engine, describe, identity, image_store, is_local, setting
+from .describing import Engine, describe, described, identity, image_store, is_local, setting
 from .exporting import export_image
 from .images import (
     find_image,
@@ -27,20 +27,21 @@ from .images import (
 )
 from .journal import made
 from .private import Status
-from .trace import Step, Trace
+from .sessions import credentials, open_connection, session_path
 from .transcript import Transcript
 
 __all__ = [
     "ANSWER_TIMEOUT",
     "DISK_FULL",
+    "NO_CACHE_EXPORT",
     "Cleaned",
     "Engine",
     "Status",
-    "Step",
-    "Trace",
     "Transcript",
     "connect",
+    "credentials",
     "describe",
+    "described",
     "exit_code",
     "export_image",
     "find_image",
@@ -54,12 +55,14 @@ __all__ = [
     "is_local",
     "made",
     "not_an_answer",
+    "open_connection",
     "post_build",
     "pull",
     "registry_answers",
     "remember_image",
     "remove_container",
     "remove_image",
+    "session_path",
     "setting",
     "split_reference",
     "translated",

@@ -16,6 +16,10 @@ DISK_FULL = (
     "the engine's disk is full: `./lab clean` gives back what this lab used; what a build that\n"
     "       failed keeps in use goes after a restart of the engine, by `docker builder prune`"
 )
+NO_CACHE_EXPORT = (
+    "this engine's graph driver exports inline caches only, and builds for one platform;\n"
+    "       the containerd store can (from engine 23 the feature containerd-snapshotter)"
+)
 GONE = (
     requests.exceptions.ConnectionError,
     requests.exceptions.ChunkedEncodingError,

@@ -80,14 +80,17 @@ def image_history(client: docker.DockerClient, name: str) -> list[dict]:
 
 @contextmanager
 def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iterator[dict]]:
-    """The lines of the engine's answer to a posted build context, built by BuildKit.
+    """The lines of the engine's answer to a build, built by BuildKit, which `version=2` asks for.
 
-    `version=2` asks for BuildKit; leaving the block closes the connection, which cancels a build
-    that still runs. `timeout=None`, because the SDK's own is one between chunks.
+    `body` is a context as a tar, or None where a session has the files. Leaving the block closes
+    the connection, which cancels a build that still runs. `timeout=None`, because the SDK's own is
+    one between chunks.
     """
     api = client.api
-    parameters = {key: value for key, value in parameters.items() if value not in (None, {}, "")}
-    for key in ("buildargs", "labels"):
+    parameters = {
+        key: value for key, value in parameters.items() if value not in (None, {}, [], "")
+    }
+    for key in ("buildargs", "labels", "cachefrom", "outputs"):
         if key in parameters:
             parameters[key] = json.dumps(parameters[key])
     with translated("building"):
@@ -95,7 +98,7 @@ def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iter
             api._url("/build"),
             data=body,
             params={"version": "2", "rm": "1", **parameters},
-            headers={"Content-Type": "application/x-tar"},
+            headers={"Content-Type": "application/x-tar"} if body is not None else {},
             stream=True,
             timeout=None,
         )

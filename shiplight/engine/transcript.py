@@ -7,8 +7,8 @@ a line came; and it counts every instruction, where BuildKit counts those that m
 
 import re
 
+from ..buildkit import StatusResponse, Trace
 from ..dockerfile import STEPS, Dockerfile
-from .trace import StatusResponse, Trace
 
 _STEP = re.compile(r"(?:\[(?P<stage>\d+)/\d+\] )?STEP (?P<number>\d+)/\d+: (?P<text>.+)", re.DOTALL)
 _COMMIT = re.compile(r"(?:\[\d+/\d+\] )?COMMIT .+")

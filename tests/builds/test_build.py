@@ -195,6 +195,25 @@ def test_a_syntax_line_is_sent_blank_where_its_image_cannot_be_had(replayed, tmp
     assert "syntax" not in sent and sent.splitlines()[1:] == text.splitlines()[1:]
 
 
+def test_a_base_for_another_platform_is_buildkits_to_pull(replayed, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "mirror.example")
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    text = "FROM --platform=linux/arm64 debian\nFROM --platform=$BUILDPLATFORM busybox\n"
+    text += "COPY --from=0 / /\n"
+    build = builds.build(client, str(folder_with(tmp_path, text)))
+    assert not [path for _, path, _ in seen if "/images/create" in path]
+    assert build.bases["debian"] == "mirror.example/library/debian:latest"
+    assert not [path for _, path, _ in seen if "debian" in path and "/images/" in path]
+
+
+def test_automatic_platform_arguments_choose_stages(replayed, tmp_path):
+    text = "FROM busybox AS tools-amd64\nFROM nobody/has AS tools-arm64\nFROM tools-$TARGETARCH\n"
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    build = builds.build(client, str(folder_with(tmp_path, text)))
+    assert list(build.bases) == ["busybox"]
+    assert not [path for _, path, _ in seen if "nobody" in path]
+
+
 @pytest.mark.parametrize("what", ["nosuch", "go/nosuch", "nosuch/multi", ""])
 def test_what_cannot_be_built_is_answered_with_what_can(what):
     with pytest.raises(UsageError, match="go/multi"):

@@ -9,7 +9,7 @@ import pytest
 from shiplight import builds, engine
 from shiplight.builds import building, cold, timing
 from shiplight.builds.bases import Base
-from shiplight.dockerfile import read_context
+from shiplight.dockerfile import parse, read_sources
 from shiplight.engine import journal
 
 BASE = Base("busybox", "busybox", "official")
@@ -32,13 +32,14 @@ def context(tmp_path):
     def read(content="x", *, name="Dockerfile", text="FROM busybox\n", written=0):
         (folder / "file").write_text(content)
         os.utime(folder / "file", (written, written))
-        return read_context(folder, dockerfile=name, dockerfile_text=text)
+        return read_sources(folder, dockerfile=name, dockerfile_text=text)
 
     return read
 
 
-def key(context, *, client="one", text="FROM busybox\n", base=BASE, **more):
-    return cold.key(client, text, context, [base], **more)
+def key(sources, *, client="one", text="FROM busybox\n", base=BASE, target=None, **more):
+    given = cold.Given(text, parse(text), target, (base,), sources)
+    return cold.key(client, given, **more)
 
 
 def test_file_times_and_the_name_of_the_dockerfile_do_not_count(context):

@@ -1,10 +1,10 @@
 """`./lab check` as people and machines call it: exit codes, output, JSON, SARIF, skipping."""
 
 import json
+import os
 import re
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import checking
@@ -45,12 +45,17 @@ def test_what_cannot_be_read_is_exit_code_2_and_a_sentence(path):
     assert "Traceback" not in done.stderr
 
 
+def _processor_seconds() -> float:
+    """Seconds of all programs that were called from here, whatever else the machine does."""
+    return os.times().children_user + os.times().children_system
+
+
 def test_it_answers_within_a_second_and_loads_nothing_heavy():
     times = []
     for _ in range(3):
-        begun = time.monotonic()
+        begun = _processor_seconds()
         lab("check", SINGLE)
-        times.append(time.monotonic() - begun)
+        times.append(_processor_seconds() - begun)
     assert min(times) < 1, times
     code = "from shiplight import cli; import sys; cli.main(sys.argv[1:]); print(*sys.modules)"
     command = [sys.executable, "-c", code, "check", SINGLE]

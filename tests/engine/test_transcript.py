@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shiplight.buildkit import Trace
 from shiplight.dockerfile import parse
-from shiplight.engine import Trace, Transcript
+from shiplight.engine import Transcript
 from shiplight.engine.transcript import step_name
 
 ALONE = parse("FROM busybox\nENV A=b\nRUN x\nCMD y\n")

@@ -271,7 +271,7 @@ def answer_of(client, **build_args: str) -> tuple[bytes, str]:
     """The lines of the engine's answer to a build of fixtures/small, and the image's name."""
     text = (SMALL / "Dockerfile").read_text()
     read = dockerfile.parse(text)
-    sent = text_to_send(client, read, provide(client, ["busybox"]), build_args)
+    sent, _ = text_to_send(client, read, provide(client, ["busybox"]), build_args)
     context = read_context(SMALL, dockerfile="Dockerfile", dockerfile_text=sent)
     tag = f"shiplight/{LAB}/small:1"
     with engine.post_build(client, context.tar(), t=tag, buildargs=build_args) as lines:

@@ -8,10 +8,13 @@ from ...inspection import measure, program_of
 from .subject import Built, Subject
 
 
-def with_build(client, subject: Subject, build_args: dict[str, str] | None = None) -> Subject:
+def with_build(
+    client, subject: Subject, build_args: dict[str, str] | None = None, *, secrets=None, ssh=()
+) -> Subject:
     """The subject with the image that its Dockerfile builds, in our name space.
 
-    Runs what the Dockerfile says. Raises what `builds.build` raises.
+    Runs what the Dockerfile says, with the secrets and agents that `builds.build` takes. Raises
+    what `builds.build` raises.
     """
     folder = subject.context or subject.path.parent
     name = f"check-{folder.resolve().name}/{subject.path.name}"
@@ -22,6 +25,8 @@ def with_build(client, subject: Subject, build_args: dict[str, str] | None = Non
         name=name,
         target=subject.target.index if subject.target_named else None,
         build_args=build_args or {},
+        secrets=secrets or {},
+        ssh=ssh,
     )
     image = measure(client, build.tag)
     return replace(subject, built=Built(image, program_of(client, image)))

@@ -8,8 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from replay import ANSWERS, trace_of
 
-from shiplight.engine import Step, Trace
-from shiplight.engine.trace import StatusResponse, tail
+from shiplight.buildkit import StatusResponse, Step, Trace, tail
 
 every_engine = pytest.mark.parametrize("answer", ANSWERS)
 

@@ -1,16 +1,16 @@
 """What BuildKit says while it builds, turned into steps that people read.
 
-The engine's answer to a build carries `moby.buildkit.v1.StatusResponse` messages. Their field
-numbers (BuildKit 0.8 to 0.32, https://github.com/moby/buildkit, api/services/control) are the table
-below; the `protobuf` package decodes them. A vertex comes several times: its news are merged by
-digest. A log message is a chunk of bytes, not a line.
+The engine's answer to a build carries `moby.buildkit.v1.StatusResponse` messages. A vertex comes
+several times: its news are merged by digest. A log message is a chunk of bytes, not a line.
 """
 
 import re
 import time
 from dataclasses import asdict, dataclass, field
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
+from google.protobuf import message
+
+from .messages import StatusResponse
 
 LOG_TAIL_BYTES = 64 * 1024
 LOG_TAIL_LINES = 20
@@ -20,67 +20,6 @@ _STEP_NAME = re.compile(
     r"(?P<number>\d+)/(?P<total>\d+)\] (?P<instruction>.*)$",
     re.DOTALL,
 )
-
-# message: field → (number, type); "*" marks a repeated field.
-_MESSAGES = {
-    "Timestamp": {"seconds": (1, "int64"), "nanos": (2, "int32")},
-    "Vertex": {
-        "digest": (1, "string"),
-        "inputs": (2, "string*"),
-        "name": (3, "string"),
-        "cached": (4, "bool"),
-        "started": (5, "Timestamp"),
-        "completed": (6, "Timestamp"),
-        "error": (7, "string"),
-    },
-    "VertexStatus": {
-        "ID": (1, "string"),
-        "vertex": (2, "string"),
-        "name": (3, "string"),
-        "current": (4, "int64"),
-        "total": (5, "int64"),
-        "started": (7, "Timestamp"),
-        "completed": (8, "Timestamp"),
-    },
-    "VertexLog": {"vertex": (1, "string"), "stream": (3, "int64"), "msg": (4, "bytes")},
-    "VertexWarning": {"vertex": (1, "string"), "level": (2, "int64"), "short": (3, "bytes")},
-    "StatusResponse": {
-        "vertexes": (1, "Vertex*"),
-        "statuses": (2, "VertexStatus*"),
-        "logs": (3, "VertexLog*"),
-        "warnings": (4, "VertexWarning*"),
-    },
-}
-
-
-def _message_class(name: str):
-    """The protobuf class of one message of the table above."""
-    kinds = descriptor_pb2.FieldDescriptorProto
-    scalars = {
-        "int64": kinds.TYPE_INT64,
-        "int32": kinds.TYPE_INT32,
-        "string": kinds.TYPE_STRING,
-        "bytes": kinds.TYPE_BYTES,
-        "bool": kinds.TYPE_BOOL,
-    }
-    file = descriptor_pb2.FileDescriptorProto(
-        name="shiplight/trace.proto", package="shiplight.trace", syntax="proto3"
-    )
-    for message_name, fields in _MESSAGES.items():
-        described = file.message_type.add(name=message_name)
-        for field_name, (number, kind) in fields.items():
-            label = kinds.LABEL_REPEATED if kind.endswith("*") else kinds.LABEL_OPTIONAL
-            added = described.field.add(name=field_name, number=number, label=label)
-            kind = kind.rstrip("*")
-            added.type = scalars.get(kind, kinds.TYPE_MESSAGE)
-            if kind not in scalars:
-                added.type_name = f".shiplight.trace.{kind}"
-    pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"shiplight.trace.{name}"))
-
-
-StatusResponse = _message_class("StatusResponse")
 
 
 @dataclass(frozen=True)

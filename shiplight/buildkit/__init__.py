@@ -1,0 +1,34 @@
+"""BuildKit's client in Python: what it reports while it builds, and what it asks its client for.
+
+The package knows a connected socket and nothing of Docker's SDK, and nothing else of this project:
+it could be published by itself. `session` and `control` need `grpclib`, so they are imported by
+their own names, by those who need them.
+
+    messages    the protobuf messages of every service, from one table
+    status      the status messages of a build, turned into steps
+    patterns    `.dockerignore` patterns, by the rules of moby/patternmatcher
+    tree        a folder, or files in memory, as BuildKit wants files described
+    filesync    sending files to BuildKit, and receiving the files of `--output`
+    services    secrets, credentials, ssh agents and health
+    session     serving all of that on one connected socket, in a thread of its own
+    control     Solve and Status, as buildx calls them
+    transport   how the bytes travel: an upgraded HTTP connection, a pipe behind a socket
+"""
+
+from .errors import BuildKitError, NotUpgraded, SourceChanged
+from .patterns import BadPattern, Rule, apply_rules, may_hold_kept
+from .status import StatusResponse, Step, Trace, tail
+
+__all__ = [
+    "BadPattern",
+    "BuildKitError",
+    "NotUpgraded",
+    "Rule",
+    "SourceChanged",
+    "StatusResponse",
+    "Step",
+    "Trace",
+    "apply_rules",
+    "may_hold_kept",
+    "tail",
+]

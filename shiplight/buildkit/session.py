@@ -1,0 +1,163 @@
+"""A session: BuildKit asks, over one connected socket, for what it needs while it builds.
+
+The roles are turned round: on a connection that the client opened, BuildKit calls and the client
+serves. `Session.serving(sock)` does it in a thread of its own, which ends with the block.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import socket
+import threading
+from collections.abc import Iterator
+
+from grpclib.config import Configuration
+from grpclib.const import Cardinality, Handler, Status
+from grpclib.events import _DispatchServerEvents
+from grpclib.exceptions import GRPCError, StreamTerminatedError
+from grpclib.protocol import H2Protocol
+from grpclib.server import Handler as ServerHandler
+from h2.config import H2Configuration
+
+from .errors import BuildKitError
+from .services import Health
+from .wire import Raw
+
+logging.getLogger("grpclib").addHandler(logging.NullHandler())  # what fails is in `failure`
+
+STREAMS = ("/DiffCopy", "/ForwardAgent")
+ENDS_WITHIN = 5  # seconds
+
+
+class Session:
+    """What one build may ask for. `failure` is the first error of a service, in words for people.
+
+    `shared_key` is the same for the same files on every build: BuildKit then keeps what it got and
+    asks for what changed.
+    """
+
+    def __init__(self, services, *, shared_key: str = "", name: str = "python"):
+        self.id = secrets.token_hex(13)[:25]
+        self.shared_key, self.name = shared_key, name
+        self.failure: BuildKitError | None = None
+        self._methods = {}
+        for service in (Health(), *services):
+            self._methods |= service.methods()
+
+    def headers(self) -> list[tuple[str, str]]:
+        """Return the headers that announce this session to a Docker engine."""
+        prefix = "X-Docker-Expose-Session"
+        return [
+            (f"{prefix}-Uuid", self.id),
+            (f"{prefix}-Name", self.name),
+            (f"{prefix}-Sharedkey", self.shared_key),
+            *((f"{prefix}-Grpc-Method", method) for method in self._methods),
+        ]
+
+    @contextlib.contextmanager
+    def serving(self, sock: socket.socket) -> Iterator["Session"]:
+        """Serve on `sock` until the block ends; the socket is closed then."""
+        serving = _Serving(self, sock)
+        thread = threading.Thread(target=serving.run, name="buildkit-session", daemon=True)
+        thread.start()
+        try:
+            yield self
+        finally:
+            serving.stop()
+            thread.join(ENDS_WITHIN)
+
+    def handlers(self) -> dict[str, Handler]:
+        """Return the methods as grpclib wants them, their errors told to BuildKit and kept."""
+        handlers = _Handlers()
+        for path, method in self._methods.items():
+            streams = path.endswith(STREAMS)
+            kind = Cardinality.STREAM_STREAM if streams else Cardinality.UNARY_UNARY
+            handlers[path] = Handler(self._guarded(method), kind, bytes, bytes)
+        return handlers
+
+    def _guarded(self, method):
+        async def call(stream) -> None:
+            try:
+                await method(stream)
+            except (GRPCError, StreamTerminatedError):
+                raise
+            except BuildKitError as error:
+                self.failure = self.failure or error
+                raise GRPCError(Status.ABORTED, error.message) from error
+            except Exception as error:
+                told = BuildKitError(f"this side of the session failed: {error!r}")
+                self.failure = self.failure or told
+                raise GRPCError(Status.INTERNAL, told.message) from error
+
+        return call
+
+
+class _Handlers(dict):
+    """Handlers by path. grpclib's own answer for what is missing is one that Go cannot read."""
+
+    def get(self, path, default=None):
+        """Return the handler, or one that says UNIMPLEMENTED."""
+        return super().get(path, Handler(_unknown, Cardinality.STREAM_STREAM, bytes, bytes))
+
+
+async def _unknown(stream) -> None:
+    raise GRPCError(Status.UNIMPLEMENTED, "not offered by this client")
+
+
+class _Serving:
+    """One session on one socket: its loop, and the way to end it from another thread."""
+
+    def __init__(self, session: Session, sock: socket.socket):
+        self.session, self.sock = session, sock
+        self.loop = asyncio.new_event_loop()
+        self.over = asyncio.Event()
+
+    def run(self) -> None:
+        """Serve until `stop`. The body of the thread."""
+        try:
+            self.loop.run_until_complete(self._serve())
+        finally:
+            self.loop.close()
+
+    def stop(self) -> None:
+        """End `run`, from any thread; nothing where it has ended."""
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(self.over.set)
+
+    async def _serve(self) -> None:
+        handlers = self.session.handlers()
+        handler = ServerHandler(handlers, Raw(), None, _DispatchServerEvents())
+        try:
+            self.sock.setblocking(False)
+            transport, _ = await self.loop.connect_accepted_socket(
+                lambda: H2Protocol(handler, Configuration().__for_server__(), _h2()), self.sock
+            )
+        except OSError:  # the other side is gone already
+            self.sock.close()
+            return
+        try:
+            await self.over.wait()
+        finally:
+            transport.abort()
+            handler.close()
+            await handler.wait_closed()
+            await asyncio.sleep(0)  # the transport closes its socket in the next turn
+
+
+def _h2() -> H2Configuration:
+    """As grpclib has it, but for names that are not ASCII: latin-1 hands on every byte."""
+    return H2Configuration(
+        client_side=False,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
+
+
+def shared_key(*parts: str) -> str:
+    """Return a key that is the same whenever these parts are, and tells nothing of them."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,0 +1,185 @@
+"""What a build may ask for beside its files: secrets, ssh agents, and a folder for its output.
+
+In the words of `docker build`: `--secret id=token,src=FILE`, `--ssh default`, `--output DIR`.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..dockerfile import Instruction, Stage
+from ..errors import UsageError
+
+MOST_BYTES = 500 * 1024  # of a secret: BuildKit takes no larger one
+SECRET_HINT = "--secret id=NAME,src=FILE or id=NAME,env=VARIABLE"
+
+
+@dataclass(frozen=True)
+class Offer:
+    """What is offered to one build. Secrets are held here and given to BuildKit, nowhere else."""
+
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    agents: Mapping[str, str] = field(default_factory=dict)
+    output: Path | None = None
+
+    @property
+    def needs_session(self) -> tuple[str, ...]:
+        """What of it cannot be done without a session, as a person asked for it."""
+        given = {"secrets": self.secrets, "ssh": self.agents, "output": self.output}
+        return tuple(name for name, value in given.items() if value)
+
+
+def read(secrets=None, ssh=None, output=None) -> Offer:
+    """Return the offer that these arguments of `build()` make. Raises UsageError for what lacks."""
+    folder = Path(output).expanduser() if output is not None else None
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise UsageError(f"the output {folder} is a file.", hint="name a folder")
+    return Offer(
+        {name: _secret(name, source) for name, source in (secrets or {}).items()},
+        _agents(ssh),
+        folder,
+    )
+
+
+def _secret(name: str, source: str | os.PathLike) -> bytes:
+    """Return the bytes of a secret: from a file, or from a variable where it is `env:NAME`."""
+    if isinstance(source, str) and source.startswith("env:"):
+        variable = source.removeprefix("env:")
+        if variable not in os.environ:
+            raise UsageError(f"secret {name}: the variable {variable} is not set.", hint="set it")
+        content = os.environb[os.fsencode(variable)] if os.name != "nt" else os.environ[variable]
+        content = content if isinstance(content, bytes) else content.encode()
+    else:
+        try:
+            content = Path(source).expanduser().read_bytes()
+        except OSError as error:
+            raise UsageError(
+                f"secret {name}: {os.fspath(source)} cannot be read ({error.strerror}).",
+                hint="name a file, or a variable as env:NAME",
+            ) from error
+    if len(content) > MOST_BYTES:
+        raise UsageError(f"secret {name} is larger than BuildKit takes (500 KiB).")
+    return content
+
+
+def _agents(ssh: str | Mapping[str, str | os.PathLike] | Iterable[str] | None) -> dict[str, str]:
+    """Return the sockets of ssh agents by id: `default` is the one that SSH_AUTH_SOCK names."""
+    if not ssh:
+        return {}
+    if isinstance(ssh, Mapping):
+        pairs = [(name, os.fspath(path)) for name, path in ssh.items()]
+    else:
+        texts = [ssh] if isinstance(ssh, str) else list(ssh)
+        pairs = [text.partition("=")[::2] for text in texts]
+    return {name: _agent(name, path) for name, path in pairs}
+
+
+def _agent(name: str, path: str) -> str:
+    path = os.path.expanduser(path) or os.environ.get("SSH_AUTH_SOCK", "")
+    if not path:
+        raise UsageError(
+            f"ssh {name}: no agent, SSH_AUTH_SOCK is not set.",
+            hint='start one: eval "$(ssh-agent)" && ssh-add',
+        )
+    if Path(path).is_file():
+        raise UsageError(
+            f"ssh {name}: {path} is a file, and what is forwarded is an agent's socket.",
+            hint=f"give the key to an agent: ssh-add {path}; then --ssh {name}",
+        )
+    if not Path(path).is_socket():
+        raise UsageError(f"ssh {name}: there is no agent's socket at {path}.", hint="ssh-add -l")
+    return path
+
+
+# --- what a Dockerfile asks for ------------------------------------------------------------------
+
+
+def refuse_missing(stages: Iterable[Stage], offer: Offer) -> None:
+    """Raise UsageError where a step requires a secret or an agent that is not offered."""
+    for stage in stages:
+        for instruction in stage.instructions:
+            for kind, name in _required(instruction):
+                if name not in (offer.secrets if kind == "secret" else offer.agents):
+                    given = f"--secret id={name},src=FILE" if kind == "secret" else f"--ssh {name}"
+                    raise UsageError(
+                        f"line {instruction.line} requires the {kind} {name}, which is not given.",
+                        hint=given,
+                    )
+
+
+def _required(instruction: Instruction):
+    """Yield (`secret` or `ssh`, id) of every mount of a RUN that has to be there."""
+    for flag in instruction.flags if instruction.keyword == "RUN" else ():
+        if not flag.startswith("--mount="):
+            continue
+        parts = (part.partition("=") for part in flag.removeprefix("--mount=").split(","))
+        mount = {key.strip().lower(): (value if equals else "true") for key, equals, value in parts}
+        if mount.get("type") not in ("secret", "ssh") or "$" in flag:
+            continue
+        if mount.get("required", "false").lower() not in ("true", "1"):
+            continue
+        target = next((mount[key] for key in ("target", "dst", "destination") if key in mount), "")
+        default = os.path.basename(target) if mount["type"] == "secret" else "default"
+        yield mount["type"], mount.get("id") or default
+
+
+# --- in Docker's words ---------------------------------------------------------------------------
+
+
+def secrets_of(texts: Iterable[str]) -> dict[str, str | Path]:
+    """Return what several `--secret` say, as `build()` takes it. Raises UsageError.
+
+    >>> secrets_of(["id=token,env=TOKEN", "type=file,id=key,src=key.pem"])
+    {'token': 'env:TOKEN', 'key': PosixPath('key.pem')}
+    """
+    found = {}
+    for text in texts:
+        said = dict(part.partition("=")[::2] for part in text.split(","))
+        name, kind = said.pop("id", ""), said.pop("type", None)
+        sources = [key for key in ("src", "source", "env") if key in said]
+        if not name or kind not in (None, "file", "env") or len(said) != len(sources):
+            raise UsageError(f"--secret {text!r} is not understood.", hint=SECRET_HINT)
+        if len(sources) > 1:
+            raise UsageError(f"--secret {text!r} names several sources.", hint=SECRET_HINT)
+        value = said[sources[0]] if sources else name
+        variable = sources == ["env"] or kind == "env" or (not sources and name in os.environ)
+        found[name] = f"env:{value}" if variable else Path(value)
+    return found
+
+
+def cache_to_of(texts: Iterable[str]) -> tuple[tuple[str, dict[str, str]], ...]:
+    """Return what several `--cache-to` say: pairs of a type and its attributes. Raises UsageError.
+
+    >>> cache_to_of(["type=registry,ref=host/app:cache,mode=max", "host/app"])
+    (('registry', {'ref': 'host/app:cache', 'mode': 'max'}), ('registry', {'ref': 'host/app'}))
+    """
+    found = []
+    for text in texts:
+        said = dict(part.partition("=")[::2] for part in text.split(","))
+        if "=" not in text:
+            said = {"type": "registry", "ref": text}
+        kind = said.pop("type", "registry")
+        if kind not in ("registry", "inline") or said.get("mode", "min") not in ("min", "max"):
+            raise UsageError(
+                f"--cache-to {text!r} is not understood.",
+                hint="type=registry,ref=IMAGE[,mode=max] or type=inline",
+            )
+        if kind == "registry" and not said.get("ref"):
+            raise UsageError(f"--cache-to {text!r} names no image.", hint="ref=HOST/NAME:TAG")
+        found.append((kind, said))
+    return tuple(found)
+
+
+def output_of(text: str | None) -> str | None:
+    """Return the folder that an `--output` names. Raises UsageError for other kinds of output.
+
+    >>> output_of("out"), output_of("type=local,dest=out")
+    ('out', 'out')
+    """
+    if text is None or "=" not in text:
+        return text
+    said = dict(part.partition("=")[::2] for part in text.split(","))
+    if said.get("type") != "local" or not said.get("dest"):
+        raise UsageError(f"--output {text!r} is not a folder.", hint="--output DIR")
+    return said["dest"]

@@ -1,0 +1,33 @@
+"""The automatic platform arguments of a build, as BuildKit gives them their values."""
+
+
+def arguments(build: str, target: str | None = None) -> dict[str, str]:
+    """Return `BUILDPLATFORM`, `TARGETARCH` and so on, for `os/arch[/variant]`.
+
+    >>> arguments("linux/amd64", "linux/arm/v7")["TARGETVARIANT"]
+    'v7'
+    """
+    found = {}
+    for side, platform in (("BUILD", build), ("TARGET", target or build)):
+        system, _, rest = platform.partition("/")
+        architecture, _, variant = rest.partition("/")
+        found |= {
+            f"{side}PLATFORM": platform,
+            f"{side}OS": system,
+            f"{side}ARCH": architecture,
+            f"{side}VARIANT": variant,
+        }
+    return found
+
+
+_ALSO = {"x86_64": "amd64", "aarch64": "arm64", "arm64/v8": "arm64"}
+
+
+def plain(platform: str) -> str:
+    """Return the one name of a platform that has several.
+
+    >>> plain("linux/arm64/v8"), plain("Linux/x86_64")
+    ('linux/arm64', 'linux/amd64')
+    """
+    system, _, rest = platform.lower().partition("/")
+    return f"{system}/{_ALSO.get(rest, rest)}"

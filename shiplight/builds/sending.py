@@ -1,0 +1,196 @@
+"""How a build gets its files to the engine: by a BuildKit session, or as a tar where there is none.
+
+By a session the engine asks for what it lacks, as it asks `docker build`. Podman has none.
+"""
+
+import base64
+import functools
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from .. import engine
+from ..buildkit import BuildKitError, NotUpgraded, SourceChanged
+from ..dockerfile import Sources
+from ..errors import ContextError, EngineFailed, UsageError
+from .offers import Offer
+
+NO_SESSION = (400, 404, 405, 501)  # what an engine says that knows no such call
+
+
+@dataclass(frozen=True)
+class Sent:
+    """A build under way: the lines of the engine's answer, and how its files went (`way`).
+
+    `why` says why not by a session.
+    """
+
+    lines: Iterator[dict] = field(repr=False)
+    way: str
+    why: str = ""
+    session: object | None = None
+    exported: object | None = None
+
+    def refuse_changed(self) -> None:
+        """Raise ContextError where the files were not as they were listed: the build is not."""
+        failure = self.session.failure if self.session is not None else None
+        if failure is None:
+            return
+        kind = ContextError if isinstance(failure, SourceChanged) else EngineFailed
+        raise kind(failure.message, hint=failure.hint)
+
+
+@dataclass(frozen=True)
+class Wider:
+    """What Docker Engine's /build cannot do: BuildKit's own Solve does it, as with buildx.
+
+    `cache_to` are pairs of a type and its attributes: `("registry", {"ref": …, "mode": "max"})`.
+    """
+
+    cache_to: tuple[tuple[str, dict[str, str]], ...] = ()
+    platforms: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.cache_to or len(self.platforms) > 1)
+
+
+NOTHING_WIDER = Wider()
+
+
+@contextmanager
+def sent(
+    client, sources: Sources, offer: Offer, wider: Wider = NOTHING_WIDER, **parameters
+) -> Iterator[Sent]:
+    """Begin a build of `sources`; leaving the block, however, ends it. `parameters` go to /build.
+
+    Raises UsageError where the engine has no session and the offer needs one.
+    """
+    session, sync = _session(client, sources, offer)
+    sock, why = _hijacked(client, session)
+    if sock is None:
+        _refuse_offer(offer, wider, why)
+        context = sources.context()
+        parameters["dockerfile"] = context.dockerfile
+        with engine.post_build(client, context.tar(), **parameters) as lines:
+            yield Sent(lines, "tar", why)
+        return
+    if offer.output is not None:
+        parameters["outputs"] = [{"Type": "local", "Attrs": {}}]
+    parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
+    if wider:
+        with session.serving(sock), _solved(client, wider, parameters) as lines:
+            yield Sent(lines, "session", "", session, sync)
+        return
+    with session.serving(sock), engine.post_build(client, None, **parameters) as lines:
+        yield Sent(lines, "session", "", session, sync)
+
+
+def _session(client, sources: Sources, offer: Offer):
+    """Return the session of one build, and what receives its output."""
+    from ..buildkit import services, session, tree  # grpclib takes 50 ms to load
+
+    folder = os.path.realpath(sources.folder)
+    # The time tells BuildKit that the text may be another one than it has.
+    definition = tree.Files(sources.definition(), time.time_ns())
+    offered = [
+        services.FileSync({"context": tree.Folder(folder), "dockerfile": definition}),
+        services.Auth(functools.partial(engine.credentials, client)),
+        services.Secrets(offer.secrets),
+    ]
+    if offer.agents:
+        offered.append(services.SSH(offer.agents))
+    exported = None
+    if offer.output is not None:
+        exported = services.FileSend(os.path.abspath(offer.output))
+        offered.append(exported)
+    key = session.shared_key("shiplight", platform.node(), folder)
+    return session.Session(offered, shared_key=key, name="shiplight"), exported
+
+
+def _hijacked(client, session) -> tuple[object | None, str]:
+    """Return a socket on which the engine takes this session, or None and why there is none."""
+    from ..buildkit import transport
+
+    if engine.described(client).kind == "Podman":
+        return None, "Podman has no BuildKit session"
+    path = engine.session_path(client, "/session")
+    try:
+        connection = engine.open_connection(client)
+        return transport.upgrade(connection, path, session.headers()), ""
+    except NotUpgraded as refused:
+        if refused.status in NO_SESSION:
+            return None, "this engine has no BuildKit session"
+        raise _no_answer(refused) from refused
+    except (BuildKitError, OSError) as error:
+        raise _no_answer(error) from error
+
+
+def _no_answer(error: Exception) -> EngineFailed:
+    return EngineFailed(
+        f"the engine does not take a session: {error}",
+        hint="`./lab doctor` says whether it still runs; then build again",
+    )
+
+
+@contextmanager
+def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
+    """Begin a build by Solve; its news come as the lines of an answer to /build."""
+    from ..buildkit import control, transport
+
+    exports = [("moby", {"name": parameters["t"]})] if parameters.get("t") else [("local", {})]
+    build = control.Solve(
+        session=parameters["session"],
+        attributes=_attributes(wider, parameters),
+        exports=exports,
+        cache_exports=wider.cache_to,
+    )
+    path = engine.session_path(client, "/grpc")
+    try:
+        sock = transport.upgrade(engine.open_connection(client), path)
+    except (BuildKitError, OSError) as error:
+        raise _no_answer(error) from error
+    with control.solving(sock, build) as news:
+        yield _as_lines(news)
+
+
+def _as_lines(news) -> Iterator[dict]:
+    try:
+        for one in news:
+            if isinstance(one, bytes):
+                aux = base64.b64encode(one).decode()
+                yield {"id": "moby.buildkit.trace", "aux": aux}
+            elif digest := one.get("containerimage.digest"):
+                yield {"aux": {"ID": digest}}
+    except BuildKitError as error:
+        yield {"errorDetail": {"message": error.message}}
+
+
+def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
+    """Return what the Dockerfile frontend reads, as buildx writes it."""
+    found = {"filename": parameters["dockerfile"]}
+    if platform := ",".join(wider.platforms) or parameters.get("platform"):
+        found["platform"] = platform
+    if parameters.get("target"):
+        found["target"] = parameters["target"]
+    if parameters.get("nocache"):
+        found["no-cache"] = ""
+    if images := parameters.get("cachefrom"):
+        imports = [{"Type": "registry", "Attrs": {"ref": image}} for image in images]
+        found["cache-imports"] = json.dumps(imports)
+    for name, key in (("build-arg", "buildargs"), ("label", "labels")):
+        found |= {f"{name}:{k}": v for k, v in (parameters.get(key) or {}).items()}
+    return found
+
+
+def _refuse_offer(offer: Offer, wider: Wider, why: str) -> None:
+    needed = [*offer.needs_session, *(["cache_to"] if wider.cache_to else [])]
+    needed += ["several platforms"] if len(wider.platforms) > 1 else []
+    if needed:
+        raise UsageError(
+            f"{' and '.join(needed)} cannot be given to this build: {why}.",
+            hint="build without, or on Docker Engine",
+        )
