@@ -97,8 +97,9 @@ def fetched(sock, name: str = "context", *, want=None, meta=()) -> tuple[list, d
                 assert packet.type == DATA
                 contents[os.fsdecode(stats[packet.ID].path)] += packet.data
                 left -= set() if packet.data else {packet.ID}
-            if data is None:
-                await s.recv_trailing_metadata()  # raises what ended it
+            if data is None:  # the other side ended it, and says why: raised here
+                s._end_done = True
+                await s.recv_trailing_metadata()
             await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
             assert Packet.FromString(await s.recv_message()).type == FIN
             return stats, contents
