@@ -7,15 +7,17 @@ lacks (REQ); they come in pieces (DATA), the last one empty; FIN from both ends 
 import contextlib
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_plus
 
 from .errors import BuildKitError
 from .messages import BytesMessage, Packet
+from .threads import in_thread
 from .tree import MODE_DIR, MODE_SYMLINK, MODE_TYPE, Entry, Wanted
-from .wire import BATCH, Frames, framed
+from .wire import Frames, framed
 
 STAT, REQ, DATA, FIN, ERR = range(5)
+LISTED = 64 << 10  # bytes of a list that go out together: BuildKit compares while we look further
 
 
 # --- sending -------------------------------------------------------------------------------------
@@ -75,16 +77,21 @@ class Sender:
 
     async def list(self, wanted: Wanted) -> None:
         """Send a STAT for every entry, and one without an entry after the last."""
+        numbered, more = enumerate(self.source.entries(wanted)), True
+        while more:
+            batch, more = await in_thread(self._next_listed, numbered)
+            await self.frames.send(batch)
+
+    def _next_listed(self, numbered: Iterator[tuple[int, Entry]]) -> tuple[bytes, bool]:
+        """Return the messages for the next entries, and whether there may be more."""
         out, packet = bytearray(), Packet()
-        for number, entry in enumerate(self.source.entries(wanted)):
+        for number, entry in numbered:
             if entry.has_content:
                 self.entries[number] = entry
             out += framed(stat_packet(entry, packet))
-            if len(out) > BATCH:
-                await self.frames.send(out)
-                out = bytearray()
-        out += framed(b"")
-        await self.frames.send(out)
+            if len(out) > LISTED:
+                return bytes(out), True
+        return bytes(out + framed(b"")), False
 
     async def send(self, number: int) -> None:
         """Send one content; it stays in the batch while other requests wait."""

@@ -5,11 +5,7 @@ unknown to BuildKit: it builds without, or says what it lacks.
 """
 
 import asyncio
-import os
-import socket
-import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
@@ -26,6 +22,7 @@ from .messages import (
     GetSecretResponse,
     HealthCheckResponse,
 )
+from .threads import in_thread
 from .wire import Frames, framed
 
 MOST_SECRET_BYTES = 500 * 1024  # BuildKit's own limit
@@ -131,7 +128,7 @@ class Auth:
     async def credentials(self, stream) -> None:
         """Answer for the host that is named, and for no other."""
         request = CredentialsRequest.FromString(await stream.recv_message())
-        user, secret = await _in_thread(self._find, request.Host) or ("", "")
+        user, secret = await in_thread(self._find, request.Host) or ("", "")
         answer = CredentialsResponse(Username=user, Secret=secret)
         await stream.send_message(answer.SerializeToString())
 
@@ -212,16 +209,6 @@ async def _from_agent(reader, frames: Frames) -> None:
         await frames.send(framed(BytesMessage(data=data).SerializeToString()))
 
 
-def agent_answers(path: str) -> bool:
-    """Whether something takes connections at the socket of an ssh agent."""
-    with socket.socket(socket.AF_UNIX) as agent:
-        agent.settimeout(2)
-        with suppress(OSError):
-            agent.connect(os.fspath(path))
-            return True
-    return False
-
-
 def metadata_of(stream) -> dict[str, list[str]]:
     """Return a request's metadata, its bytes read as UTF-8."""
     found: dict[str, list[str]] = {}
@@ -230,24 +217,3 @@ def metadata_of(stream) -> dict[str, list[str]]:
             value = value.encode("latin-1").decode("utf-8", "surrogateescape")
             found.setdefault(key, []).append(value)
     return found
-
-
-async def _in_thread(function, *arguments):
-    """Return what a function returns that may take long, from a thread that nobody waits for."""
-    loop = asyncio.get_running_loop()
-    result = loop.create_future()
-
-    def settle(done, value):
-        if not result.done():
-            done(value)
-
-    def work():
-        try:
-            done, value = result.set_result, function(*arguments)
-        except Exception as problem:
-            done, value = result.set_exception, problem
-        with suppress(RuntimeError):  # the session is over
-            loop.call_soon_threadsafe(settle, done, value)
-
-    threading.Thread(target=work, name="buildkit-credentials", daemon=True).start()
-    return await result

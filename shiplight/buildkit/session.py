@@ -27,7 +27,6 @@ from .wire import Raw
 
 logging.getLogger("grpclib").addHandler(logging.NullHandler())  # what fails is in `failure`
 
-STREAMS = ("/DiffCopy", "/ForwardAgent")
 ENDS_WITHIN = 5  # seconds
 
 
@@ -72,8 +71,8 @@ class Session:
         """Return the methods as grpclib wants them, their errors told to BuildKit and kept."""
         handlers = _Handlers()
         for path, method in self._methods.items():
-            streams = path.endswith(STREAMS)
-            kind = Cardinality.STREAM_STREAM if streams else Cardinality.UNARY_UNARY
+            # A method of one request and one answer is, on the wire, a stream of one message.
+            kind = Cardinality.STREAM_STREAM
             handlers[path] = Handler(self._guarded(method), kind, bytes, bytes)
         return handlers
 

@@ -15,7 +15,16 @@ from grpclib.client import StreamStreamMethod, UnaryUnaryMethod
 from grpclib.const import Status
 from grpclib.exceptions import GRPCError
 
-from shiplight.buildkit import SourceChanged, messages, services, transport, tree
+from shiplight.buildkit import (
+    BuildKitError,
+    SourceChanged,
+    Trace,
+    control,
+    messages,
+    services,
+    transport,
+    tree,
+)
 from shiplight.buildkit.control import SocketChannel
 from shiplight.buildkit.errors import NotUpgraded
 from shiplight.buildkit.filesync import DATA, FIN, REQ, STAT
@@ -88,8 +97,9 @@ def fetched(sock, name: str = "context", *, want=None, meta=()) -> tuple[list, d
                 assert packet.type == DATA
                 contents[os.fsdecode(stats[packet.ID].path)] += packet.data
                 left -= set() if packet.data else {packet.ID}
-            if data is None:
-                await s.recv_trailing_metadata()  # raises what ended it
+            if data is None:  # the other side ended it, and says why: raised here
+                s._end_done = True
+                await s.recv_trailing_metadata()
             await s.send_message(Packet(type=FIN).SerializeToString(), end=True)
             assert Packet.FromString(await s.recv_message()).type == FIN
             return stats, contents
@@ -442,11 +452,13 @@ def agent(folder: Path) -> Iterator[tuple[str, list[bytes]]]:
         listening.listen()
 
         def answer():
-            connection, _ = listening.accept()
-            with connection:
-                while data := connection.recv(1000):
-                    heard.append(data)
-                    connection.sendall(data[::-1])
+            with suppress(OSError):
+                while True:
+                    connection, _ = listening.accept()
+                    with connection:
+                        while data := connection.recv(1000):
+                            heard.append(data)
+                            connection.sendall(data[::-1])
 
         threading.Thread(target=answer, daemon=True).start()
         yield path, heard
@@ -467,18 +479,9 @@ def test_an_ssh_agent_is_asked_to_list_and_sign_and_nothing_else(tmp_path):
             await stream.end()
             return first, second
 
-    with agent(tmp_path) as (path, heard):
-        assert services.agent_answers(path)
-    with agent_again(tmp_path) as (path, heard), serving(services.SSH({"default": path})) as (_, s):
+    with agent(tmp_path) as (path, heard), serving(services.SSH({"default": path})) as (_, s):
         assert asked(s, talk) == (list_keys[::-1], b"\0\0\0\1\5")
         assert heard == [list_keys]
-
-
-@contextmanager
-def agent_again(folder: Path):
-    (folder / "agent.sock").unlink()
-    with agent(folder) as found:
-        yield found
 
 
 def test_an_agent_that_was_not_offered_is_not_found(tmp_path):
@@ -558,6 +561,86 @@ def test_what_is_in_the_way_of_an_export_is_replaced_and_no_link_is_followed(tmp
         exported(theirs, stats, {0: b"new", 1: b"too"})
     assert (tmp_path / "precious").read_text() == "mine"
     assert (out / "file").read_text() == "new" and (out / "folder").read_text() == "too"
+
+
+# --- Solve ---------------------------------------------------------------------------------------
+
+
+class Control:
+    """Plays BuildKit: it builds what it is asked for, fails, or never ends."""
+
+    def __init__(self, *, fails: str = "", hangs: bool = False):
+        self.fails, self.hangs, self.asked = fails, hangs, None
+
+    def methods(self):
+        service = "/moby.buildkit.v1.Control"
+        return {f"{service}/Solve": self.solve, f"{service}/Status": self.status}
+
+    async def status(self, stream):
+        await stream.recv_message()
+        for name in ("[1/2] FROM x", "[2/2] RUN y"):
+            news = messages.StatusResponse(vertexes=[{"digest": name, "name": name}])
+            await stream.send_message(news.SerializeToString())
+
+    async def solve(self, stream):
+        self.asked = messages.SolveRequest.FromString(await stream.recv_message())
+        if self.hangs:
+            await asyncio.sleep(100)
+        if self.fails:
+            raise GRPCError(Status.UNKNOWN, self.fails)
+        answer = messages.SolveResponse(ExporterResponse={"containerimage.digest": "sha256:1"})
+        await stream.send_message(answer.SerializeToString())
+
+
+WHAT = control.Solve(
+    session="s",
+    attributes={"filename": "Dockerfile"},
+    exports=[("moby", {"name": "x"})],
+    cache_exports=[("inline", {})],
+)
+
+
+def test_a_solve_gives_its_news_and_then_what_the_exporters_answered():
+    playing = Control()
+    with serving(playing) as (_, sock), control.solving(sock, WHAT) as news:
+        *statuses, answer = news
+    trace = Trace()
+    for status in statuses:
+        trace.add(status)
+    assert [step.name for step in trace.steps()] == ["[1/2] FROM x", "[2/2] RUN y"]
+    assert answer == {"containerimage.digest": "sha256:1"}
+    request = playing.asked
+    assert request.Frontend == "dockerfile.v0" and request.Session == "s"
+    assert request.ExporterDeprecated == request.Exporters[0].Type == "moby"
+    assert (
+        dict(request.ExporterAttrsDeprecated) == dict(request.Exporters[0].Attrs) == {"name": "x"}
+    )
+    assert request.Cache.Exports[0].Type == "inline"
+
+
+def test_a_solve_that_fails_raises_buildkits_own_words():
+    with (
+        serving(Control(fails='unknown cache exporter: "registry"')) as (_, sock),
+        pytest.raises(BuildKitError, match="unknown cache exporter"),
+        control.solving(sock, WHAT) as news,
+    ):
+        list(news)
+
+
+def test_leaving_a_solve_ends_its_thread_and_its_connection():
+    before = threading.active_count()
+    with serving(Control(hangs=True)) as (_, sock):
+        with control.solving(sock, WHAT) as news:
+            next(news)
+        assert sock.fileno() == -1
+    assert threading.active_count() == before
+
+
+def test_a_solve_whose_engine_goes_away_is_an_error():
+    ours, theirs = socket.socketpair()
+    theirs.close()
+    with pytest.raises(BuildKitError), control.solving(ours, WHAT) as news:
+        list(news)
 
 
 # --- transport -----------------------------------------------------------------------------------

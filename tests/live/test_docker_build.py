@@ -17,8 +17,8 @@ from pathlib import Path
 import pytest
 from contexts import SMALL
 
-from shiplight import builds, engine
-from shiplight.builds import provide
+from shiplight import builds, catalogue, engine
+from shiplight.builds import provide, sending
 from shiplight.engine import journal
 
 DOCKER = Path("/usr/bin/docker")
@@ -42,7 +42,7 @@ Built = tuple[str, dict[str, bool]]
 
 def docker_build(client, folder: Path, name: str, *more: str) -> Built:
     """Build as a person would; the tag, and whether each numbered step came from the cache."""
-    tag = builds.order(str(folder), name=name).tag
+    tag = f"shiplight/{journal.lab_id()}/{name.replace('/', ':')}"
     labels = journal.labels() | {journal.BASES: KIND}
     command = [DOCKER, "--host", client.shiplight_endpoint.url]
     command += ["build", "--progress=plain", "--tag", tag, *more]
@@ -165,3 +165,22 @@ def test_after_an_edit_the_same_steps_are_cached(client, base, tmp_path, small):
             _, steps = build(client, folder, f"cmp/{small.name}-{whose}")
             seen[-1].append(plain(steps, salt))
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("row", catalogue.rows(), ids=lambda row: row.name)
+def test_docker_build_takes_every_step_of_a_variant_from_our_cache(
+    client, base, row, tmp_path, monkeypatch
+):
+    seen, sent = {}, sending.sent
+
+    def keep(client, sources, *rest, **parameters):
+        seen.update(sources=sources, arguments=parameters["buildargs"])
+        return sent(client, sources, *rest, **parameters)
+
+    monkeypatch.setattr(sending, "sent", keep)
+    builds.build(client, row.name)
+    file = tmp_path / seen["sources"].name
+    file.write_bytes(seen["sources"].text)
+    arguments = [f"--build-arg={k}={v}" for k, v in seen["arguments"].items() if k != NAME_SPACE]
+    _, steps = docker_build(client, row.folder, "cmp/variant", "--file", str(file), *arguments)
+    assert steps and all(cached for name, cached in steps.items() if not is_from(name)), steps

@@ -94,7 +94,7 @@ def test_what_changed_is_sent_in_the_next_build_of_a_new_process(client, session
     where = folder("FROM busybox\nCOPY . /c\n", large="x" * 100_000, small="1")
     code = f"import shiplight; shiplight.build(shiplight.connect(), {str(where)!r})"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
-    (where / "small").write_text("2")
+    (where / "small").write_text(uuid.uuid4().hex)
     build = builds.build(client, where)
     assert sent[0].sent_bytes < 1000 and not steps_of(build)["COPY . /c"]
 
@@ -103,8 +103,10 @@ def test_a_secret_is_mounted_and_is_nowhere_afterwards(client, session, folder, 
     """Its bytes are in no layer, cache record, journal or recording, and on no command line."""
     secret = f"word-{uuid.uuid4().hex}"
     mounted = "--mount=type=secret,id=token,required=true"
-    text = f"FROM busybox\nRUN {mounted} sleep 1; wc -c < /run/secrets/token > /n; cat /n\n"
-    where, source = folder(text), tmp_path / "token"
+    run = f"sleep 1; : {uuid.uuid4().hex}; wc -c < /run/secrets/token > /n; cat /n"
+    where, source = folder(f"FROM busybox\nRUN {mounted} {run}\n"), tmp_path / "token"
+    began = tmp_path / "began"
+    began.touch()
     source.write_text(secret)
     found = []
 
@@ -121,9 +123,8 @@ def test_a_secret_is_mounted_and_is_nowhere_afterwards(client, session, folder, 
     assert secret not in json.dumps(build.to_dict())
     root = Path(client.api.info()["DockerRootDir"])
     for place in [journal.folder(), *([root] if root.is_dir() else [])]:
-        said = subprocess.run(
-            ["grep", "-rlF", "--devices=skip", secret, place], capture_output=True, text=True
-        )
+        command = ["find", place, "-newer", began, "-type", "f", "-exec", "grep", "-lF", secret]
+        said = subprocess.run([*command, "{}", "+"], capture_output=True, text=True)
         assert said.stdout == ""
 
 
