@@ -97,7 +97,7 @@ def engine_of(folder: Path, *answers, sessions: queue.Queue | None = None):
     """
     socket = folder / "engine.sock"
     server = _Server(str(socket), _Handler)
-    server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO)]
+    server.answers = [*answers, (r"/version$", VERSION), (r"/info$", INFO), (r"/_ping$", b"OK")]
     server.seen, server.sessions = [], sessions
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:

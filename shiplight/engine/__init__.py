@@ -10,7 +10,7 @@ from .cleaning import Cleaned
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import exit_code, remove_container
 from .describing import Engine, describe, described, identity, image_store, is_local, setting
-from .exporting import export_image
+from .exporting import export_image, own_socket
 from .images import (
     find_image,
     has_image,
@@ -56,6 +56,7 @@ __all__ = [
     "made",
     "not_an_answer",
     "open_connection",
+    "own_socket",
     "post_build",
     "pull",
     "registry_answers",

@@ -7,7 +7,7 @@ the kernel fills half a megabyte at a time.
 
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 import docker
@@ -31,36 +31,44 @@ def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[by
         plain = _ask_socket(client, urlsplit(url).path)
         if plain is not None:
             with plain:
-                yield _whole(plain)
+                yield _whole(plain, client)
             return
         response = api._get(url, stream=True, timeout=None)
         try:
             api._raise_for_status(response)
-            yield response.iter_content(1 << 20)
+            # Not by `iter_content`, which gives each of the engine's small chunks by itself.
+            yield iter(lambda: response.raw.read(BLOCK, decode_content=True), b"")
         finally:
             response.close()
+
+
+def own_socket(client: docker.DockerClient) -> str | None:
+    """Return the path of the engine's own Unix socket; None where there is a network between."""
+    endpoint = getattr(client, "shiplight_endpoint", None)
+    is_socket = endpoint is not None and endpoint.url.startswith("unix://")
+    return endpoint.url.removeprefix("unix://") if is_socket else None
 
 
 def _ask_socket(client: docker.DockerClient, path: str) -> socket.socket | None:
     """The engine's Unix socket, an export about to come; None where the SDK has to ask.
 
-    So it is where there is no such socket, and where the answer is an error.
+    So it is where there is no such socket, and where it fails or the answer is an error: the SDK
+    then meets the same, and its errors are translated.
     """
-    endpoint = getattr(client, "shiplight_endpoint", None)
-    if endpoint is None or not endpoint.url.startswith("unix://"):
+    where = own_socket(client)
+    if where is None:
         return None
-    plain = socket.socket(socket.AF_UNIX)
+    plain, answered = socket.socket(socket.AF_UNIX), False
     try:
-        plain.connect(endpoint.url.removeprefix("unix://"))
-        plain.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
-        head = _head(plain)
-    except BaseException:
-        plain.close()
-        raise
-    if head.startswith(b"HTTP/1.0 200 "):  # in kind: it closes where the archive ends
-        return plain
-    plain.close()
-    return None
+        with suppress(OSError):
+            plain.connect(where)
+            plain.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
+            # In kind: it closes where the archive ends.
+            answered = _head(plain).startswith(b"HTTP/1.0 200 ")
+    finally:
+        if not answered:
+            plain.close()
+    return plain if answered else None
 
 
 def _head(plain: socket.socket) -> bytes:
@@ -74,11 +82,11 @@ def _head(plain: socket.socket) -> bytes:
     return bytes(head)
 
 
-def _whole(plain: socket.socket) -> Iterator[bytes]:
+def _whole(plain: socket.socket, client: docker.DockerClient) -> Iterator[bytes]:
     """What comes until the engine closes, in large blocks.
 
-    Nothing says how long it is; but a tar ends with zeros, so what does not was cut short. Raises
-    ConnectionError then.
+    Nothing says how long it is. But a tar ends with zeros, so what does not was cut short; and
+    since files end with zeros too, the engine has to be there still. Raises ConnectionError.
     """
     last = b""
     while block := plain.recv(BLOCK, socket.MSG_WAITALL):
@@ -86,3 +94,4 @@ def _whole(plain: socket.socket) -> Iterator[bytes]:
         yield block
     if last != END:
         raise ConnectionError("it closed the connection before the end of the archive")
+    client.ping()

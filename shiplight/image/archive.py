@@ -222,7 +222,7 @@ class _Blob:
         return f"sha256:{self.hashed.hexdigest() if self.hashed else self.named}"
 
     def content(self, diff_id: str) -> LayerContent:
-        """The layer, called `diff_id` if trusted; whatever was wrong with it is raised now."""
+        """The layer, called `diff_id` where only that names it; what was wrong with it is raised."""
         if self.error:
             raise self.error
         if self.known:
@@ -232,6 +232,8 @@ class _Blob:
         estimate = self.estimate.result() if self.estimate else None
         if self.unpacked:
             diff_id = f"sha256:{self.unpacked.hexdigest()}"
+        elif self.named and not self.packing:
+            diff_id = self.digest
         self.known = LayerContent(diff_id, self.entries, estimate)  # asked again where used twice
         return self.known
 

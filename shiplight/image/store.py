@@ -20,7 +20,7 @@ import zstandard
 from .changes import Entry
 from .model import Image, LayerContent
 
-VERSION = 2  # of what is written here, and of how a layer is read and its packed bytes estimated
+VERSION = 3  # of what is written here, and of how a layer is read and its packed bytes estimated
 
 
 class LayerStore:

@@ -128,7 +128,10 @@ def _measure_archive(path, store: LayerStore, count: Progress) -> Image:
 def _export(client, name: str, info: dict, store: LayerStore, count: Progress) -> Image:
     with engine.export_image(client, name) as chunks:
         platform = platform_inspected(info) or None
-        return read_image(chunks, platform=platform, trusted=True, known=store.get, progress=count)
+        trusted = engine.own_socket(client) is not None
+        return read_image(
+            chunks, platform=platform, trusted=trusted, known=store.get, progress=count
+        )
 
 
 def _from_known_layers(client, name: str, info: dict, store: LayerStore) -> Image | None:

@@ -1,5 +1,8 @@
 """Exporting: in large pieces over a socket, by the SDK elsewhere, and never half an archive."""
 
+import os
+from types import SimpleNamespace
+
 import factories
 import pytest
 from factories import file
@@ -33,6 +36,74 @@ def test_an_export_that_is_cut_short_is_an_engine_that_stopped(tmp_path, monkeyp
     """Also at the end of a member, where no size of any header is missed."""
     with pytest.raises(EngineFailed, match="stopped answering while exporting"):
         exported(tmp_path, monkeypatch, (EXPORT, ARCHIVE[:length]))
+
+
+def test_an_engine_that_ends_among_the_zeros_of_a_file_is_an_engine_that_stopped(
+    tmp_path, monkeypatch
+):
+    """What came ends as a tar does, so only the engine's absence tells."""
+    zeros = factories.legacy(factories.Image([[file("zeros", bytes(3_000_000))]]))
+    cut = zeros[: 2 * exporting.BLOCK]
+    with engine_of(tmp_path, (EXPORT, cut)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        with (
+            pytest.raises(EngineFailed, match="stopped answering while exporting"),
+            engine.export_image(client, "app:1") as chunks,
+        ):
+            came = next(chunks)
+            client.close()
+            os.unlink(url.removeprefix("unix://"))
+            for chunk in chunks:
+                came += chunk
+    assert came == cut
+
+
+def test_an_engine_that_is_gone_before_the_export_is_an_engine_that_stopped(tmp_path, monkeypatch):
+    with engine_of(tmp_path) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+    for _ in range(2):  # nothing listens at the socket; then there is no socket
+        with (
+            pytest.raises(EngineFailed, match="stopped answering while exporting"),
+            engine.export_image(client, "app:1"),
+        ):
+            pass
+        (tmp_path / "engine.sock").unlink(missing_ok=True)
+
+
+@pytest.fixture
+def over_a_network(monkeypatch):
+    """An engine of which nothing but the SDK knows how to reach it."""
+    monkeypatch.setattr(exporting, "own_socket", lambda client: None)
+
+
+def test_over_a_network_the_sdk_reads_the_export(tmp_path, monkeypatch, over_a_network):
+    data, asked = exported(tmp_path, monkeypatch, (EXPORT, ARCHIVE))
+    assert data == ARCHIVE and asked.count("/images/app:1/get") == 1
+
+
+@pytest.mark.parametrize("length", [0, 512, len(ARCHIVE) // 2])
+def test_over_a_network_an_export_that_is_cut_short_is_an_engine_that_stopped(
+    tmp_path, monkeypatch, over_a_network, length
+):
+    with pytest.raises(EngineFailed, match="stopped answering while exporting"):
+        exported(tmp_path, monkeypatch, (EXPORT, (200, ARCHIVE[:length], False)))
+
+
+@pytest.mark.parametrize(
+    ("url", "own"),
+    [
+        ("unix:///run/docker.sock", "/run/docker.sock"),
+        ("tcp://127.0.0.1:2376", None),
+        ("ssh://me@there", None),
+        ("npipe:////./pipe/docker_engine", None),
+    ],
+)
+def test_only_a_unix_socket_is_the_engines_own(url, own):
+    client = SimpleNamespace(shiplight_endpoint=SimpleNamespace(url=url))
+    assert engine.own_socket(client) == own
+    assert engine.own_socket(SimpleNamespace()) is None
 
 
 def test_what_the_engine_refuses_is_told_in_its_words(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import random
 import tarfile
 
@@ -9,6 +10,7 @@ import factories
 import pytest
 from factories import (
     Image,
+    as_json,
     directory,
     file,
     hard_link,
@@ -296,6 +298,15 @@ def test_layers_in_another_order_are_refused():
     files |= {p: d for p, d in swapped.items() if p.endswith("layer.tar")}
     with pytest.raises(ArchiveError, match="layer 0 is not the one"):
         read(factories.archive(files))
+
+
+def test_layers_in_another_order_are_refused_by_their_names_where_they_are_trusted():
+    files = factories.oci_files(IMAGE)
+    [item] = json.loads(files["manifest.json"])
+    swapped = {**item, "Layers": item["Layers"][::-1]}
+    data = factories.archive({**files, "index.json": b"{}", "manifest.json": as_json([swapped])})
+    with pytest.raises(ArchiveError, match="layer 0 is not the one"):
+        read(data, trusted=True)
 
 
 def test_bounds_are_held(monkeypatch):
