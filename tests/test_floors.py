@@ -190,9 +190,9 @@ def test_no_registry_is_named():
         "golang" + ".org/v",
         "crates" + ".io",
     ]
-    for path in PACKAGE.parent.rglob("*"):
-        if path.suffix in (".py", ".toml", ".txt", ".ipynb", ".md", ".json") and not any(
-            part in (".venv", ".lab", "out", ".git") for part in path.parts
-        ):
-            text = path.read_text(encoding="utf-8")
-            assert not [host for host in hosts if host in text], path
+    for folder, inside, names in os.walk(PACKAGE.parent):
+        inside[:] = [name for name in inside if name not in (".venv", ".lab", "out", ".git")]
+        for path in (Path(folder, name) for name in names):
+            if path.suffix in (".py", ".toml", ".txt", ".ipynb", ".md", ".json"):
+                text = path.read_text(encoding="utf-8")
+                assert not [host for host in hosts if host in text], path

@@ -110,7 +110,9 @@ def _test(given) -> int:
     command += [f"--{name}" for name in ("live", "recorded", "unit") if getattr(given, name)]
     if sys.platform == "linux" and not given.rest and "LAB_ID" not in os.environ:
         command.append("--numprocesses=2")  # each worker with a lab of its own
-    return subprocess.call([*command, *given.rest], cwd=ROOT)
+    # The tests start hundreds of processes: none compiles again what another one has compiled.
+    environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
+    return subprocess.call([*command, *given.rest], cwd=ROOT, env=environment)
 
 
 def _doctor(given) -> int:

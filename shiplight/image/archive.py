@@ -222,7 +222,7 @@ class _Blob:
         return f"sha256:{self.hashed.hexdigest() if self.hashed else self.named}"
 
     def content(self, diff_id: str) -> LayerContent:
-        """The layer, called `diff_id` where only that names it; what was wrong with it is raised."""
+        """The layer, called `diff_id` where only that names it; what was wrong is raised now."""
         if self.error:
             raise self.error
         if self.known:

@@ -5,7 +5,7 @@ WORKDIR /app
 RUN --mount=type=bind,target=. \
     --mount=type=cache,id=shiplight-rust-registry,target=/usr/local/cargo/registry \
     --mount=type=cache,id=shiplight-rust-static-$TARGETARCH,target=/target,sharing=locked \
-    export CARGO_TARGET_DIR=/target RUSTFLAGS='-C target-feature=+crt-static' \
+    export CARGO_TARGET_DIR=/target CARGO_PROFILE_RELEASE_STRIP=symbols RUSTFLAGS='-C target-feature=+crt-static' \
         TRIPLE=$(uname -m)-unknown-linux-gnu \
     && cargo clean --release --package server --target $TRIPLE \
     && cargo build --release --locked --target $TRIPLE \

@@ -211,11 +211,13 @@ def _has_cache(step: Step) -> bool:
 
 def _fetching(step: Step) -> list[str]:
     """The tools of a RUN that fetch dependencies or compile, and could keep a cache."""
+    if step.keyword != "RUN":
+        return []
+    fetching = [command for command in step.commands if not _needs_no_cache(command)]
     return [
         tool
         for tool, patterns in commands("fetch").items()
-        for command in step.commands
-        if step.keyword == "RUN" and not _needs_no_cache(command)
+        for command in fetching
         if command.matches(patterns) or (tool == "yarn" and is_bare_yarn(command))
     ]
 

@@ -134,7 +134,8 @@ def installed(step: Step) -> tuple[str, ...]:
     """Packages of the distribution that a step installs, without their versions."""
     found = []
     for command in step.commands:
-        verbs = _MANAGERS.get(command.program, ())
+        if not (verbs := _MANAGERS.get(command.program)):
+            continue
         words = [word for word in command.words[1:] if not word.startswith("-")]
         if words and words[0] in verbs:
             found += [_plain(step.expand(word)) for word in _packages(command, verbs)]

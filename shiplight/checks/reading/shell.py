@@ -5,9 +5,10 @@ never as an error: this reads other people's scripts to point at things, not to 
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from fnmatch import translate
+from functools import cache, cached_property
 from itertools import islice
 
 from ...dockerfile import Instruction
@@ -52,7 +53,7 @@ class Command:
     variables: dict[str, str] = field(default_factory=dict, hash=False)
     depth: int = 0
 
-    @property
+    @cached_property
     def program(self) -> str:
         """The program's name without its folder and without a wrapper's ending (`mvnw` is mvn)."""
         name = self.words[0].rpartition("/")[2]
@@ -68,13 +69,21 @@ class Command:
 
     def matches(self, patterns) -> bool:
         """Whether one of `patterns` (`npm ci`, `gradle *Jar`) names this command."""
-        return any(self._matches(*pattern.split()) for pattern in patterns)
+        return any(map(self._matches, patterns))
 
-    def _matches(self, program: str, *wanted: str) -> bool:
-        if not fnmatchcase(self.program, program):
+    def _matches(self, pattern: str) -> bool:
+        program, wanted = _parts(pattern)
+        if not program(self.program):
             return False
         rest = iter(self.words[1:])
-        return all(any(fnmatchcase(word, want) for word in rest) for want in wanted)
+        return all(any(map(want, rest)) for want in wanted)
+
+
+@cache
+def _parts(pattern: str) -> tuple[Callable, tuple[Callable, ...]]:
+    """What matches the program that a pattern names, and what matches each of its other words."""
+    program, *wanted = (re.compile(translate(word)).match for word in pattern.split())
+    return program, tuple(wanted)
 
 
 def commands(instruction: Instruction) -> tuple[Command, ...]:
