@@ -325,10 +325,10 @@ def _kind_of(text: str) -> str:
 
 def _without_lab(text: str) -> str:
     """The text without the names that only this lab has: its own, and its folders'."""
-    lab = journal.lab_id()
-    for sign in ("shiplight/{}/", "shiplight-{}", f'"{journal.LABEL}": "{{}}"'):
-        text = text.replace(sign.format(lab), sign.format(LAB))
-    for folder in (str(journal.path()), str(journal.ROOT)):
+    for lab in (journal.lab_id(), journal.shared_id()):  # the second may begin the first
+        for sign in ("shiplight/{}/", "shiplight-{}", f'"{journal.LABEL}": "{{}}"'):
+            text = text.replace(sign.format(lab), sign.format(LAB))
+    for folder in (str(journal.path()), str(journal.shared()), str(journal.ROOT)):
         text = text.replace(folder, "…")
     return text
 
