@@ -30,7 +30,7 @@ def upgrade(
     lines = [f"POST {path} HTTP/1.1", *(f"{key}: {value}" for key, value in [*fixed, *headers])]
     try:
         connection.sendall(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
-        head = _head(connection)
+        head = head_of(connection)
         status = _status(head)
         if status != 101:
             raise NotUpgraded(_said(status, head, path), status=status)
@@ -40,8 +40,8 @@ def upgrade(
         raise
 
 
-def _head(connection) -> bytes:
-    """Return the lines of the answer, byte by byte: what follows them is not HTTP any more."""
+def head_of(connection) -> bytes:
+    """Return the head of an HTTP answer, byte by byte, so that nothing of what follows is taken."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n") and len(head) < MOST_HEADER:
         byte = connection.recv(1)

@@ -97,10 +97,7 @@ def _images(add) -> None:
         help="or a folder; without it, what there is to build",
     )
     build.add_argument("--file", help="another Dockerfile in that folder")
-    build.add_argument("--target", help="the stage to build (default: the last)")
-    build.add_argument(
-        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
-    )
+    _stage(build, "build")
     build.add_argument("--no-cache", action="store_true", help="build every step anew")
     _offers(build)
     build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
@@ -148,10 +145,7 @@ def _images(add) -> None:
     )
     check.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
     check.add_argument("--build", action="store_true", help="build it too, and look into the image")
-    check.add_argument("--target", help="the stage to check (default: the last)")
-    check.add_argument(
-        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
-    )
+    _stage(check, "check")
     _offers(check)
     check.add_argument(
         "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
@@ -199,6 +193,14 @@ def _cleaning(add) -> None:
     clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
     clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
     _json(clean)
+
+
+def _stage(command, verb: str) -> None:
+    """The stage that is meant, and the arguments of its build."""
+    command.add_argument("--target", help=f"the stage to {verb} (default: the last)")
+    command.add_argument(
+        "--build-arg", action="append", default=[], metavar="NAME=VALUE", dest="build_args"
+    )
 
 
 def _offers(command) -> None:

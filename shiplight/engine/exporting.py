@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 
 import docker
 
+from ..buildkit import transport
 from .answers import translated
 
 BLOCK = 1 << 19  # bytes that are read at a time
-MOST_HEAD = 1 << 16  # bytes of the head of an answer
 END = bytes(1024)  # with which every tar ends
 
 
@@ -64,22 +64,11 @@ def _ask_socket(client: docker.DockerClient, path: str) -> socket.socket | None:
             plain.connect(where)
             plain.sendall(f"GET {path} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode())
             # In kind: it closes where the archive ends.
-            answered = _head(plain).startswith(b"HTTP/1.0 200 ")
+            answered = transport.head_of(plain).startswith(b"HTTP/1.0 200 ")
     finally:
         if not answered:
             plain.close()
     return plain if answered else None
-
-
-def _head(plain: socket.socket) -> bytes:
-    """The head of an answer, byte by byte, so that nothing of what follows is taken."""
-    head = bytearray()
-    while not head.endswith(b"\r\n\r\n") and len(head) < MOST_HEAD:
-        byte = plain.recv(1)
-        if not byte:
-            break
-        head += byte
-    return bytes(head)
 
 
 def _whole(plain: socket.socket, client: docker.DockerClient) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from factories import file
 from replay import engine_of
 
 from shiplight import engine
+from shiplight.buildkit import transport
 from shiplight.engine import exporting
 from shiplight.errors import EngineFailed
 
@@ -112,8 +113,8 @@ def test_what_the_engine_refuses_is_told_in_its_words(tmp_path, monkeypatch):
 
 
 def test_the_sdk_asks_where_a_proxy_answers_in_another_version(tmp_path, monkeypatch):
-    answer = exporting._head
-    monkeypatch.setattr(exporting, "_head", lambda plain: answer(plain).replace(b"1.0", b"1.1", 1))
+    head_of = transport.head_of
+    monkeypatch.setattr(transport, "head_of", lambda to: head_of(to).replace(b"1.0", b"1.1", 1))
     data, asked = exported(tmp_path, monkeypatch, (EXPORT, ARCHIVE))
     assert data == ARCHIVE and asked.count("/images/app:1/get") == 2
 
