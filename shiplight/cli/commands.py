@@ -109,7 +109,23 @@ def _test(given) -> int:
     command += [f"--{name}" for name in ("live", "recorded", "unit") if getattr(given, name)]
     if sys.platform == "linux" and not given.rest and "LAB_ID" not in os.environ:
         command.append("--numprocesses=2")  # each worker with a lab of its own
-    return subprocess.call([*command, *given.rest], cwd=ROOT)
+    return _run_to_its_end([*command, *given.rest])
+
+
+def _run_to_its_end(command: list[str]) -> int:
+    """Run a program that Ctrl-C reaches too, and let it clean up; a second one ends it."""
+    interrupted = False
+    with subprocess.Popen(command, cwd=ROOT) as child:
+        while child.poll() is None:
+            try:
+                child.wait()
+            except KeyboardInterrupt:
+                if interrupted:
+                    child.terminate()
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return child.returncode
 
 
 def _doctor(given) -> int:
