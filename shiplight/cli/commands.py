@@ -112,7 +112,23 @@ def _test(given) -> int:
         command.append("--numprocesses=2")  # each worker with a lab of its own
     # The tests start hundreds of processes: none compiles again what another one has compiled.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
-    return subprocess.call([*command, *given.rest], cwd=ROOT, env=environment)
+    return _run_to_its_end([*command, *given.rest], environment)
+
+
+def _run_to_its_end(command: list[str], environment: dict[str, str] | None = None) -> int:
+    """Run a program that Ctrl-C reaches too, and let it clean up; a second one ends it."""
+    interrupted = False
+    with subprocess.Popen(command, cwd=ROOT, env=environment) as child:
+        while child.poll() is None:
+            try:
+                child.wait()
+            except KeyboardInterrupt:
+                if interrupted:
+                    child.terminate()
+                interrupted = True
+    if interrupted:
+        raise KeyboardInterrupt
+    return child.returncode
 
 
 def _doctor(given) -> int:

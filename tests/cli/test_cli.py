@@ -8,7 +8,7 @@ import sys
 import pytest
 from command import lab
 
-from shiplight.cli import arguments
+from shiplight.cli import arguments, commands
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
@@ -98,3 +98,21 @@ def test_an_unknown_lesson_is_answered_with_those_there_are():
 def test_lab_id_is_checked():
     done = lab("build", LAB_ID="No Such/Id")
     assert "Traceback" not in done.stderr
+
+
+def test_ctrl_c_waits_until_the_tests_have_cleaned_up(tmp_path, monkeypatch):
+    done = tmp_path / "done"
+    program = f"import pathlib, time; time.sleep(1); pathlib.Path({str(done)!r}).touch()"
+    wait = subprocess.Popen.wait
+    pressed = []
+
+    def press_once(child, timeout=None):
+        if not pressed:
+            pressed.append(True)
+            raise KeyboardInterrupt
+        return wait(child, timeout)
+
+    monkeypatch.setattr(subprocess.Popen, "wait", press_once)
+    with pytest.raises(KeyboardInterrupt):
+        commands._run_to_its_end([sys.executable, "-c", program])
+    assert done.exists()
