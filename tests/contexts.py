@@ -154,6 +154,6 @@ SMALL = [
     Small("unused-stage", "FROM BASE AS unused\nRUN false\nFROM BASE\nRUN : SALT\nCOPY sub /c\n", A),
     Small("onbuild", "FROM BASE AS a\nRUN : SALT\nONBUILD COPY a.txt /c/\nFROM a\nRUN cat /c/a.txt\n", A),
     Small("arguments", "ARG N=1\nRUN echo $N > /n\nARG M\nENV M=$M\nRUN echo $M > /m\n"),
-    Small("bind-mount", "RUN --mount=type=bind,target=/src cp -r /src/sub /c\n", A),
+    Small("bind-mount", "RUN --mount=type=bind,target=/src cp -a /src/sub /c\n", A),
     Small("continued", "RUN echo \\\n  # comment\n  a > /a && \\\n  echo b > /b\nCOPY \\\n a.txt \\\n /c/\n", A),
 ]  # fmt: skip

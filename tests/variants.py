@@ -9,7 +9,13 @@ from shiplight.builds import cold_build
 from shiplight.inspection import probing
 
 BY_A_LESSON = ("rust/single", "rust/cached", "rust/fixed")
-FIRST = [row for row in catalogue.rows() if row.name not in BY_A_LESSON]
+# By language in an order in which no lesson is at the same one at the same time: a build that meets
+# a step of its own that just runs without the cache waits for that, and then it is not cached.
+LANGUAGES = ("node", "python", "rust", "go")
+FIRST = sorted(
+    (row for row in catalogue.rows() if row.name not in BY_A_LESSON),
+    key=lambda row: LANGUAGES.index(row.app),
+)
 LAST = [row for row in catalogue.rows() if row.name in BY_A_LESSON]
 
 

@@ -81,7 +81,7 @@ def lab(own, monkeypatch):
 
 
 # What BuildKit keeps of a context that was sent, which nobody can tell from a stranger's.
-IN_DOUBT = re.compile(r" (http url http://build-context-\w+|fileop target|from local )$")
+IN_DOUBT = re.compile(r" (local source for (context|dockerfile)|fileop target|from local )$")
 
 
 def everything(client) -> dict[str, set[str]]:
