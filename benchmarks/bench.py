@@ -172,7 +172,7 @@ class Bench:
             return timed(lambda: finished(command, env=here))
 
         again_what = f"measuring {LARGE} again"
-        why = "we also hash each layer, to hold it against its digest, and sample how well it packs"
+        why = "we also hash every file, and sample how well each layer packs"
         what = f"measuring {LARGE}, nothing known before"
         first = self.compare(what, DIVE, "times", 1.0, ours, theirs, why=why)
         first_peak, again_peak = zip(*peaks, strict=True)
