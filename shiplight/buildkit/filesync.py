@@ -39,7 +39,7 @@ def _unquoted(value: str) -> str:
 
 
 def stat_packet(entry: Entry, packet: Packet) -> bytes:
-    """Return the message that lists one entry; `packet` is any, and lent for the while."""
+    """Return the message that lists one entry; `packet` is overwritten to build it."""
     packet.Clear()
     stat = packet.stat
     stat.path = os.fsencode(entry.path)

@@ -163,7 +163,7 @@ def _step(digest: str, vertex: _Vertex) -> Step:
 
 
 def tail(log: bytes, lines: int = LOG_TAIL_LINES) -> tuple[str, ...]:
-    """The last lines of a log, as a terminal would show them (a `\\r` starts its line anew).
+    """The last lines of a log, as a terminal would show them (a `\\r` starts its line again).
 
     >>> tail(b"10 %\\r20 %\\ndone\\n")
     ('20 %', 'done')

@@ -132,7 +132,7 @@ def _bundled(client) -> Reach:
 def _edited(client) -> Reach:
     """Seconds of a build after a one-line edit, as a share of the cold one: one run, a copy.
 
-    With the cache mounts that the cold build filled. Where those are gone, both are built anew.
+    With the cache mounts that the cold build filled. Where those are gone, both are built again.
     """
     row = find("rust/fixed")
     _, cold = cold_build(client, row.name)

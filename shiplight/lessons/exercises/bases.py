@@ -97,4 +97,4 @@ def _certificates_brought(client, made: Build) -> str:
             hint="one file is missing from the image as it was: which?",
             found=f"{len(files)} files",
         )
-    return f"{asked['ca_certificates']} authorities"
+    return f"{asked['ca_certificates']} CA certificates"

@@ -6,7 +6,7 @@ from ...units import format_bytes, format_seconds
 from .grading import answering, exercise, refuse
 
 
-@exercise("04.1", "the article's Dockerfile with its empty program, mended in a third way")
+@exercise("04.1", "the article's Dockerfile with its dummy `main.rs`, fixed in a third way")
 def _not_empty(client, made: Build) -> str:
     asked = probe(client, made)
     if not asked.answered and asked.exit_code == 0 and not asked.last_words:
@@ -31,7 +31,7 @@ def _not_empty(client, made: Build) -> str:
     return f"it answers after {format_seconds(asked.seconds_to_answer)}"
 
 
-@exercise("04.2", "the service from scratch, with all the authorities that it trusted before")
+@exercise("04.2", "the service from scratch, with every CA certificate that it trusted before")
 def _rust_from_scratch(client, made: Build) -> str:
     image, program = measure(client, made), linked(client, made)
     if program is None or not program.static:
@@ -55,4 +55,4 @@ def _rust_from_scratch(client, made: Build) -> str:
             "the service trusts no authority.",
             hint="distroless had a file that scratch has not: where does the builder keep it?",
         )
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, {asked['ca_certificates']} authorities"
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, {asked['ca_certificates']} CA certificates"

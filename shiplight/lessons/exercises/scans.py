@@ -28,7 +28,7 @@ def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
 
 
 @exercise("07.1", "the two-file image, with nothing known of Go's own library")
-def _library_mended(client, made: Build) -> str:
+def _library_fixed(client, made: Build) -> str:
     report = _scanned(client, "07.1", made)
     left = [finding for finding in report.findings if finding.package == "stdlib"]
     if left:
@@ -86,7 +86,7 @@ def _nothing_left(client, path) -> str:
     if hidden := [name for name in accepted if name not in _MAY_STAY]:
         refuse(
             "08.1",
-            "something was accepted that can be mended.",
+            "something was accepted that can be fixed.",
             hint="a comment tells others why it stays so; it does not change what ships",
             found=", ".join(hidden),
         )
