@@ -98,7 +98,7 @@ def _images(add) -> None:
     )
     build.add_argument("--file", help="another Dockerfile in that folder")
     _stage(build, "build")
-    build.add_argument("--no-cache", action="store_true", help="run every step again, with nothing cached")
+    build.add_argument("--no-cache", action="store_true", help="use no cache")
     _offers(build)
     build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
     build.add_argument(

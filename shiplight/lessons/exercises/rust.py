@@ -55,4 +55,5 @@ def _rust_from_scratch(client, made: Build) -> str:
             "the service trusts no authority.",
             hint="distroless had a file that scratch has not: where does the builder keep it?",
         )
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, {asked['ca_certificates']} CA certificates"
+    unpacked = format_bytes(image.unpacked_bytes)
+    return f"{unpacked} unpacked, {asked['ca_certificates']} CA certificates"
