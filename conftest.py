@@ -122,12 +122,9 @@ def _place(item) -> int:
     Variants are built cold at once, so that nobody builds them again; what a lesson times anyway
     is waited for.
     """
-    live = ["test_variants", "", "test_rust"]
     if _is_cell(item):
         return 0
-    if item.path.stem in live:
-        return 1 + live.index(item.path.stem)
-    return 2 if _is_live(item) else 4
+    return {"test_variants": 1, "test_rust": 3}.get(item.path.stem, 2 if _is_live(item) else 4)
 
 
 @pytest.hookimpl(optionalhook=True)

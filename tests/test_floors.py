@@ -96,8 +96,7 @@ def test_a_package_is_imported_by_its_front_and_keeps_underscored_names_to_itsel
     for node in ast.walk(MODULES[module]):
         if not isinstance(node, ast.ImportFrom) or not node.level or not node.module:
             continue
-        above = module.split(".")[: -node.level] if not module.endswith("__init__") else None
-        inside = [*(above or module.split(".")[: -node.level]), *node.module.split(".")]
+        inside = [*module.split(".")[: -node.level], *node.module.split(".")]
         names = [name.name for name in node.names]
         assert not [name for name in names if name[0] == "_" and name != "__name__"], names
         if package_of(module) != inside[0]:

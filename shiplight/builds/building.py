@@ -197,7 +197,7 @@ def _given(
     target: str | int | None = None,
     build_args: dict[str, str] | None = None,
     wanted_platforms: tuple[str, ...] = (),
-    offer: offers.Offer = solving.NOTHING,
+    offer: offers.Offer = offers.NOTHING,
 ) -> cold.Given:
     """Return what an order gives to a build: its text as it was read, its bases, all here, …
 

@@ -30,6 +30,9 @@ class Offer:
         return tuple(name for name, value in given.items() if value)
 
 
+NOTHING = Offer()
+
+
 def read(secrets=None, ssh=None, output=None) -> Offer:
     """Return the offer that these arguments of `build()` make. Raises UsageError for what lacks."""
     folder = Path(output).expanduser() if output is not None else None

@@ -15,11 +15,10 @@ from ..dockerfile import Sources, stages
 from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
 from ..units import format_seconds
-from . import sending
+from . import offers, sending
 from .offers import Offer
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
-NOTHING = Offer()
 TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that want the same step
 
 
@@ -56,7 +55,7 @@ def solve(
     cache_from: tuple[str, ...] = (),
     no_cache: bool = False,
     bases: str = "none",
-    offer: Offer = NOTHING,
+    offer: Offer = offers.NOTHING,
     wider: sending.Wider = sending.NOTHING_WIDER,
     screen=progress.Screen,
 ) -> Solved:
