@@ -78,9 +78,17 @@ def test_the_file_is_bounded_and_forgets_what_was_not_seen_for_longest(file, mon
 
 
 def test_a_new_test_is_expected_to_take_as_long_as_its_file_does(file):
-    kept = keep(file, {"a::1": 1, "a::2": 3, "a::3": 5, "b::1": 100, "b::2": 100})
-    expected = kept.expect(["a::1", "a::new", "b::1", "c::new"], "live")
-    assert expected == {"a::1": 1, "a::new": 1, "b::1": 100, "c::new": 50.5}
+    old = {f"a::{n}": n for n in range(1, 20)} | {"b::1": 100, "b::2": 100}
+    expected = keep(file, old).expect([*old, "a::new", "c::new"], "live")
+    assert expected == old | {"a::new": 10, "c::new": 11}
+
+
+def test_a_recorded_run_says_nothing_about_a_live_one(file):
+    """Lessons take minutes live, and what needs an engine did not run at all."""
+    tests = {f"tests/a::{n}": 0.1 for n in range(20)} | {f"b.ipynb::{n}": 0.1 for n in range(4)}
+    kept = Durations(file)
+    kept.add(tests, "recorded")
+    assert kept.expect(tests, "recorded") and kept.expect(tests, "live") is None
 
 
 def test_nothing_is_expected_where_most_tests_are_new(file):
