@@ -10,6 +10,7 @@ their own names, by those who need them.
     tree        a folder, or files in memory, as BuildKit wants files described
     filesync    sending files to BuildKit, and receiving the files of `--output`
     services    secrets, credentials, ssh agents and health
+    content     a folder as the content store of a local cache
     session     serving all of that on one connected socket, in a thread of its own
     control     Solve and Status, as buildx calls them
     transport   how the bytes travel: an upgraded HTTP connection, a pipe behind a socket

@@ -1,7 +1,8 @@
 """The protobuf messages that BuildKit and its clients exchange, as classes of `protobuf`.
 
 The table has the field numbers of https://github.com/moby/buildkit (0.8 to 0.32): api/services/
-control, session/*, and of https://github.com/tonistiigi/fsutil, types. Fields that nobody here
+control, session/*, of https://github.com/tonistiigi/fsutil, types, and of
+https://github.com/containerd/containerd, api/services/content/v1. Fields that nobody here
 reads are left out; `protobuf` keeps what it does not know.
 """
 
@@ -82,6 +83,26 @@ _MESSAGES = {
     "CredentialsResponse": {"Username": (1, "string"), "Secret": (2, "string")},
     "CheckAgentRequest": {"ID": (1, "string")},
     "Empty": {},
+    # containerd, api/services/content/v1
+    "InfoRequest": {"digest": (1, "string")},
+    "Info": {"digest": (1, "string"), "size": (2, "int64")},
+    "InfoResponse": {"info": (1, "Info")},
+    "ReadContentRequest": {"digest": (1, "string"), "offset": (2, "int64"), "size": (3, "int64")},
+    "ReadContentResponse": {"offset": (1, "int64"), "data": (2, "bytes")},
+    "WriteContentRequest": {
+        "action": (1, "int32"),
+        "ref": (2, "string"),
+        "total": (3, "int64"),
+        "expected": (4, "string"),
+        "offset": (5, "int64"),
+        "data": (6, "bytes"),
+    },
+    "WriteContentResponse": {
+        "action": (1, "int32"),
+        "offset": (4, "int64"),
+        "total": (5, "int64"),
+        "digest": (6, "string"),
+    },
 }
 
 _KINDS = descriptor_pb2.FieldDescriptorProto
@@ -144,3 +165,9 @@ CredentialsRequest = _message_class("CredentialsRequest")
 CredentialsResponse = _message_class("CredentialsResponse")
 CheckAgentRequest = _message_class("CheckAgentRequest")
 Empty = _message_class("Empty")
+InfoRequest = _message_class("InfoRequest")
+InfoResponse = _message_class("InfoResponse")
+ReadContentRequest = _message_class("ReadContentRequest")
+ReadContentResponse = _message_class("ReadContentResponse")
+WriteContentRequest = _message_class("WriteContentRequest")
+WriteContentResponse = _message_class("WriteContentResponse")

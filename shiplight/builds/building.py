@@ -13,7 +13,7 @@ from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..units import format_seconds
-from . import bases, cold, offers, platforms, sending, solving
+from . import bases, caches, cold, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import here, provide
 
@@ -142,10 +142,10 @@ def build(
     the image. `secrets` has a file, or `env:NAME` for a variable, by the id that a
     `RUN --mount=type=secret` names; `ssh` is `default` or has an agent's socket by its id;
     `cache_from` names images whose cache is used, `cache_to` says where to put this one's, as
-    `docker buildx` has it (`type=registry,ref=NAME,mode=max`); `platform` may name several, with
-    commas, where the engine's store can hold them; `output` is a folder that gets the files
-    of the last stage, in place of an image. `cache_namespace` keeps cache mounts apart: each lab
-    has its own. `screen(draw)` shows the steps.
+    `docker buildx` has it (`type=registry,ref=NAME,mode=max`, `type=local,dest=FOLDER`);
+    `platform` may name several, with commas, where the engine's store can hold them; `output` is a
+    folder that gets the files of the last stage, in place of an image. `cache_namespace` keeps
+    cache mounts apart: each lab has its own. `screen(draw)` shows the steps.
     Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
     the connection is closed; UsageError for a secret that is missing; BaseNotAvailable,
     DockerfileError, ContextError, EngineFailed.
@@ -153,10 +153,13 @@ def build(
     wanted, arguments = order(os.fspath(what), text=text, file=file, name=name), build_args or {}
     offer = offers.read(secrets, ssh, output)
     wider = sending.Wider(
-        offers.cache_to_of(_several(cache_to)), tuple(platform.split(",")) if platform else ()
+        caches.to_of(_several(cache_to)),
+        caches.from_of(_several(cache_from)),
+        tuple(platform.split(",")) if platform else (),
     )
     given = _given(client, wanted, target, arguments, wider.platforms, offer)
     key = cold.key(client, given, arguments, platform) if no_cache else ""
+    remarks = given.remarks + wider.remarks
     solved = solving.solve(
         client,
         given.sources,
@@ -167,7 +170,6 @@ def build(
         build_args=arguments,
         platform=platform,
         cache_namespace=cache_namespace,
-        cache_from=_several(cache_from),
         no_cache=no_cache,
         bases=bases.kind_of(given.bases),
         offer=offer,
@@ -186,7 +188,7 @@ def build(
         bases={base.reference: base.used for base in given.bases},
         setting=engine.setting(client, bases=bases.kind_of(given.bases)),
         way=solved.way,
-        remarks=given.remarks + solved.remarks,
+        remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
     )
 

@@ -151,29 +151,6 @@ def secrets_of(texts: Iterable[str]) -> dict[str, str | Path]:
     return found
 
 
-def cache_to_of(texts: Iterable[str]) -> tuple[tuple[str, dict[str, str]], ...]:
-    """Return what several `--cache-to` say: pairs of a type and its attributes. Raises UsageError.
-
-    >>> cache_to_of(["type=registry,ref=host/app:cache,mode=max", "host/app"])
-    (('registry', {'ref': 'host/app:cache', 'mode': 'max'}), ('registry', {'ref': 'host/app'}))
-    """
-    found = []
-    for text in texts:
-        said = dict(part.partition("=")[::2] for part in text.split(","))
-        if "=" not in text:
-            said = {"type": "registry", "ref": text}
-        kind = said.pop("type", "registry")
-        if kind not in ("registry", "inline") or said.get("mode", "min") not in ("min", "max"):
-            raise UsageError(
-                f"--cache-to {text!r} is not understood.",
-                hint="type=registry,ref=IMAGE[,mode=max] or type=inline",
-            )
-        if kind == "registry" and not said.get("ref"):
-            raise UsageError(f"--cache-to {text!r} names no image.", hint="ref=HOST/NAME:TAG")
-        found.append((kind, said))
-    return tuple(found)
-
-
 def output_of(text: str | None) -> str | None:
     """Return the folder that an `--output` names. Raises UsageError for other kinds of output.
 

@@ -17,6 +17,7 @@ from .. import engine
 from ..buildkit import BuildKitError, NotUpgraded, SourceChanged
 from ..dockerfile import Sources
 from ..errors import ContextError, EngineFailed, UsageError
+from .caches import Cache
 from .offers import Offer
 
 NO_SESSION = (400, 404, 405, 501)  # what an engine says that knows no such call
@@ -48,14 +49,31 @@ class Sent:
 class Wider:
     """What Docker Engine's /build cannot do: BuildKit's own Solve does it, as with buildx.
 
-    `cache_to` are pairs of a type and its attributes: `("registry", {"ref": …, "mode": "max"})`.
+    /build can use the cache of an image too, and nothing else of these.
     """
 
-    cache_to: tuple[tuple[str, dict[str, str]], ...] = ()
+    cache_to: tuple[Cache, ...] = ()
+    cache_from: tuple[Cache, ...] = ()
     platforms: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.cache_to or len(self.platforms) > 1)
+        return bool(self.cache_to or self.stores or len(self.platforms) > 1)
+
+    @property
+    def images(self) -> list[str]:
+        """The images whose cache is used."""
+        return [one.attributes["ref"] for one in self.cache_from if one.kind == "registry"]
+
+    @property
+    def stores(self) -> dict:
+        """The stores of local caches, those that are written as well as those that are read."""
+        return {k: v for c in (*self.cache_to, *self.cache_from) for k, v in c.service().items()}
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What to say of local caches that are not there yet."""
+        lacking = [one.folder for one in self.cache_from if one.entry() is None]
+        return tuple(f"{folder} holds no build cache yet, so none was used" for folder in lacking)
 
 
 NOTHING_WIDER = Wider()
@@ -69,7 +87,7 @@ def sent(
 
     Raises UsageError where the engine has no session and the offer needs one.
     """
-    session, sync = _session(client, sources, offer)
+    session, sync = _session(client, sources, offer, wider)
     sock, why = _hijacked(client, session)
     if sock is None:
         _refuse_offer(offer, wider, why)
@@ -89,9 +107,9 @@ def sent(
         yield Sent(lines, "session", "", session, sync)
 
 
-def _session(client, sources: Sources, offer: Offer):
+def _session(client, sources: Sources, offer: Offer, wider: Wider):
     """Return the session of one build, and what receives its output."""
-    from ..buildkit import services, session, tree  # grpclib takes 50 ms to load
+    from ..buildkit import content, services, session, tree  # grpclib takes 50 ms to load
 
     folder = os.path.realpath(sources.folder)
     # The time tells BuildKit that the text may be another one than it has.
@@ -103,6 +121,8 @@ def _session(client, sources: Sources, offer: Offer):
     ]
     if offer.agents:
         offered.append(services.SSH(offer.agents))
+    if stores := wider.stores:
+        offered.append(content.Content(stores))
     exported = None
     if offer.output is not None:
         exported = services.FileSend(os.path.abspath(offer.output))
@@ -146,7 +166,7 @@ def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
         session=parameters["session"],
         attributes=_attributes(wider, parameters),
         exports=exports,
-        cache_exports=wider.cache_to,
+        cache_exports=[cache.export() for cache in wider.cache_to],
     )
     path = engine.session_path(client, "/grpc")
     try:
@@ -154,16 +174,19 @@ def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
     except (BuildKitError, OSError) as error:
         raise _no_answer(error) from error
     with control.solving(sock, build) as news:
-        yield _as_lines(news)
+        yield _as_lines(news, wider)
 
 
-def _as_lines(news) -> Iterator[dict]:
+def _as_lines(news, wider: Wider) -> Iterator[dict]:
     try:
         for one in news:
             if isinstance(one, bytes):
                 aux = base64.b64encode(one).decode()
                 yield {"id": "moby.buildkit.trace", "aux": aux}
-            elif digest := one.get("containerimage.digest"):
+                continue
+            for cache in wider.cache_to:
+                cache.done(one)
+            if digest := one.get("containerimage.digest"):
                 yield {"aux": {"ID": digest}}
     except BuildKitError as error:
         yield {"errorDetail": {"message": error.message}}
@@ -178,8 +201,7 @@ def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
         found["target"] = parameters["target"]
     if parameters.get("nocache"):
         found["no-cache"] = ""
-    if images := parameters.get("cachefrom"):
-        imports = [{"Type": "registry", "Attrs": {"ref": image}} for image in images]
+    if imports := [entry for cache in wider.cache_from if (entry := cache.entry())]:
         found["cache-imports"] = json.dumps(imports)
     for name, key in (("build-arg", "buildargs"), ("label", "labels")):
         found |= {f"{name}:{k}": v for k, v in (parameters.get(key) or {}).items()}
@@ -188,6 +210,7 @@ def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
 
 def _refuse_offer(offer: Offer, wider: Wider, why: str) -> None:
     needed = [*offer.needs_session, *(["cache_to"] if wider.cache_to else [])]
+    needed += ["a local cache"] if wider.stores and not wider.cache_to else []
     needed += ["several platforms"] if len(wider.platforms) > 1 else []
     if needed:
         raise UsageError(

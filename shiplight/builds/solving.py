@@ -52,7 +52,6 @@ def solve(
     build_args: dict[str, str] | None = None,
     platform: str | None = None,
     cache_namespace: str | None = None,
-    cache_from: tuple[str, ...] = (),
     no_cache: bool = False,
     bases: str = "none",
     offer: Offer = offers.NOTHING,
@@ -72,7 +71,7 @@ def solve(
         "target": target,
         "platform": platform,
         "nocache": "1" if no_cache else None,
-        "cachefrom": list(cache_from),
+        "cachefrom": wider.images,
         "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
     journal.ready()

@@ -96,19 +96,23 @@ def _images(add) -> None:
         metavar="APP[/VARIANT]",
         help="or a folder; without it, what there is to build",
     )
-    build.add_argument("--file", help="another Dockerfile in that folder")
+    build.add_argument("-f", "--file", help="another Dockerfile in that folder")
     _stage(build, "build")
     build.add_argument("--no-cache", action="store_true", help="use no cache")
     _offers(build)
     build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
     build.add_argument(
-        "--cache-from", action="append", default=[], metavar="IMAGE", help="use its inline cache"
+        "--cache-from",
+        action="append",
+        default=[],
+        metavar="IMAGE|type=local,src=DIR",
+        help="use the cache that is there",
     )
     build.add_argument(
         "--cache-to",
         action="append",
         default=[],
-        metavar="type=registry,ref=IMAGE[,mode=max]|type=inline",
+        metavar="type=registry,ref=IMAGE[,mode=max]|type=local,dest=DIR|type=inline",
         help="put this build's cache there",
     )
     build.add_argument("--output", metavar="DIR", help="put the files there, and make no image")

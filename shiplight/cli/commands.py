@@ -188,7 +188,7 @@ def _reset(given) -> int:
 
 def _build(given) -> int:
     from .. import builds, catalogue
-    from ..builds import offers
+    from ..builds import caches, offers
     from ..inspection import measure
     from . import report
 
@@ -199,7 +199,8 @@ def _build(given) -> int:
         return 0
     names, build_args = names or [given.what], _pairs(given.build_args)
     secrets, output = offers.secrets_of(given.secrets), offers.output_of(given.output)
-    offers.cache_to_of(given.cache_to)
+    caches.to_of(given.cache_to)
+    caches.from_of(given.cache_from)
     offers.read(secrets, given.ssh, output)  # so is what is missing
     for name in names:
         builds.order(name, file=given.file)  # what cannot be built is said before anything is done

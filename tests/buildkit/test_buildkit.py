@@ -1,6 +1,7 @@
 """A BuildKit session on a socket pair; the other side asks as BuildKit does, with grpclib."""
 
 import asyncio
+import hashlib
 import os
 import socket
 import stat
@@ -19,6 +20,7 @@ from shiplight.buildkit import (
     BuildKitError,
     SourceChanged,
     Trace,
+    content,
     control,
     messages,
     services,
@@ -34,6 +36,7 @@ from shiplight.buildkit.session import Session, shared_key
 SYNC = "/moby.filesync.v1.FileSync/DiffCopy"
 CREDENTIALS = "/moby.filesync.v1.Auth/Credentials"
 SEND = "/moby.filesync.v1.FileSend/DiffCopy"
+CONTENT = "/containerd.services.content.v1.Content"
 
 
 @contextmanager
@@ -717,3 +720,105 @@ def test_a_pipe_is_pumped_through_a_pair_and_ends_with_the_session(tmp_path):
         time.sleep(0.01)
     assert threading.active_count() == before and pipe.closed
     theirs.close()
+
+
+# --- a local cache -------------------------------------------------------------------------------
+
+STORE = [("buildkit-attachable-store-id", "local:cache")]
+BLOB = os.urandom(3 << 20)
+DIGEST = f"sha256:{hashlib.sha256(BLOB).hexdigest()}"
+
+
+def answers_of(
+    cache: content.LocalCache, name: str, requests: list, *, store: str = "local:cache"
+) -> list[bytes]:
+    """What a content store answers to these requests, each sent when the last was answered."""
+
+    async def talk(channel):
+        method = StreamStreamMethod(channel, f"{CONTENT}/{name}", bytes, bytes)
+        async with method.open(metadata=STORE) as stream:
+            await stream.send_request()
+            heard = []
+            for request in requests:
+                await stream.send_message(request.SerializeToString())
+                if name != "Read":
+                    heard.append(await stream.recv_message())
+                    if heard[-1] is None:
+                        break
+            await stream.end()
+            while (data := await stream.recv_message()) is not None:
+                heard.append(data)
+            return heard
+
+    with serving(content.Content({store: cache})) as (_, sock):
+        return asked(sock, talk)
+
+
+def writing(digest: str = DIGEST) -> list:
+    """As containerd's client writes a blob: its state, the pieces, and that it is whole."""
+    at = 2 << 20
+    return [
+        messages.WriteContentRequest(action=content.STAT, expected=digest, total=len(BLOB)),
+        messages.WriteContentRequest(action=content.WRITE, data=BLOB[:at]),
+        messages.WriteContentRequest(action=content.WRITE, data=BLOB[at:], offset=at),
+        messages.WriteContentRequest(
+            action=content.COMMIT, expected=digest, total=len(BLOB), offset=len(BLOB)
+        ),
+    ]
+
+
+def test_a_blob_that_is_written_to_a_local_cache_can_be_read_in_parts(tmp_path):
+    cache = content.LocalCache(tmp_path / "cache")
+    *_, last = answers_of(cache, "Write", writing())
+    answer = messages.WriteContentResponse.FromString(last)
+    assert (answer.digest, answer.offset) == (DIGEST, len(BLOB))
+    for offset, size in ((0, 0), (100, 0), (5, 1 << 20), (len(BLOB), 0)):
+        request = messages.ReadContentRequest(digest=DIGEST, offset=offset, size=size)
+        pieces = map(messages.ReadContentResponse.FromString, answers_of(cache, "Read", [request]))
+        read = b"".join(piece.data for piece in pieces)
+        assert read == BLOB[offset : offset + size if size else None]
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == ["blobs"]
+
+
+@pytest.mark.parametrize(
+    ("digest", "status"),
+    [
+        (f"sha256:{'0' * 64}", Status.FAILED_PRECONDITION),
+        ("sha256:../../x", Status.INVALID_ARGUMENT),
+        ("md5:0", Status.INVALID_ARGUMENT),
+    ],
+)
+def test_a_blob_that_is_not_what_its_digest_says_stays_out(tmp_path, digest, status):
+    cache = content.LocalCache(tmp_path / "cache")
+    with pytest.raises(GRPCError) as refused:
+        answers_of(cache, "Write", writing(digest))
+    assert refused.value.status is status
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+
+
+def test_a_blob_that_is_here_already_is_not_taken_twice(tmp_path):
+    cache = content.LocalCache(tmp_path)
+    answers_of(cache, "Write", writing())
+    with pytest.raises(GRPCError) as refused:
+        answers_of(cache, "Write", writing())
+    assert refused.value.status is Status.ALREADY_EXISTS
+
+
+def test_a_blob_or_a_store_that_is_not_here_is_not_found(tmp_path):
+    for store in ("local:cache", "local:other"):
+        with pytest.raises(GRPCError) as refused:
+            asking = [messages.InfoRequest(digest=DIGEST)]
+            answers_of(content.LocalCache(tmp_path), "Info", asking, store=store)
+        assert refused.value.status is Status.NOT_FOUND
+
+
+def test_the_index_of_a_local_cache_has_one_manifest_a_tag(tmp_path):
+    cache = content.LocalCache(tmp_path)
+    assert cache.digest() is None
+    for digest, tag in (("sha256:1", "latest"), ("sha256:2", "other"), ("sha256:3", "latest")):
+        cache.put({"mediaType": "x", "digest": digest, "size": 1}, tag)
+    assert (cache.digest(), cache.digest("other")) == ("sha256:3", "sha256:2")
+    for damaged in ("[]", "{", '{"manifests": 3}', '{"manifests": [{}]}', '{"manifests": ["x"]}'):
+        (tmp_path / "index.json").write_text(damaged)
+        with pytest.raises(BuildKitError, match=r"index\.json"):
+            cache.digest()

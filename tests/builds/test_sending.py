@@ -14,7 +14,7 @@ from test_buildkit import call, fetched
 
 from shiplight import builds, engine
 from shiplight.buildkit import messages
-from shiplight.builds import assembling, offers
+from shiplight.builds import assembling, caches, offers, sending
 from shiplight.engine import journal
 from shiplight.errors import ContextError, EngineFailed, UsageError
 
@@ -234,6 +234,34 @@ def test_ssh_in_dockers_words(monkeypatch, tmp_path):
     with pytest.raises(UsageError, match="no agent's socket"):
         offers.read(ssh={"work": tmp_path / "nothing"})
     assert offers.read(ssh=()).agents == {}
+
+
+def test_caches_in_the_words_of_buildx(tmp_path):
+    read = caches.to_of(
+        ["type=registry,ref=h/a,mode=max", "type=inline", f"type=local,dest={tmp_path}"]
+    )
+    assert [cache.kind for cache in read] == ["registry", "inline", "local"]
+    assert read[2].export() == ("local", {"dest": str(tmp_path)}) and read[0].folder is None
+    for bad in (
+        "type=s3",
+        "type=registry",
+        "type=local",
+        "type=registry,ref=a,mode=most",
+        "type=gha",
+    ):
+        with pytest.raises(UsageError, match="--cache-to"):
+            caches.to_of([bad])
+    for bad in ("type=inline", "type=local,dest=x", "type=registry"):
+        with pytest.raises(UsageError, match="--cache-from"):
+            caches.from_of([bad])
+
+
+def test_a_folder_without_a_cache_is_remarked_on_and_one_with_something_else_is_refused(tmp_path):
+    wider = sending.Wider(cache_from=caches.from_of([f"type=local,src={tmp_path}", "host/app"]))
+    assert wider and wider.images == ["host/app"] and "no build cache yet" in wider.remarks[0]
+    (tmp_path / "index.json").write_text("[]")
+    with pytest.raises(UsageError, match=r"index\.json"):
+        _ = wider.remarks
 
 
 def test_an_output_is_a_folder(tmp_path):
