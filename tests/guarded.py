@@ -62,6 +62,7 @@ class _Guard(http.server.BaseHTTPRequestHandler):
         upstream = http.client.HTTPConnection(self.server.upstream)
         accept = ", ".join(self.headers.get_all("Accept", []))
         headers = {"Host": self.headers["Host"], "Accept": accept}
+        headers |= {k: v for k, v in self.headers.items() if k.lower() == "content-type"}
         upstream.request(self.command, self.path, body, headers)
         answer = upstream.getresponse()
         kept = ("content-type", "docker-content-digest", "location", "docker-upload-uuid", "range")

@@ -300,15 +300,6 @@ def test_an_inline_cache_is_exported_everywhere_and_the_image_is_the_same(client
     assert layers[0] == layers[1]
 
 
-def test_where_the_store_cannot_export_a_cache_the_message_says_which_can(client, session, folder):
-    where = folder("FROM busybox\nRUN true\n")
-    there = "type=registry,ref=127.0.0.1:9/cache,mode=max"
-    with pytest.raises(BuildFailed) as failed:
-        builds.build(client, where, cache_to=there)
-    exports = engine.image_store(client) == "containerd"
-    assert ("containerd store" in failed.value.hint) != exports
-
-
 def test_a_failing_step_of_a_solve_is_named(client, session, folder):
     with pytest.raises(BuildFailed, match=r"RUN false exited with 1 .*line 2"):
         builds.build(client, folder("FROM busybox\nRUN false\n"), cache_to="type=inline")
