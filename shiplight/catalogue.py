@@ -9,7 +9,7 @@ from .errors import UsageError
 from .setup import ROOT
 
 APPS = ROOT / "apps"
-HOLDS, IN_PART, DOES_NOT_HOLD = "holds", "in part", "does not hold"
+HOLDS, IN_PART, DOES_NOT_HOLD = "holds", "partly", "does not hold"
 NOT_TESTABLE = "not testable on equivalents"
 
 
@@ -56,11 +56,11 @@ class ArticleClaim:
     why: str = ""
 
     def verdict(self, measured: float | bool) -> str:
-        """`holds`, `in part` (the right direction, another figure), or `does not hold`.
+        """`holds`, `partly` (the right direction, another figure), or `does not hold`.
 
-        What is true or not holds or does not. Bytes hold within 15 % of the figure, and in part
+        What is true or not holds or does not. Bytes hold within 15 % of the figure, and partly
         within a factor of two. A share (what is saved, say) holds within 15 % of the figure and of
-        what it leaves, or within one point, and in part from half of it on.
+        what it leaves, or within one point, and partly from half of it on.
         """
         low, high = self.figure, self.figure if self.upto is None else self.upto
         if self.unit == "yes":

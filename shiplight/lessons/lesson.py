@@ -29,12 +29,13 @@ class Banner:
         on = self.setting
         if self.recorded:
             return (
-                f"Recorded: no Docker engine is used here. Everything below was {on}, "
-                "and is replayed; what you change needs an engine (`./lab doctor`)."
+                f"Recorded: these results come from an earlier run ({on}). "
+                "Run this cell to go live. Without a Docker engine the recording is replayed, and "
+                "changes of your own cannot be built; ./lab doctor tells you what is missing."
             )
         return (
             f"Live on {on.when[:10]}: {on.engine}{self.source} · {on.store} · {on.platform}. "
-            "Everything below is measured on this engine; each result names its bases."
+            "Everything below is measured on this engine; each result names its base images."
         )
 
     def _repr_html_(self) -> str:
@@ -75,7 +76,7 @@ _SHOWN = {
     "bytes": format_bytes,
     "share": lambda share: f"{100 * round(share, 6):.2f} %",
     "count": str,
-    "yes": lambda true: "so" if true else "not so",
+    "yes": lambda true: "true" if true else "not true",
 }
 
 
@@ -92,17 +93,17 @@ def held_against(claim_id: str, measured: float, *, of=None) -> None:
     stands_in = bool(said.base) and of is not None and bases.stands_in(of.name)
     published = bases.published(said.base) if stands_in else None
     if said.unit == "yes":
-        seen = f"here it is {show(measured)}"
+        seen = f"{show(measured)} here"
     elif published is None:
         seen = f"measured {show(measured)}"
     else:
         seen = (
-            f"{show(measured)} on an offline equivalent, where this is not testable; "
-            f"published {show(published['unpacked_bytes'])} on {published['date']}"
+            f"{show(measured)} on an offline equivalent, which cannot test this; "
+            f"published: {show(published['unpacked_bytes'])} on {published['date']}"
         )
         measured = published["unpacked_bytes"]
     if said.unit != "yes":
-        seen += f", the article’s figure {figure}"
+        seen += f"; the article says {figure}"
     verdict = said.verdict(measured)
     display(Shown(f"The article: {said.says}", f"{seen}: {verdict}", mark="▸"))
     client = recordings.connected()
@@ -166,15 +167,15 @@ def clean_up_all(client) -> None:
 
 def _remove(client, tags: list[str]) -> None:
     if isinstance(client, recordings.Recorded):
-        display(Shown("Nothing was built here, so there is nothing to remove.", mark="▸"))
+        display(Shown("Nothing was built in this recorded run, so nothing is removed.", mark="▸"))
         return
     before = disk.usage(client)
     gone = [tag for tag in tags if engine.remove_image(client, tag)]
     freed = max(0, before - disk.usage(client))
     display(
         Shown(
-            f"Removed {len(gone)} images; {format_bytes(freed)} came back.",
-            "The rest is build cache: `./lab clean` removes it too.",
+            f"Removed {len(gone)} image{'s' * (len(gone) != 1)}, freed {format_bytes(freed)}.",
+            "The build cache is still there; ./lab clean removes it too.",
             mark="▸",
         )
     )
