@@ -1,11 +1,11 @@
-"""RESULTS.md: every variant with what it had to reach, and the benchmarks, written from data.
+"""The generated parts of RESULTS.md, README.md and docs/article.md, written from data.
 
-Two parts between markers, each rendered from what a real run left: the variants from the recording
-of the lesson that surveys them, the benchmarks from `benchmarks/results.json`.
+Each part stands between markers and is rendered from what a real run left: variants and scoreboard
+from the recording of the lesson that surveys them, the article's claims from the recorded verdicts,
+benchmarks from `benchmarks/results.json`.
 """
 
 import json
-import re
 import shutil
 import tempfile
 import time
@@ -21,9 +21,11 @@ from ..inspection import measure
 from ..setting import Setting, together
 from ..setup import ROOT
 from ..units import UNKNOWN, format_bytes, format_percent, format_ratio, format_seconds
+from . import shelf
+from .judging import Verdict, verdicts
 from .scoreboard import Surveyed
 
-FILE = ROOT / "RESULTS.md"
+FILES = (ROOT / "RESULTS.md", ROOT / "README.md", ROOT / "docs" / "article.md")
 BENCHMARKS = ROOT / "benchmarks" / "results.json"
 NODE_RUNS = ("usr/local/bin/node", "*/lib*.so*", "lib64/ld-*")  # node, and what it loads
 
@@ -180,22 +182,68 @@ def benchmarks() -> tuple[Benchmark, ...]:
     return tuple(map(Benchmark.from_dict, json.loads(BENCHMARKS.read_text(encoding="utf-8"))))
 
 
-# --- the file --------------------------------------------------------------------------------
+# --- the files -------------------------------------------------------------------------------
 
 
 def write() -> None:
-    """Write both parts of RESULTS.md anew; what stands around them stays."""
-    FILE.write_text(with_parts(FILE.read_text(encoding="utf-8")), encoding="utf-8")
+    """Write the generated parts of every file; the text around them stays."""
+    for file in FILES:
+        file.write_text(with_parts(file.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 def with_parts(text: str) -> str:
-    """The text of RESULTS.md with its generated parts as the data have them now."""
-    parts = {"variants": variants_part(*recorded()), "benchmarks": benchmarks_part(benchmarks())}
+    """Return the text with its generated parts, those that it has markers for, as the data say."""
+    rows, reached = recorded()
+    parts = {
+        "variants": lambda: variants_part(rows, reached),
+        "scoreboard": lambda: scoreboard_part(rows),
+        "benchmarks": lambda: benchmarks_part(benchmarks()),
+        "claims": lambda: claims_part(verdicts(None)),
+    }
     for name, part in parts.items():
-        begin = f"<!-- {name}: shiplight/results.py writes this -->"
+        begin = f"<!-- {name}: shiplight/lessons/results.py writes this -->"
         end = f"<!-- {name}: up to here -->"
-        text = re.sub(f"(?s){begin}.*{end}", lambda _, p=f"{begin}\n{part}\n{end}": p, text)
+        if begin in text:
+            before, rest = text.split(begin)
+            text = f"{before}{begin}\n{part()}\n{end}{rest.split(end)[1]}"
     return text
+
+
+def scoreboard_part(rows: Sequence[Surveyed]) -> str:
+    """Return one line for each language: one stage, and the smallest image that works; Markdown."""
+    lines = []
+    for app in dict.fromkeys(row.app for row in rows):
+        of_app = [row for row in rows if row.app == app and find(row.name).probe["answered"]]
+        [single] = [row for row in of_app if row.variant == "single"]
+        small = min(of_app, key=lambda row: row.unpacked_bytes)
+        lines.append(
+            (
+                find(single.name).title.partition(",")[0],
+                format_bytes(single.unpacked_bytes),
+                f"{format_bytes(small.unpacked_bytes)} (`{small.name}`)",
+                format_ratio(single.unpacked_bytes / small.unpacked_bytes, 1),
+            )
+        )
+    head = ("language", "one stage", "smallest image that still works", "times smaller")
+    return f"{_table(head, lines)}\n\n{together(*(row.setting for row in rows))}"
+
+
+def claims_part(found: Sequence[Verdict]) -> str:
+    """Return one line for each claim of the article, with its verdict; Markdown."""
+    head = ("lesson", "the article says", "verdict", "what we saw", "why")
+    names = {path.stem[:2]: path.name for path in shelf.lessons()}
+    lines = (
+        (
+            f"[{one.claim.lesson}](../notebooks/{names[one.claim.lesson]})",
+            one.claim.says,
+            one.verdict,
+            one.seen or UNKNOWN,
+            one.claim.why,
+        )
+        for one in found
+    )
+    settings = [one.setting for one in found if one.setting]
+    return f"{_table(head, lines)}\n\n{together(*settings)}"
 
 
 def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:

@@ -1,10 +1,13 @@
-"""RESULTS.md: what is generated in it is what its data say, and what the tables make of them."""
+"""What is generated in RESULTS.md, README.md and docs/article.md is what its data say."""
 
 from dataclasses import replace
+
+import pytest
 
 from shiplight import catalogue
 from shiplight.charts import frames
 from shiplight.lessons import board_charts, results
+from shiplight.lessons.judging import Verdict
 from shiplight.lessons.results import Benchmark, Reach
 from shiplight.lessons.scoreboard import Surveyed
 from shiplight.setting import Setting
@@ -17,15 +20,40 @@ PAIRS = Benchmark(
 )  # fmt: skip
 
 
-def test_the_generated_parts_are_what_the_data_say():
-    text = results.FILE.read_text(encoding="utf-8")
-    assert results.with_parts(text) == text, "`shiplight.results.write()` writes it anew"
-    for name in ("variants", "benchmarks"):
+RESULTS, README, ARTICLE = results.FILES
+
+
+@pytest.mark.parametrize(
+    ("file", "names"),
+    [(RESULTS, ("variants", "benchmarks")), (README, ("scoreboard",)), (ARTICLE, ("claims",))],
+    ids=lambda it: getattr(it, "name", ""),
+)
+def test_the_generated_parts_are_what_the_data_say(file, names):
+    text = file.read_text(encoding="utf-8")
+    assert results.with_parts(text) == text, "`shiplight.lessons.results.write()` writes it"
+    for name in names:
         assert text.count(f"<!-- {name}: ") == 2, name
 
 
+def test_every_claim_of_the_article_has_its_line_and_its_verdict():
+    text = ARTICLE.read_text(encoding="utf-8")
+    for claim in catalogue.claims():
+        assert f"| {claim.says} | " in text, claim.id
+    fresh = Verdict(catalogue.claim("go-multi"), None, "run lesson 01", None)
+    assert "| run lesson 01 | — | " in results.claims_part([fresh])
+
+
+def test_the_scoreboard_takes_the_smallest_image_that_works():
+    small = replace(ROW, unpacked_bytes=10_000_000)
+    rows = [replace(small, app="rust", variant="single", unpacked_bytes=1_000_000_000)]
+    rows += [replace(small, app="rust", variant="cached", unpacked_bytes=1)]  # never answers
+    rows += [replace(small, app="rust", variant="static")]
+    text = results.scoreboard_part(rows)
+    assert "| Rust | 1.00 GB | 10.0 MB (`rust/static`) | 100× |" in text
+
+
 def test_every_recorded_variant_and_every_benchmark_has_its_line():
-    text = results.FILE.read_text(encoding="utf-8")
+    text = RESULTS.read_text(encoding="utf-8")
     rows, reached = results.recorded()
     assert [row.name for row in rows] == [row.name for row in catalogue.rows()] and reached
     names = [row.name for row in rows] + [reach.variant for reach in reached]
@@ -34,7 +62,7 @@ def test_every_recorded_variant_and_every_benchmark_has_its_line():
 
 
 def test_what_stands_around_the_parts_stays():
-    text = results.FILE.read_text(encoding="utf-8")
+    text = RESULTS.read_text(encoding="utf-8")
     own = text.replace("## Variants", "## Variants\n\nA sentence of ours.")
     assert "A sentence of ours." in results.with_parts(own)
 
