@@ -179,7 +179,7 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFai
 
 def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
-    proxy = "a proxy's certificate is unknown inside the container: README, “Behind a proxy”"
+    proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
     for sign, advice in [
         ("unknown cache exporter", engine.NO_CACHE_EXPORT),
         ("Cache export is not supported", engine.NO_CACHE_EXPORT),

@@ -50,19 +50,19 @@ def _client(endpoint: Endpoint, timeout: float) -> docker.DockerClient:
 
 
 def _not_reachable(seen: list[tuple[Endpoint, str]]) -> EngineNotReachable:
-    """The error that names the place most worth mending first."""
+    """Return the error, naming first the place that is most worth fixing."""
     missing = "no such socket"
     telling = [item for item in seen if item[1] != missing]
     endpoint, reason = (telling or seen)[0]
-    message = f"no Docker engine answers at {endpoint.url} ({reason}; {endpoint.source})."
+    message = f"cannot connect to a Docker engine at {endpoint.url} ({reason}; {endpoint.source})."
     others = [f"{e.url} ({reason})" for e, reason in telling[1:]]
     if others:
         message += "\n  Also tried: " + ", ".join(others)
     if reason == "permission denied":
         hint = (
-            "your user may not use this socket: `sudo usermod -aG docker $USER` and log in again.\n"
-            "       Members of the group `docker` can become root on this machine; rootless\n"
-            "       Docker is the way without that right (README, “Docker rights”)"
+            "your user may not use this socket: `sudo usermod -aG docker $USER`, then log in\n"
+            "       again. Members of the group `docker` can become root on this machine; rootless\n"
+            "       Docker avoids that: see docs/troubleshooting.md, “Docker rights”"
         )
     elif endpoint.chosen:
         hint = f"start that engine, or unset {endpoint.source.split()[0]} to look elsewhere"

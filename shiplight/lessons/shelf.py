@@ -68,9 +68,10 @@ def with_navigation(source: str, path: Path) -> str:
 
 def contents() -> str:
     """The table of lessons, as the README shows it."""
-    rows = ["| lesson | what you do | takes |", "|---|---|---|"]
+    rows = ["| lesson | what you do | time and disk |", "|---|---|---|"]
     for path in lessons():
         title, promise, costs = head(path)
+        costs = costs.rpartition(" · ")[0]  # whether an engine is needed is said once
         rows.append(f"| [{path.stem[:2]} {title}](notebooks/{path.name}) | {promise} | {costs} |")
     return "\n".join(rows)
 

@@ -4,7 +4,7 @@ import lzma
 import re
 
 import pytest
-from engines import BEGIN, END, README, with_table
+from engines import BEGIN, END, TABLE, with_table
 from other_engines import OTHERS
 from replay import FIXTURES, engine_of, recorded
 
@@ -35,8 +35,8 @@ def test_every_engine_that_is_tried_has_its_fixtures():
     assert set(ENGINES) == {"20.10", *OTHERS}
 
 
-def test_the_table_in_the_readme_is_of_the_recorded_results():
-    text = README.read_text(encoding="utf-8")
+def test_the_table_of_engines_is_of_the_recorded_results():
+    text = TABLE.read_text(encoding="utf-8")
     assert text.count(BEGIN) == text.count(END) == 1
     assert with_table(text) == text
 

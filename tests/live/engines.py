@@ -1,7 +1,7 @@
 """Tries Ship Light on other engines, and writes down what came of it.
 
     python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
-    python tests/live/engines.py live [ENGINE…]  the live tests on each: README.md, “Engines tried”
+    python tests/live/engines.py live [ENGINE…]  the live tests on each: docs/engines.md
     python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
 The engines are those of other_engines.py and the machine's own. Linux, root, a few minutes.
@@ -45,7 +45,7 @@ HERE = "here"
 SIZES = ROOT / "recordings" / "engines.json"
 TRIED = ROOT / "recordings" / "engines-tried.json"
 SMALL = ROOT / "tests" / "fixtures" / "small"
-README = ROOT / "README.md"
+TABLE = ROOT / "docs" / "engines.md"
 BEGIN, END = "<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
@@ -210,11 +210,11 @@ def outcomes(report: Path) -> dict:
 
 
 def write_table() -> None:
-    README.write_text(with_table(README.read_text(encoding="utf-8")), encoding="utf-8")
+    TABLE.write_text(with_table(TABLE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
-def with_table(readme: str) -> str:
-    """README's text with its table of engines as the recorded results have it."""
+def with_table(text: str) -> str:
+    """The text with its table of engines as the recorded results have it."""
     tried = json.loads(TRIED.read_text(encoding="utf-8"))
     asked = {(row["engine"], row["store"]): row for row in json.loads(SIZES.read_text("utf-8"))}
     lines = [
@@ -232,7 +232,7 @@ def with_table(readme: str) -> str:
         for why in dict.fromkeys([*row["skipped"].values(), *failed]):
             notes.append(f"- {row['engine']}, {row['store']}: {why.removeprefix(ELSEWHERE)}")
     table = "\n".join(lines + [""] * bool(notes) + notes)
-    return re.sub(f"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", readme)
+    return re.sub(f"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", text)
 
 
 def _passed(row: dict) -> str:
