@@ -61,7 +61,7 @@ def _not_reachable(seen: list[tuple[Endpoint, str]]) -> EngineNotReachable:
     if reason == "permission denied":
         hint = (
             "your user may not use this socket: `sudo usermod -aG docker $USER`, then log in\n"
-            "       again. Members of the group `docker` can become root on this machine; rootless\n"
+            "       again. Members of the group `docker` can become root on it; rootless\n"
             "       Docker avoids that: see docs/troubleshooting.md, “Docker rights”"
         )
     elif endpoint.chosen:
