@@ -21,12 +21,15 @@ def timeline(build: Build, *, name: str | None = None):
         step = one_line(_command(table["step"][top]), 40)
         title = f"“{step}” takes {spent} of {name}’s {format_seconds(build.seconds)}"
     else:
-        top, title = -1, f"All of {name} comes from the cache, in {format_seconds(build.seconds)}"
+        top, title = (
+            -1,
+            f"Every step of {name} came from the cache, in {format_seconds(build.seconds)}",
+        )
     bands = table["stage"].nunique() > 1
     figure = empty_chart(
         title,
-        "seconds since the first step started; open circles are steps from the cache"
-        + ("; a band is a stage" if bands else ""),
+        "seconds since the first step started; open circles: cached steps"
+        + ("; each band is a stage" if bands else ""),
         build.setting,
         rows=len(table),
     )
@@ -57,9 +60,9 @@ def build_times(*measured: Times):
     shares = {row.way: format_percent(row.seconds, cold[row.way]) for row in last.itertuples()}
     slow, quick = last["way"].iloc[0], last["way"].iloc[-1]
     figure = empty_chart(
-        f"{table['case'].iloc[-1].capitalize()}, {quick} takes {shares[quick]} of its "
-        f"{table['case'].iloc[0]} build; {slow} takes {shares[slow]}",
-        "seconds from posting the context to the image: median, with its range",
+        f"{table['case'].iloc[-1].capitalize()}, a build with {quick} takes {shares[quick]} of "
+        f"its {table['case'].iloc[0]} time; with {slow}, {shares[slow]}",
+        "seconds from start to image: median, and the range of all runs",
         setting_of(table),
         rows=len(table),
     )

@@ -68,7 +68,7 @@ def differences(found: Comparison):
     figure = empty_chart(
         f"{share} of the bytes in {short(found.first)} are in files that "
         f"{short(found.second)} does not have",
-        "unpacked bytes of the files that a container sees, by path",
+        "unpacked bytes of all files that a container can see, by path",
         found.setting,
         rows=len(table),
     )
@@ -91,10 +91,10 @@ def instructions(found: Comparison):
     table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
     own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]
     figure = empty_chart(
-        f"{format_bytes(found.shared_bytes)} in layers that both have; "
+        f"{format_bytes(found.shared_bytes)} in shared layers; "
         f"{short(found.first)} adds {format_bytes(own[0])}, "
         f"{short(found.second)} {format_bytes(own[1])}",
-        "unpacked bytes of each layer, by the instruction that made it",
+        "unpacked bytes of each layer, by the instruction that created it",
         found.setting,
         rows=len(table),
     )

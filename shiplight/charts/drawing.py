@@ -44,9 +44,7 @@ def empty_chart(
     """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
     lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
     small = textwrap.wrap(subtitle, SMALL_WIDTH)
-    foot = textwrap.wrap(
-        str(setting or "where and when this was measured is not known"), SMALL_WIDTH
-    )
+    foot = textwrap.wrap(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
     top, bottom = 26 * len(lines) + 18 * len(small) + 22, 30 + 16 * len(foot)
     figure = go.Figure()
     figure.update_layout(

@@ -44,9 +44,9 @@ def savings(pairs: dict[str, tuple[Image, Image]]):
     table = table.sort_values("share", ascending=False, ignore_index=True)
     most, least = table.iloc[0], table.iloc[-1]
     figure = empty_chart(
-        f"{format_percent(most.share, 1)} are saved with {most['name']}, "
+        f"A second stage saves {format_percent(most.share, 1)} with {most['name']}, "
         f"{format_percent(least.share, 1)} with {least['name']}",
-        "unpacked bytes before (open) and after (full)",
+        "unpacked bytes with one stage (open) and two (filled)",
         setting_of(table),
         rows=len(table),
     )
@@ -92,7 +92,7 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
     if base is not None:
         below = table["layer"] < own
         share = format_percent(base.unpacked_bytes, total)
-        title = f"{share} of {name} was there before its own first instruction"
+        title = f"{share} of {name} comes from its base image"
     else:
         below = table.index == int(table["unpacked_bytes"].idxmax())
         share = format_percent(int(table["unpacked_bytes"].max()), total)
@@ -101,7 +101,7 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
         )
     figure = empty_chart(
         title,
-        "unpacked bytes that each instruction added, base first; outlined: buried but shipped",
+        "unpacked bytes that each instruction added, base first; outlined: hidden but shipped",
         image.setting,
         rows=len(table),
     )
@@ -154,8 +154,8 @@ def treemap(large: Image, small: Image, *, names: Sequence[str] | None = None):
     share = format_percent(top["unpacked_bytes"], totals[0])
     figure = empty_chart(
         f"{top['path']} is {share} of {names[0]}; {of_it}",
-        f"area: bytes of the files in each image, to one scale; left {names[0]}, "
-        f"{format_bytes(totals[0])}; right {names[1]}, {format_bytes(totals[1])}",
+        f"area: bytes of each image's files, at one scale; left: {names[0]}, "
+        f"{format_bytes(totals[0])}; right: {names[1]}, {format_bytes(totals[1])}",
         together(large.setting, small.setting),
         pixels=TREEMAP_PIXELS,
     )
@@ -208,5 +208,5 @@ def _buried_bar(figure, row: int, count: int, *, end: int) -> None:
     figure.add_bar(
         x=[count], y=[row], base=[max(0, end - count)], orientation="h", width=0.4, offset=0.02,
         marker={"color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.5}},
-        hovertext=[f"buries {format_bytes(count)} that still ship"], hoverinfo="text",
+        hovertext=[f"hides {format_bytes(count)} that still ship"], hoverinfo="text",
     )  # fmt: skip

@@ -39,7 +39,7 @@ def _most_and_least(shown: list[tuple[str, ScanReport]]) -> str:
     """The title: what the images with most and with least have."""
     known = sorted((report.unique, name) for name, report in shown if report.covered)
     if not known:
-        return "Nothing is known of " + ", ".join(name for name, _ in shown)
+        return "No packages could be read in " + ", ".join(name for name, _ in shown)
     (least, small), (most, large) = known[0], known[-1]
     title = f"{small} has {least} known vulnerabilities"
     return f"{title}; {large} has {most}" if len(known) > 1 else title
@@ -82,13 +82,13 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
     name, brought = name or short(report.image), table["new"].astype(int)
     if table.empty:
         title = f"{name}: {UNKNOWN if total is None else 'no'} known vulnerabilities"
-        return empty_chart(title, "no instruction brought any", source([report]), rows=0)
+        return empty_chart(title, "no instruction added any", source([report]), rows=0)
     accent = table["part"] == "base" if base else table.index == brought.idxmax()
     what = "its base" if base else f"“{one_line(table['instruction'][accent].iloc[0], 40)}”"
     title = f"{brought[accent].sum()} of {total} known vulnerabilities in {name} come from {what}"
     figure = empty_chart(
         title,
-        "known vulnerabilities that no earlier layer has, by instruction that brought any",
+        "known vulnerabilities, by the instruction that first introduced them",
         source([report]),
         rows=len(table),
     )
@@ -110,7 +110,7 @@ def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | No
     first, second = shown["image"].iloc[0], shown["image"].iloc[-1]
     figure = empty_chart(
         f"{counts[0]} of the {counts[0] + counts[1]} known vulnerabilities of {first} are gone",
-        f"known vulnerabilities, {first} against {second}",
+        f"known vulnerabilities of {first} compared with {second}",
         source([before, after]),
         rows=3,
     )

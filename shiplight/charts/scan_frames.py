@@ -44,7 +44,7 @@ def by_severity(*reports: ScanReport, names: Sequence[str] | None = None):
         for report in reports
     ]
     index = list(names or (short(report.image) for report in reports))
-    return _table(rows, [*words, "in all", "fixable", "packages read"], reports, index=index)
+    return _table(rows, [*words, "total", "fixable", "packages read"], reports, index=index)
 
 
 def by_package(report: ScanReport):
@@ -75,7 +75,7 @@ def fates(before: ScanReport, after: ScanReport):
     for fate in ("gone", "kept", "new"):
         found = list(each["severity"][each["fate"] == fate])
         rows.append([*(found.count(severity) for severity in SEVERITIES), len(found)])
-    columns = [*(WORDS[severity] for severity in SEVERITIES), "in all"]
+    columns = [*(WORDS[severity] for severity in SEVERITIES), "total"]
     return _table(rows, columns, [before, after], index=["gone", "kept", "new"])
 
 

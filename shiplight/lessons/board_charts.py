@@ -15,9 +15,14 @@ def sizes(rows: tuple[Surveyed, ...]):
     ends = table.groupby("app", sort=False)["unpacked_bytes"].agg(["max", "min"])
     said = [f"{app} {format_ratio(row['max'], row['min'])}" for app, row in ends.iterrows()]
     smallest = set(table.groupby("app", sort=False)["unpacked_bytes"].idxmin())
-    title = f"Smaller than one stage: {', '.join(said)}"
+    title = f"Times smaller than one stage: {', '.join(said)}"
     return _ranked(
-        table, "unpacked_bytes", title, "unpacked bytes; the smallest of each app", smallest, rows
+        table,
+        "unpacked_bytes",
+        title,
+        "unpacked bytes; dark: the smallest of each app",
+        smallest,
+        rows,
     )
 
 
@@ -25,9 +30,9 @@ def build_times(rows: tuple[Surveyed, ...]):
     """Seconds of each variant's build with nothing cached; the accent is the longest."""
     table = frames.survey(rows)
     longest = int(table["cold_seconds"].idxmax())
-    title = f"{table['variant'][longest]} takes longest to build from nothing"
+    title = f"{table['variant'][longest]} has the slowest cold build"
     title += f": {format_seconds(float(table['cold_seconds'][longest]))}"
-    subtitle = "seconds of a build with nothing cached, one run"
+    subtitle = "seconds of a cold build (nothing cached), one run"
     return _ranked(table, "cold_seconds", title, subtitle, {longest}, rows)
 
 

@@ -58,7 +58,7 @@ def test_what_pairs_save_is_a_share_of_what_was_before():
     pairs = {"half": (larger, SMALL), "none": (SMALL, SMALL), "more": (SMALL, larger)}
     assert list(frames.savings(pairs)["share"]) == [0.5, 0.0, -1.0]
     figure = charts.savings({name: pairs[name] for name in ("none", "half")})
-    assert title_of(figure) == "50 % are saved with half, 0 % with none"
+    assert title_of(figure) == "A second stage saves 50 % with half, 0 % with none"
     assert [list(dots.x) for dots in figure.data] == [[180_000, 90_000], [90_000, 90_000]]
     assert SETTING.engine in texts(figure) and "180 kB → 90.0 kB" in texts(figure)
 
@@ -103,7 +103,7 @@ def test_a_waterfall_starts_each_bar_where_the_last_one_ended():
 def test_a_waterfall_with_its_base_says_what_was_there_before():
     base = image([file("a", 900_000), file("b", 100)])
     figure = charts.waterfall(LARGE, base=base, name="app")
-    assert title_of(figure).startswith("91 % of app was there before")
+    assert title_of(figure).startswith("91 % of app comes from its base image")
     assert list(figure.data[0].marker.color) == [charts.ACCENT, charts.GREY, charts.GREY]
 
 
@@ -265,7 +265,7 @@ def test_build_times_are_medians_with_their_runs_and_the_slowest_comes_first():
 def test_a_chart_of_build_times_compares_each_way_with_its_own_cold_build():
     figure = charts.build_times(SLOW, FAST)
     assert title_of(figure) == (
-        "After an edit, fast takes 12 % of its cold build; slow takes 110 %"
+        "After an edit, a build with fast takes 12 % of its cold time; with slow, 110 %"
     )
     assert list(figure.data[0].x) == list(frames.build_times(SLOW, FAST)["seconds"])
     words = texts(figure)
@@ -357,7 +357,7 @@ def test_a_treemap_gives_two_images_areas_as_their_bytes():
 def test_stages_stand_apart_in_a_timeline():
     figure = charts.timeline(build())
     assert {"<b>builder</b>"} <= {note.text for note in figure.layout.annotations}
-    assert "a band is a stage" in texts(figure).replace("<br>", " ")
+    assert "each band is a stage" in texts(figure).replace("<br>", " ")
 
 
 def test_results_shown_together_say_what_they_share():
