@@ -41,7 +41,7 @@ NOT_COMPARED = ("text/html", "image/png", "application/vnd.plotly.v1+json", "std
 
 
 def pytest_addoption(parser):
-    parser.addoption("--live", action="store_true", help="what cannot run live is a failure")
+    parser.addoption("--live", action="store_true", help="fail if anything cannot run live")
     parser.addoption("--recorded", action="store_true", help="as on a machine without an engine")
     parser.addoption("--unit", action="store_true", help="only tests that need no engine")
 

@@ -1,4 +1,4 @@
-"""Ship Light: Docker multi-stage builds, learned by building, measuring and proving them.
+"""Ship Light: learn Docker multi-stage builds by building, running and measuring them.
 
 client = shiplight.connect()                  # the Docker SDK's own client, or a stand-in
 build = shiplight.build(client, "go/multi")   # BuildKit, with live steps

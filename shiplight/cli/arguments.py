@@ -5,12 +5,12 @@ from pathlib import Path
 
 _EXAMPLES = """examples:
   ./lab up                        set up, get what lesson 01 needs, open JupyterLab
-  ./lab test --live               run all tests; what cannot run live fails
+  ./lab test --live               run all tests; fail if any cannot run live
   ./lab build go                  build every variant of the Go app, and measure it
   ./lab measure golang:1.23       layers and bytes of any image
   ./lab measure go/single go/multi  how two images differ
   ./lab scan go/multi             known vulnerabilities of a variant that was built
-  ./lab check .                   what to change in a Dockerfile of yours, and why
+  ./lab check .                   what to change in your own Dockerfile, and why
   ./lab clean                     remove what this lab made on the engine
 """
 
@@ -19,7 +19,7 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
         prog="./lab",
-        description="Docker multi-stage builds, learned by building, measuring and proving them.",
+        description="Learn Docker multi-stage builds by building, running and measuring them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -49,28 +49,26 @@ def _learning(add) -> None:
     """Open the lessons, run the tests, say what is there, run lessons."""
     up = add(
         "up",
-        "open JupyterLab on the first lesson, everything it needs at hand",
+        "set up everything and open JupyterLab on the first lesson",
         "./lab up --no-browser --port 8899",
     )
     up.add_argument(
         "--port", type=_port, help="port on 127.0.0.1 (default: the first free one from 8888)"
     )
-    up.add_argument("--no-browser", action="store_true", help="print the address only")
+    up.add_argument("--no-browser", action="store_true", help="only print the address")
 
     test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
     mode = test.add_mutually_exclusive_group()
-    mode.add_argument("--live", action="store_true", help="what cannot run live is a failure")
+    mode.add_argument("--live", action="store_true", help="fail if anything cannot run live")
     mode.add_argument(
-        "--recorded", action="store_true", help="without an engine: unit tests, lessons replayed"
+        "--recorded", action="store_true", help="use no engine: run unit tests, replay lessons"
     )
     mode.add_argument("--unit", action="store_true", help="unit tests only")
     test.add_argument(
         "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
     )
 
-    doctor = add(
-        "doctor", "say what is there, what is not, and what to do about it", "./lab doctor"
-    )
+    doctor = add("doctor", "check your setup: what is missing, and how to fix it", "./lab doctor")
     _json(doctor)
 
     run = add(
@@ -94,13 +92,15 @@ def _images(add) -> None:
         "what",
         nargs="?",
         metavar="APP[/VARIANT]",
-        help="or a folder; without it, what there is to build",
+        help="or a folder (default: list what can be built)",
     )
     build.add_argument("-f", "--file", help="another Dockerfile in that folder")
     _stage(build, "build")
     build.add_argument("--no-cache", action="store_true", help="use no cache")
     _offers(build)
-    build.add_argument("--platform", metavar="OS/ARCH", help="build for this one, linux/arm64")
+    build.add_argument(
+        "--platform", metavar="OS/ARCH", help="the platform to build for, such as linux/arm64"
+    )
     build.add_argument(
         "--cache-from",
         action="append",
@@ -115,7 +115,7 @@ def _images(add) -> None:
         metavar="type=registry,ref=IMAGE[,mode=max]|type=local,dest=DIR|type=inline",
         help="put this build's cache there",
     )
-    build.add_argument("--output", metavar="DIR", help="put the files there, and make no image")
+    build.add_argument("--output", metavar="DIR", help="write the files there and create no image")
     _json(build)
 
     measure = add(
@@ -124,7 +124,9 @@ def _images(add) -> None:
         "./lab measure go/single go/multi",
     )
     measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
-    measure.add_argument("other", nargs="?", metavar="OTHER", help="what to hold it against")
+    measure.add_argument(
+        "other", nargs="?", metavar="OTHER", help="a second image, to compare it with"
+    )
     _json(measure)
 
     scan = add(
@@ -137,18 +139,18 @@ def _images(add) -> None:
         "--sbom",
         type=Path,
         metavar="FILE",
-        help="write its package list too: SPDX where FILE ends in .spdx.json, else CycloneDX",
+        help="also write its package list: SPDX if FILE ends in .spdx.json, else CycloneDX",
     )
-    scan.add_argument("--update", action="store_true", help="first get the newest database")
+    scan.add_argument("--update", action="store_true", help="download the newest database first")
     _json(scan)
     check = add(
         "check",
-        "hold a Dockerfile against the checklist; without --build it reads text only, and never "
-        "builds or runs what a stranger wrote",
+        "check a Dockerfile against the checklist; without --build, only the text is read, and "
+        "nothing is built or run",
         "./lab check apps/go/Dockerfile.single --json",
     )
     check.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
-    check.add_argument("--build", action="store_true", help="build it too, and look into the image")
+    check.add_argument("--build", action="store_true", help="also build it, and inspect the image")
     _stage(check, "check")
     _offers(check)
     check.add_argument(
@@ -166,10 +168,14 @@ def _bases_and_engine(add) -> None:
     bases.add_argument("references", nargs="*", metavar="IMAGE", help="only these (default: all)")
     _json(bases)
 
-    engine = add("engine", "a private engine where the machine has none", "./lab engine start")
+    engine = add(
+        "engine",
+        "start, stop or show a private engine, if the machine has none",
+        "./lab engine start",
+    )
     engine.add_argument("do", choices=["start", "stop", "status"])
     engine.add_argument(
-        "--remove-data", action="store_true", help="with stop: its images and cache go too"
+        "--remove-data", action="store_true", help="with stop: also remove its images and cache"
     )
     _json(engine)
 
@@ -178,24 +184,24 @@ def _lessons(add) -> None:
     """Record lessons, or restore their originals."""
     record = add(
         "record",
-        "run lessons live, keep their results in recordings/, and store what these give",
+        "run lessons live and record the results in recordings/",
         "./lab record 01",
     )
     record.add_argument("lessons", nargs="*", metavar="LESSON")
     record.add_argument(
-        "--replay", action="store_true", help="only store what the recordings give: no engine"
+        "--replay", action="store_true", help="only store the outputs of a replay; needs no engine"
     )
 
-    reset = add(
-        "reset", "put the original of a lesson back, yours is kept beside it", "./lab reset 01"
-    )
+    reset = add("reset", "restore the original lesson (keeps a copy of yours)", "./lab reset 01")
     reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
 
 def _cleaning(add) -> None:
     """Remove what this lab made."""
-    clean = add("clean", "remove what this lab made on the engine, and only that", "./lab clean")
-    clean.add_argument("--all", action="store_true", help="of every lab, not only of this checkout")
+    clean = add("clean", "remove what this lab made on the engine, and nothing else", "./lab clean")
+    clean.add_argument(
+        "--all", action="store_true", help="remove what every lab made, not only this checkout"
+    )
     _json(clean)
 
 
@@ -215,14 +221,14 @@ def _offers(command) -> None:
         default=[],
         dest="secrets",
         metavar="id=NAME,src=FILE|env=VARIABLE",
-        help="what RUN --mount=type=secret,id=NAME gets; in no layer, journal or log",
+        help="a secret for RUN --mount=type=secret,id=NAME; stored in no layer, journal or log",
     )
     command.add_argument(
         "--ssh",
         action="append",
         default=[],
         metavar="default|ID=SOCKET",
-        help="the ssh agent that RUN --mount=type=ssh gets",
+        help="an ssh agent for RUN --mount=type=ssh",
     )
 
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(visible(f"lab: {error}"), file=sys.stderr)
         return 130
     except ShipLightError as error:
-        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
+        print(visible(f"lab: {error}"), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nlab: interrupted.", file=sys.stderr)
@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         print(f"lab: a disk of this machine is full: {error}", file=sys.stderr)
-        print("  Try: make room; `./lab clean` gives back what this lab used", file=sys.stderr)
+        print("  Try: free some space; `./lab clean` removes what this lab used", file=sys.stderr)
         return 1
 
 
@@ -100,7 +100,7 @@ def _test(given) -> int:
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
                 if not sys.stderr.isatty():
-                    print("lab: getting the base images that are not here", file=sys.stderr)
+                    print("lab: getting the missing base images", file=sys.stderr)
                 provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
             print(f"lab: {error}", file=sys.stderr)
@@ -182,7 +182,9 @@ def _reset(given) -> int:
 
     for path in shelf.find(given.lessons):
         kept = shelf.reset(path)
-        print(f"{path.name} is the original again" + (f"; yours is {kept.name}" if kept else ""))
+        print(
+            f"restored the original {path.name}" + (f"; your copy is {kept.name}" if kept else "")
+        )
     return 0
 
 
@@ -316,7 +318,7 @@ def _check(given) -> int:
     except BuildCancelled:
         raise
     except ShipLightError as error:
-        print(visible(f"{type(error).__name__}: {error}"), file=sys.stderr)
+        print(visible(f"lab: {error}"), file=sys.stderr)
         return 2
     _print_checklist(given, found)
     return 1 if found.failed else 0
@@ -387,7 +389,8 @@ def _refuse_beside_another() -> None:
         return
     if found.endpoint != f"unix://{endpoints.private_socket()}":
         raise UsageError(
-            f"{found} answers already at {found.endpoint}.", hint="use it: every command finds it"
+            f"{found} is already running at {found.endpoint}.",
+            hint="use it: every command finds it",
         )
 
 

@@ -80,7 +80,7 @@ def _disk(client) -> Finding:
             "disk",
             "problem",
             f"{format_bytes(free)} free; the lessons need up to {format_bytes(ENOUGH_BYTES)}",
-            "`./lab clean` removes what this lab made; make room where the engine keeps its data",
+            "`./lab clean` removes what this lab made; free some space on the engine's disk",
         )
     return Finding("disk", "ok", f"{format_bytes(free)} free")
 
@@ -90,7 +90,7 @@ def _left(client) -> list[Finding]:
     ours = {"label": journal.label_of_made()}
     with engine.translated("listing containers"):
         left = client.containers.list(all=True, filters=ours, ignore_removed=True)
-    seen = f"{len(left)} of a probe that runs right now, or was killed"
+    seen = f"{len(left)} left by a probe that is still running or was killed"
     return [Finding("containers", "note", seen, "`./lab clean` removes them")] if left else []
 
 
@@ -98,7 +98,7 @@ def _proof(client) -> Finding:
     """Build and run an image that holds one tiny program, made here byte by byte."""
     machine = engine.describe(client).platform.partition("/")[2].split("/")[0]
     if machine not in _PROGRAMS:
-        return Finding("build and run", "note", f"no tiny program for {machine}: not tried")
+        return Finding("build and run", "note", f"no test program for {machine}; skipped")
     text = 'FROM scratch\nCOPY hello /hello\nENTRYPOINT ["/hello"]\n'
     tag = f"shiplight/{journal.lab_id()}/doctor:latest"
     try:
@@ -116,7 +116,7 @@ def _proof(client) -> Finding:
     finally:
         engine.remove_image(client, tag)
     if said != SAYS.decode().strip():
-        return Finding("build and run", "problem", f"the container said {said!r}")
+        return Finding("build and run", "problem", f"the container printed {said!r}")
     return Finding(
         "build and run",
         "ok",
@@ -142,8 +142,8 @@ def _registries(client) -> list[Finding]:
             continue
         reason = engine.registry_answers(client, reference)
         state = "ok" if not reason else "note"
-        advice = "" if not reason else "not needed: a mirror (SHIPLIGHT_MIRROR) or equivalents do"
-        found.append(Finding(name, state, reason or "answers", advice))
+        advice = "" if not reason else "not needed with a mirror (SHIPLIGHT_MIRROR) or equivalents"
+        found.append(Finding(name, state, reason or "reachable", advice))
     return found
 
 

@@ -107,7 +107,7 @@ def print_image(image: Image) -> None:
         packed(image.packed_bytes, image.packed_is_estimate),
         format_bytes(image.reclaimable_bytes),
         str(sum(layer.files for layer in image.layers)),
-        "in all",
+        "total",
     )
     _print(f"[bold]{escape(image.name)}[/]  {escape(image.platform)}", table)
     if image.buried:
@@ -159,8 +159,8 @@ def print_scan(found: ScanReport) -> None:
     _print(f"[bold]{escape(found.image)}[/]")
     if not found.covered:
         why = found.why or (
-            "There is no package database in this image, and no program that tells what it was "
-            "built from.\n  That is not the same as no vulnerabilities: nothing could be looked up."
+            "This image has no package database, and no program that records what it was built "
+            "from.\n  It may still have vulnerabilities: there was nothing to look up."
         )
         _print(escape(why))
     else:
@@ -179,7 +179,7 @@ def _by_severity(found: ScanReport) -> Table:
         findings = sum(finding.id in ids for finding in found.findings)
         table.add_row(WORDS[severity], str(len(ids)), str(len(ids & fixed)), str(findings))
     table.add_section()
-    table.add_row("in all", str(found.unique), str(found.fixable), str(found.finding_count))
+    table.add_row("total", str(found.unique), str(found.fixable), str(found.finding_count))
     return table
 
 
@@ -197,13 +197,13 @@ def _kernel_headers(found: ScanReport) -> list[str]:
     rest = found.without_kernel_headers().unique
     if rest == found.unique:
         return []
-    return [f"{found.unique - rest} of the {found.unique} are in kernel headers only: no kernel."]
+    return [f"{found.unique - rest} of the {found.unique} affect only kernel headers; no image has a kernel."]
 
 
 def _by_origin(found: ScanReport) -> Table:
     """The instructions that brought any, base first."""
     numbers = ("", "vulnerabilities", "new")
-    table = _table(*numbers, "brought by", right=numbers)
+    table = _table(*numbers, "added by", right=numbers)
     seen: set[str] = set()
     for index, instruction in enumerate(found.instructions):
         ids = {finding.id for finding in found.findings if finding.layer == index}
@@ -309,7 +309,7 @@ def print_bases(rows: list[dict]) -> None:
         holds = ", ".join(row.get("contents", []))
         differs = row["differs"] if row["kind"] == "equivalent" else ""
         if holds:
-            _print(f"{row['reference']} holds {holds}. [dim]{escape(differs)}[/]")
+            _print(f"{row['reference']} contains {holds}. [dim]{escape(differs)}[/]")
 
 
 def _age(created: str | None) -> str:
@@ -323,7 +323,7 @@ def _age(created: str | None) -> str:
 
 def print_engine(status: Status) -> None:
     """The private engine."""
-    state = f"runs (process {status.pid})" if status.pid else "does not run"
+    state = f"running (PID {status.pid})" if status.pid else "not running"
     _print(
         f"private engine: {state}",
         f"  endpoint  {status.socket}",
@@ -341,9 +341,9 @@ def print_cleaned(done: Cleaned) -> None:
         (done.cache_records, "cache records"),
     ]
     removed = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
-    _print(f"removed {removed}; {format_bytes(done.freed_bytes)} came back")
+    _print(f"removed {removed}; freed {format_bytes(done.freed_bytes)}")
     if done.cache_in_doubt:
-        why = "perhaps not ours, needed by such, or still in use"
+        why = "they may belong to someone else, or are still needed or in use"
         _print(f"left {done.cache_in_doubt} cache records: {why}")
     for name in done.kept_in_use:
-        _print(f"left {name}: something else uses it")
+        _print(f"left {name}: it is in use by something else")

@@ -40,7 +40,7 @@ def test_what_is_no_whole_image_archive_is_refused_in_words(tmp_path, data):
     before = set(tmp_path.parent.rglob("*"))
     done = measured(path)
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.startswith("ArchiveError: ") and "Try:" in done.stderr
+    assert done.stderr.startswith("lab: ") and "Try:" in done.stderr
     assert set(tmp_path.parent.rglob("*")) == before
 
 

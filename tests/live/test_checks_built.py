@@ -97,7 +97,7 @@ def test_a_build_that_fails_is_exit_code_2_and_says_its_line(client, tmp_path):
     checking.write(tmp_path, "FROM busybox:latest\nRUN exit 3\n")
     done = lab("check", str(tmp_path), "--build")
     assert done.returncode == 2 and not done.stdout
-    assert "\nBuildFailed: " in done.stderr and "line 2" in done.stderr
+    assert "\nlab: step " in done.stderr and "line 2" in done.stderr
     assert "Traceback" not in done.stderr
 
 

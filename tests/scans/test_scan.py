@@ -610,7 +610,7 @@ def test_what_is_printed_has_scanner_date_and_snapshot_or_why(found, capsys):
 
 def test_kernel_headers_are_told_apart_in_print(capsys):
     report.print_scan(with_rows(row("CVE-1", "linux-libc-dev"), row("CVE-2", "libc6")))
-    assert "1 of the 2 are in kernel headers only" in capsys.readouterr().out
+    assert "1 of the 2 affect only kernel headers" in capsys.readouterr().out
 
 
 def test_the_doctor_says_which_scanner_and_database(fake, monkeypatch):
@@ -679,7 +679,7 @@ def test_the_chart_of_severities_says_its_finding_and_where_it_comes_from():
 
 
 def test_the_chart_of_severities_of_nothing_known():
-    assert title_of(scan_charts.vulnerabilities(UNKNOWN)) == "Nothing is known of lost"
+    assert title_of(scan_charts.vulnerabilities(UNKNOWN)) == "No packages could be read in lost"
 
 
 def test_the_chart_of_origins():
@@ -703,7 +703,7 @@ def test_the_chart_of_gone_kept_and_new():
 def test_a_table_by_severity_has_a_row_an_image_and_unknown_is_no_number():
     table = scan_frames.by_severity(GO, BUSYBOX, UNKNOWN, names=["go", "busybox", "lost"])
     assert list(table.index) == ["go", "busybox", "lost"]
-    assert table.loc["go", "in all"] == GO.unique == table.loc["go"].iloc[:5].sum()
+    assert table.loc["go", "total"] == GO.unique == table.loc["go"].iloc[:5].sum()
     assert table.loc[["busybox", "lost"]].isna().all(axis=None)
     shown = repr(frames.readable(table))
     assert "—" in shown and "Trivy 0.76.0 · database 2026-11-21 (lab snapshot)" in shown
@@ -718,6 +718,6 @@ def test_a_table_by_package_counts_each_vulnerability_of_a_package_once():
 
 
 def test_fates_add_up_to_both_images():
-    table = scan_frames.fates(DEBIAN, GO)["in all"]
+    table = scan_frames.fates(DEBIAN, GO)["total"]
     assert table["gone"] + table["kept"] == DEBIAN.unique
     assert table["new"] + table["kept"] == GO.unique
