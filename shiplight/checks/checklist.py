@@ -22,22 +22,22 @@ from .reading.subject import Subject, usable_args
 MOST_BYTES, MOST_INSTRUCTIONS = 300_000, 1000
 
 CHECKS = (
-    Check("separate-stages", "Building and running are apart", "01", "warning", separate_stages),
+    Check("separate-stages", "Build and runtime are separate", "01", "warning", separate_stages),
     Check("dev-dependencies", "No dev dependencies ship", "02", "warning", dev_dependencies),
-    Check("smallest-base", "The base is the smallest that runs it", "05", "warning", smallest_base),
+    Check("smallest-base", "The base is the smallest that works", "05", "warning", smallest_base),
     Check("only-needed", "Only what is needed ships", "01", "warning", only_needed),
     Check("stripped", "Programs are stripped", "01", "note", stripped),
-    Check("cache-mounts", "Package managers keep their cache", "04", "note", cache_mounts),
+    Check("cache-mounts", "Package managers use a cache mount", "04", "note", cache_mounts),
     Check("scanned", "The image is scanned", "07", "note", scanned),
-    Check("reclaimable", "No bytes ship for nothing", "03", "warning", reclaimable),
-    Check("dockerignore", "The context is clean", "02", "warning", dockerignore),
-    Check("user", "The program is not root", "01", "warning", user),
-    Check("signals", "The program gets its signals", "02", "warning", signals),
-    Check("pinned-bases", "Bases are pinned", "05", "warning", pinned_bases),
-    Check("supported-bases", "Bases are supported", "05", "error", supported_bases),
-    Check("one-suite", "Builder and run time fit", "05", "error", one_suite),
+    Check("reclaimable", "No hidden bytes ship", "03", "warning", reclaimable),
+    Check("dockerignore", "The build context is clean", "02", "warning", dockerignore),
+    Check("user", "The program does not run as root", "01", "warning", user),
+    Check("signals", "The program receives signals", "02", "warning", signals),
+    Check("pinned-bases", "Base images are pinned", "05", "warning", pinned_bases),
+    Check("supported-bases", "Base images are supported", "05", "error", supported_bases),
+    Check("one-suite", "Builder and runtime are compatible", "05", "error", one_suite),
     Check("production-last", "The last stage is for production", "06", "warning", production_last),
-    Check("secrets", "No secrets are written down", "08", "error", secrets),
+    Check("secrets", "No secrets in Dockerfile or image", "08", "error", secrets),
 )  # fmt: skip
 IDS = tuple(check.id for check in CHECKS)
 
@@ -128,7 +128,7 @@ def find_dockerfile(path: Path) -> Path:
         raise UsageError(f"the folder {path} has no Dockerfile.", hint=hint)
     if path.is_file():
         return path
-    what = "is no ordinary file" if path.exists() else "does not exist"
+    what = "is not an ordinary file" if path.exists() else "does not exist"
     raise UsageError(f"{path} {what}.", hint="name a Dockerfile, or a folder with one")
 
 
@@ -178,7 +178,7 @@ def run(subject: Subject, *, skip: Iterable[str] = ()) -> Checklist:
 def outcome(check: Check, subject: Subject) -> Outcome:
     """What one check finds. Nothing here is for images of Windows."""
     if any(subject.base(stage).windows for stage in subject.needed):
-        return not_applicable("an image of Windows")
+        return not_applicable("a Windows image")
     return check.run(subject)
 
 

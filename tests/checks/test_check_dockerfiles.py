@@ -206,7 +206,7 @@ def test_what_is_made_to_take_long_does_not(tmp_path, text):
 
 @pytest.mark.parametrize(
     ("path", "said"),
-    [("nowhere", "does not exist"), (".", "no Dockerfile"), ("/dev/null", "no ordinary file")],
+    [("nowhere", "does not exist"), (".", "no Dockerfile"), ("/dev/null", "not an ordinary file")],
 )
 def test_where_there_is_no_dockerfile_it_says_so(tmp_path, monkeypatch, path, said):
     monkeypatch.chdir(tmp_path)

@@ -30,7 +30,7 @@ def smallest_base(subject: Subject) -> Outcome:
     if base.size == "toolchain":
         return _toolchain(subject, base)
     if base.size in ("empty", "distroless", "small", "service"):
-        return passed(f"the final stage stands on {name}")
+        return passed(f"the final stage is based on {name}")
     static = _only_static(subject)
     extras = {p for step in subject.final_steps for p in installed(step)} - _DATA_ONLY
     if base.size in ("slim", "full") and not base.language and static:
@@ -38,7 +38,7 @@ def smallest_base(subject: Subject) -> Outcome:
             why = f"the program is static, but {listed(sorted(extras))} of {name} may be needed"
             return unseen(why, "if not, scratch or distroless/static is enough")
         return failed(
-            f"the program is static and needs nothing of {name}",
+            f"the program is static and needs nothing from {name}",
             [at_base(subject, "a distribution that nothing uses")],
             "FROM scratch, gcr.io/distroless/static-debian13, or alpine where you want a shell",
         )
@@ -49,7 +49,7 @@ def smallest_base(subject: Subject) -> Outcome:
             f"{base.smaller}",
         )
     if base.size == "slim":
-        return passed(f"the final stage stands on {name}")
+        return passed(f"the final stage is based on {name}")
     return unseen(f"whether something smaller than {name} would do", _BUILD_HINT)
 
 
@@ -60,13 +60,11 @@ def _with(base: Known) -> str:
 def _toolchain(subject: Subject, base: Known) -> Outcome:
     uses = [step for step in subject.final_steps if step.keyword in ("COPY", "ADD")]
     if not uses and not compilings(subject, subject.final_steps):
-        why = (
-            f"{base.reference} is a toolchain: nothing is built on it here, it may be meant as one"
-        )
-        return unseen(why, "if it is to run a program, copy that onto a smaller base")
+        why = f"{base.reference} is a toolchain image, but nothing is built here: maybe on purpose"
+        return unseen(why, "if it has to run a program, copy that to a smaller base")
     return failed(
-        f"the final stage stands on {base.reference}, which is there to compile",
-        [at_base(subject, f"brings {base.compiler or 'what builds'}")],
+        f"the final stage is based on {base.reference}, which is meant for compiling",
+        [at_base(subject, f"contains {base.compiler or 'build tools'}")],
         base.smaller or _smaller(subject),
     )
 
@@ -80,10 +78,10 @@ def _smaller(subject: Subject) -> str:
         )
     if any(each.language in ("rust", "c") for each in found):
         return (
-            "what links glibc runs on gcr.io/distroless/cc-debian13 or debian:trixie-slim "
-            "if that is the builder's suite"
+            "programs that link glibc run on gcr.io/distroless/cc-debian13 or debian:trixie-slim "
+            "if the builder has that suite"
         )
-    return "a base with the run time and without the tools; copy the program onto it"
+    return "use a base with the runtime but without the tools, and copy the program into it"
 
 
 def _only_static(subject: Subject) -> bool:
@@ -120,17 +118,17 @@ def pinned_bases(subject: Subject) -> Outcome:
     """Every image that is used is named with a version or a digest."""
     uses = _uses(subject)
     if not uses:
-        return not_applicable("no image from outside is used")
+        return not_applicable("no external image is used")
     loose = [(base, line) for base, line in uses if base.resolved and _is_loose(base)]
     if loose:
         return failed(
-            f"{listed(base.reference for base, _ in loose)} may be another image tomorrow",
+            f"{listed(base.reference for base, _ in loose)} may be a different image tomorrow",
             [_at_line(subject, line, _why_loose(base)) for base, line in loose],
-            "name a version (image:1.23-bookworm), or a digest for the very same bytes",
+            "name a version (image:1.23-bookworm), or a digest for exactly the same bytes",
         )
     unknown = [base.reference for base, _ in uses if not base.resolved]
     if unknown:
-        return unseen(f"{listed(unknown)} needs an argument", "give it with --build-arg")
+        return unseen(f"{listed(unknown)} needs an argument", "pass it with --build-arg")
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
 
 
@@ -156,7 +154,7 @@ def _suite_only(base: Known) -> bool:
 
 
 def _why_loose(base: Known) -> str:
-    return f"tag {base.tag} names no version" if base.tag else "no tag, so latest"
+    return f"tag {base.tag} has no version" if base.tag else "no tag, so latest"
 
 
 def supported_bases(subject: Subject) -> Outcome:
@@ -166,20 +164,20 @@ def supported_bases(subject: Subject) -> Outcome:
     over = [(base, line, what) for base, line, what in over if what]
     if over:
         return failed(
-            "no security support any more for "
+            "security support has ended for "
             + listed(name for _, _, what in over for name, _ in what),
             [_at_line(subject, line, _when(what)) for _, line, what in over],
-            "move to a version that is supported; what fixes exist are not in this one",
+            "move to a supported version; this one does not get the fixes that exist",
         )
     known = [base.reference for base, _ in uses if supported(base)]
     if not uses:
-        return not_applicable("no image from outside is used")
+        return not_applicable("no external image is used")
     if len(known) == len(uses):
         return passed(f"{listed(known)}: supported on {subject.today.isoformat()}")
     unknown = [base.reference for base, _ in uses if not supported(base)]
     return unseen(
         f"until when {listed(unknown)} gets security fixes",
-        "look it up, and name its version in the tag",
+        "look it up, and put its version into the tag",
     )
 
 
@@ -200,7 +198,7 @@ def one_suite(subject: Subject) -> Outcome:
             return failed(
                 f"/{subject.built.program.path} links {listed(absent)}, which is not in the image",
                 [at_target(subject, "missing", path=path) for path in absent],
-                "copy it onto the builder's suite, or link it static",
+                "use the builder's suite for the last stage, or link it statically",
             )
     own = set(subject.lineage(subject.target))
     moved = [each for each in shipped(subject) if each.step.stage not in own and each.native]
@@ -223,13 +221,13 @@ def one_suite(subject: Subject) -> Outcome:
 def _linked(subject: Subject, each: Compiling, final: Known) -> Outcome:
     builder = subject.base(each.step.stage)
     if _brings_libraries(subject):
-        return unseen("libraries are copied along by hand", _BUILD_HINT)
+        return unseen("libraries are copied by hand", _BUILD_HINT)
     if final.libc and final.libc != each.links:
         missing = "has no C library" if final.libc == "none" else f"has {final.libc}"
         return failed(
             f"built against {each.links} on {builder.reference}, but {final.reference} {missing}",
             [at(each.step, f"links {each.links}"), at_base(subject, missing)],
-            "build it static (a musl target, +crt-static), or run it on the builder's suite",
+            "build it static (a musl target, +crt-static), or use the builder's suite",
         )
     return _same(subject, each.step, final)
 
@@ -245,7 +243,7 @@ def _same(subject: Subject, step: Step, final: Known) -> Outcome:
                 [at(step, f"links glibc {new}"), at_base(subject, f"glibc {old}")],
                 "name the same suite on both sides",
             )
-        return passed(f"{builder.reference} and {final.reference} fit")
+        return passed(f"{builder.reference} and {final.reference} are compatible")
     if builder.libc == final.libc == "musl":
         return passed("both stages have musl")
     return unseen(
@@ -274,8 +272,8 @@ def _packages_moved(subject: Subject, final: Known) -> Outcome:
             continue
         if builder.libc and final.libc and builder.libc != final.libc:
             return unseen(
-                f"packages come from {builder.libc} to {final.libc}: those with machine code break",
-                "install them on the base that runs them",
+                f"packages for {builder.libc} are copied to {final.libc}: compiled parts break",
+                "install them on the base that they run on",
                 at(step, f"from {builder.reference}"),
             )
-    return not_applicable("nothing that is linked moves from one base to another")
+    return not_applicable("no linked program is copied from one base to another")

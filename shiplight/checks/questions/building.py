@@ -27,7 +27,7 @@ def separate_stages(subject: Subject) -> Outcome:
         return failed(
             f"the final stage {subject.target.label} also compiles",
             [*places, *(at(step, "compiles when it starts") for step in runs)],
-            "compile in a stage of its own, begin a new one with the smallest base that runs the "
+            "compile in a separate stage, start a new one from the smallest base that runs the "
             "result, and fetch it with COPY --from",
         )
     own = subject.lineage(subject.target)
@@ -43,7 +43,7 @@ def separate_stages(subject: Subject) -> Outcome:
             f"the final stage copies what {listed(s.origin for s in copied)} made",
             *(at(step, "fetched") for step in copied[:1]),
         )
-    return not_applicable("nothing is compiled here that text can see")
+    return not_applicable("the text shows nothing being compiled")
 
 
 def _short(command) -> str:
@@ -63,10 +63,10 @@ def production_last(subject: Subject) -> Outcome:
         if any(command.matches(commands("tests", "run")) for command in step.commands)
     ]
     if _TRIAL.search(name):
-        what = f"the last stage is called {name}: a plain `docker build` makes that one"
+        what = f"the last stage is called {name}: a plain `docker build` builds that one"
         return failed(what, [at_target(subject, "the last stage")], _LAST)
     if tests and tests[-1] is subject.ending.cmd:
-        what = "the last stage runs tests, and a plain `docker build` makes that one"
+        what = "the last stage runs tests, and a plain `docker build` builds that one"
         return failed(what, [at(tests[-1], "runs tests")], _LAST)
     return passed(f"the last stage is {subject.target.label}")
 
@@ -92,8 +92,8 @@ def stripped(subject: Subject) -> Outcome:
     if any(verdict is None for _, verdict in verdicts):
         step = next(each.step for each, verdict in verdicts if verdict is None)
         return unseen(
-            "whether the program is stripped is decided outside of the Dockerfile",
-            "`./lab check --build` looks at the program itself",
+            "the Dockerfile does not show whether the program is stripped",
+            "`./lab check --build` inspects the program itself",
             at(step, "compiled here"),
         )
     return passed("stripped while building", *(at(each.step, "stripped") for each, _ in verdicts))
@@ -109,7 +109,7 @@ def _stripped_program(subject: Subject, program) -> Outcome:
     place = at_target(subject, "not stripped", path=f"/{program.path}", bytes=spare)
     made = next((each for each in shipped(subject) if each.native), None)
     advice = _strip_advice(made) if made else "strip it before it is copied"
-    return failed(f"/{program.path} carries symbols or debug information", [place], advice)
+    return failed(f"/{program.path} contains symbols or debug information", [place], advice)
 
 
 def _strip_advice(each: Compiling) -> str:
@@ -195,10 +195,10 @@ def cache_mounts(subject: Subject) -> Outcome:
         )
     cooked = any(c.matches(["cargo chef cook"]) for s, _ in steps for c in s.commands)
     if cooked and all(tools == ["cargo"] for _, tools in bare):
-        return passed("cargo-chef keeps the dependencies in a layer of their own")
+        return passed("cargo-chef keeps the dependencies in a separate layer")
     return failed(
         f"{listed(tool for _, tools in bare for tool in tools)} without a cache mount: when its "
-        "layer is built anew, everything is fetched again",
+        "layer is rebuilt, everything is downloaded again",
         [at(step, f"{listed(tools)} without --mount=type=cache") for step, tools in bare],
         "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
         "in every instruction that uses it",
@@ -278,7 +278,7 @@ def scanned(subject: Subject) -> Outcome:
         for path in [p for pattern in _CI for p in sorted(root.glob(pattern))][:_MOST_FILES]:
             if match := _SCANNERS.search(_head(path)):
                 where = path.relative_to(root).as_posix()
-                return passed(f"{where} names {match[0]}; what that found was not looked at")
+                return passed(f"{where} names {match[0]}; its result was not checked")
     return unseen("a Dockerfile does not show whether its image is scanned", advice)
 
 

@@ -32,14 +32,14 @@ def only_needed(subject: Subject) -> Outcome:
     if any(is_all(s) for step in context_copies(copies) for s in step.sources):
         if subject.context is None:
             return unseen(
-                "what `COPY . .` brings: the context is not here", "check it in its folder"
+                "what `COPY . .` copies: the context is not available", "check it in its folder"
             )
-        return passed("COPY . . brings no tests and no history; no compiler is there")
-    return passed("no compiler, and nothing is copied that is not named")
+        return passed("COPY . . copies no tests and no history, and there is no compiler")
+    return passed("no compiler, and only named files are copied")
 
 
 _NEEDED = (
-    "leave it in the builder: begin the last stage with a base without it, and COPY --from the "
+    "leave it in the builder: start the last stage from a base without it, and COPY --from the "
     "results by name"
 )
 
@@ -96,7 +96,7 @@ def dockerignore(subject: Subject) -> Outcome:
     if not whole:
         return not_applicable("no instruction copies the whole context")
     if subject.context is None:
-        return unseen("the context of this Dockerfile is not here", "check it in its folder")
+        return unseen("the context of this Dockerfile is not available", "check it in its folder")
     if subject.rules is None:
         return failed(
             "the whole context is copied, and there is no .dockerignore",
@@ -115,7 +115,7 @@ def dockerignore(subject: Subject) -> Outcome:
             [at(step, f"copies {listed(found)}") for step in whole],
             f"add to .dockerignore: {listed(name.partition(' ')[0] for name in found)}",
         )
-    return passed(".dockerignore keeps out what is here and does not belong")
+    return passed(".dockerignore excludes everything that does not belong")
 
 
 def _is_node(subject: Subject, whole: list[Step]) -> bool:
@@ -140,22 +140,22 @@ def reclaimable(subject: Subject) -> Outcome:
         places = buried_in(subject)
         if places:
             total = sum(place.bytes for place in places)
-            what = f"{format_bytes(total)} ship for nothing"
+            what = f"{format_bytes(total)} of hidden files ship"
             return failed(what, places, _RECLAIM)
-        return passed("less than 1 MB is buried or left behind")
+        return passed("less than 1 MB is hidden or left behind")
     places = [*_removed_later(subject), *_owner_later(subject)]
     for step in subject.final_steps:
         left = _left_behind(step) if step.keyword == "RUN" else []
         places += [at(step, what) for what in left]
     if places:
         what = listed(place.found for place in places)
-        return failed(f"bytes ship that nobody can use: {what}", places, _RECLAIM)
-    return passed("no instruction leaves behind what a later one hides")
+        return failed(f"hidden bytes ship: {what}", places, _RECLAIM)
+    return passed("no instruction adds files that a later one hides")
 
 
 _RECLAIM = (
-    "remove in the instruction that adds; mount what only helps (RUN --mount=type=bind,from=…, "
-    "type=cache); COPY --chown instead of a later chown"
+    "delete files in the instruction that adds them; mount what is needed only during a step (RUN "
+    "--mount=type=bind,from=…, type=cache); use COPY --chown instead of a later chown"
 )
 
 
@@ -208,12 +208,12 @@ def _removed_later(subject: Subject) -> list[Place]:
     found, adding, installing = [], [], []
     for step in subject.final_steps:
         for path in _removed_paths(step):
-            what = f"{path}, removed again in line {step.line}"
+            what = f"{path}, deleted again in line {step.line}"
             found += [at(each, what) for each in adding if _added(subject, each, path)]
         gone = _removed_packages(step)
         for earlier, names in installing if gone else ():
             if again := [name for name in names if name in gone]:
-                found.append(at(earlier, f"{listed(again)}, removed again in line {step.line}"))
+                found.append(at(earlier, f"{listed(again)}, deleted again in line {step.line}"))
         adding += [step] if step.keyword in ("COPY", "ADD") or _fetches(step) else []
         installing += [(step, names)] if (names := installed(step)) else []
     return found
@@ -284,7 +284,7 @@ def _owner_later(subject: Subject) -> list[Place]:
                 copied = [s for s in steps[:index] if _copied_into(subject, s, path)]
                 if path != "/" and copied:
                     lines = listed(f"line {each.line}" for each in copied)
-                    found.append(at(step, f"{command.program} -R copies what came in {lines}"))
+                    found.append(at(step, f"{command.program} -R copies what {lines} added"))
     return found
 
 

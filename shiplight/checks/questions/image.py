@@ -101,7 +101,7 @@ def buried_in(subject: Subject) -> list[Place]:
         size, largest = sum(item.bytes for item in items), max(items, key=lambda item: item.bytes)
         if size >= MIN_BYTES:
             by = f"line {own[buried].line}" if buried in own else f"layer {buried}"
-            what = f"{format_bytes(size)}, buried in {by} ({largest.how})"
+            what = f"{format_bytes(size)}, hidden in {by} ({largest.how})"
             places.append(_at_layer(subject, added, what, path=f"/{largest.path}", bytes=size))
     return places + _left(subject)
 

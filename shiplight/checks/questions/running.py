@@ -39,14 +39,14 @@ def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
     if "$" in who:
         if who.strip("${}") == "APP_UID" and subject.final_base.language == "dotnet":
             return passed("USER $APP_UID, which .NET's images set to 1654", place)
-        return unseen(f"who {who} is", "give the argument with --build-arg", place)
+        return unseen(f"who {who} is", "pass the argument with --build-arg", place)
     if who.isdigit():
         return passed(f"runs as {name}", place)
     note = "a number (USER 10001) lets Kubernetes see that it is not root"
     return passed(f"runs as {name}; {note}", place)
 
 
-_USER = "make a user in the Dockerfile and name it by number: USER 10001:10001"
+_USER = "create a user in the Dockerfile and refer to it by number: USER 10001:10001"
 
 
 def _user_of_base(subject: Subject) -> Outcome:
@@ -59,7 +59,7 @@ def _user_of_base(subject: Subject) -> Outcome:
         return failed(
             f"no USER, and {base.reference} runs as root", [at_target(subject, "no USER")], _USER
         )
-    return unseen(f"no USER: who runs is decided by {base.reference}", _USER)
+    return unseen(f"no USER: {base.reference} decides which user runs", _USER)
 
 
 def _steps_down(subject: Subject) -> bool:
@@ -98,7 +98,7 @@ def signals(subject: Subject) -> Outcome:
             if subject.ending.shell:
                 return unseen("a shell that SHELL chose starts it", _EXEC, at(step, "shell form"))
             return failed(
-                f"{step.keyword} in shell form: a shell is the first process",
+                f"{step.keyword} in shell form: a shell is PID 1",
                 [at(step, "shell form")],
                 _EXEC,
             )
@@ -135,13 +135,13 @@ def _managed(present: list[Step]) -> Outcome | None:
         command = Command(words)
         if not group and command.matches(commands("processes", "start")):
             return failed(
-                f"{command.program} is the first process, and hands no signals on",
+                f"{command.program} is PID 1 and does not forward signals",
                 [at(step, f"`{' '.join(command.words[:3])}`")],
                 'start what the script in package.json starts, as CMD ["node", "server.js"]',
             )
         bare = not any(re.search(r"\bexec\s", word) for word in words)
         if command.program in ("sh", "bash", "ash") and "-c" in words and bare:
-            return unseen("a shell starts it: signals are its matter", _EXEC, at(step, "sh -c"))
+            return unseen("a shell starts it and has to forward signals", _EXEC, at(step, "sh -c"))
         if not _is_script(words[0]):
             break  # what follows are its arguments
     return None
@@ -174,13 +174,13 @@ def _by_script(subject: Subject, present: list[Step]) -> Outcome:
         lines = [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
         if runs and not any(re.search(r"(?:^|[;&|]\s*|\s)exec\s", line) for line in lines):
             return unseen(
-                "the script that starts it never says exec: a shell may stay the first process",
+                "the script that starts it never calls exec: a shell may stay PID 1",
                 'let its last line be exec "$@" or exec PROGRAM',
                 at(entry, "a script"),
             )
     if unread:
         return unseen(
-            "a script starts it, and is not here",
+            "a script starts it that is not available here",
             "its last line should exec",
             at(entry, "a script"),
         )
@@ -235,7 +235,7 @@ def secrets(subject: Subject) -> Outcome:
 
 _SECRET = (
     "RUN --mount=type=secret,id=NAME while building, an environment variable or a mounted file at "
-    "run time; then change the secret, for the history of the image keeps it"
+    "run time; then change the secret, because the image history keeps it"
 )
 
 

@@ -372,5 +372,7 @@ def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
             arguments |= {name: f"${{{name}}}" for name in empty}
         if not _REFERENCE.fullmatch(found := stages.resolve(read, stage.base, arguments)):
             hint = "declare its arguments with ARG before the first FROM"
-            raise fail(stage.line, f"{stage.base} gives {found!r}, no image's name", hint=hint)
+            raise fail(
+                stage.line, f"{stage.base} expands to {found!r}, not an image name", hint=hint
+            )
     return arguments

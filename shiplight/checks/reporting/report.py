@@ -74,6 +74,6 @@ def _summary(checklist: Checklist) -> str:
         "accepted": sum(result.accepted is not None for result in results),
         "could not be seen": sum(result.outcome.result == UNSEEN for result in results),
         "passed": sum(result.outcome.result == PASSED for result in results),
-        "does not apply": sum(result.outcome.result == NOT_APPLICABLE for result in results),
+        "not applicable": sum(result.outcome.result == NOT_APPLICABLE for result in results),
     }
     return " · ".join(f"{count} {what}" for what, count in counts.items() if count)
