@@ -107,7 +107,7 @@ class Recorded:
         if not paths:
             raise NotRecorded(
                 f"there is no recording of {lesson or 'any lesson'}.",
-                hint="start an engine: `./lab doctor` says what is missing",
+                hint="start an engine; `./lab doctor` tells you what is missing",
             )
         read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         self.shiplight_lesson = lesson
@@ -125,8 +125,8 @@ class Recorded:
         if name.startswith("_"):
             raise AttributeError(name)
         raise NotRecorded(
-            f"`client.{name}` asks a Docker engine, and none answers here.",
-            hint="start an engine and restart the kernel: `./lab doctor` says what is missing",
+            f"`client.{name}` needs a Docker engine, and none is available.",
+            hint="start an engine and restart the kernel; `./lab doctor` tells you what is missing",
         )
 
     def has(self, call: str) -> bool:
@@ -139,7 +139,7 @@ class Recorded:
         if not entries:
             raise NotRecorded(
                 f"this was not recorded: {call}",
-                hint="what you change needs an engine: `./lab doctor` says what is missing",
+                hint="your own changes need an engine; `./lab doctor` tells you what is missing",
             )
         return entries.pop(0) if len(entries) > 1 else entries[0]
 

@@ -42,8 +42,8 @@ def environment(*, for_tests: bool = False) -> Path:
                 (VENV / STAMP).write_text(_stamp_of(requirements))
     except OSError as error:
         raise SetupFailed(
-            f"{error.filename or ROOT} cannot be written: {error.strerror}.\n  Try: make room; or, "
-            f"where it belongs to somebody else, `sudo chown -R $USER {ROOT / '.lab'} {VENV}`"
+            f"{error.filename or ROOT} cannot be written: {error.strerror}.\n  Try: free some "
+            f"space; or, if it is another user's, `sudo chown -R $USER {ROOT / '.lab'} {VENV}`"
         ) from error
     return python
 
@@ -101,7 +101,7 @@ def _make(python: Path) -> None:
         venv.create(VENV, with_pip=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise SetupFailed(
-            f"could not make {VENV}: {error}\n  Try: is there room and the right to write?"
+            f"could not make {VENV}: {error}\n  Try: check the free space and the permissions"
         ) from error
 
 
@@ -123,7 +123,7 @@ _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": F
 def add(requirements: str) -> None:
     """Install what a file pins by hash into the environment that runs this. Raises SetupFailed."""
     if sys.prefix == sys.base_prefix:
-        raise SetupFailed(f"{sys.executable} is in no virtual environment.\n  Try: ./lab")
+        raise SetupFailed(f"{sys.executable} is not in a virtual environment.\n  Try: ./lab")
     pinned = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
     with _lock():
         _install(Path(sys.executable), ROOT / requirements, *pinned)
@@ -154,8 +154,8 @@ def _install(python: Path, requirements: Path, *options: str) -> None:
             last = "".join(f"    {line}" for line in log.readlines()[-6:])
             raise SetupFailed(
                 f"pip could not install {requirements.name}. Last lines:\n{last}"
-                "  Try: does Python's package registry answer from here? behind a proxy, PIP_CERT\n"
-                "       and HTTPS_PROXY tell pip about it; then run this again"
+                "  Try: check that Python's package registry can be reached; behind a proxy, set\n"
+                "       PIP_CERT and HTTPS_PROXY; then run this again"
             )
 
 
@@ -191,7 +191,7 @@ def install_packages(names: list[str], why: str) -> None:
     """Install Debian packages, saying so first. Raises SetupFailed where that is not possible."""
     line = f"apt-get install {' '.join(names)}"
     if not (is_root() and on_debian()):
-        do = f"sudo {line}" if on_debian() else f"install what Debian calls {' '.join(names)}"
+        do = f"sudo {line}" if on_debian() else f"install your system's {' '.join(names)}"
         raise SetupFailed(f"{why}.\n  Try: {do}")
     say(f"{why}: as root, running `{line}`")
     environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}

@@ -83,7 +83,7 @@ def test_packages_are_asked_for_and_not_installed_without_the_right_to(monkeypat
     with pytest.raises(setup.SetupFailed, match="sudo apt-get install mmdebstrap"):
         setup.install_packages(["mmdebstrap"], "it is needed")
     monkeypatch.setattr(setup, "on_debian", lambda: False)
-    with pytest.raises(setup.SetupFailed, match="what Debian calls mmdebstrap"):
+    with pytest.raises(setup.SetupFailed, match="install your system's mmdebstrap"):
         setup.install_packages(["mmdebstrap"], "it is needed")
 
 

@@ -174,7 +174,7 @@ class Receiver:
     def _path(self, name: str) -> str:
         above, _, last = name.rpartition("/")
         if above not in self.folders or last in ("", ".", "..") or "\0" in name:
-            raise BuildKitError(f"BuildKit sent {name!r}, which is no place inside the folder.")
+            raise BuildKitError(f"BuildKit sent {name!r}, which is outside the folder.")
         return os.path.join(self.folder, name)
 
     async def ask(self) -> None:

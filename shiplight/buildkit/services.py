@@ -192,7 +192,7 @@ async def _to_agent(frames: Frames, writer) -> None:
         while len(waiting) >= 5:
             size = 4 + int.from_bytes(waiting[:4], "big")
             if not 5 <= size <= 1 << 20:
-                raise BuildKitError("a step sent its ssh agent what is no request")
+                raise BuildKitError("a step sent its ssh agent something that is not a request")
             if len(waiting) < size:
                 break
             request = bytes(waiting[:size])

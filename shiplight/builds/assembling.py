@@ -83,7 +83,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
 def _check_machine(client, recipe: Recipe) -> None:
     """Raises BaseNotAvailable where equivalents cannot be assembled, with what to do there."""
     platform = engine.describe(client).platform
-    hint = "connect to a registry, or set SHIPLIGHT_MIRROR to one that answers"
+    hint = "connect to a registry, or set SHIPLIGHT_MIRROR to one that can be reached"
     if platform != recipe.platform:
         raise BaseNotAvailable(
             f"{recipe.reference} cannot be pulled, and its offline equivalent exists for "
@@ -159,7 +159,7 @@ def _mmdebstrap_failed(recipe: Recipe, said: bytes) -> BaseNotAvailable:
     return BaseNotAvailable(
         f"mmdebstrap could not assemble {recipe.equivalent}.\n  Last lines:\n"
         + "\n".join(f"    {line}" for line in lines),
-        hint="do Debian's packages answer from here? `apt-get update` says",
+        hint="check that Debian's packages can be reached: `apt-get update`",
     )
 
 
@@ -216,11 +216,11 @@ def _downloaded(download: dict) -> Path:
             if said.returncode or len(files) != 1:
                 raise BaseNotAvailable(
                     f"pip could not download {wheel}: {said.stderr.strip()[-500:]}",
-                    hint="does Python's package registry answer from here?",
+                    hint="check that Python's package registry can be reached",
                 )
             if _sha256(files[0]) != download["sha256"]:
                 raise BaseNotAvailable(
-                    f"{wheel} is not the file that its base.toml names (another sha256).",
+                    f"{wheel} is not the file that its base.toml names (its sha256 differs).",
                     hint="do not use it; tell the authors",
                 )
             os.replace(files[0], kept)

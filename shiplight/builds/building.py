@@ -301,13 +301,13 @@ def _named(folder: Path, text: str, otherwise: str) -> str:
 
 
 def _unreadable(path: Path, error: OSError) -> ContextError:
-    return ContextError(f"{path} cannot be read: {error.strerror}.", hint="whose is it?")
+    return ContextError(f"{path} cannot be read: {error.strerror}.", hint="check who owns it")
 
 
 def _slug(name: str) -> str:
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     if not slug:
-        raise UsageError(f"{name!r} cannot name an image.", hint="use letters and digits")
+        raise UsageError(f"{name!r} is not a valid image name.", hint="use letters and digits")
     return slug
 
 

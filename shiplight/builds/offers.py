@@ -62,7 +62,7 @@ def _secret(name: str, source: str | os.PathLike) -> bytes:
                 hint="name a file, or a variable as env:NAME",
             ) from error
     if len(content) > MOST_BYTES:
-        raise UsageError(f"secret {name} is larger than BuildKit takes (500 KiB).")
+        raise UsageError(f"secret {name} is larger than BuildKit accepts (500 KiB).")
     return content
 
 
@@ -87,8 +87,8 @@ def _agent(name: str, path: str) -> str:
         )
     if Path(path).is_file():
         raise UsageError(
-            f"ssh {name}: {path} is a file, and what is forwarded is an agent's socket.",
-            hint=f"give the key to an agent: ssh-add {path}; then --ssh {name}",
+            f"ssh {name}: {path} is a file, and only an agent's socket can be forwarded.",
+            hint=f"add the key to an agent: ssh-add {path}; then --ssh {name}",
         )
     if not Path(path).is_socket():
         raise UsageError(f"ssh {name}: there is no agent's socket at {path}.", hint="ssh-add -l")

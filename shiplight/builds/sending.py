@@ -151,8 +151,8 @@ def _hijacked(client, session) -> tuple[object | None, str]:
 
 def _no_answer(error: Exception) -> EngineFailed:
     return EngineFailed(
-        f"the engine does not take a session: {error}",
-        hint="`./lab doctor` says whether it still runs; then build again",
+        f"the engine does not support a session: {error}",
+        hint="`./lab doctor` tells you whether it is still running; then build again",
     )
 
 

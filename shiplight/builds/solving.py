@@ -134,8 +134,8 @@ def _follow(sent: sending.Sent, trace: Trace, transcript: Transcript) -> tuple[s
             engine_id = line["aux"]["ID"]
     if engine_id is None and not (sent.exported and sent.exported.done):
         raise EngineFailed(
-            "the engine's answer ended before the build did.",
-            hint="`./lab doctor` says whether it still runs; then build again",
+            "the engine's reply ended before the build did.",
+            hint="`./lab doctor` tells you whether it is still running; then build again",
         )
     return engine_id, ""
 
@@ -188,7 +188,7 @@ def _look(said: str) -> str:
         ("no space left", engine.DISK_FULL),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
-        ("Temporary failure resolving", "the container has no way to the network"),
+        ("Temporary failure resolving", "the container cannot reach the network"),
         ("executable file not found", "is that program in this stage's base?"),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),

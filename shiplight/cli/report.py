@@ -197,7 +197,9 @@ def _kernel_headers(found: ScanReport) -> list[str]:
     rest = found.without_kernel_headers().unique
     if rest == found.unique:
         return []
-    return [f"{found.unique - rest} of the {found.unique} affect only kernel headers; no image has a kernel."]
+    return [
+        f"{found.unique - rest} of the {found.unique} affect only kernel headers, not a kernel."
+    ]
 
 
 def _by_origin(found: ScanReport) -> Table:

@@ -117,7 +117,7 @@ def _content(entry: Entry) -> Iterator[bytes]:
             changed = "shrank" if left else "grew" if file.read(1) else ""
     except OSError as problem:
         raise ContextError(
-            f"{entry.name} cannot be read any more ({problem.strerror}).",
+            f"{entry.name} can no longer be read ({problem.strerror}).",
             hint="build again when nothing else writes to the folder",
         ) from problem
     if changed:
@@ -246,7 +246,7 @@ def _dockerfile_entry(
     try:
         found = os.stat(path)
         if text is None and not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "it is no ordinary file")
+            raise OSError(0, "it is not an ordinary file")
         text = path.read_bytes() if text is None else text
         mode, mtime = stat.S_IMODE(found.st_mode), found.st_mtime_ns // 10**9
     except OSError as problem:

@@ -199,11 +199,11 @@ def _strip(text: str) -> str:
 
 
 def _no_constant(name: str):
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 def _array(keyword: str, value: str) -> tuple[str, ...] | None:
-    """The JSON form's strings; None where this is no JSON, which makes it the shell form."""
+    """The JSON form's strings; None where this is not JSON, which makes it the shell form."""
     if keyword == "HEALTHCHECK":
         value = [*re.split(f"[{SPACE}]+", value, maxsplit=1), ""][1]
     if keyword not in _ARRAYS or not value.startswith("["):
@@ -366,7 +366,7 @@ def parse(text: str) -> Dockerfile:
     first = starts[0] if starts else len(instructions)
     for found in instructions[:first]:
         if found.keyword != "ARG":
-            problem = f"{found.keyword} stands before the first FROM, where only ARG may"
+            problem = f"{found.keyword} is before the first FROM, where only ARG is allowed"
             raise fail(found.line, problem, hint="no build stage in current context")
     if not starts:
         raise fail(None, "there is no FROM, so there are no stages to build")

@@ -13,8 +13,8 @@ import urllib3
 from ..errors import EngineFailed
 
 DISK_FULL = (
-    "the engine's disk is full: `./lab clean` gives back what this lab used; what a build that\n"
-    "       failed keeps in use goes after a restart of the engine, by `docker builder prune`"
+    "the engine's disk is full: `./lab clean` removes what this lab used; what a failed build\n"
+    "       keeps in use can be pruned after a restart of the engine: `docker builder prune`"
 )
 NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"
@@ -53,7 +53,7 @@ def translated(doing: str) -> Iterator[None]:
     except GONE as error:
         raise EngineFailed(
             f"the engine stopped answering while {doing} ({why(error)}).",
-            hint="`./lab doctor` says whether it still runs; then do this again: nothing is lost",
+            hint="check with `./lab doctor` whether it still runs, then try again: nothing is lost",
         ) from error
 
 
@@ -69,7 +69,7 @@ def patience(client: docker.DockerClient) -> Iterator[None]:
 
 def engine_failed(doing: str, said: str) -> EngineFailed:
     """What the engine said, with the way out of the commonest: a full disk."""
-    hint = "`./lab doctor` looks at the engine"
+    hint = "`./lab doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL
     return EngineFailed(f"the engine failed while {doing}: {said.strip()}", hint=hint)
@@ -106,6 +106,6 @@ def _json_line(line: bytes) -> dict:
 def not_an_answer(said: bytes) -> EngineFailed:
     """The error for bytes that no engine sends: something else answers at its endpoint."""
     return EngineFailed(
-        f"what came is not an answer of an engine: {said[:80]!r}",
+        f"the reply did not come from a Docker engine: {said[:80]!r}",
         hint="is there a proxy between here and the engine? `./lab doctor` shows the endpoint",
     )

@@ -86,7 +86,7 @@ def prune_cache_record(client, record_id: str) -> bool:
     Only ever by id: with a `label` filter engines delete the whole cache.
     """
     if not re.fullmatch(r"[a-z0-9]{10,64}", record_id):
-        raise EngineFailed(f"{record_id!r} is not the id of a cache record.")
+        raise EngineFailed(f"{record_id!r} is not the ID of a cache record.")
     api = client.api
     filters = json.dumps({"id": {f"^{record_id}$": True}})
     with answers.translated("pruning a cache record"):

@@ -35,8 +35,8 @@ def endpoints() -> list[Endpoint]:
             given = kwargs_from_env()
         except docker.errors.TLSParameterError as error:
             raise EngineNotReachable(
-                f"DOCKER_HOST asks for TLS, and its certificates cannot be used: {error}",
-                hint="DOCKER_CERT_PATH names their folder; unset DOCKER_TLS_VERIFY to do without",
+                f"DOCKER_HOST requires TLS, but its certificates cannot be used: {error}",
+                hint="DOCKER_CERT_PATH names their folder; unset DOCKER_TLS_VERIFY to use no TLS",
             ) from error
         return [Endpoint(os.environ["DOCKER_HOST"], "DOCKER_HOST", given.get("tls"), True)]
     context = _context()
@@ -61,7 +61,7 @@ def _context() -> Endpoint | None:
         ) from error
     if context is None:
         raise EngineNotReachable(
-            f"there is no docker context named {asked or 'in ~/.docker/config.json'}.",
+            f"there is no Docker context named {asked or 'in ~/.docker/config.json'}.",
             hint="`docker context ls` shows the contexts; unset DOCKER_CONTEXT to use the default",
         )
     if context.Name == "default":

@@ -24,13 +24,13 @@ def inspect_image(client: docker.DockerClient, name: str) -> dict:
         with translated(f"inspecting {name}"):
             return or_none(client.api.inspect_image, name) or _missing(name)
     except docker.errors.NullResource as error:
-        raise ImageNotFound("an empty name names no image.", hint="give a name") from error
+        raise ImageNotFound("the image name is empty.", hint="give a name") from error
 
 
 def _missing(name: str):
     raise ImageNotFound(
         f"there is no image {name} on this engine, and no archive at that path.",
-        hint="`./lab build` lists what can be built; `docker images` lists what is there",
+        hint="`./lab build` lists what can be built; `docker images` lists what the engine has",
     )
 
 

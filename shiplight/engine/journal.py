@@ -121,8 +121,8 @@ def writable() -> Iterator[None]:
         yield
     except OSError as error:
         raise LabFolderFailed(
-            f"this lab's own folder, {ROOT / '.lab'}, cannot be written: {error.strerror}.",
-            hint="make room or get the right to write there; then do this again",
+            f"this lab's folder, {ROOT / '.lab'}, cannot be written: {error.strerror}.",
+            hint="free some space or fix the permissions, then try again",
         ) from error
 
 

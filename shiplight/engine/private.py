@@ -98,7 +98,7 @@ def _start() -> None:
     if _pid() is None:  # dockerd would take whoever has the number of a crashed one for itself
         (_run() / "docker.pid").unlink(missing_ok=True)
     _make_bridge()
-    setup.say(f"starting a private engine (data in {_data()}; `./lab engine stop` ends it)")
+    setup.say(f"starting a private engine (data in {_data()}; `./lab engine stop` stops it)")
     with open(_run() / "dockerd.log", "wb") as log:
         process = subprocess.Popen(
             _command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
@@ -209,14 +209,14 @@ def stop(*, remove_data: bool = False) -> bool:
         except ProcessLookupError:
             pass  # it ended by itself just now
         except PermissionError as error:
-            raise UsageError(f"stopping the private engine (process {pid}) needs root.") from error
+            raise UsageError(f"stopping the private engine (PID {pid}) needs root.") from error
         deadline = time.monotonic() + STOP_SECONDS
         while _pid() == pid and time.monotonic() < deadline:
             time.sleep(0.1)
         if _pid() == pid:
             raise EngineFailed(
-                f"the private engine (process {pid}) has not stopped after {STOP_SECONDS} s.",
-                hint="wait, and call `./lab engine stop` again",
+                f"the private engine (PID {pid}) has not stopped after {STOP_SECONDS} s.",
+                hint="wait, then run `./lab engine stop` again",
             )
     if Path(f"/sys/class/net/{_bridge()}").exists():
         _ip("link", "delete", _bridge())
@@ -232,7 +232,7 @@ def _remove_data() -> None:
         if subprocess.run(["umount", mounted[0]], capture_output=True).returncode:
             raise EngineFailed(  # what is behind it may be somebody's: nothing goes through it
                 f"{mounted[0]} is still mounted, so nothing is removed.",
-                hint=f"leave that folder, `umount {mounted[0]}`, and call this again",
+                hint=f"leave that folder, run `umount {mounted[0]}`, then this again",
             )
     for path in (_data(), _run()):
         shutil.rmtree(path, ignore_errors=True)

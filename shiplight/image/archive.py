@@ -43,7 +43,7 @@ TELL_EVERY = 4 << 20
 
 Known = Callable[[str], LayerContent | None]
 
-_HINT = "save the image again; an archive from an unknown source is better not used at all"
+_HINT = "save the image again; do not use an archive from an unknown source"
 _BLOB = re.compile(r"(?:^|/)blobs/sha256/([0-9a-f]{64})$")
 _CONFIG = re.compile(r"^(?:sha256:)?([0-9a-f]{64})(?:\.json)?$")
 
@@ -65,7 +65,7 @@ def read_image(
     found = manifests(archive)
     if not found:
         raise ArchiveError(
-            f"this is no image archive: {archive.summary()}.",
+            f"this is not an image archive: {archive.summary()}.",
             hint="`docker save NAME -o image.tar` writes one",
         )
     return _image(archive, choose(found, name=name, platform=platform))
@@ -82,7 +82,7 @@ def _opened(source, progress, limits: Limits) -> Stream:
     if not looks_like_tar(head):
         seen = "it is empty" if not head else f"it begins with {head[:8]!r}"
         raise ArchiveError(
-            f"this is no tar archive, plain, gzip or zstd: {seen}.",
+            f"this is not a tar archive (plain, gzip or zstd): {seen}.",
             hint="`docker save NAME -o image.tar` writes one",
         )
     return stream
@@ -228,7 +228,9 @@ class _Blob:
         if self.known:
             return self.known
         if self.entries is None:
-            raise ArchiveError(f"{self.path} is no layer: no tar, plain, gzip or zstd.", hint=_HINT)
+            raise ArchiveError(
+                f"{self.path} is not a layer (a tar, plain, gzip or zstd).", hint=_HINT
+            )
         estimate = self.estimate.result() if self.estimate else None
         if self.unpacked:
             diff_id = f"sha256:{self.unpacked.hexdigest()}"
@@ -256,7 +258,7 @@ class _Archive:
                 self._links.pop(path, None)
                 if len(self._blobs) == MAX_FILES:
                     most = f"{MAX_FILES:,} files"
-                    raise ArchiveError(f"this is no image archive: over {most}.", hint=_HINT)
+                    raise ArchiveError(f"this is not an image archive: over {most}.", hint=_HINT)
                 self._blobs[path] = self._blob(path, header.stored, stream)
             elif header.kind == "symlink":
                 self._links[path] = posixpath.join(posixpath.dirname(path), header.link)
@@ -268,7 +270,7 @@ class _Archive:
         """What is at its top, in a few words."""
         top = sorted({path.partition("/")[0] for path in self._blobs})
         held = ", ".join(top[:5]) + (", …" if len(top) > 5 else "") or "no files"
-        return f"it holds {held}; no manifest.json or index.json names an image"
+        return f"it contains {held}; no manifest.json or index.json names an image"
 
     def get(self, path: str) -> _Blob | None:
         """The file at a path, links followed; None where there is none."""
@@ -285,7 +287,7 @@ class _Archive:
         if blob is None:
             raise ArchiveError(
                 f"{what} is missing from the archive: {path}.",
-                hint="it was saved only in part, or for another platform: save the image again",
+                hint="it was saved only partly, or for another platform: save the image again",
             )
         if blob.named and blob.digest != f"sha256:{blob.named}":
             raise ArchiveError(
@@ -302,11 +304,11 @@ class _Archive:
             raise ArchiveError(f"{what} is not {most}: {path}, {blob.size:,} bytes.", hint=_HINT)
         self._parsed += max(len(blob.data), MIN_PARSED)
         if self._parsed > MAX_PARSED:
-            raise ArchiveError("the archive describes its images over and over.", hint=_HINT)
+            raise ArchiveError("the archive describes the same images again and again.", hint=_HINT)
         try:
             return json.loads(blob.data)
         except (ValueError, RecursionError) as error:
-            raise ArchiveError(f"{what} is no valid JSON: {path}.", hint=_HINT) from error
+            raise ArchiveError(f"{what} is not valid JSON: {path}.", hint=_HINT) from error
 
     def _blob(self, path: str, size: int, stream: Stream) -> _Blob:
         blob = _Blob(path, size)
@@ -380,7 +382,9 @@ def _mark(folder: str, slash: str, base: str, layer: Stream) -> Iterator[Entry]:
     """A whiteout; `.wh..wh.` begins the opaque mark, and AUFS's own files, which are nothing."""
     hidden = base.removeprefix(".wh.")
     if hidden in ("", ".", ".."):
-        raise ArchiveError(f"{layer.what}: {folder}{slash}{base} hides no name.", hint=_HINT)
+        raise ArchiveError(
+            f"{layer.what}: {folder}{slash}{base} names no file to hide.", hint=_HINT
+        )
     if base == ".wh..wh..opq":
         yield Entry(folder, "opaque")
     elif not hidden.startswith(".wh."):
@@ -417,7 +421,7 @@ def _image(archive: _Archive, manifest: Manifest) -> Image:
         contents.append(content)
         entries += len(content.entries)
         if entries > MAX_ENTRIES:
-            raise ArchiveError(f"its layers hold more than {MAX_ENTRIES:,} files.", hint=_HINT)
+            raise ArchiveError(f"its layers contain more than {MAX_ENTRIES:,} files.", hint=_HINT)
         packed.append((blob.digest, blob.size) if blob.packing else None)
     return assemble(
         manifest.names[0] if manifest.names else "",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from ..errors import ArchiveError
 from .model import platform_of
 
-_HINT = "save the image again; an archive from an unknown source is better not used at all"
+_HINT = "save the image again; do not use an archive from an unknown source"
 _DIGEST = re.compile(r"^[a-z0-9+._-]+:[0-9a-zA-Z=_-]+$")
 _IMAGE_CONFIGS = (
     None,
@@ -104,7 +104,7 @@ def _names_of(item: dict) -> tuple[str, ...]:
 def _path_of(item: dict) -> str:
     digest = _expect(item.get("digest"), str, "a digest")
     if not _DIGEST.match(digest):
-        raise ArchiveError(f"{digest[:80]!r} is no digest.", hint=_HINT)
+        raise ArchiveError(f"{digest[:80]!r} is not a digest.", hint=_HINT)
     return "blobs/" + digest.replace(":", "/", 1)
 
 
@@ -118,10 +118,10 @@ def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> 
     if name is not None:
         fitting = [m for m in found if any(_tagged(n) == _tagged(name) for n in m.names)]
         if not fitting:
-            raise _unclear(f"the archive holds no image {name}", found)
+            raise _unclear(f"the archive contains no image {name}", found)
         found = fitting
     elif len({manifest.names for manifest in found if manifest.names}) > 1:
-        raise _unclear("the archive holds several images", found)
+        raise _unclear("the archive contains several images", found)
     if len(found) == 1:
         return found[0]
     wanted = platform or host_platform()
@@ -131,7 +131,7 @@ def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> 
     if len(fitting) != 1:
         there = ", ".join(sorted(manifest.platform or "unknown" for manifest in found))
         raise ArchiveError(
-            f"the archive holds images for {there}, and {len(fitting)} of them for {wanted}.",
+            f"the archive contains images for {there}, and {len(fitting)} of them for {wanted}.",
             hint="save the image of one platform",
         )
     return fitting[0]
@@ -170,7 +170,7 @@ def checked_config(config, *, layers: int) -> dict:
     diff_ids = _texts(_expect(config.get("rootfs"), dict, what).get("diff_ids"), what)
     if len(diff_ids) != layers:
         raise ArchiveError(
-            f"the configuration speaks of {len(diff_ids)} layers, the manifest of {layers}.",
+            f"the configuration lists {len(diff_ids)} layers, the manifest {layers}.",
             hint=_HINT,
         )
     for step in _expect(config.get("history") or [], list, what):

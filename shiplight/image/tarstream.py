@@ -31,7 +31,7 @@ MAX_NAMES = 256_000_000  # bytes of all paths and links together
 MAX_UNPACKED = 200_000_000_000  # bytes of one archive, unpacked
 MAX_RATIO, RATIO_FROM = 1000, 1 << 30  # unpacked to read, all together, looked at from 1 GiB on
 
-_HINT = "save the image again; an archive from an unknown source is better not used at all"
+_HINT = "save the image again; do not use an archive from an unknown source"
 
 
 class Limits:
@@ -44,7 +44,7 @@ class Limits:
         self.entries += 1
         self.names += sum(len(name) if name.isascii() else 4 * len(name) for name in names)
         if self.entries > MAX_ENTRIES or self.names > MAX_NAMES:
-            raise ArchiveError(f"the archive holds more than {MAX_ENTRIES:,} files.", hint=_HINT)
+            raise ArchiveError(f"the archive contains more than {MAX_ENTRIES:,} files.", hint=_HINT)
 
     def count_bytes(self, count: int) -> None:
         self.unpacked += count
@@ -106,7 +106,7 @@ class Stream:
             self.cut = True
             raise ArchiveError(
                 f"{self.what} ends too early, after {self.position:,} bytes.",
-                hint="it was copied or saved only in part: save the image again",
+                hint="it was copied or saved only partly: save the image again",
             )
 
     def exactly(self, count: int) -> bytes:
@@ -173,10 +173,10 @@ def _read_or_fail(reader, packed: Stream, kind: str) -> bytes:
         return reader.read(BLOCK)
     except EOFError as error:
         packed.cut = True
-        hint = "it was copied or saved only in part: save the image again"
+        hint = "it was copied or saved only partly: save the image again"
         raise ArchiveError(f"{packed.what} ends too early.", hint=hint) from error
     except (DeflateError, BadGzipFile, zstandard.ZstdError) as error:
-        raise ArchiveError(f"{packed.what} is no valid {kind}: {error}.", hint=_HINT) from error
+        raise ArchiveError(f"{packed.what} is not valid {kind}: {error}.", hint=_HINT) from error
 
 
 class Header(NamedTuple):
@@ -206,7 +206,7 @@ def members(stream: Stream, limits: Limits) -> Iterator[Header]:
             stream.skip(512 - len(block))
         if not _checksum_holds(block):
             where = f"{stream.what}, byte {stream.position - 512:,}"
-            raise ArchiveError(f"{where}: this is no tar header.", hint=_HINT)
+            raise ArchiveError(f"{where}: this is not a tar header.", hint=_HINT)
         kind, size = block[156:157], _number(block[124:136], stream)
         if kind in b"xgLKX":
             extra |= _extension(stream, kind, size)
@@ -246,7 +246,7 @@ def _number(field: bytes, stream: Stream) -> int:
             raise ValueError
         return int(digits, 8)
     except ValueError:
-        raise ArchiveError(f"{stream.what}: {field!r} is no number.", hint=_HINT) from None
+        raise ArchiveError(f"{stream.what}: {field!r} is not a number.", hint=_HINT) from None
 
 
 def _text(raw: bytes) -> str:
@@ -274,7 +274,7 @@ def _pax(data: bytes, stream: Stream) -> dict[str, str]:
         end = start + int(length) if length.isdigit() else start
         key, equals, value = data[space + 1 : end].partition(b"=")
         if not equals or not value.endswith(b"\n") or end > len(data):
-            raise ArchiveError(f"{stream.what} holds a damaged PAX header.", hint=_HINT)
+            raise ArchiveError(f"{stream.what} contains a damaged PAX header.", hint=_HINT)
         if key in _PAX_KEYS:
             records[_text(key)] = _text(value[:-1])
         start = end
@@ -316,7 +316,7 @@ def _whole(text: str | None, otherwise: int, stream: Stream) -> int:
     if text is None:
         return otherwise
     if not (text.isascii() and text.isdigit() and len(text) < 20):
-        raise ArchiveError(f"{stream.what}: {text[:40]!r} is no number.", hint=_HINT)
+        raise ArchiveError(f"{stream.what}: {text[:40]!r} is not a number.", hint=_HINT)
     return int(text)
 
 
@@ -332,7 +332,7 @@ def clean_path(name: str, what: str) -> str:
     parts: list[str] = []
     for part in path.split("/"):
         if part == ".." and not parts:
-            raise ArchiveError(f"{what}: the path {name!r} climbs out of the root.", hint=_HINT)
+            raise ArchiveError(f"{what}: the path {name!r} leads outside the root.", hint=_HINT)
         if part == "..":
             parts.pop()
         elif part not in ("", "."):

@@ -55,7 +55,7 @@ class Probe:
     def __repr__(self) -> str:
         if not self.answered or self.self_check is None:
             said = self.last_words[-1] if self.last_words else "nothing"
-            state = {None: "could not be asked", False: "never answered", True: "answers"}[
+            state = {None: "could not be probed", False: "never answered", True: "answers"}[
                 self.answered
             ]
             return f"Probe {self.image}  {state}, exit code {self.exit_code}, said: {said}"
@@ -122,7 +122,7 @@ def _exposed(config: dict, image: str) -> int:
     ports = sorted(int(name.partition("/")[0]) for name in config.get("ExposedPorts") or {})
     if not ports:
         raise ProbeFailed(
-            f"{image} exposes no port, so nobody knows where it answers.",
+            f"{image} exposes no port, so it is unknown where to probe it.",
             hint="add EXPOSE to its Dockerfile, or name the port: probe(client, image, port=8080)",
         )
     return ports[0]
@@ -139,8 +139,8 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
     port = port or _exposed(config, image)
     if not engine.is_local(client):
         raise ProbeFailed(
-            f"{image} cannot be asked: this engine runs elsewhere, and publishes its ports there.",
-            hint="use an engine of this machine: `./lab doctor` says which one answers",
+            f"{image} cannot be probed: the engine runs elsewhere and publishes its ports there.",
+            hint="use an engine on this machine: `./lab doctor` tells you which one is in use",
         )
     with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
@@ -186,7 +186,7 @@ def _is_running(container) -> bool:
 @contextmanager
 def _container(client, image: str, **options) -> Iterator:
     """A container of this lab, not started; removed at the end of the block, however that comes."""
-    with engine.translated(f"making a container of {image}"):
+    with engine.translated(f"creating a container of {image}"):
         container = client.containers.create(image, labels=journal.made(), **options)
     try:
         with engine.translated(f"running {image}"):
@@ -201,8 +201,8 @@ def _remove(container, image: str) -> None:
         engine.remove_container(container)
     except EngineFailed as error:
         raise EngineFailed(
-            f"{error.message}\n  A container of {image} is left.",
-            hint="`./lab clean` removes it, as soon as the engine answers again",
+            f"{error.message}\n  A container of {image} was left behind.",
+            hint="`./lab clean` removes it once the engine can be reached again",
         ) from error
 
 
@@ -296,7 +296,7 @@ def _words(container, what: str) -> str:
     """All that it said, once it has ended. Raises ProbeFailed where it does not end."""
     if engine.exit_code(container, seconds=ANSWER_SECONDS) is None:
         raise ProbeFailed(
-            f"{what} still runs after {ANSWER_SECONDS} s, and was expected to end by itself.",
+            f"{what} still runs after {ANSWER_SECONDS} s, although it should have exited.",
             hint="what does its last instruction start?",
         )
     return container.logs().decode("utf-8", "replace")

@@ -106,7 +106,7 @@ class Try:
     @property
     def failure(self) -> str:
         """The last that was said where it did not run; empty where it did."""
-        words = self.asked.last_words or ("it said nothing",)
+        words = self.asked.last_words or ("it printed nothing",)
         return "" if self.runs else words[-1]
 
     def row(self) -> dict:

@@ -50,8 +50,8 @@ def claim(sentence: str, true: bool, evidence: str = "") -> None:
     """Show `✓ sentence` with its evidence; raise ClaimFailed where it is not `true` here."""
     if not true:
         raise ClaimFailed(
-            f"not so on this machine: {sentence}" + (f"\n  Seen: {evidence}" if evidence else ""),
-            hint="restart the kernel and run all cells; if it stays, tell the authors what you saw",
+            f"not true on this machine: {sentence}" + (f"\n  Seen: {evidence}" if evidence else ""),
+            hint="restart the kernel and run all cells; if it persists, report what you saw",
         )
     display(Shown(sentence, evidence))
 
@@ -140,8 +140,8 @@ def edit(file: Path, old: str, new: str, *, written: str | None = None) -> None:
     """
     text = file.read_text(encoding="utf-8")
     if text.count(old) != 1:
-        found = f"{old!r} is {text.count(old)} times in {file.name}."
-        raise UsageError(found, hint="name more of the line, so that one place is meant")
+        found = f"{old!r} occurs {text.count(old)} times in {file.name}."
+        raise UsageError(found, hint="quote more of the line, so that it occurs exactly once")
     file.write_text(text.replace(old, new), encoding="utf-8")
     if written is not None:
         touch(file, written)

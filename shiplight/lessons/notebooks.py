@@ -266,7 +266,7 @@ def _described(runtime: Path, pid: int) -> dict:
     all_of_them = [json.loads(file.read_text()) for file in files]
     ours = [found for found in all_of_them if Path(found["root_dir"]) == ROOT]
     if not ours:
-        raise FileNotFoundError("our server has not written anything yet")
+        raise FileNotFoundError("the server has not written anything yet")
     return ours[-1]
 
 

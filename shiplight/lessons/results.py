@@ -126,7 +126,7 @@ def _bundled(client) -> Reach:
     image = measure(client, build(client, name))
     node = {path: entry for part in NODE_RUNS for path, (entry, _) in image.find(part).items()}
     share = round(image.unpacked_bytes / sum(entry.size for entry in node.values()), 4)
-    says = "the node program with the libraries that it loads"
+    says = "the node binary with the libraries that it loads"
     why = "certificates, time zones and the bundled server"
     return Reach(name, says, share, 1.15, "share", why, image.setting)
 
@@ -153,7 +153,7 @@ def _edited(client) -> Reach:
             cold = build(client, folder, no_cache=True, cache_namespace=namespace, **how)
             warm = edited(namespace)
     says = "a cold build, after a one-line edit"
-    why = "the program itself is compiled and linked anew, whatever of its dependencies is kept"
+    why = "the program itself is compiled and linked again, however many dependencies are cached"
     share = round(warm.seconds / cold.seconds, 4)
     return Reach("rust/fixed", says, share, 0.25, "share", why, warm.setting)
 

@@ -121,7 +121,7 @@ def reset(path: Path) -> Path | None:
     first = original(path)
     if first is None:
         raise UsageError(
-            "the original notebook is not here: this folder is no git checkout.",
+            "the original notebook is not here: this folder is not a git checkout.",
             hint=f"download Ship Light again, and take notebooks/{path.name} from it",
         )
     kept = None

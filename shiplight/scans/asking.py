@@ -31,9 +31,9 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
     try:
         read = json.loads(said)
     except ValueError as error:
-        raise ScanFailed(f"what {scanner} said is not JSON ({error}).") from error
+        raise ScanFailed(f"the report of {scanner} is not JSON ({error}).") from error
     if not isinstance(read, dict) or read.get("SchemaVersion") != 2:
-        raise ScanFailed(f"what {scanner} said is no report of its second version.")
+        raise ScanFailed(f"the report of {scanner} is not in its second format.")
     return read
 
 
@@ -68,7 +68,7 @@ def _unpacked(archive: Path, place: Path) -> Path:
                 raise ScanFailed(
                     f"{archive} has to be unpacked to be scanned ({format_bytes(needed)}), and "
                     f"only {format_bytes(free)} are free in {place}.",
-                    hint="make room there",
+                    hint="free some space there",
                 )
             for member in files:
                 path = folder / member.name

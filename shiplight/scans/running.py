@@ -130,7 +130,7 @@ def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
 
 def _out_of_sight() -> ScanFailed:
     return ScanFailed(
-        "this engine does not see the files of this machine, and so its scanner would not.",
+        "the engine runs elsewhere and cannot see this machine's files.",
         hint=f"put Trivy on PATH, or install {REQUIREMENTS}",
     )
 
@@ -146,8 +146,8 @@ def _checked(code: int, said: bytes, complaints: bytes) -> bytes:
         )
     words = complaints.decode("utf-8", "replace").split("Fatal error")[-1].strip()
     lines = [line.strip(" *\t") for line in words.splitlines() if line.strip()]
-    seen = " ".join(lines).removeprefix("run error: ")[:400] or "it said nothing"
-    raise ScanFailed(f"the scanner ended with {code}: {seen}", hint=_hint(seen))
+    seen = " ".join(lines).removeprefix("run error: ")[:400] or "it printed nothing"
+    raise ScanFailed(f"the scanner exited with {code}: {seen}", hint=_hint(seen))
 
 
 def _hint(seen: str) -> str:

@@ -163,7 +163,7 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
         raise ScanFailed(
             f"{name} has to be exported ({format_bytes(least)}) to be scanned, and only "
             f"{format_bytes(free)} are free in {journal.folder()}.",
-            hint="make room there, or scan an archive that is elsewhere",
+            hint="free some space there, or scan an archive that is elsewhere",
         )
     try:
         with engine.export_image(client, name) as chunks, open(archive, "wb") as file:

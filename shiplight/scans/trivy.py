@@ -57,7 +57,7 @@ class Database:
 
 
 def find(client=None) -> Scanner:
-    """The first scanner that will do: on PATH, beside this Python, on the engine.
+    """The first scanner that can be used: on PATH, beside this Python, on the engine.
 
     Raises ScannerMissing, which says what was seen.
     """
@@ -76,7 +76,7 @@ def find(client=None) -> Scanner:
     if client is not None and engine.has_image(client, IMAGE):
         return Scanner(IMAGE.rpartition(":")[2], f"the image {IMAGE}", image=IMAGE)
     raise ScannerMissing(
-        "there is no scanner here" + (f" that will do: {'; '.join(seen)}." if seen else "."),
+        "there is no scanner here" + (f" that can be used: {'; '.join(seen)}." if seen else "."),
         hint="`./lab scan IMAGE` gets one; or put Trivy on PATH",
     )
 
@@ -132,13 +132,13 @@ def _get_scanner(client) -> Scanner:
     except ScannerMissing:
         if client is None:
             raise
-    setup.say(f"getting the scanner's image {IMAGE}")
+    setup.say(f"pulling the scanner's image {IMAGE}")
     try:
         engine.pull(client, IMAGE)
         engine.remember_image(client, IMAGE)
     except EngineFailed as error:
         raise ScannerMissing(
-            f"the scanner's image could not be got: {error.message}", hint="put Trivy on PATH"
+            f"the scanner's image could not be pulled: {error.message}", hint="put Trivy on PATH"
         ) from error
     return find(client)
 
@@ -155,8 +155,8 @@ def database() -> Database:
     except (OSError, ValueError, KeyError, TypeError) as error:
         where = f"in TRIVY_CACHE_DIR={given}" if given else "here yet"
         raise ScannerMissing(
-            f"there is no database of vulnerabilities {where} ({error}).",
-            hint="TRIVY_CACHE_DIR names a folder that holds db/trivy.db and db/metadata.json"
+            f"there is no vulnerability database {where} ({error}).",
+            hint="TRIVY_CACHE_DIR names a folder that contains db/trivy.db and db/metadata.json"
             if given
             else "`./lab scan IMAGE` downloads one, or TRIVY_CACHE_DIR names one",
         ) from error
@@ -168,12 +168,12 @@ def _download(scanner: Scanner) -> Database:
     folder = journal.folder("trivy")
     if scanner.program is None or os.environ.get("TRIVY_CACHE_DIR"):
         raise ScannerMissing(
-            f"{scanner.source} is not asked to download a database."
+            f"{scanner.source} does not download a database."
             if scanner.program is None
-            else "the database in TRIVY_CACHE_DIR is yours: it is not updated from here.",
-            hint="TRIVY_CACHE_DIR names a folder that holds db/trivy.db and db/metadata.json",
+            else "the database in TRIVY_CACHE_DIR is yours: Ship Light does not update it.",
+            hint="TRIVY_CACHE_DIR names a folder that contains db/trivy.db and db/metadata.json",
         )
-    setup.say("downloading the scanner's database of vulnerabilities, once")
+    setup.say("downloading the scanner's vulnerability database, once")
     command = ["--cache-dir", folder, "image", "--download-db-only", "--no-progress", *QUIETLY]
     with workplace() as place:
 

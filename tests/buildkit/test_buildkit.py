@@ -546,7 +546,7 @@ def test_an_export_writes_nothing_outside_its_folder(tmp_path, path):
     ]
     out = tmp_path / "out"
     with serving(services.FileSend(str(out))) as (session, theirs):
-        with pytest.raises(GRPCError, match="no place inside"):
+        with pytest.raises(GRPCError, match="outside the folder"):
             exported(theirs, stats, {1: b"x"})
         assert session.failure
     assert sorted(os.listdir(tmp_path)) == ["out"]

@@ -130,9 +130,13 @@ def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):
         ((200, b'{"stream":"x"}\n', False), EngineFailed, "stopped answering"),
         ((500, {"message": "write /x: no space left on device"}), EngineFailed, "./lab clean"),
         ((502, b"<html>Bad gateway</html>"), EngineFailed, "Bad gateway"),
-        (b"<html>hello</html>\n", EngineFailed, "not an answer"),
+        (b"<html>hello</html>\n", EngineFailed, "did not come from a Docker engine"),
         (b'{"errorDetail":{"message":"no space left on device"}}\n', BuildFailed, "disk is full"),
-        (b'{"id":"moby.buildkit.trace","aux":"////"}\n', EngineFailed, "not an answer"),
+        (
+            b'{"id":"moby.buildkit.trace","aux":"////"}\n',
+            EngineFailed,
+            "did not come from a Docker engine",
+        ),
     ],
 )
 def test_an_answer_that_is_cut_or_wrong_is_an_error_that_says_what_to_do(

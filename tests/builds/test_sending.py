@@ -160,7 +160,7 @@ def test_an_engine_that_breaks_at_a_session_is_an_error_and_not_a_tar(tmp_path, 
     refuses = (r"/session", (500, {"message": "out of order"}))
     with engine_of(tmp_path, refuses, HERE) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
-        with pytest.raises(EngineFailed, match="does not take a session"):
+        with pytest.raises(EngineFailed, match="does not support a session"):
             builds.build(engine.connect(), "go/multi")
         assert not [path for _, path, _ in seen if path.startswith("/build")]
 

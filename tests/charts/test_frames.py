@@ -155,7 +155,7 @@ def test_a_recorded_setting_says_so():
 def test_a_claim_shows_its_evidence_or_raises(capsys):
     lessons.claim("Two is more than one.", 2 > 1, "2 > 1")
     assert "✓ Two is more than one." in capsys.readouterr().out
-    with pytest.raises(ClaimFailed, match="not so on this machine: One is more than two"):
+    with pytest.raises(ClaimFailed, match="not true on this machine: One is more than two"):
         lessons.claim("One is more than two.", 1 > 2, "1 > 2")
 
 
@@ -245,7 +245,7 @@ def test_a_copy_and_its_edits_have_the_times_that_are_said():
     assert '"edited"' in main.read_text() and main.stat().st_mtime == 1_600_000_000.0
     lessons.edit(main, '"edited"', '"now"')
     assert main.stat().st_mtime > 1_700_000_000 > other.stat().st_mtime
-    with pytest.raises(UsageError, match="'gone' is 0 times"):
+    with pytest.raises(UsageError, match="'gone' occurs 0 times"):
         lessons.edit(main, "gone", "back")
 
 

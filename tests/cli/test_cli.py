@@ -66,9 +66,7 @@ def test_an_older_python_is_told_what_to_do():
 
 def test_no_engine_is_a_message_and_not_a_traceback():
     done = lab("measure", "golang:1.23", DOCKER_HOST="unix:///nowhere.sock")
-    assert done.returncode == 1 and done.stderr.startswith(
-        "lab: cannot connect to a Docker engine"
-    )
+    assert done.returncode == 1 and done.stderr.startswith("lab: cannot connect to a Docker engine")
     assert "Traceback" not in done.stderr and "Try:" in done.stderr
 
 

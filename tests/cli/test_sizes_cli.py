@@ -48,7 +48,7 @@ def test_names_that_climb_out_are_refused_and_nothing_is_written(tmp_path):
     path = tmp_path / "climbs.tar"
     path.write_bytes(factories.legacy(factories.Image([[file("../../evil", 10)]])))
     done = measured(path)
-    assert done.returncode == 1 and "climbs out" in done.stderr
+    assert done.returncode == 1 and "leads outside" in done.stderr
     assert (
         not (tmp_path.parent / "evil").exists() and not (tmp_path.parent.parent / "evil").exists()
     )

@@ -278,7 +278,7 @@ def test_a_missing_dockerfile_names_those_that_are_there(app):
 
 
 def test_a_folder_is_no_dockerfile(app):
-    with pytest.raises(ContextError, match=r"web .*no ordinary file"):
+    with pytest.raises(ContextError, match=r"web .*not an ordinary file"):
         read_context(app, dockerfile="web")
 
 
@@ -398,7 +398,8 @@ def test_a_large_dockerfile_is_cut_into_chunks_as_well(app):
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("", "shrank"), ("package main // more\n", "grew"), (None, "any more")]
+    ("text", "words"),
+    [("", "shrank"), ("package main // more\n", "grew"), (None, "no longer be read")],
 )
 def test_a_file_that_changes_meanwhile_is_named(app, text, words):
     context = read_context(app)

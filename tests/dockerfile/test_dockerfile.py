@@ -317,7 +317,7 @@ def test_onbuild_holds_its_instruction():
     [
         ("", None, "file with no instructions", "FROM"),
         ("# only\n\n#comments", None, "file with no instructions", "FROM"),
-        ("RUN x\nFROM a", 1, "RUN stands before the first FROM", "no build stage"),
+        ("RUN x\nFROM a", 1, "RUN is before the first FROM", "no build stage"),
         ("ARG A\n", None, "no FROM", ""),
         ("FROM a\nCOPPY a b", 2, "unknown instruction: COPPY", "did you mean COPY?"),
         ("FROM a\n\\\n", 2, "unknown instruction", ""),

@@ -51,7 +51,7 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_torn(monkeypatch):
     monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(LabFolderFailed, match="No space left") as failed:
         journal.write("pull", reference="b")
-    assert "make room" in failed.value.hint
+    assert "free some space" in failed.value.hint
     monkeypatch.undo()
 
 

@@ -165,7 +165,7 @@ def test_a_number_with_a_sign_is_none(field):
     block = bytearray(factories.tar([file("f", 512)])[:512])
     block[field] = b"-1".ljust(len(block[field]), b"\0")
     data = tar_with_right_checksum(bytes(block)) + bytes(512 + 1024)
-    with pytest.raises(ArchiveError, match="is no number"):
+    with pytest.raises(ArchiveError, match="is not a number"):
         read(legacy(Image([data])))
 
 
@@ -251,10 +251,10 @@ SWAPPED = Image(LAYERS)
 OTHER = Image([LAYERS[1], LAYERS[0], LAYERS[2]])
 BAD = {
     "nothing": (b"", "it is empty"),
-    "random bytes": (random.Random(1).randbytes(5000), "no tar archive"),
-    "an ordinary tar": (factories.tar([file("etc/passwd", 9)]), "no image archive: it holds etc"),
-    "an empty tar": (bytes(10240), "it holds no files"),
-    "no configuration": (without(".json"), "no image archive"),
+    "random bytes": (random.Random(1).randbytes(5000), "not a tar archive"),
+    "an ordinary tar": (factories.tar([file("etc/passwd", 9)]), "an image archive: it contains etc"),
+    "an empty tar": (bytes(10240), "it contains no files"),
+    "no configuration": (without(".json"), "not an image archive"),
     "no layers": (without("layer.tar"), "layer 0 is missing"),
     "truncated": (legacy(IMAGE)[:9000], "ends too early"),
     "truncated gzip": (gzip.compress(legacy(IMAGE))[:-600], "ends too early"),
@@ -262,21 +262,21 @@ BAD = {
     "a changed configuration": (legacy(IMAGE).replace(b"65532", b"65533"), "is damaged"),
     "a changed blob": (LAYOUTS["oci"].replace(b"appapp", b"appApp", 1), r"layer \d is damaged"),
     "manifest.json of another kind": (nowhere(manifest_json=b'{"a": 1}'), "expected list"),
-    "manifest.json is no JSON": (nowhere(manifest_json=b"[{]"), "no valid JSON"),
-    "deep JSON": (nowhere(manifest_json=b"[" * 100_000), "no valid JSON"),
+    "manifest.json is not JSON": (nowhere(manifest_json=b"[{]"), "not valid JSON"),
+    "deep JSON": (nowhere(manifest_json=b"[" * 100_000), "not valid JSON"),
     "a path out of the archive": (
         nowhere(manifest_json=b'[{"Config": "../../etc/shadow", "Layers": []}]'),
-        "'../../etc/shadow' climbs out",
+        "'../../etc/shadow' leads outside",
     ),
     "a link out of the archive": (
         factories.archive({**factories.legacy_files(IMAGE), "manifest.json": "../../x"}),
-        "climbs out",
+        "leads outside",
     ),
     "a link to itself": (factories.archive({"manifest.json": "manifest.json"}), "link to itself"),
-    "a file out of a layer": (legacy(Image([[file("../../etc/cron", 1)]])), "cron' climbs out"),
-    "a hard link out of a layer": (legacy(Image([[hard_link("a", "../../b")]])), "climbs out"),
-    "a whiteout of ..": (legacy(Image([[file("d/.wh...", 0)]])), "hides no name"),
-    "a layer that is no tar": (legacy(Image([b"x" * 2000])), "is no layer"),
+    "a file out of a layer": (legacy(Image([[file("../../etc/cron", 1)]])), "cron' leads outside"),
+    "a hard link out of a layer": (legacy(Image([[hard_link("a", "../../b")]])), "leads outside"),
+    "a whiteout of ..": (legacy(Image([[file("d/.wh...", 0)]])), "names no file to hide"),
+    "a layer that is no tar": (legacy(Image([b"x" * 2000])), "is not a layer"),
 }  # fmt: skip
 
 

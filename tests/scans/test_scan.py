@@ -256,11 +256,11 @@ def test_the_scanner_is_kept_from_the_network_and_from_what_others_configured(
 @pytest.mark.parametrize(
     ("does", "why"),
     [
-        ("sys.exit('FATAL Fatal error run error: no way')", "ended with 1: no way"),
-        ("sys.exit(3)", "ended with 3: it said nothing"),
+        ("sys.exit('FATAL Fatal error run error: no way')", "exited with 1: no way"),
+        ("sys.exit(3)", "exited with 3: it printed nothing"),
         ("print('<html>')", "not JSON"),
-        ("print('[]')", "no report"),
-        ("print('{}')", "no report"),
+        ("print('[]')", "not in its second format"),
+        ("print('{}')", "not in its second format"),
         ("print('{\"SchemaVersion\": 2}')", "cannot be read"),
         ("pass", "not JSON"),
         ("os.kill(os.getpid(), 9)", "killed (signal 9)"),
@@ -440,7 +440,7 @@ def test_a_download_that_fails_leaves_no_database_and_says_why(fake, monkeypatch
     fake("sys.exit('FATAL Fatal error no such host')")
     with pytest.raises(ScannerMissing, match="no such host"):
         trivy.provide()
-    with pytest.raises(ScannerMissing, match="no database"):
+    with pytest.raises(ScannerMissing, match="no vulnerability database"):
         trivy.database()
 
 
