@@ -252,7 +252,7 @@ OTHER = Image([LAYERS[1], LAYERS[0], LAYERS[2]])
 BAD = {
     "nothing": (b"", "it is empty"),
     "random bytes": (random.Random(1).randbytes(5000), "not a tar archive"),
-    "an ordinary tar": (factories.tar([file("etc/passwd", 9)]), "an image archive: it contains etc"),
+    "an ordinary tar": (factories.tar([file("etc/passwd", 9)]), "image archive: it contains etc"),
     "an empty tar": (bytes(10240), "it contains no files"),
     "no configuration": (without(".json"), "not an image archive"),
     "no layers": (without("layer.tar"), "layer 0 is missing"),
