@@ -80,12 +80,12 @@ def _data() -> dict:
 
 
 def rows() -> list[Row]:
-    """Every variant, in the catalogue's order."""
+    """Return every variant, in the catalogue's order."""
     return [Row(**entry) for entry in _data()["variant"]]
 
 
 def find(name: str) -> Row | None:
-    """The row of `app/variant`; None where the name is none of the catalogue's apps.
+    """Return the row of `app/variant`; None if the catalogue has no such app.
 
     Raises UsageError for an app of the catalogue with a variant that it does not have.
     """
@@ -102,13 +102,13 @@ def find(name: str) -> Row | None:
 
 
 def claims() -> list[ArticleClaim]:
-    """Every claim of the article, in the order of its lessons."""
+    """Return every claim of the article, in the order of its lessons."""
     known = [ArticleClaim(**entry) for entry in _data()["claim"]]
     return sorted(known, key=lambda claim: claim.lesson)
 
 
 def claim(claim_id: str) -> ArticleClaim:
-    """One of the article's claims by its id."""
+    """Return one of the article's claims by its id."""
     for entry in _data()["claim"]:
         if entry["id"] == claim_id:
             return ArticleClaim(**entry)

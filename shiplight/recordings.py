@@ -54,7 +54,7 @@ def mode() -> str:
 
 
 def connect(lesson: str | None = None):
-    """The Docker SDK's own client; where no engine answers, a stand-in with recorded results.
+    """Return the Docker SDK's own client or, without an engine, a stand-in with recorded results.
 
     `lesson` names the set that is replayed; without it, every recorded lesson is searched.
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
@@ -390,7 +390,7 @@ def _error_from_dict(data: dict) -> ShipLightError:
 
 @replayed()
 def ask(client, question):
-    """What `question(client)` returns: any function of the SDK's client, recorded by its name.
+    """Call `question(client)`, and record the result by the function's name.
 
     So a lesson shows the SDK itself. The answer has to be what JSON can hold.
     """

@@ -65,7 +65,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def canonical(reference: str) -> str:
-    """The short form under which two spellings of one image meet.
+    """Return the short form that all spellings of one image's name share.
 
     >>> canonical("docker.io/library/golang:1.23"), canonical("busybox")
     ('golang:1.23', 'busybox:latest')
@@ -79,7 +79,7 @@ def canonical(reference: str) -> str:
 
 
 def mirrored(reference: str) -> str | None:
-    """The name of `reference` at the mirror that SHIPLIGHT_MIRROR names; None where none is named.
+    """Return the name of `reference` at the mirror in SHIPLIGHT_MIRROR; None without a mirror.
 
     Docker Hub's official images are under `library/` there; other registries' host names go.
     """
@@ -102,24 +102,24 @@ def wanted_kind() -> str | None:
 
 
 def stands_in(name: str) -> bool:
-    """Whether an image of that name is an offline equivalent, and not what it stands for."""
+    """Return whether an image of that name is an offline equivalent."""
     return name.startswith(f"{EQUIVALENTS}/")
 
 
 def recipe_of(name: str) -> Recipe | None:
-    """The recipe for an official image, by its own name or by that of its equivalent."""
+    """Return the recipe for an official image, by its own name or its equivalent's."""
     by_equivalent = {recipe.equivalent: recipe for recipe in recipes().values()}
     return by_equivalent.get(name) or recipes().get(canonical(name))
 
 
 def published(reference: str) -> dict | None:
-    """What the official image of that name weighs, as its recipe says: bytes, source, date."""
+    """Return the published size of the official image: bytes, source, date."""
     recipe = recipe_of(reference)
     return recipe.published if recipe else None
 
 
 def kind_of(provided: list[Base]) -> str:
-    """The kind of a whole set: `none`, one kind, or `mixed`."""
+    """Return the kind of a whole set: `none`, one kind, or `mixed`."""
     kinds = {base.kind for base in provided}
     return "none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
 

@@ -247,7 +247,7 @@ def cold_time(client, what: str) -> Cold | None:
 def order(
     what: str, *, text: str | None = None, file: str | None = None, name: str | None = None
 ) -> Order:
-    """What `what` names: `app/variant` of the catalogue, or a folder or Dockerfile on disk."""
+    """Resolve `what`: `app/variant` of the catalogue, or a folder or Dockerfile on disk."""
     row = None if file else catalogue.find(what)
     if row is not None:
         folder, file, app, variant = row.folder, row.dockerfile, row.app, row.variant
@@ -262,7 +262,7 @@ def order(
 
 
 def image_name(client, name: str) -> str:
-    """What the engine calls `app/variant`, or a base that is here as its equivalent.
+    """Return the engine's name for `app/variant`, or for a base that is here as its equivalent.
 
     Other names come back as they are. Raises UsageError where the variant is not built yet.
     """
@@ -335,5 +335,5 @@ class Recipe(str):
 
 
 def recipe(what: str) -> Recipe:
-    """The Dockerfile that `build(client, what)` builds; a changed copy goes back as `text=`."""
+    """Return the Dockerfile that `build(client, what)` uses; pass a changed copy as `text=`."""
     return Recipe(order(what).text)

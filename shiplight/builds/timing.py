@@ -60,7 +60,7 @@ def _shown(result):
 
 
 def spread(fastest: float, slowest: float, runs: int) -> str:
-    """How far the runs behind a median lie apart.
+    """Return the range of the runs behind a median, in words.
 
     >>> spread(3, 5, 3), spread(38, 38, 1)
     ('3.00 s to 5.00 s in 3 runs', 'one run')
@@ -71,7 +71,7 @@ def spread(fastest: float, slowest: float, runs: int) -> str:
 
 
 def cold_build(client, name: str) -> tuple[Build, Cold]:
-    """A build of the variant `name`, and what one with nothing cached takes here.
+    """Build the variant `name`, and return the build with the seconds of a cold one.
 
     Where this lab built the same cold before, and all that runs in it still comes from the cache,
     that time is taken; otherwise it is built with nothing cached now.
@@ -85,7 +85,7 @@ def cold_build(client, name: str) -> tuple[Build, Cold]:
 
 
 def own_cache(name: str) -> str:
-    """A namespace for cache mounts inside this lab's, where `./lab clean` finds them."""
+    """Return a namespace for cache mounts inside this lab's, so that `./lab clean` finds them."""
     return journal.cache_namespace(name)
 
 
@@ -146,7 +146,7 @@ def _after_edits(once, edit, runs: int) -> Iterator[float]:
 
 @recordings.replayed()
 def cache_mounts(client, times: Times) -> dict[str, int]:
-    """Bytes of the cache mounts that the cold build of these times made, by path in the builder.
+    """Return the bytes of the cache mounts that a timed cold build made, by path in the builder.
 
     An engine lists them without a name, so those are meant that are as old as that build. Empty on
     Podman, which does not show its cache.

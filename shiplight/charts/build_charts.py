@@ -8,9 +8,9 @@ from .tables import setting_of
 
 
 def timeline(build: Build, *, name: str | None = None):
-    """The steps of a build over time, stage by stage; a step from the cache is an open circle.
+    """Draw the steps of a build over time, stage by stage; open circles are cached steps.
 
-    Each stage has a band of its own: steps that lie above each other in two bands ran in parallel.
+    Each stage has a band of its own: steps that overlap in time ran in parallel.
     """
     table = _by_stage(frames.steps(build).dropna(subset=["seconds"]))
     name = name or build.name
@@ -50,7 +50,7 @@ def timeline(build: Build, *, name: str | None = None):
 
 
 def build_times(*measured: Times):
-    """Median seconds of ways to build, case by case, each with its range.
+    """Draw the median seconds of ways to build, case by case, each with its range.
 
     The title compares the quickest and the slowest way in the last case with their own first one.
     """

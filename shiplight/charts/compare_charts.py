@@ -10,7 +10,7 @@ from .frames import short, table_of
 
 
 def files(found: Comparison):
-    """One row a place, `only in the first` to `in both`: how many files, and their bytes."""
+    """Return one row for each place, `only in the first` to `in both`: files and bytes."""
     rows = [
         {"where": _named(found, where), "files": found.count(where), "bytes": found.bytes(where)}
         for where in WHERE
@@ -19,7 +19,7 @@ def files(found: Comparison):
 
 
 def largest(found: Comparison, count: int = 10):
-    """The files that differ by the most bytes: where each is, and its bytes in both images."""
+    """Return the files that differ by the most bytes, with their bytes in both images."""
     rows = [
         {
             "path": f"/{file.path}",
@@ -34,14 +34,14 @@ def largest(found: Comparison, count: int = 10):
 
 
 def packages(found: Comparison):
-    """One row a package that is in one image only, or in another version; what paths tell."""
+    """Return one row for each package that only one image has, or in another version."""
     columns = ["kind", "name", "where", "first_version", "second_version"]
     rows = [[p.kind, p.name, _named(found, p.where), *p[3:]] for p in found.packages]
     return table_of(rows, found, columns=columns)
 
 
 def layers(found: Comparison):
-    """One row a layer: shared ones, then those of each image, base first."""
+    """Return one row for each layer: shared ones, then those of each image, base first."""
     rows = [
         {"where": _named(found, layer.where)}
         | {k: v for k, v in layer._asdict().items() if k != "where"}
@@ -57,7 +57,7 @@ def _named(found: Comparison, where: str) -> str:
 
 
 def differences(found: Comparison):
-    """Bytes of the files that either image has alone, that changed, and that are in both."""
+    """Draw the bytes of files that only one image has, that changed, and that both have."""
     table = files(found)
     before = (
         found.bytes(FIRST)
@@ -86,7 +86,7 @@ def differences(found: Comparison):
 
 
 def instructions(found: Comparison):
-    """Bytes of each layer: those that both share, then each image's own."""
+    """Draw the bytes of each layer: those that both share, then each image's own."""
     table = layers(found)
     table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
     own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]

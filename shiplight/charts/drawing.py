@@ -41,7 +41,7 @@ def empty_chart(
     rows: float = 0,
     pixels: int | None = None,
 ) -> go.Figure:
-    """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
+    """Return an empty chart with title, subtitle, footer, and space for `rows` labelled bars."""
     lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
     small = textwrap.wrap(subtitle, SMALL_WIDTH)
     foot = textwrap.wrap(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
@@ -73,7 +73,7 @@ def empty_chart(
 
 
 def add_bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> None:
-    """One bar a row, its label above it and its value behind it."""
+    """Add one bar for each row, with its label above it and its value behind it."""
     starts = [0.0] * len(values) if starts is None else list(starts)
     ends = [start + value for start, value in zip(starts, values, strict=True)]
     figure.add_bar(

@@ -25,7 +25,7 @@ _NODE_PACKAGE = re.compile(r"app/(?:.*/)?node_modules/((?:@[^/]+/)?[^/.@][^/]*)/
 
 
 def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
-    """One row an image: bytes unpacked, packed and reclaimable, and its number of layers.
+    """Return one row for each image: its unpacked, packed and reclaimable bytes, its layers.
 
     Rows are in the order given; bytes are whole numbers, `packed_is_estimate` says of which kind.
     """
@@ -44,7 +44,7 @@ def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
 
 
 def layers(image: Image) -> pd.DataFrame:
-    """One row a layer, base first: what its instruction added, and what later ones buried of it."""
+    """Return one row for each layer, base first: bytes added, and bytes hidden by later layers."""
     rows = [
         {
             "layer": layer.index,
@@ -60,9 +60,9 @@ def layers(image: Image) -> pd.DataFrame:
 
 
 def buried(image: Image) -> pd.DataFrame:
-    """One row a pair of instructions of which one buried what the other made, most bytes first.
+    """Return one row for each pair of instructions of which one hid what the other added.
 
-    `reclaimable_bytes` ship with what `added_by` made, and are hidden by what `buried_by` made.
+    Most bytes first. `reclaimable_bytes` ship with `added_by`, and `buried_by` hides them.
     """
     pairs: dict[tuple[int, int], list[int]] = {}
     for item in image.buried:
@@ -80,7 +80,7 @@ def buried(image: Image) -> pd.DataFrame:
 
 
 def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
-    """One row a pair of images, before and after: bytes, and the share that is saved."""
+    """Return one row for each pair of images, before and after: bytes, and the share saved."""
     rows = [
         {
             "name": name,
@@ -94,7 +94,7 @@ def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
 
 
 def steps(build: Build) -> pd.DataFrame:
-    """One row a step in the order of starting; `start` and `seconds` count from the first start."""
+    """Return one row for each step, in order; `start` counts from the first step's start."""
     begun = [step for step in build.steps if step.started is not None]
     first = min((step.started for step in begun), default=0.0)
     rows = [
@@ -112,7 +112,7 @@ def steps(build: Build) -> pd.DataFrame:
 
 
 def build_times(*measured: Times) -> pd.DataFrame:
-    """One row a case and way: median seconds, fastest, slowest, and how many runs that is of.
+    """Return one row for each case and way: median, fastest and slowest seconds, and runs.
 
     Case by case, as they were measured, and in each the slowest way first.
     """
@@ -132,7 +132,7 @@ def _live_files(image: Image):
 
 
 def largest_files(image: Image, count: int = 10) -> pd.DataFrame:
-    """The largest live files of an image: path, bytes, and the instruction that put them there."""
+    """Return the largest live files of an image: path, bytes, and the instruction that added it."""
     live = sorted(_live_files(image), key=lambda item: (-item[0].size, item[0].path))
     rows = [
         {
@@ -146,7 +146,7 @@ def largest_files(image: Image, count: int = 10) -> pd.DataFrame:
 
 
 def parts(image: Image, count: int = 8, *, name: str | None = None) -> pd.DataFrame:
-    """Where the live bytes of an image are: at most about `count` folders and files, largest first.
+    """Return where an image's live bytes are: about `count` folders and files, largest first.
 
     The largest folder is opened again and again, until there are enough parts; what is less than a
     fiftieth of the image is drawn together as `the rest`. Every byte is in one row.
@@ -197,7 +197,7 @@ def _opened(below: dict, children: dict, count: int, *, least: float) -> dict[st
 
 
 def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
-    """One column a probe, one row a question; None is what could not be asked."""
+    """Return one column for each probe, one row for each question; None if it is unknown."""
     columns = {
         name: {
             "answers": probe.answered,
@@ -212,7 +212,7 @@ def probes(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
 
 
 def survey(rows) -> pd.DataFrame:
-    """One row a variant of the scoreboard: bytes, seconds of a cold build, vulnerabilities.
+    """Return one row for each variant: bytes, seconds of a cold build, vulnerabilities.
 
     `vulnerabilities` and `fixable` count in the `packages` that the scan read; unknown is NA.
     """
@@ -228,7 +228,7 @@ def survey(rows) -> pd.DataFrame:
 
 
 def verdicts(rows) -> pd.DataFrame:
-    """One row a claim of the article: what it says, whether that holds, what was seen, and why."""
+    """Return one row for each claim of the article: what it says, verdict, evidence and reason."""
     table = [
         {
             "lesson": row.claim.lesson,
@@ -244,7 +244,7 @@ def verdicts(rows) -> pd.DataFrame:
 
 
 def stops(*asked: Probe, names: list[str] | None = None) -> pd.DataFrame:
-    """One row a container: what it did when asked to stop, and the last that its server logged."""
+    """Return one row for each container: how it stopped, and the last message it logged."""
     rows = [
         {
             "container": name,
@@ -267,7 +267,7 @@ def _message(line: str) -> str | None:
 
 
 def node_packages(image: Image) -> pd.DataFrame:
-    """One row a package in a `node_modules` below /app: bytes and files, most bytes first."""
+    """Return one row for each package in a `node_modules` below /app, most bytes first."""
     sizes: dict[str, list[int]] = {}
     for entry, _ in _live_files(image):
         if owner := _NODE_PACKAGE.fullmatch(entry.path):
@@ -280,9 +280,9 @@ def node_packages(image: Image) -> pd.DataFrame:
 
 
 def published(*measured: Image) -> pd.DataFrame:
-    """One row a base: its unpacked bytes here, whose they are, and those published, with a date.
+    """Return one row for each base: unpacked bytes here and as published, with a date.
 
-    What an offline equivalent weighs says nothing about the official image.
+    The size of an offline equivalent says nothing about the official image.
     """
     rows = []
     for image in measured:
@@ -301,10 +301,10 @@ def published(*measured: Image) -> pd.DataFrame:
 
 
 def rows(*results) -> pd.DataFrame:
-    """One row a result, of those that say by `row()` what belongs into a table."""
+    """Return one row for each result that has a `row()`."""
     return table_of([result.row() for result in results], *results)
 
 
 def engines() -> pd.DataFrame:
-    """What engines said of one image, saved once and loaded into each: recorded, one row each."""
+    """Return the recorded sizes of one image, saved once and loaded into several engines."""
     return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))

@@ -16,7 +16,7 @@ TREEMAP_PIXELS = 380
 
 
 def before_after(*measured: Image, names: Sequence[str] | None = None):
-    """Unpacked bytes of images as horizontal bars, largest first; the title compares the ends."""
+    """Draw the unpacked bytes of images as bars, largest first; the title compares the ends."""
     table = frames.images(*measured, names=list(names) if names else None)
     table = table.sort_values("unpacked_bytes", ascending=False, ignore_index=True)
     large, small = table.iloc[0], table.iloc[-1]
@@ -39,7 +39,7 @@ def before_after(*measured: Image, names: Sequence[str] | None = None):
 
 
 def savings(pairs: dict[str, tuple[Image, Image]]):
-    """Unpacked bytes before and after, a pair of dots a row; the title tells most and least."""
+    """Draw unpacked bytes before and after as pairs of dots; the title names most and least."""
     table = frames.savings(pairs)
     table = table.sort_values("share", ascending=False, ignore_index=True)
     most, least = table.iloc[0], table.iloc[-1]
@@ -79,7 +79,7 @@ def _texts(figure, row: int, left: str, right: str) -> None:
 
 
 def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
-    """What each instruction added, one bar after the other, base first.
+    """Draw what each instruction added, one bar after the other, base first.
 
     With `base`, the image that it stands on, the title says how much of it was there before the
     Dockerfile's own first instruction. Neighbours that add next to nothing share a row. An
@@ -142,7 +142,7 @@ def _folded(table, image: Image, own: int):
 
 
 def treemap(large: Image, small: Image, *, names: Sequence[str] | None = None):
-    """Where the bytes of two images are, side by side and to one scale: area is bytes."""
+    """Draw where the bytes of two images are, side by side at one scale: area is bytes."""
     names = list(names or (short(large.name), short(small.name)))
     tables = [
         frames.parts(image, name=name) for image, name in zip((large, small), names, strict=True)

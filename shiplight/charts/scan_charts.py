@@ -1,6 +1,6 @@
-"""Charts of scans: what is known to be wrong with images, before and after, and what brought it.
+"""Charts of scans: known vulnerabilities of images, and the instructions that added them.
 
-They are made of the parts of `charts`, and name scanner and database in their last line.
+Each names scanner and database in its last line.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3")
 
 
 def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
-    """Vulnerabilities of images, each counted once, one stacked bar an image, the worst first.
+    """Draw the vulnerabilities of images, each counted once, as stacked bars, worst first.
 
     Images stay in the order given: before, then after. What is unknown has no bar and no 0.
     """
@@ -73,9 +73,9 @@ def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
 
 
 def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | None = None):
-    """What each instruction brought: vulnerabilities that no earlier layer has, base first.
+    """Draw the vulnerabilities that each instruction introduced, base first.
 
-    With `base`, the report of the image that it stands on, the title says how many came with it.
+    With `base`, the report of the image that it is based on, the title says how many it has.
     """
     table, total = scan_frames.origins(report, base=base), report.unique
     table = table[table["new"].fillna(0) > 0].reset_index(drop=True)
@@ -103,7 +103,7 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
 
 
 def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | None = None):
-    """How many vulnerabilities of the first are gone in the second, kept, or new there."""
+    """Draw how many vulnerabilities of the first image are gone, kept or new in the second."""
     fates = scan_frames.compared(before, after)["fate"].value_counts()
     counts = [int(fates.get(fate, 0)) for fate in ("gone", "kept", "new")]
     shown = scan_frames.vulnerabilities(before, after, names=list(names) if names else None)

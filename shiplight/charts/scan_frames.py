@@ -1,6 +1,6 @@
 """Tables of scans as lessons print them: one row an image, a package, or a fate.
 
-Below each stand its setting, the scanner and the database. Unknown is `<NA>`, never 0.
+Below each are its setting, the scanner and the database. Unknown is `<NA>`, never 0.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ def _table(rows, columns: list[str], reports: Sequence[ScanReport], *, index=Non
 
 
 def by_severity(*reports: ScanReport, names: Sequence[str] | None = None):
-    """One row an image: vulnerabilities of each severity, in all, fixable, and packages read.
+    """Return one row for each image: vulnerabilities by severity, total, fixable, packages.
 
     Each vulnerability counts once, with its worst severity.
     """
@@ -48,7 +48,7 @@ def by_severity(*reports: ScanReport, names: Sequence[str] | None = None):
 
 
 def by_package(report: ScanReport):
-    """One row a package with known vulnerabilities, the most first, and where in the image it is.
+    """Return one row for each package with known vulnerabilities, most first, and its place.
 
     `fixable` are those that another version of the package does not have.
     """
@@ -66,7 +66,7 @@ def by_package(report: ScanReport):
 
 
 def fates(before: ScanReport, after: ScanReport):
-    """One row a fate, `gone`, `kept` or `new`: how many vulnerabilities of each severity.
+    """Return one row for each fate (`gone`, `kept`, `new`): vulnerabilities by severity.
 
     Raises UsageError where the two cannot be compared.
     """
@@ -99,7 +99,7 @@ def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.
 
 
 def findings(report: ScanReport) -> pd.DataFrame:
-    """One row a finding, the worst first: what it is in, what fixes it, and what brought it."""
+    """Return one row for each finding, worst first: its package, its fix, its instruction."""
     columns = [
         *("id", "severity", "package", "source_package", "installed", "fixed", "status"),
         *("type", "where", "layer", "instruction"),
@@ -111,9 +111,9 @@ def findings(report: ScanReport) -> pd.DataFrame:
 
 
 def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFrame:
-    """One row a layer, base first: the vulnerabilities in it, and those that no earlier one has.
+    """Return one row for each layer, base first: its vulnerabilities, and those that are new.
 
-    With `base`, the report of the image that it stands on, `part` says whose a layer is.
+    With `base`, the report of the image that it is based on, `part` says whose a layer is.
     """
     own, seen, rows = len(base.instructions) if base else 0, set(), []
     for index, instruction in enumerate(report.instructions):
@@ -126,7 +126,7 @@ def origins(report: ScanReport, *, base: ScanReport | None = None) -> pd.DataFra
 
 
 def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
-    """One row a vulnerability, worst first: whether it is `gone`, `kept` or `new` in the second.
+    """Return one row for each vulnerability, worst first: `gone`, `kept` or `new`.
 
     Raises UsageError where one is unknown, or another scanner or database was used for it.
     """

@@ -12,7 +12,7 @@ from ..units import UNKNOWN, format_bytes, format_percent, format_seconds
 
 
 def table_of(rows, *results, **named) -> pd.DataFrame:
-    """A table of rows that come from these results, whose setting it carries."""
+    """Return a table of rows that carries the setting of these results."""
     frame = pd.DataFrame(rows, **named)
     setting = together(*(result.setting for result in results))
     if setting is not None:
@@ -21,7 +21,7 @@ def table_of(rows, *results, **named) -> pd.DataFrame:
 
 
 def setting_of(frame: pd.DataFrame) -> Setting | None:
-    """Where the numbers of a table of ours come from; None where nobody said."""
+    """Return the setting of a table's numbers; None if it is unknown."""
     return frame.attrs.get("setting")
 
 
@@ -70,7 +70,7 @@ class Readable:
 
 
 def readable(frame: pd.DataFrame) -> Readable:
-    """The table as people read it; `frame` itself keeps its numbers."""
+    """Return the table as people read it; `frame` itself keeps its numbers."""
     return Readable(frame)
 
 
@@ -101,6 +101,6 @@ def _known(value):
 
 
 def short(name: str) -> str:
-    """`go/multi` out of `shiplight/<lab>/go:multi`; other names as they are."""
+    """Shorten `shiplight/<lab>/go:multi` to `go/multi`; return other names as they are."""
     parts = name.split("/")
     return parts[2].replace(":", "/") if name.startswith("shiplight/") and len(parts) == 3 else name

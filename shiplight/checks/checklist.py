@@ -92,7 +92,7 @@ def read_subject(
     build_args: Mapping[str, str] | None = None,
     today: date | None = None,
 ) -> Subject:
-    """The Dockerfile at `path`, or in the folder at `path`, ready to be checked.
+    """Read the Dockerfile at `path`, or in the folder at `path`, for the checks.
 
     Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
     """
@@ -154,7 +154,7 @@ def _text(file: Path) -> str:
 
 
 def run(subject: Subject, *, skip: Iterable[str] = ()) -> Checklist:
-    """Every check but those to skip, and what the Dockerfile's comments accept."""
+    """Run every check except those to skip, and apply the Dockerfile's accepting comments."""
     skip = tuple(skip)
     for name in skip:
         if name not in IDS:

@@ -104,7 +104,7 @@ def _json_line(line: bytes) -> dict:
 
 
 def not_an_answer(said: bytes) -> EngineFailed:
-    """The error for bytes that no engine sends: something else answers at its endpoint."""
+    """Return the error for bytes that no engine sends: something else is at its endpoint."""
     return EngineFailed(
         f"the reply did not come from a Docker engine: {said[:80]!r}",
         hint="is there a proxy between here and the engine? `./lab doctor` shows the endpoint",

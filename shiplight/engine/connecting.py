@@ -18,7 +18,7 @@ ANSWER_TIMEOUT = 60  # seconds between two signs of life, for calls that answer 
 
 
 def connect(*, timeout: float = ANSWER_TIMEOUT) -> docker.DockerClient:
-    """The SDK's own client, connected to the first engine that answers.
+    """Return the SDK's own client, connected to the first engine that responds.
 
     Raises EngineNotReachable, which lists every place that was tried and why it did not do.
     """
@@ -74,7 +74,7 @@ def _not_reachable(seen: list[tuple[Endpoint, str]]) -> EngineNotReachable:
 
 
 def wait_until_answers(url: str, *, seconds: float) -> docker.DockerClient | None:
-    """A client for the engine at `url` as soon as it answers, or None when the time is over."""
+    """Return a client for the engine at `url` once it responds, or None after a timeout."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         try:

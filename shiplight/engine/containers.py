@@ -17,7 +17,7 @@ def remove_container(container) -> None:
 
 
 def exit_code(container, *, seconds: float) -> int | None:
-    """The exit code of a container as soon as it has ended; None where it still runs by then."""
+    """Return a container's exit code once it has exited; None if it is still running by then."""
     try:
         return container.wait(timeout=seconds)["StatusCode"]
     except GONE as error:

@@ -42,7 +42,7 @@ class Engine:
 
 
 def describe(client: docker.DockerClient) -> Engine:
-    """What this client is connected to, from the engine's own answers."""
+    """Describe the engine that this client is connected to, from its own replies."""
     with translated("describing the engine"):
         version = client.api.version()
         info = client.api.info()
@@ -97,19 +97,19 @@ def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
 
 
 def described(client: docker.DockerClient) -> Engine:
-    """The same, asked once a client: all of it but the free bytes stays as long as it answers."""
+    """Describe the engine once for each client; only its free bytes can change later."""
     if not hasattr(client, "shiplight_engine"):
         client.shiplight_engine = describe(client)
     return client.shiplight_engine
 
 
 def identity(client: docker.DockerClient) -> str:
-    """The engine's own id: it tells engines apart that take turns at one endpoint."""
+    """Return the engine's own id, which distinguishes engines that take turns at one endpoint."""
     return described(client).id
 
 
 def is_local(client: docker.DockerClient) -> bool:
-    """Whether a port published on 127.0.0.1 can be reached from here.
+    """Return whether a port published on 127.0.0.1 can be reached from here.
 
     Not from a container that has the socket of the engine outside: its 127.0.0.1 is another.
     """
@@ -125,12 +125,12 @@ def _in_container() -> bool:
 
 
 def image_store(client: docker.DockerClient) -> str:
-    """`graph` or `containerd`: where this engine keeps its images decides what it can tell."""
+    """Return `graph` or `containerd`: where this engine keeps its images."""
     return "containerd" if described(client).store.startswith("containerd") else "graph"
 
 
 def setting(client: docker.DockerClient, *, bases: str = "none") -> Setting:
-    """The setting of something that is measured on this engine now."""
+    """Return the setting of something that is measured on this engine now."""
     engine = described(client)
     return Setting(
         engine=str(engine),

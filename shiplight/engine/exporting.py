@@ -21,7 +21,7 @@ END = bytes(1024)  # with which every tar ends
 
 @contextmanager
 def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[bytes]]:
-    """The chunks of `docker save NAME`; leaving the block, however, ends the export.
+    """Yield the chunks of `docker save NAME`; leaving the block, in any way, ends the export.
 
     Raises EngineFailed, also where the engine ends in the middle.
     """

@@ -19,7 +19,7 @@ REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody w
 
 
 def inspect_image(client: docker.DockerClient, name: str) -> dict:
-    """The engine's own description of an image. Raises ImageNotFound."""
+    """Return the engine's own description of an image. Raises ImageNotFound."""
     try:
         with translated(f"inspecting {name}"):
             return or_none(client.api.inspect_image, name) or _missing(name)
@@ -35,14 +35,14 @@ def _missing(name: str):
 
 
 def find_image(client: docker.DockerClient, name: str) -> dict | None:
-    """The engine's own description of the image of that very name, or Id; None without one."""
+    """Return the engine's own description of the image with exactly this name or Id, or None."""
     with translated(f"looking for {name}"):
         found = or_none(client.api.inspect_image, name)
     return found if found is not None and _is_called(found, name) else None
 
 
 def has_image(client: docker.DockerClient, name: str) -> bool:
-    """Whether the engine has an image of that very name, or Id."""
+    """Return whether the engine has an image with exactly this name or Id."""
     return find_image(client, name) is not None
 
 
@@ -59,7 +59,7 @@ def _plain(tag: str) -> str:
 
 
 def id_of(client: docker.DockerClient, name: str) -> str | None:
-    """What the engine calls the Id of this image; None where there is none of that name."""
+    """Return what the engine calls the Id of this image; None if it has no such image."""
     with translated(f"looking for {name}"):
         found = or_none(client.api.inspect_image, name)
     return found and found["Id"]
@@ -73,7 +73,7 @@ def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
 
 
 def image_history(client: docker.DockerClient, name: str) -> list[dict]:
-    """The engine's history of an image, newest first, as `docker history` shows it."""
+    """Return the engine's history of an image, newest first, as `docker history` shows it."""
     with translated(f"reading the history of {name}"):
         return client.api.history(name)
 
@@ -197,7 +197,7 @@ def split_reference(reference: str) -> tuple[str, str]:
 
 
 def registry_answers(client: docker.DockerClient, reference: str) -> str:
-    """Empty where the registry of `reference` answers the engine, else the reason."""
+    """Return why the registry of `reference` cannot be reached, or "" if it can."""
     api, doing = client.api, f"asking a registry for {reference}"
     try:
         with translated(doing), _silence_told(doing, REGISTRY_ANSWER):

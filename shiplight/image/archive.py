@@ -52,7 +52,7 @@ def read_image(
     source, *, name: str | None = None, platform: str | None = None, trusted: bool = False,
     known: Known | None = None, progress: Callable[[int], None] | None = None,
 ) -> Image:  # fmt: skip
-    """The image in an archive: a file open for reading bytes, or an iterator of chunks.
+    """Read the image in an archive: a file open for reading bytes, or an iterator of chunks.
 
     `name` chooses among several images and `platform` (`linux/arm64`; this machine's where not
     given) among several platforms. `trusted`: it comes from an engine's own socket, so its layers
@@ -404,7 +404,7 @@ def _fingerprint(layer: Stream, count: int) -> str:
 
 
 def _image(archive: _Archive, manifest: Manifest) -> Image:
-    """The image that a manifest describes, its layers held against its configuration."""
+    """Return the image that a manifest describes, its layers checked against its configuration."""
     what = "the configuration"
     config = checked_config(archive.json(manifest.config, what), layers=len(manifest.layers))
     contents, packed, entries = [], [], 0

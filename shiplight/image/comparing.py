@@ -120,7 +120,7 @@ _ROWS = ("files", "packages", "layers")
 
 
 def compare(first: Image, second: Image, *, names: tuple[str, str] | None = None) -> Comparison:
-    """How the second image differs from the first. Both need their file lists."""
+    """Compare two images. Both need their file lists."""
     names = names or (first.name, second.name)
     files = list(_files(first.tree(), second.tree()))
     packages = list(_packages(first, second))

@@ -49,7 +49,7 @@ class Program:
 
 
 def read_program(path: str, data: bytes) -> Program | None:
-    """The program in `data`; None where that is no ELF file, or a damaged one."""
+    """Return the program in `data`; None if it is not a valid ELF file."""
     if data[:4] != b"\x7fELF" or data[4:5] not in b"\x01\x02" or data[5:6] not in b"\x01\x02":
         return None
     try:

@@ -225,7 +225,7 @@ def assemble(
     name: str, config: dict, contents: Sequence[LayerContent], *,
     config_digest: str, packed: Sequence[tuple[str, int] | None] = (), engine_id: str | None = None,
 ) -> Image:  # fmt: skip
-    """An image from its OCI configuration (the whole JSON) and its layers, base first.
+    """Assemble an image from its OCI configuration (the whole JSON) and layers, base first.
 
     `packed` gives (digest, bytes) for each layer that is stored packed, None for the others.
     """
@@ -266,12 +266,12 @@ def assemble(
 
 
 def renamed(image: Image, name: str, engine_id: str | None) -> Image:
-    """The same image under the name and the id by which it was asked for."""
+    """Return the same image under the name and the id by which it was asked for."""
     return replace(image, name=name, engine_id=engine_id)
 
 
 def platform_of(described: dict) -> str:
-    """`linux/amd64` out of an OCI configuration or an OCI platform; "" where it is not said."""
+    """Return the platform, such as `linux/amd64`, of an OCI configuration; "" if unknown."""
     parts = [described.get(key) for key in ("os", "architecture", "variant")]
     return "/".join(part for part in parts if part)
 
@@ -287,7 +287,7 @@ def plain_config(config: dict) -> dict:
 
 
 def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None], ...]:
-    """Each instruction of an OCI history with the index of the layer that it made, or None.
+    """Return each instruction of an OCI history with the index of the layer it made, or None.
 
     A history that is missing, or that speaks of another number of layers, explains none of them:
     its instructions come with None, and each layer as `(no history)`.
@@ -304,7 +304,7 @@ def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None],
 
 
 def instruction_of(step: dict) -> str:
-    """The instruction behind one step of a history; its comment where there is none."""
+    """Return the instruction behind one step of a history, or its comment."""
     text = clean_instruction(step.get("created_by") or "")
     return text or " ".join((step.get("comment") or "").split()) or NO_HISTORY
 

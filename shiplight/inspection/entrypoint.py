@@ -12,7 +12,7 @@ _MOST_LINKS = 40
 
 
 def program_of(client, image: Image) -> Program | None:
-    """The program that the image starts; None where it starts a script, or nothing."""
+    """Return the program that the image starts; None if it starts a script, or nothing."""
     words = [*image.entrypoint, *image.cmd]
     path = find(image, words[0]) if words else None
     if path is None or image.tree()[path][0].size > _LARGEST:
@@ -35,7 +35,7 @@ def find(image: Image, word: str) -> str | None:
 
 
 def follow(image: Image, path: str) -> str | None:
-    """A path of the image without symlinks in it; None where no file is at its end."""
+    """Resolve all symlinks of a path in the image; None if no file is at its end."""
     tree, left, done = image.tree(), posixpath.normpath(path).strip("/").split("/"), ""
     for _ in range(_MOST_LINKS * 10):
         if not left:

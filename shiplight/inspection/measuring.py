@@ -1,4 +1,4 @@
-"""How large an image is, from an engine or from an archive, and never asked for twice."""
+"""Measuring images, from an engine or from an archive; results are cached."""
 
 import os
 from collections.abc import Callable
@@ -44,7 +44,7 @@ _CONTENTS = {
 
 @recordings.replayed(Image)
 def measure(client, what, *, store: LayerStore | None = None) -> Image:
-    """The image of a build, of that name on the engine, or in the archive at that path.
+    """Measure an image: of a build, by its name on the engine, or in the archive at a path.
 
     A file wins over an image of the same name; for a file, `client` may be None. What is learnt of
     a layer is kept in `store` (this lab's own, unless another is given), so an image measured
@@ -91,12 +91,12 @@ def _of_archive(image: Image) -> Setting:
 
 
 def contents(image: Image) -> list[str]:
-    """What a program finds in this image, of what programs look for: a shell, a C library, …"""
+    """Return what a program can find in this image: a shell, a C library, …"""
     return [name for name, paths in _CONTENTS.items() if any(image.find(path) for path in paths)]
 
 
 def stored_bytes(*images: Image) -> int:
-    """Unpacked bytes that these images take together: a layer that several share counts once."""
+    """Return the unpacked bytes that these images take together, counting shared layers once."""
     layers = {layer.diff_id: layer.unpacked_bytes for image in images for layer in image.layers}
     return sum(layers.values())
 

@@ -130,7 +130,7 @@ def _exposed(config: dict, image: str) -> int:
 
 @recordings.replayed()
 def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict | None:
-    """The JSON that a container of a build or image answers at `path`; None where it never does.
+    """Return the JSON that a container of a build or image serves at `path`, or None.
 
     Raises ProbeFailed where its port cannot be reached from here.
     """
@@ -283,7 +283,7 @@ def file_in(client, image: str, path: str) -> bytes:
 
 @recordings.replayed()
 def run_once(client, what) -> str:
-    """What a container of a build or image says until it ends by itself.
+    """Run a container of a build or image until it exits, and return what it printed.
 
     Raises ProbeFailed where it does not end, EngineFailed.
     """
@@ -304,7 +304,7 @@ def _words(container, what: str) -> str:
 
 @recordings.replayed()
 def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
-    """The lines that a shell script says in a helper container beside a running one.
+    """Run a shell script in a helper container beside a running one, and return its lines.
 
     That one is of a build or image, and needs no shell. The helper is busybox in its process and
     network name spaces: it sees the other's processes and ports, and its files in /proc/1/root.

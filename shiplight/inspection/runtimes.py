@@ -137,7 +137,7 @@ class Try:
 
 
 def short(reference: str) -> str:
-    """`distroless/cc` out of `gcr.io/distroless/cc-debian12`, `debian` out of `debian:bookworm`.
+    """Shorten a base's name: `gcr.io/distroless/cc-debian12` to `distroless/cc`.
 
     >>> [short(reference) for reference in BASES[:2] + BASES[4:]]
     ['scratch', 'distroless/static', 'alpine', 'debian-slim', 'debian']
@@ -149,7 +149,7 @@ def short(reference: str) -> str:
 
 @recordings.replayed(Runtime)
 def look(client, reference: str) -> Runtime:
-    """What a base offers. `scratch` is no image: it offers nothing, and weighs nothing.
+    """Return what a base offers. `scratch` is not an image: it offers nothing, in 0 bytes.
 
     Raises BaseNotAvailable where it can neither be pulled nor assembled.
     """
@@ -186,13 +186,13 @@ def offered(reference: str, image: Image) -> Runtime:
 
 @recordings.replayed(Program)
 def linked(client, what) -> Program | None:
-    """The program that a build or image starts, and what it links; None where it starts none."""
+    """Return the program that a build or image starts, and what it links, or None."""
     return entrypoint.program_of(client, measuring.measure(client, what))
 
 
 @recordings.replayed(Try)
 def try_on(client, program: str, *bases: str) -> tuple[Try, ...]:
-    """One of PROGRAMS on each of these bases: built, started, asked and stopped.
+    """Build one of PROGRAMS on each of these bases, and start, probe and stop it.
 
     Shows its progress. Raises what `build` and `probe` raise.
     """
@@ -232,7 +232,7 @@ def choose(
     certificates: bool = False,
     time_zones: bool = False,
 ) -> Runtime:
-    """Of these bases, the one with the fewest unpacked bytes that has all that a program needs.
+    """Choose the base with the fewest unpacked bytes that has everything a program needs.
 
     A `program` as `linked` gives it says itself which C library and other libraries it needs;
     `libc`, glibc or musl, is for one that is not there yet. Raises UsageError where no base does.

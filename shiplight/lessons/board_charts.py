@@ -10,7 +10,7 @@ from .scoreboard import Surveyed
 
 
 def sizes(rows: tuple[Surveyed, ...]):
-    """Unpacked bytes of every variant; the accent is the smallest of each language."""
+    """Draw the unpacked bytes of every variant; the accent is the smallest of each language."""
     table = frames.survey(rows)
     ends = table.groupby("app", sort=False)["unpacked_bytes"].agg(["max", "min"])
     said = [f"{app} {format_ratio(row['max'], row['min'])}" for app, row in ends.iterrows()]
@@ -27,7 +27,7 @@ def sizes(rows: tuple[Surveyed, ...]):
 
 
 def build_times(rows: tuple[Surveyed, ...]):
-    """Seconds of each variant's build with nothing cached; the accent is the longest."""
+    """Draw the seconds of each variant's cold build; the accent is the longest."""
     table = frames.survey(rows)
     longest = int(table["cold_seconds"].idxmax())
     title = f"{table['variant'][longest]} has the slowest cold build"
@@ -37,7 +37,7 @@ def build_times(rows: tuple[Surveyed, ...]):
 
 
 def vulnerabilities(rows: tuple[Surveyed, ...]):
-    """Known vulnerabilities of each variant, each counted once; the accent is the fewest.
+    """Draw each variant's known vulnerabilities, each counted once; the accent is the fewest.
 
     Each says in how many packages: what the scanner could not read is in no count.
     """

@@ -50,7 +50,7 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
 
 
 def verdicts(client) -> tuple[Verdict, ...]:
-    """Every claim of the article in the order of its lessons, as it was measured or recorded.
+    """Return every claim of the article with its verdict, measured or recorded, by lesson.
 
     Without an engine (`client` is None, or replays) what was recorded counts alone.
     """

@@ -1,4 +1,4 @@
-"""What a lesson needs beside the results themselves: its banner, its claims, and clearing up."""
+"""What a lesson needs apart from the results: its banner, its claims, and cleaning up."""
 
 import html
 import os
@@ -47,7 +47,7 @@ class Banner:
 
 
 def claim(sentence: str, true: bool, evidence: str = "") -> None:
-    """Show `✓ sentence` with its evidence; raise ClaimFailed where it is not `true` here."""
+    """Show `✓ sentence` with its evidence; raise ClaimFailed if it is not `true` here."""
     if not true:
         raise ClaimFailed(
             f"not true on this machine: {sentence}" + (f"\n  Seen: {evidence}" if evidence else ""),
@@ -81,7 +81,7 @@ _SHOWN = {
 
 
 def held_against(claim_id: str, measured: float, *, of=None) -> None:
-    """Show a figure of the article beside the measured one; note for the scoreboard what it gives.
+    """Compare a claim of the article with what was measured; note the verdict.
 
     `of` is the result that was measured, where one setting says where it comes from. Where it is
     the base whose own size the figure is about, an offline equivalent cannot test that, and the
@@ -114,14 +114,14 @@ def held_against(claim_id: str, measured: float, *, of=None) -> None:
 
 
 def day_of(client) -> date:
-    """The day as of which a lesson speaks: today, or that of the recording that is replayed."""
+    """Return the date that a lesson refers to: today, or that of the recording it replays."""
     if isinstance(client, recordings.Recorded):
         return datetime.fromisoformat(client.setting.when).date()
     return datetime.now(UTC).date()
 
 
 def copy_of(app: str, *, written: str | None = None) -> Path:
-    """A fresh copy of an app's folder, to be changed: what is in `apps/` stays as it is.
+    """Make a fresh copy of an app's folder to edit; `apps/` itself does not change.
 
     `written`, a day or an instant of ISO 8601 (UTC), becomes the time of every file of it.
     """
@@ -134,9 +134,9 @@ def copy_of(app: str, *, written: str | None = None) -> Path:
 
 
 def edit(file: Path, old: str, new: str, *, written: str | None = None) -> None:
-    """Put `new` in the one place of `old`; the file's time is now, or `written`.
+    """Replace the only occurrence of `old` by `new`; the file's time is now, or `written`.
 
-    Raises UsageError where `old` is not there exactly once.
+    Raises UsageError if `old` does not occur exactly once.
     """
     text = file.read_text(encoding="utf-8")
     if text.count(old) != 1:
@@ -156,7 +156,7 @@ def touch(path: Path, written: str) -> None:
 
 
 def clean_up(client, *made: Build | Image) -> None:
-    """Remove these images, or those of these builds; show what the engine says it got back."""
+    """Remove these images, or those of these builds; show how many bytes the engine freed."""
     _remove(client, [getattr(one, "tag", None) or one.name for one in made])
 
 

@@ -104,7 +104,7 @@ class Benchmark:
 
 @recordings.replayed(Reach)
 def reaches(client) -> tuple[Reach, ...]:
-    """What the smallest variant of each language had to reach, measured; builds what is missing."""
+    """Measure each language's smallest variant against its limit, building what is missing."""
     linked = "what the compiler links into one program"
     return (
         _bundled(client),

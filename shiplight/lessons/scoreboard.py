@@ -50,7 +50,7 @@ class Surveyed:
 
 @recordings.replayed(Surveyed)
 def survey(client, app: str) -> tuple[Surveyed, ...]:
-    """One row a variant of an app; what this lab has not built cold yet is built cold now.
+    """Survey an app, one row for each variant; build cold what was not built cold here yet.
 
     Shows each build as it runs.
     """

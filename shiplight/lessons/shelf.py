@@ -1,4 +1,4 @@
-"""The lessons as files: which there are, how they hang together, and whose copy this is."""
+"""The lessons as files: which there are, how they are linked, and what the learner changed."""
 
 import os
 import re
@@ -17,13 +17,13 @@ NAVIGATION = re.compile(r"\n\n(?:←|\[contents\]).*$")
 
 
 def lessons() -> list[Path]:
-    """Every lesson in order."""
+    """Return every lesson in order."""
     found = sorted(FOLDER.glob("[0-9][0-9]-*.ipynb"))
     return [path for path in found if ".mine-" not in path.name]
 
 
 def find(names: list[str]) -> list[Path]:
-    """The lessons that `names` mean (`01`, `01-go`, `go`); all where none is named."""
+    """Return the lessons that `names` mean (`01`, `01-go`, `go`); all if none is named."""
     found = []
     for name in names:
         stem = Path(name).stem
@@ -39,14 +39,14 @@ def find(names: list[str]) -> list[Path]:
 
 
 def head(path: Path) -> tuple[str, str, str]:
-    """Title, promise, and what it costs: the first three paragraphs of a lesson."""
+    """Return title, promise, and time and disk: the first three paragraphs of a lesson."""
     paragraphs = nbformat.read(path, as_version=4).cells[0].source.split("\n\n")
     title, promise, costs = (*paragraphs, "", "", "")[:3]
     return title.removeprefix("# "), promise, costs
 
 
 def navigation(path: Path) -> str:
-    """The line that leads to the lesson before, to the contents, and to the lesson after."""
+    """Return the line of links to the previous lesson, the contents, and the next lesson."""
     known = lessons()
     here = known.index(path)
     parts = ["[contents](../README.md#lessons)"]
@@ -62,12 +62,12 @@ def _short_title(path: Path) -> str:
 
 
 def with_navigation(source: str, path: Path) -> str:
-    """The first cell of a lesson with its navigation as the last line."""
+    """Return the first cell of a lesson with its navigation as the last line."""
     return f"{NAVIGATION.sub('', source)}\n\n{navigation(path)}"
 
 
 def contents() -> str:
-    """The table of lessons, as the README shows it."""
+    """Return the table of lessons, as the README shows it."""
     rows = ["| lesson | what you do | time and disk |", "|---|---|---|"]
     for path in lessons():
         title, promise, costs = head(path)
@@ -93,7 +93,7 @@ def tie_together() -> None:
 
 
 def original(path: Path) -> str | None:
-    """The notebook as it came with this version; None where this is no git checkout."""
+    """Return the notebook as committed; None if this is not a git checkout."""
     command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(ROOT).as_posix()}"]
     try:
         found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
@@ -103,7 +103,7 @@ def original(path: Path) -> str | None:
 
 
 def edited(path: Path) -> bool:
-    """Whether somebody changed the cells of a lesson; running them is no change."""
+    """Return whether somebody changed the cells of a lesson; running them is not a change."""
     first = original(path)
     return first is not None and _sources(first) != _sources(path.read_text(encoding="utf-8"))
 
@@ -117,7 +117,7 @@ def _sources(text: str) -> list[tuple[str, str]]:
 
 
 def reset(path: Path) -> Path | None:
-    """Put the original of a lesson back; where the learner's copy went, None if it was the same."""
+    """Restore the original of a lesson; return the path of the learner's copy, or None."""
     first = original(path)
     if first is None:
         raise UsageError(

@@ -22,7 +22,7 @@ from .trivy import Database, Scanner
 
 
 def scan(client, what) -> ScanReport:
-    """What the scanner says of a build, of an image of that name, or of the archive at that path.
+    """Scan a build, an image by its name, or the archive at a path for known vulnerabilities.
 
     A file wins over an image of the same name; for a file, `client` may be None. An image that was
     scanned before, by this scanner and with this database, is not scanned again. Shows its
@@ -70,7 +70,7 @@ class Prepared:
 
 @recordings.replayed(Prepared)
 def prepare(client) -> Prepared:
-    """Scanner and database, got where they are missing; from then on `scan` uses these.
+    """Return scanner and database, downloading what is missing; `scan` uses these from then on.
 
     Without an engine, or where neither is to be had and scans were recorded, what the recordings
     were made with. Raises ScannerMissing where there is nothing of the kind.
@@ -82,7 +82,7 @@ def prepare(client) -> Prepared:
 
 @recordings.replayed(packed=True)
 def package_list(client, what, *, form: str = "cyclonedx") -> dict:
-    """The packages of an image in the form of CycloneDX, or of SPDX with `form="spdx-json"`.
+    """Return the packages of an image as CycloneDX, or as SPDX with `form="spdx-json"`.
 
     Raises ScannerMissing, ScanFailed.
     """

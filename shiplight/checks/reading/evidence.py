@@ -11,7 +11,7 @@ from .subject import Built, Subject
 def with_build(
     client, subject: Subject, build_args: dict[str, str] | None = None, *, secrets=None, ssh=()
 ) -> Subject:
-    """The subject with the image that its Dockerfile builds, in our name space.
+    """Build the subject's Dockerfile under a name of this lab, and return both.
 
     Runs what the Dockerfile says, with the secrets and agents that `builds.build` takes. Raises
     what `builds.build` raises.

@@ -7,7 +7,7 @@ ARTICLE = tuple(check.id for check in CHECKS[:7])  # the article's own seven poi
 
 
 def questions():
-    """One row a check: what it asks for, whose point it is, and the lesson that explains it."""
+    """Return one row for each check: what it asks for, whose it is, and its lesson."""
     rows = [
         {
             "check": check.id,
@@ -21,7 +21,7 @@ def questions():
 
 
 def results(found: Checklist):
-    """One row a check that applies: what came out, and by what evidence."""
+    """Return one row for each check that applies: its result and evidence."""
     rows = [
         {"check": r.check.id, "result": _said(r), "evidence": r.outcome.evidence}
         for r in found.results
@@ -31,7 +31,7 @@ def results(found: Checklist):
 
 
 def places(found: Checklist, check_id: str = ""):
-    """One row a place where something failed (of one check, or of all).
+    """Return one row for each place where something failed (of one check, or of all).
 
     `line` is of the Dockerfile, `path` and bytes are of the built image.
     """
@@ -53,7 +53,7 @@ def places(found: Checklist, check_id: str = ""):
 
 
 def against(found: dict[str, Checklist]):
-    """One row a check, one column a Dockerfile: what came out for each."""
+    """Return one row for each check, one column for each Dockerfile."""
     columns = {
         name: {result.check.id: _said(result) for result in checklist.results}
         for name, checklist in found.items()

@@ -12,7 +12,7 @@ _MOST_PLACES = 5
 
 
 def print_checklist(checklist: Checklist) -> None:
-    """The checklist on standard output."""
+    """Print the checklist."""
     console, subject = Console(highlight=False), checklist.subject
     how = (
         f"built as {subject.built.image.name}"

@@ -15,7 +15,7 @@ SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
 def to_sarif(checklist: Checklist) -> dict:
-    """The whole log, as JSON holds it."""
+    """Return the whole log as a JSON object."""
     failed = [result for result in checklist.results if result.outcome.result == FAILED]
     results = [
         _result(checklist.file, result, place)
