@@ -177,6 +177,12 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFai
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 
+NOT_UTF8 = (
+    "a file name in the context is not UTF-8, and this engine takes no other: rename the file, or"
+    " list it in .dockerignore; `LC_ALL=C.UTF-8 find . | grep -avx '.*'` shows such names"
+)
+
+
 def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
     proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
@@ -186,6 +192,7 @@ def _look(said: str) -> str:
         ("multiple platforms feature", engine.NO_CACHE_EXPORT),
         ("exporting multiple references", engine.NO_CACHE_EXPORT),
         ("no space left", engine.DISK_FULL),
+        ("invalid UTF-8", NOT_UTF8),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
         ("Temporary failure resolving", "the container cannot reach the network"),

@@ -18,8 +18,9 @@ import pytest
 from contexts import SMALL
 
 from shiplight import builds, catalogue, engine
-from shiplight.builds import provide, sending
+from shiplight.builds import provide, recipe, sending
 from shiplight.engine import journal
+from shiplight.errors import BuildFailed
 
 DOCKER = Path("/usr/bin/docker")
 NAME_SPACE = "BUILDKIT_CACHE_MOUNT_NS"
@@ -55,8 +56,21 @@ def docker_build(client, folder: Path, name: str, *more: str) -> Built:
         check=False,
         env=os.environ | {"DOCKER_BUILDKIT": "1"},
     )
-    assert done.returncode == 0, done.stderr
+    if done.returncode:
+        raise Refused(done.stderr)
     return tag, _cached_of(done.stderr)
+
+
+class Refused(Exception):
+    """`docker build` failed; what it said."""
+
+
+def docker_refuses_too(client, folder: Path, ours: BuildFailed) -> None:
+    """Fail unless `docker build` says of this folder what our build said."""
+    with pytest.raises(Refused) as theirs:
+        docker_build(client, folder, "cmp/refused", "--no-cache")
+    assert "invalid UTF-8" in ours.message and "invalid UTF-8" in str(theirs.value)
+    assert "is not UTF-8" in ours.hint
 
 
 def _cached_of(said: str) -> dict[str, bool]:
@@ -111,7 +125,11 @@ def _entry(layer: tarfile.TarFile, entry: tarfile.TarInfo) -> tuple:
 @pytest.mark.parametrize("small", SMALL, ids=lambda small: small.name)
 def test_a_small_context_gives_the_same_image_and_the_same_cache(client, base, tmp_path, small):
     folder = small.write(tmp_path, base, "first")
-    ours, _ = our_build(client, folder, f"cmp/{small.name}-ours", no_cache=True)
+    try:
+        ours, _ = our_build(client, folder, f"cmp/{small.name}-ours", no_cache=True)
+    except BuildFailed as refused:
+        docker_refuses_too(client, folder, refused)
+        return
     theirs, _ = docker_build(client, folder, f"cmp/{small.name}-theirs", "--no-cache")
     assert contents(client, ours) == contents(client, theirs)
     for text, first, second in [
@@ -151,12 +169,11 @@ def test_after_an_edit_the_same_steps_are_cached(client, base, tmp_path, small):
         folder = tmp_path / whose
         folder.mkdir()
         small.write(folder, base, salt)
-        build(
-            client,
-            folder,
-            f"cmp/{small.name}-{whose}",
-            **({"no_cache": True} if salt == "ours" else {}),
-        )
+        try:
+            build(client, folder, f"cmp/{small.name}-{whose}")
+        except BuildFailed as refused:
+            docker_refuses_too(client, folder, refused)
+            return
         seen.append([])
         for text in edits(small.dockerfile(base, salt)):
             if "false &&" in text:
@@ -167,8 +184,22 @@ def test_after_an_edit_the_same_steps_are_cached(client, base, tmp_path, small):
     assert seen[0] == seen[1]
 
 
+def late_edits(text: str) -> list[str]:
+    """Two one-line edits that cost no compiling: of the last stage's files, and of its settings."""
+    lines = text.split("\n")
+    froms = [n for n, line in enumerate(lines) if line.startswith("FROM ")]
+    copies = [
+        n for n, line in enumerate(lines) if n > froms[-1] > froms[0] and line.startswith("COPY ")
+    ]
+    found = []
+    if copies:
+        changed = f"{lines[copies[-1]].rstrip('/')}/elsewhere/"
+        found.append("\n".join([*lines[: copies[-1]], changed, *lines[copies[-1] + 1 :]]))
+    return [*found, text + "EXPOSE 8081\n", text + "# a comment\n"][:2]
+
+
 @pytest.mark.parametrize("row", catalogue.rows(), ids=lambda row: row.name)
-def test_docker_build_takes_every_step_of_a_variant_from_our_cache(
+def test_docker_build_and_ours_take_every_step_of_a_variant_from_each_others_cache(
     client, base, row, tmp_path, monkeypatch
 ):
     seen, sent = {}, sending.sent
@@ -178,9 +209,27 @@ def test_docker_build_takes_every_step_of_a_variant_from_our_cache(
         return sent(client, sources, *rest, **parameters)
 
     monkeypatch.setattr(sending, "sent", keep)
-    builds.build(client, row.name)
-    file = tmp_path / seen["sources"].name
-    file.write_bytes(seen["sources"].text)
-    arguments = [f"--build-arg={k}={v}" for k, v in seen["arguments"].items() if k != NAME_SPACE]
-    _, steps = docker_build(client, row.folder, "cmp/variant", "--file", str(file), *arguments)
+
+    def ours(text: str) -> dict[str, bool]:
+        build = builds.build(client, row.name, text=text, name="cmp/variant-ours")
+        return {" ".join(s.name.split()): s.cached for s in build.numbered_steps}
+
+    def theirs(text: str) -> dict[str, bool]:
+        file = tmp_path / seen["sources"].name
+        file.write_text(text)
+        told = [f"--build-arg={k}={v}" for k, v in seen["arguments"].items() if k != NAME_SPACE]
+        return docker_build(client, row.folder, "cmp/variant", "--file", str(file), *told)[1]
+
+    text = recipe(row.name)
+    ours(text)
+    mapped = seen["sources"].text.decode()
+    assert_cached(theirs(mapped))
+    for first, second, number in ((theirs, ours, 0), (ours, theirs, 1)):
+        sent_by = {ours: late_edits(text)[number], theirs: late_edits(mapped)[number]}
+        ran = [name for name, cached in first(sent_by[first]).items() if not cached]
+        assert len([name for name in ran if not is_from(name)]) <= 1, ran
+        assert_cached(second(sent_by[second]))
+
+
+def assert_cached(steps: dict[str, bool]) -> None:
     assert steps and all(cached for name, cached in steps.items() if not is_from(name)), steps
