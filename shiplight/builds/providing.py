@@ -38,7 +38,7 @@ def here(client, reference: str) -> Base | None:
     """The base that is on the engine already, if its kind is allowed."""
     kind, recipe, mirror = wanted_kind(), recipes().get(canonical(reference)), mirrored(reference)
     candidates = [
-        ("official", reference),
+        ("official", engine.tagged(reference)),
         ("equivalent", recipe.equivalent if recipe else None),
         ("mirrored", mirror),
     ]
@@ -62,7 +62,8 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
     """Pull the base, or assemble its equivalent."""
     kind, recipe, mirror = wanted_kind(), recipes().get(canonical(reference)), mirrored(reference)
     tried = []
-    pulls = [("mirrored", mirror)] if mirror and kind != "official" else [("official", reference)]
+    official = [("official", engine.tagged(reference))]
+    pulls = [("mirrored", mirror)] if mirror and kind != "official" else official
     for candidate, name in pulls:
         if kind not in (None, candidate):
             continue

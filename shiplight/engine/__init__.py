@@ -24,6 +24,7 @@ from .images import (
     remember_image,
     remove_image,
     split_reference,
+    tagged,
 )
 from .journal import made
 from .private import Status
@@ -66,6 +67,7 @@ __all__ = [
     "session_path",
     "setting",
     "split_reference",
+    "tagged",
     "translated",
     "wait_until_answers",
 ]

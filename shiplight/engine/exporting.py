@@ -14,6 +14,7 @@ import docker
 
 from ..buildkit import transport
 from .answers import translated
+from .images import has_image, tagged
 
 BLOCK = 1 << 19  # bytes that are read at a time
 END = bytes(1024)  # with which every tar ends
@@ -26,8 +27,8 @@ def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[by
     Raises EngineFailed, also where the engine ends in the middle.
     """
     api = client.api
-    url = api._url("/images/{0}/get", name)
     with translated(f"exporting {name}"):
+        url = api._url("/images/{0}/get", _one(client, name))
         plain = _ask_socket(client, urlsplit(url).path)
         if plain is not None:
             with plain:
@@ -40,6 +41,12 @@ def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[by
             yield iter(lambda: response.raw.read(BLOCK, decode_content=True), b"")
         finally:
             response.close()
+
+
+def _one(client: docker.DockerClient, name: str) -> str:
+    """Return the name of one image: of a bare one, an engine exports every tag that is here."""
+    whole = tagged(name)
+    return whole if whole == name or has_image(client, whole) else name  # else an Id
 
 
 def own_socket(client: docker.DockerClient) -> str | None:

@@ -196,6 +196,17 @@ def split_reference(reference: str) -> tuple[str, str]:
     return (name, tag) if colon and "/" not in tag else (reference, "latest")
 
 
+def tagged(reference: str) -> str:
+    """Return the reference with `:latest` where it has neither tag nor digest.
+
+    Left out, an engine reads it as `:latest` in one call and as every tag in another.
+
+    >>> tagged("busybox"), tagged("host:5000/a"), tagged("busybox@sha256:1")
+    ('busybox:latest', 'host:5000/a:latest', 'busybox@sha256:1')
+    """
+    return reference if "@" in reference else ":".join(split_reference(reference))
+
+
 def registry_answers(client: docker.DockerClient, reference: str) -> str:
     """Return why the registry of `reference` cannot be reached, or "" if it can."""
     api, doing = client.api, f"asking a registry for {reference}"

@@ -17,16 +17,32 @@ ARCHIVE = factories.legacy(factories.Image([[file("a", 3_000_000)], [file("b", 1
 EXPORT = r"/images/app:1/get$"
 
 
-def exported(tmp_path, monkeypatch, *answers) -> tuple[bytes, list]:
+def exported(tmp_path, monkeypatch, *answers, name: str = "app:1") -> tuple[bytes, list]:
     with engine_of(tmp_path, *answers) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
-        with engine.export_image(engine.connect(), "app:1") as chunks:
+        with engine.export_image(engine.connect(), name) as chunks:
             return b"".join(chunks), [path for _, path, _ in seen]
 
 
 def test_an_export_over_a_socket_comes_whole_and_is_asked_for_once(tmp_path, monkeypatch):
     data, asked = exported(tmp_path, monkeypatch, (EXPORT, ARCHIVE))
     assert data == ARCHIVE and asked.count("/images/app:1/get") == 1
+
+
+def test_a_bare_name_exports_latest_and_not_every_tag_of_it(tmp_path, monkeypatch):
+    found = {"Id": "sha256:a1b2", "RepoTags": ["app:latest", "app:other"]}
+    data, asked = exported(
+        tmp_path,
+        monkeypatch,
+        (r"/images/app:latest/get$", ARCHIVE),
+        (r"/images/app:latest/json$", found),
+        name="app",
+    )
+    assert data == ARCHIVE and "/images/app/get" not in asked
+
+
+def test_an_id_is_exported_as_it_is(tmp_path, monkeypatch):
+    assert exported(tmp_path, monkeypatch, (r"/images/a1b2c3/get$", ARCHIVE), name="a1b2c3")[0]
 
 
 LAST_MEMBER = -(-len(ARCHIVE.rstrip(b"\0")) // 512) * 512  # where it ends
