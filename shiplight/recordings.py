@@ -29,13 +29,13 @@ from . import engine, errors, progress
 from .buildkit import Step
 from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
-from .image import Image, LayerStore
+from .image import Image, LayerContent, LayerStore
 from .setting import Setting
 from .setup import ROOT
 from .units import format_bytes
 
 FOLDER = ROOT / "recordings"
-KINDS = ("official", "mirrored", "equivalent")  # of bases, the best to look at first
+KINDS = ("official", "mirrored", "mixed", "equivalent")  # of bases, the best to look at first
 LAB = "lab"  # what stands for the id of a lab in what is recorded
 MOST_BYTES = 10_000_000  # of all recordings together
 LEVEL = 19  # of zstd: written once, read often
@@ -78,22 +78,20 @@ def connected():
     return _live[-1] if _live else None
 
 
-def folder_of(paths: list[Path]) -> Path | None:
-    """The folder of a set of recordings; None where there are none."""
-    return paths[0].parent if paths else None
-
-
 def sets(lesson: str | None = None) -> list[Path]:
-    """The files with recordings of one lesson or of all, of the best kind of bases that there is.
+    """The files with recordings of one lesson or of all, each of the best kind of bases it has."""
+    best = {}
+    for folder in reversed(folders()):
+        best |= {path.name: path for path in folder.glob(f"{lesson or '[0-9][0-9]-*'}.json")}
+    return [best[name] for name in sorted(best)]
+
+
+def folders() -> list[Path]:
+    """The folders of recordings that there can be, one a kind of bases, the best first.
 
     SHIPLIGHT_RECORDINGS names another folder of the same form.
     """
-    folder = Path(os.environ.get("SHIPLIGHT_RECORDINGS", FOLDER))
-    for kind in KINDS:
-        found = sorted((folder / kind).glob(f"{lesson or '[0-9][0-9]-*'}.json"))
-        if found:
-            return found
-    return []
+    return [Path(os.environ.get("SHIPLIGHT_RECORDINGS", FOLDER)) / kind for kind in KINDS]
 
 
 # --- handing out -----------------------------------------------------------------------------
@@ -112,7 +110,8 @@ class Recorded:
         read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         self.shiplight_lesson = lesson
         self.setting = replace(Setting.from_dict(read[0]["setting"]), mode="recorded")
-        self.layers = LayerStore(paths[0].parent / "layers", level=LEVEL)
+        places = dict.fromkeys(path.parent / "layers" for path in paths)
+        self._layers = [LayerStore(place, level=LEVEL) for place in places]
         self._left: dict[str, list[dict]] = {}
         for entry in (entry for one in read for entry in one["results"]):
             self._left.setdefault(entry["call"], []).append(entry)
@@ -128,6 +127,10 @@ class Recorded:
             f"`client.{name}` needs a Docker engine, and none is available.",
             hint="start an engine and restart the kernel; `./lab doctor` tells you what is missing",
         )
+
+    def contents(self, diff_id: str) -> LayerContent | None:
+        """The list of the files in this layer; None where it was not recorded."""
+        return next(filter(None, (store.get(diff_id) for store in self._layers)), None)
 
     def has(self, call: str) -> bool:
         """Whether this call was recorded."""
@@ -207,7 +210,7 @@ def _hand_out(recorded: Recorded, key: str, kind, show):
         raise error
     result = _from_json(entry["result"], kind)
     if isinstance(result, Image):
-        known = [recorded.layers.get(layer.diff_id) for layer in result.layers]
+        known = [recorded.contents(layer.diff_id) for layer in result.layers]
         if None not in known:
             result = replace(result, contents=tuple(content.entries for content in known))
     _show(show, result)
@@ -318,9 +321,9 @@ def _write_json(path: Path, data: dict) -> None:
 
 
 def _kind_of(text: str) -> str:
-    """The kind of bases that a recording was made on: the least official that any result names."""
-    kinds = re.findall(r'"bases": "(\w+)"', text)
-    return next((kind for kind in reversed(KINDS) if kind in kinds), "equivalent")
+    """The kind of bases that a recording was made on: `mixed` where its results name several."""
+    kinds = set(re.findall(r'"bases": "(\w+)"', text)) & set(KINDS)
+    return kinds.pop() if len(kinds) == 1 else "mixed" if kinds else "equivalent"
 
 
 def _without_lab(text: str) -> str:

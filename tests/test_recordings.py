@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from shiplight import builds, engine, recordings
+from shiplight import builds, catalogue, engine, recordings
 from shiplight.engine import journal
 from shiplight.errors import (
     BaseNotAvailable,
@@ -16,7 +16,9 @@ from shiplight.errors import (
     NotRecorded,
     UsageError,
 )
+from shiplight.image import LayerContent, LayerStore
 from shiplight.inspection import measure, probing
+from shiplight.lessons import verdicts
 from shiplight.setting import Setting
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
@@ -67,6 +69,49 @@ def test_results_come_back_in_their_order_and_the_last_one_again(recording):
     again = [number(client, "x") for _ in range(3)]
     assert again[:2] == [replace(a, setting=replace(SETTING, mode="recorded")) for a in live]
     assert again[2] == again[1]
+
+
+def recorded_on(folder, kind: str, lesson: str, layer: str = "sha256:1") -> None:
+    """Write a recording of one lesson on bases of this kind, with one layer and one verdict."""
+    folder = folder / kind
+    (folder / "layers" / "layers").mkdir(parents=True, exist_ok=True)
+    setting = replace(SETTING, bases=kind).to_dict()
+    data = {"setting": setting, "results": [{"call": f"of {lesson}", "result": kind}]}
+    (folder / f"{lesson}.json").write_text(json.dumps(data))
+    LayerStore(folder / "layers").put(LayerContent(layer, (), 1))
+    claim = next(one for one in catalogue.claims() if one.lesson == lesson[:2])
+    file = folder / "verdicts.json"
+    known = json.loads(file.read_text()) if file.exists() else {}
+    known[claim.id] = {"seen": kind, "verdict": "holds", "setting": setting}
+    file.write_text(json.dumps(known))
+
+
+def test_a_lesson_recorded_on_better_bases_hides_no_other_lesson(tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_RECORDINGS", str(tmp_path))
+    recorded_on(tmp_path, "equivalent", "01-go", "sha256:1")
+    recorded_on(tmp_path, "equivalent", "05-bases", "sha256:1")
+    recorded_on(tmp_path, "official", "05-bases", "sha256:2")
+    found = {path.stem: path.parent.name for path in recordings.sets()}
+    assert found == {"01-go": "equivalent", "05-bases": "official"}
+    client = recordings.Recorded()
+    assert [client.next(f"of {stem}")["result"] for stem in found] == list(found.values())
+    assert client.contents("sha256:1") and client.contents("sha256:2")
+    said = {v.claim.lesson: v.setting.bases for v in verdicts(None) if v.setting}
+    assert said == {"01": "equivalent", "05": "official"}
+
+
+@pytest.mark.parametrize(
+    ("results", "kind"),
+    [
+        (["official", "none", "official"], "official"),
+        (["official", "mixed"], "mixed"),
+        (["official", "equivalent"], "mixed"),
+        (["equivalent", "none", "unknown"], "equivalent"),
+        (["none"], "equivalent"),
+    ],
+)
+def test_a_recording_is_of_one_kind_of_bases_or_mixed(results, kind):
+    assert recordings._kind_of(json.dumps([{"bases": one} for one in results])) == kind
 
 
 def test_an_error_comes_back_as_itself(recording):
@@ -199,7 +244,7 @@ def test_all_recordings_together_are_small_and_name_every_layer_they_need():
         client = recordings.Recorded(path.stem)
         for entry in json.loads(path.read_text(encoding="utf-8"))["results"]:
             for layer in (entry.get("result") or {}).get("layers", ()) if _is_image(entry) else ():
-                assert client.layers.get(layer["diff_id"]) is not None, (path.name, entry["call"])
+                assert client.contents(layer["diff_id"]) is not None, (path.name, entry["call"])
 
 
 def _is_image(entry: dict) -> bool:

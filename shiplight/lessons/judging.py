@@ -54,8 +54,9 @@ def verdicts(client) -> tuple[Verdict, ...]:
 
     Without an engine (`client` is None, or replays) what was recorded counts alone.
     """
-    found = recordings.folder_of(recordings.sets())
-    known = {name: _recorded(one) for name, one in (_read(found) if found else {}).items()}
+    known: dict[str, dict] = {}
+    for folder in reversed(recordings.folders()):  # a better kind takes the place of a worse one
+        known |= {name: _recorded(one) for name, one in _read(folder).items()}
     if client is not None and not isinstance(client, recordings.Recorded):
         known |= _read(journal.folder())
     return tuple(_verdict(claim, known.get(claim.id)) for claim in catalogue.claims())
