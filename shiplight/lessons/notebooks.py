@@ -99,8 +99,13 @@ def replay(path: Path) -> Run:
 
 
 def _execute(notebook, title: str, environment: dict[str, str]) -> str:
-    """Run every cell in a kernel of its own; empty, or why it did not come to its end."""
+    """Run every cell in a kernel of its own; empty, or why it did not come to its end.
+
+    A cell that was not reached then has no output: the stored one is not of this run.
+    """
     cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
+    for cell in cells:
+        cell.outputs, cell.execution_count = [], None
     done = 0
 
     def draw():

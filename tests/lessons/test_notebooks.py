@@ -59,3 +59,14 @@ def test_a_kernel_that_dies_is_reported_with_its_last_words_and_says_nothing_els
     failure = notebooks.run(tmp_path / "dies.ipynb").failure
     assert failure.startswith("DeadKernelError") and failure.endswith("out of luck")
     assert "out of luck" not in capfd.readouterr().err
+
+
+def test_a_lesson_that_fails_shows_no_claim_of_the_recording(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "OUT", tmp_path / "out")
+    new, held = nbformat.v4.new_code_cell, {"text/plain": "✓ it held when it was recorded"}
+    stored = nbformat.v4.new_output("execute_result", held, execution_count=2)
+    cells = [new("1 / 0"), new("claim()", outputs=[stored], execution_count=2)]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "fails.ipynb")
+    ran = notebooks.run(tmp_path / "fails.ipynb")
+    assert ran.failure.startswith("ZeroDivisionError") and ran.claims == ()
+    assert "it held" not in (tmp_path / "out" / "fails.ipynb").read_text(encoding="utf-8")
