@@ -55,6 +55,7 @@ class Screen:
     def __init__(self, draw: Callable[[], RenderableType]):
         self.draw = draw
         self.keep: RenderableType | None = None
+        self.is_plain = False  # neither drawn meanwhile nor turned off
 
     def __enter__(self) -> "Screen":
         live = os.environ.get("SHIPLIGHT_PROGRESS", "on") != "off"
@@ -62,6 +63,7 @@ class Screen:
             self._show = _Notebook(self.draw, live)
         else:
             self._show = _Terminal(self.draw, live and sys.stderr.isatty())
+            self.is_plain = live and not sys.stderr.isatty()
         self._show.begin()
         return self
 
@@ -216,6 +218,7 @@ class Tasks:
         self.title = title
         self.rows: dict[str, dict] = {}
         self.inner: Callable[[], RenderableType] | None = None
+        self.is_told = False
 
     @contextmanager
     def screen(self, draw: Callable[[], RenderableType]) -> Iterator[SimpleNamespace]:
@@ -226,9 +229,31 @@ class Tasks:
         finally:
             self.inner = None
 
+    @contextmanager
+    def showing(self) -> Iterator[None]:
+        """Show the tasks while the block lasts, and as they ended.
+
+        Where nothing is drawn meanwhile, a line tells of each that begins and of each that ends.
+        """
+        with Screen(self.draw) as screen:
+            self.is_told = screen.is_plain
+            try:
+                yield
+            finally:
+                told, self.is_told = self.is_told, False
+            screen.keep = None if told else self.draw()
+
     def begin(self, name: str, detail: str = "") -> None:
         """The task begins, or is taken up again."""
         self.rows[name] = {"state": "running", "detail": detail, "since": time.monotonic()}
+        self._tell(name)
+
+    def _tell(self, name: str) -> None:
+        if self.is_told:
+            row = self.rows[name]
+            took = f" ({format_seconds(row['seconds'])})" if "seconds" in row else ""
+            mark = _MARKS[row["state"]][0]
+            print(f"{mark} {name}: {row['detail']}{took}", file=sys.stderr, flush=True)
 
     def tell(self, name: str, detail: str) -> None:
         """Something new about a running task."""
@@ -239,6 +264,7 @@ class Tasks:
         row = self.rows[name]
         row.update(state=state, detail=detail)
         row["seconds"] = time.monotonic() - row["since"]
+        self._tell(name)
 
     def draw(self) -> RenderableType:
         """The tasks as they are now."""
@@ -246,7 +272,7 @@ class Tasks:
         for name, row in list(self.rows.items()):
             mark, style = _MARKS[row["state"]]
             seconds = row.get("seconds", time.monotonic() - row["since"])
-            detail = Text(row["detail"][-60:], style=QUIET)
+            detail = Text(row["detail"], style=QUIET, no_wrap=True, overflow="ellipsis")
             table.add_row(Text(mark, style=style), name, format_seconds(seconds), detail)
         inner = self.inner
         parts = [Text(self.title, style="bold"), table] + ([inner()] if inner else [])

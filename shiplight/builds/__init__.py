@@ -3,13 +3,24 @@
 Knows the catalogue, Dockerfiles and the engine; does not know what is later asked of an image.
 """
 
-from .bases import canonical, kind_of, mirrored, published, recipe_of, recipes, stands_in
+from .bases import (
+    KINDS,
+    kind_of,
+    kind_of_image,
+    published,
+    recipe_of,
+    recipes,
+    stands_in,
+    wanted_kind,
+)
 from .building import Build, build, image_name, order, recipe
+from .mirrors import canonical, mirrored, named, registry_of
 from .providing import here, provide
 from .solving import solve
 from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
 
 __all__ = [
+    "KINDS",
     "Build",
     "Times",
     "build",
@@ -19,7 +30,9 @@ __all__ = [
     "here",
     "image_name",
     "kind_of",
+    "kind_of_image",
     "mirrored",
+    "named",
     "order",
     "own_cache",
     "provide",
@@ -27,8 +40,10 @@ __all__ = [
     "recipe",
     "recipe_of",
     "recipes",
+    "registry_of",
     "solve",
     "spread",
     "stands_in",
     "time_builds",
+    "wanted_kind",
 ]

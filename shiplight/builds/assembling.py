@@ -16,7 +16,8 @@ from ..engine import journal
 from ..errors import BaseNotAvailable
 from ..units import format_bytes
 from . import solving
-from .bases import FOLDER, Base, Recipe, canonical, recipes, text_to_send
+from .bases import FOLDER, Base, Recipe, recipes, text_to_send
+from .mirrors import canonical
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -78,6 +79,14 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
             screen=tasks.screen,
         )
     return replace(base, building=name)
+
+
+def can_assemble(client, recipe: Recipe) -> bool:
+    """Return whether the equivalent is here, or this machine is one that can assemble it."""
+    if engine.has_image(client, recipe.equivalent):
+        return True
+    root = setup.is_root() and (shutil.which("mmdebstrap") is not None or setup.on_debian())
+    return engine.described(client).platform == recipe.platform and root
 
 
 def _check_machine(client, recipe: Recipe) -> None:

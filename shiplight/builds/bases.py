@@ -12,8 +12,10 @@ from functools import cache
 
 from .. import dockerfile, engine
 from ..dockerfile import stages
+from ..engine import journal
 from ..errors import UsageError
 from ..setup import ROOT
+from .mirrors import canonical, mirrored
 
 FOLDER = ROOT / "bases"
 KINDS = ("official", "mirrored", "equivalent")
@@ -64,35 +66,6 @@ def recipes() -> dict[str, Recipe]:
     return found
 
 
-def canonical(reference: str) -> str:
-    """Return the short form that all spellings of one image's name share.
-
-    >>> canonical("docker.io/library/golang:1.23"), canonical("busybox")
-    ('golang:1.23', 'busybox:latest')
-    """
-    name, tag = engine.split_reference(reference)
-    for prefix in ("docker.io/library/", "index.docker.io/library/", "docker.io/", "library/"):
-        if name.startswith(prefix):
-            name = name.removeprefix(prefix)
-            break
-    return f"{name}@{tag}" if "@" in reference else f"{name}:{tag}"
-
-
-def mirrored(reference: str) -> str | None:
-    """Return the name of `reference` at the mirror in SHIPLIGHT_MIRROR; None without a mirror.
-
-    Docker Hub's official images are under `library/` there; other registries' host names go.
-    """
-    mirror = os.environ.get("SHIPLIGHT_MIRROR", "").removeprefix("https://").strip("/")
-    if not mirror:
-        return None
-    name = canonical(reference)
-    host, slash, rest = name.partition("/")
-    if not slash:
-        return f"{mirror}/library/{name}"
-    return f"{mirror}/{rest if '.' in host or ':' in host else name}"
-
-
 def wanted_kind() -> str | None:
     """The kind that SHIPLIGHT_BASES asks for, or None where any will do."""
     asked = os.environ.get("SHIPLIGHT_BASES", "auto")
@@ -124,17 +97,32 @@ def kind_of(provided: list[Base]) -> str:
     return "none" if not kinds else kinds.pop() if len(kinds) == 1 else "mixed"
 
 
+def kind_of_image(name: str, labels: dict[str, str]) -> str:
+    """The kind of bases that an image is or stands on; `unknown` for one that somebody else built.
+
+    Images of ours have it as a label; a base is known by its name, as `provide` knows it.
+    """
+    if stands_in(name):
+        return "equivalent"
+    if journal.BASES in labels:
+        return labels[journal.BASES]
+    plain = canonical(name.partition("@")[0])
+    mirrors = {canonical(mirror) for known in recipes() if (mirror := mirrored(known))}
+    return "official" if plain in recipes() else "mirrored" if plain in mirrors else "unknown"
+
+
 def text_to_send(
     client, read: dockerfile.Dockerfile, provided: list[Base], build_args, target: str | None = None
 ) -> tuple[str, tuple[str, ...]]:
     """The Dockerfile's text with its bases mapped, and remarks on what else was changed.
 
-    Line numbers and what is on disk stay. A `# syntax=` line asks the engine for a frontend image:
-    where that is neither here nor to be pulled, the line is sent blank, and the engine's own
-    frontend reads the file.
+    Line numbers and what is on disk stay. On a containerd store bases get their digests. A
+    `# syntax=` line asks the engine for a frontend image: where that is neither here nor to be
+    pulled, the line is sent blank, and the engine's own frontend reads the file.
     """
     remarks: tuple[str, ...] = ()
-    mapping = {base.reference: base.used for base in provided if base.used != base.reference}
+    named = {base.reference: engine.unchanging(client, base.used) for base in provided}
+    mapping = {written: sent for written, sent in named.items() if written != sent}
     if read.syntax and not _can_have(client, read.syntax):
         remarks = (
             f"line {read.syntax_line}, `# syntax={read.syntax}`, is sent blank: its image is not "
@@ -142,7 +130,11 @@ def text_to_send(
         )
         warnings.warn(remarks[0], stacklevel=3)
         read = dockerfile.parse(stages.blank_syntax(read))
-    building = {base.reference: base.building for base in provided if base.building}
+    building = {
+        base.reference: engine.unchanging(client, base.building)
+        for base in provided
+        if base.building
+    }
     builders = stages.building_stages(read, target, build_args) if building else ()
     froms = dict.fromkeys(builders, building)
     return stages.map_images(read, mapping, build_args=build_args, froms=froms), remarks

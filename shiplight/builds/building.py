@@ -13,7 +13,7 @@ from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..units import format_seconds
-from . import bases, caches, cold, offers, platforms, sending, solving
+from . import bases, caches, cold, mirrors, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import here, provide
 
@@ -225,7 +225,7 @@ def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.
         asked = (use.platform,) if use.platform else wanted
         same = {platforms.plain(one) for one in asked} == {platforms.plain(native)}
         (own if same else foreign).append(use.reference)
-    mirrored = {name: bases.mirrored(name) for name in dict.fromkeys(foreign) if name not in own}
+    mirrored = {name: mirrors.mirrored(name) for name in dict.fromkeys(foreign) if name not in own}
     return provide(client, own) + [
         bases.Base(name, mirror or name, "mirrored" if mirror else "official")
         for name, mirror in mirrored.items()

@@ -25,10 +25,13 @@ from .images import (
     remove_image,
     split_reference,
     tagged,
+    unchanging,
 )
 from .journal import made
+from .logins import credentials
 from .private import Status
-from .sessions import credentials, open_connection, session_path
+from .registries import pull_limit
+from .sessions import open_connection, session_path
 from .transcript import Transcript
 
 __all__ = [
@@ -60,6 +63,7 @@ __all__ = [
     "own_socket",
     "post_build",
     "pull",
+    "pull_limit",
     "registry_answers",
     "remember_image",
     "remove_container",
@@ -69,5 +73,6 @@ __all__ = [
     "split_reference",
     "tagged",
     "translated",
+    "unchanging",
     "wait_until_answers",
 ]

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import docker
-import docker.auth
 import docker.errors
 
 from ..errors import EngineFailed, ImageNotFound
 from . import journal
 from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
-from .describing import identity
+from .describing import identity, image_store
+from .logins import login_header
 
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
 REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
@@ -35,10 +35,13 @@ def _missing(name: str):
 
 
 def find_image(client: docker.DockerClient, name: str) -> dict | None:
-    """Return the engine's own description of the image with exactly this name or Id, or None."""
+    """Return the engine's own description of the image with exactly this name or Id, or None.
+
+    What has no platform is no image: a pull that met no registry can leave such a name behind.
+    """
     with translated(f"looking for {name}"):
         found = or_none(client.api.inspect_image, name)
-    return found if found is not None and _is_called(found, name) else None
+    return found if found is not None and _is_called(found, name) and _is_image(found) else None
 
 
 def has_image(client: docker.DockerClient, name: str) -> bool:
@@ -51,6 +54,10 @@ def _is_called(found: dict, name: str) -> bool:
     names = [_plain(tag) for tag in found.get("RepoTags") or []]
     is_id = "@" in name or name in found["Id"]
     return is_id or not names or _plain(":".join(split_reference(name))) in names
+
+
+def _is_image(found: dict) -> bool:
+    return bool(found.get("Os", "?") or found.get("Architecture", "?"))
 
 
 def _plain(tag: str) -> str:
@@ -143,7 +150,7 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
         response = api._post(
             api._url("/images/create"),
             params={"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})},
-            headers=_login(api, name),
+            headers=login_header(api, name),
             stream=True,
             timeout=REGISTRY_SILENCE,
         )
@@ -156,19 +163,6 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
                     tell(line)
         finally:
             response.close()
-
-
-def _login(api, name: str) -> dict[str, str]:
-    """The header that carries what `docker login` kept for the registry of this name.
-
-    Nothing, where what keeps it is gone (a helper that was uninstalled): most images are public.
-    """
-    registry, _ = docker.auth.resolve_repository_name(name)
-    try:
-        login = docker.auth.get_config_header(api, registry)
-    except docker.errors.DockerException:
-        return {}
-    return {"X-Registry-Auth": login} if login else {}
 
 
 @contextmanager
@@ -207,12 +201,25 @@ def tagged(reference: str) -> str:
     return reference if "@" in reference else ":".join(split_reference(reference))
 
 
+def unchanging(client: docker.DockerClient, name: str) -> str:
+    """Return what to call an image in a build so that it is the one that is here, and no other.
+
+    On a containerd store a build asks the registry what a tag is now; a digest it asks nobody for.
+    Graph drivers ask for nothing that is here.
+    """
+    if image_store(client) != "containerd":
+        return name
+    digests = (find_image(client, name) or {}).get("RepoDigests") or []
+    own = _plain(split_reference(name)[0])
+    return next((one for one in digests if _plain(one.partition("@")[0]) == own), name)
+
+
 def registry_answers(client: docker.DockerClient, reference: str) -> str:
     """Return why the registry of `reference` cannot be reached, or "" if it can."""
     api, doing = client.api, f"asking a registry for {reference}"
     try:
         with translated(doing), _silence_told(doing, REGISTRY_ANSWER):
-            url, login = api._url("/distribution/{0}/json", reference), _login(api, reference)
+            url, login = api._url("/distribution/{0}/json", reference), login_header(api, reference)
             api._raise_for_status(api._get(url, headers=login, timeout=REGISTRY_ANSWER))
     except EngineFailed as error:
         return (

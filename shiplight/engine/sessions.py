@@ -1,10 +1,8 @@
-"""What a BuildKit session needs of the engine: a connection of its own, and credentials."""
+"""What a BuildKit session needs of the engine: a connection of its own."""
 
 import urllib.parse
 
 import docker
-import docker.auth
-import docker.errors
 import requests
 
 from .answers import translated
@@ -44,25 +42,3 @@ class _Process:
 def session_path(client: docker.DockerClient, name: str) -> str:
     """Return the path of a call of the engine's API, with its version, as HTTP has it."""
     return urllib.parse.urlsplit(client.api._url(name)).path
-
-
-def credentials(client: docker.DockerClient, host: str) -> tuple[str, str] | None:
-    """Return user and secret that `docker login` kept for this registry; None for none.
-
-    An empty user means that the secret is an identity token.
-    """
-    api, hub = client.api, ("registry-1.docker.io", "docker.io", "index.docker.io")
-    if not host:
-        return None
-    registry = docker.auth.INDEX_NAME if host in hub else host
-    for config in (api._auth_configs, docker.auth.load_config(credstore_env=api.credstore_env)):
-        try:
-            found = docker.auth.resolve_authconfig(config, registry, api.credstore_env) or {}
-        except docker.errors.DockerException:
-            continue
-        said = {key.lower(): value for key, value in found.items()}
-        if said.get("identitytoken"):
-            return "", said["identitytoken"]
-        if said.get("password"):
-            return said.get("username") or "", said["password"]
-    return None

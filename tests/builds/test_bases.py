@@ -24,20 +24,6 @@ def test_spellings_of_one_image_meet(written, short):
     assert bases.canonical(written) == short
 
 
-@pytest.mark.parametrize(
-    ("written", "there"),
-    [
-        ("golang:1.23", "mirror.example:5000/hub/library/golang:1.23"),
-        ("me/mine:1", "mirror.example:5000/hub/me/mine:1"),
-        ("gcr.io/distroless/cc-debian12", "mirror.example:5000/hub/distroless/cc-debian12:latest"),
-    ],
-)
-def test_a_mirror_has_names_of_its_own(written, there, monkeypatch):
-    assert bases.mirrored(written) is None
-    monkeypatch.setenv("SHIPLIGHT_MIRROR", "https://mirror.example:5000/hub/")
-    assert bases.mirrored(written) == there
-
-
 def test_an_unknown_kind_is_refused(monkeypatch):
     monkeypatch.setenv("SHIPLIGHT_BASES", "fancy")
     with pytest.raises(UsageError, match="equivalent"):
@@ -49,6 +35,22 @@ def test_a_set_of_bases_has_one_kind_or_is_mixed():
     assert bases.kind_of([]) == "none"
     assert bases.kind_of([official, official]) == "official"
     assert bases.kind_of([official, equivalent]) == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "kind"),
+    [
+        ("shiplight/base/alpine:3.22", {"shiplight.bases": "official"}, "equivalent"),
+        ("shiplight/lab/go:multi", {"shiplight.bases": "mirrored"}, "mirrored"),
+        ("gcr.io/distroless/static-debian12", {}, "official"),
+        ("golang:1.23@sha256:abc", {}, "official"),
+        ("mirror.example/hub/library/busybox:latest", {}, "mirrored"),
+        ("somebody/elses:1", {}, "unknown"),
+    ],
+)
+def test_an_image_tells_the_kind_of_its_bases_by_label_or_by_name(name, labels, kind, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "mirror.example/hub")
+    assert bases.kind_of_image(name, labels) == kind
 
 
 def test_every_recipe_stays_out_of_official_name_spaces():

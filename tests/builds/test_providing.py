@@ -1,10 +1,16 @@
 """Getting bases: which of several names is taken, what is pulled, and what is said of a failure."""
 
+import json
+import re
+import urllib.parse
+
 import pytest
 from replay import engine_of
 
-from shiplight import engine
-from shiplight.builds import providing
+from shiplight import engine, setup
+from shiplight.builds import providing, pulling
+from shiplight.engine import registries
+from shiplight.errors import BaseNotAvailable
 
 BUSYBOX = {"Id": "sha256:a1", "RepoTags": ["busybox:latest", "busybox:1.36"], "RootFS": {}}
 
@@ -31,3 +37,228 @@ def client_of(tmp_path, monkeypatch):
 def test_a_base_that_is_named_without_a_tag_is_latest_and_no_other(client_of):
     client, _ = client_of((r"/images/busybox:latest/json", BUSYBOX))
     assert providing.here(client, "busybox").used == "busybox:latest"
+
+
+# --- which of several is taken -------------------------------------------------------------------
+
+MIRROR = "mirror.example/hub"
+DIGEST = f"sha256:{'1' * 64}"
+
+
+def pulls(name: str, *lines: dict, then: dict | None = None):
+    """The answers to a pull of `name`; after it, `then` is what is there."""
+    said = b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+    asked = []
+
+    def pulled():
+        asked.append(name)
+        return said
+
+    def there():
+        return then if asked and then else (404, {"message": "no such image"})
+
+    image, _, tag = name.rpartition(":")
+    found = re.escape(urllib.parse.quote(image, safe=""))
+    return (
+        (rf"/images/create\?fromImage={found}&tag={tag}$", pulled),
+        (rf"/images/{re.escape(name)}/json", there),
+    )
+
+
+def image(name: str) -> dict:
+    return {"Id": "sha256:a1", "RepoTags": [name], "Os": "linux", "Architecture": "amd64"}
+
+
+def refused(said: str) -> dict:
+    return {"error": said, "errorDetail": {"message": said}}
+
+
+def asked_for(seen) -> list[str]:
+    """The images that the engine was asked to pull, in order."""
+    paths = [urllib.parse.urlsplit(path) for _, path, _ in seen]
+    queries = [urllib.parse.parse_qs(p.query) for p in paths if p.path == "/images/create"]
+    return [f"{query['fromImage'][0]}:{query['tag'][0]}" for query in queries]
+
+
+@pytest.mark.parametrize("kind", ["mirrored", "equivalent"])
+def test_an_official_image_by_digest_is_not_used_where_another_kind_is_asked_for(
+    client_of, monkeypatch, kind
+):
+    pinned = f"busybox@{DIGEST}"
+    client, _ = client_of((r"/images/busybox(@|%40)sha256", BUSYBOX))
+    assert providing.here(client, pinned).kind == "official"
+    monkeypatch.setenv("SHIPLIGHT_BASES", kind)
+    assert providing.here(client, pinned) is None
+
+
+def test_an_image_of_ones_own_is_a_base_whatever_kind_is_asked_for(client_of, monkeypatch):
+    client, _ = client_of((r"/images/my/own:1/json", image("my/own:1")))
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    assert providing.here(client, "my/own:1").used == "my/own:1"
+
+
+def test_where_the_mirror_lacks_a_base_its_own_registry_is_asked(client_of, monkeypatch):
+    name = "gcr.io/distroless/static-debian12:latest"
+    there = f"{MIRROR}/distroless/static-debian12:latest"
+    client, seen = client_of(
+        *pulls(there, refused("manifest unknown")), *pulls(name, then=image(name))
+    )
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", MIRROR)
+    [base] = providing.provide(client, ["gcr.io/distroless/static-debian12"])
+    assert asked_for(seen) == [there, name]
+    assert (base.used, base.kind) == (name, "official")
+
+
+def test_mirrored_alone_asks_no_other_registry(client_of, monkeypatch):
+    client, seen = client_of(*pulls(f"{MIRROR}/nobody/has:this", refused("manifest unknown")))
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", f"docker.io={MIRROR}")
+    monkeypatch.setenv("SHIPLIGHT_BASES", "mirrored")
+    with pytest.raises(BaseNotAvailable):
+        providing.provide(client, ["nobody/has:this"])
+    with pytest.raises(BaseNotAvailable, match=r"no mirror for gcr\.io"):
+        providing.provide(client, ["gcr.io/nobody/has:this"])
+    assert asked_for(seen) == [f"{MIRROR}/nobody/has:this"]
+
+
+# --- what a pull that failed leaves, and what is said of it --------------------------------------
+
+BROKEN = {
+    "Id": "sha256:b2",
+    "RepoTags": ["busybox:latest"],
+    "Os": "",
+    "Architecture": "",
+    "Size": 41,
+}
+
+
+def test_a_name_without_an_image_behind_it_is_not_there(client_of):
+    client, _ = client_of((r"/images/busybox:latest/json", BROKEN))
+    assert providing.here(client, "busybox") is None
+
+
+@pytest.mark.parametrize("said", [[], [refused("only manifests may be exported")]])
+def test_a_pull_that_met_no_registry_leaves_no_broken_image(client_of, monkeypatch, said):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    gone = (r"/images/busybox:latest$", [{"Untagged": "busybox:latest"}])
+    client, seen = client_of(*pulls("busybox:latest", *said, then=BROKEN), gone)
+    with pytest.raises(BaseNotAvailable, match="is no registry"):
+        providing.provide(client, ["busybox"])
+    removed = [path for how, path, _ in seen if how == "DELETE"]
+    assert len(removed) == 1 and removed[0].startswith("/images/busybox:latest")
+
+
+def test_a_failed_pull_removes_nothing_that_was_there_before(client_of, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    client, seen = client_of(
+        (r"/images/create", json.dumps(refused("HTTP 500")).encode()),
+        (r"/images/busybox:latest/json", BROKEN),
+    )
+    with pytest.raises(BaseNotAvailable):
+        providing.provide(client, ["busybox"])
+    assert not [path for how, path, _ in seen if how == "DELETE"]
+
+
+PLAIN = [
+    (
+        "toomanyrequests: You have reached your pull rate limit.",
+        "too many requests",
+        "docker login",
+    ),
+    ("Head https://m.example/v2/: no basic auth credentials", "not let this user", "docker login"),
+    ("pull access denied for nobody/has, repository does not exist", "not let this user", "spell"),
+    ("error parsing HTTP 403 response body: invalid character '<'", "not let this user", "login"),
+    ("http: server gave HTTP response to HTTPS client", "plain HTTP", "insecure-registries"),
+    ("tls: failed to verify certificate: x509: unknown authority", "certificate", "certs.d"),
+    ("dial tcp: lookup m.example: no such host", "no host of that name", "DNS"),
+    ("dial tcp 127.0.0.1:5: connect: connection refused", "nothing listens", "port"),
+    ("no matching manifest for linux/amd64 in the manifest list", "platform", "platform"),
+    ("filesystem layer verification failed for digest sha256:1", "its digest says", "pull again"),
+    ("failed to register layer: archive/tar: invalid tar header", "cannot read", "zstd"),
+    ("invalid character '<' looking for beginning of value", "is no registry", "browser"),
+    ("received unexpected HTTP status: 503 Service Unavailable", "out of order", "later"),
+    ("manifest for nobody/has:this not found", "nothing of that name", "spelling"),
+    ("net/http: TLS handshake timeout", "no answer comes in time", "network"),
+    ("read tcp 127.0.0.1:1: read: connection reset by peer", "broke off", "proxy"),
+]
+
+
+@pytest.mark.parametrize(("said", "means", "helps"), PLAIN)
+def test_why_a_base_cannot_be_pulled_is_said_plainly_with_what_helps(
+    client_of, monkeypatch, said, means, helps
+):
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "m.example")
+    monkeypatch.setenv("SHIPLIGHT_BASES", "mirrored")
+    monkeypatch.setattr(engine, "pull_limit", lambda *_: None)
+    client, _ = client_of(*pulls("m.example/nobody/has:this", refused(said)))
+    with pytest.raises(BaseNotAvailable) as failed:
+        providing.provide(client, ["nobody/has:this"])
+    message, _, hint = str(failed.value).rpartition("Try: ")
+    assert means in message and said in message and helps in hint
+    assert "docker login" not in hint or "docker login m.example" in hint
+
+
+def test_a_word_that_no_sign_tells_is_handed_on(client_of, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    client, _ = client_of(*pulls("nobody/has:this", refused("some new trouble")))
+    with pytest.raises(BaseNotAvailable, match="cannot be pulled: some new trouble"):
+        providing.provide(client, ["nobody/has:this"])
+
+
+def test_the_pulls_that_are_left_are_said_with_too_many_requests(client_of, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    left = registries.Limit(left=0, most=100, seconds=21600, wait="7")
+    monkeypatch.setattr(engine, "pull_limit", lambda *_: left)
+    client, _ = client_of(*pulls("nobody/has:this", refused("HTTP 429")))
+    with pytest.raises(BaseNotAvailable, match=r"0 of 100 pulls in 6 hours .* wait for 7 s"):
+        providing.provide(client, ["nobody/has:this"])
+
+
+def test_an_equivalent_is_no_way_out_where_none_can_be_assembled(client_of, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    monkeypatch.setattr(setup, "is_root", lambda: False)
+    client, _ = client_of(*pulls("golang:1.23", refused("HTTP 500")))
+    with pytest.raises(BaseNotAvailable) as failed:
+        providing.provide(client, ["golang:1.23"])
+    assert "equivalent" not in str(failed.value)
+
+
+def test_the_reason_of_the_first_failure_stays_in_the_line_of_progress(
+    client_of, monkeypatch, capsys
+):
+    monkeypatch.setenv("SHIPLIGHT_PROGRESS", "on")
+    monkeypatch.setattr(providing, "assemble", lambda *_: "shiplight/base/busybox:latest")
+    monkeypatch.setattr(engine, "pull_limit", lambda *_: None)
+    client, _ = client_of(*pulls("busybox:latest", refused("toomanyrequests: wait")))
+    assert providing.provide(client, ["busybox"])[0].kind == "equivalent"
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "▸ busybox:latest: pulling: waiting for its registry"
+    assert lines[1].startswith("○ busybox:latest: cannot be pulled: too many requests from here")
+    assert len(lines) == 2, "without a terminal, a line a step and nothing twice"
+
+
+# --- progress ------------------------------------------------------------------------------------
+
+
+def layer(name: str, status: str, current: int = 0, total: int = 0) -> dict:
+    detail = {"current": current, "total": total} if total else {}
+    return {"id": name, "status": status, "progressDetail": detail}
+
+
+def test_the_total_of_a_pull_is_that_of_all_its_layers():
+    seen = pulling.Layers()
+    seen.add({"status": "Pulling from library/golang", "id": "1.23"})
+    assert str(seen) == ""
+    for name in ("a", "b", "c", "d"):
+        seen.add(layer(name, "Pulling fs layer"))
+    seen.add(layer("a", "Already exists"))
+    seen.add(layer("b", "Downloading", 1_000_000, 10_000_000))
+    assert str(seen) == "1.00 MB, 1 of 4 layers", "what c and d have is not known yet"
+    seen.add(layer("c", "Downloading", 2_000_000, 20_000_000))
+    seen.add(layer("d", "Downloading", 1_000_000, 8_000_000))
+    assert str(seen) == "4.00 MB of 38.0 MB"
+    for name in ("b", "c", "d"):
+        seen.add(layer(name, "Download complete"))
+    assert str(seen) == "unpacking: 1 of 4 layers done"
+    seen.add(layer("b", "Extracting", 5_000_000, 10_000_000))
+    seen.add(layer("b", "Pull complete"))
+    assert str(seen) == "unpacking: 2 of 4 layers done"

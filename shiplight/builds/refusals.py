@@ -1,0 +1,113 @@
+"""Why a registry did not give an image, in plain words, and what helps then.
+
+Engines say this in the words of whatever failed inside them, each release in its own. Known by
+signs in these words; what no sign tells is handed on as it was said.
+"""
+
+import re
+from dataclasses import dataclass
+
+from ..errors import EngineFailed
+from .mirrors import HUB, registry_of
+
+_LOGIN = "`docker login{host}` if the image is private; else check its spelling"
+_ENGINES_NETWORK = "check the host's name, and whether the engine's network (DNS, proxy) reaches it"
+
+# What it means, what helps, and the signs: the first row with a sign is taken.
+_ROWS = (
+    (
+        "too many requests from here",
+        "`docker login{host}` gives more pulls; or wait, or set SHIPLIGHT_MIRROR to a mirror",
+        r"\b429\b|too ?many ?requests|rate.?limit",
+    ),
+    (
+        "its certificate is not one that the engine trusts",
+        "give the engine the CA certificate: /etc/docker/certs.d/{registry}/ca.crt beside dockerd",
+        r"x509|certificate signed by|failed to verify certificate",
+    ),
+    (
+        "it uses plain HTTP, without TLS",
+        "add {registry} to `insecure-registries` in the engine's daemon.json, and restart it",
+        r"gave HTTP response to HTTPS client|not look like a TLS",
+    ),
+    ("it refuses the credentials that were sent", _LOGIN, r"incorrect username or password"),
+    ("it does not let this user pull", _LOGIN, r"no basic auth|\b40[13]\b|unauthorized|denied"),
+    (
+        "it is not there for this engine's platform",
+        "take a tag that has it, or another `platform`",
+        r"no matching manifest|no match for platform|not match the specified platform",
+    ),
+    (
+        "what came is not what its digest says",
+        "pull again; if that stays, a proxy or a mirror on the way changes or damages it",
+        r"verification failed|unexpected commit digest|digest mismatch|not match digest",
+    ),
+    (
+        "a layer is packed in a way that this engine cannot read",
+        "layers in zstd need Docker Engine 23 or later; another tag or mirror may have gzip",
+        r"invalid tar header|unsupported compression|unknown compression",
+    ),
+    (
+        "what answers there is no registry",
+        "does this network want a login in a browser? or is SHIPLIGHT_MIRROR another kind of page?",
+        r"invalid character '<'|text/html|only manifests may be exported|no platform",
+    ),
+    ("no host of that name is known to the engine", _ENGINES_NETWORK, r"no such host|misbehaving"),
+    (
+        "nothing listens there",
+        "check host and port, and whether the registry runs",
+        r"connection refused",
+    ),
+    (
+        "nothing of that name is there",
+        "check the spelling of name and tag",
+        r"HTTP 404|not found|manifest unknown|manifest for .* unknown",
+    ),
+    (
+        "it is out of order",
+        "try again later, or set SHIPLIGHT_MIRROR to a mirror",
+        r"status: 5|server error|bad gateway|service unavailable|HTTP 5\d\d",
+    ),
+    (
+        "no answer comes in time",
+        _ENGINES_NETWORK,
+        r"Client\.Timeout|[a-z] timeout|deadline exceeded|said nothing",
+    ),
+    (
+        "it broke off the connection",
+        "try again; if that stays, a proxy on the way does it",
+        r"connection reset|unexpected EOF|\bEOF\b|short read",
+    ),
+)
+TOO_MANY = _ROWS[0][0]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why `name` was not given: what that means ("" for what no sign tells), as it was said."""
+
+    name: str
+    meaning: str
+    said: str
+    hint: str
+
+    @property
+    def short(self) -> str:
+        """The reason as it fits into one line of progress."""
+        return self.meaning or self.said
+
+    def __str__(self) -> str:
+        if not self.meaning:
+            return self.said
+        return f"{self.meaning}.\n  The engine says: {self.said}"
+
+
+def refusal(name: str, error: EngineFailed) -> Refusal:
+    """Return what a failed pull of `name` means."""
+    said = error.message.partition(f"pulling {name}")[2].lstrip(": ") or error.message
+    registry = registry_of(name)
+    host = "" if registry == HUB else f" {registry}"
+    for meaning, hint, signs in _ROWS:
+        if re.search(f"(?i){signs}", said):
+            return Refusal(name, meaning, said, hint.format(registry=registry, host=host))
+    return Refusal(name, "", said, "")

@@ -1,0 +1,71 @@
+"""What `docker login` kept: the credentials of registries, from the SDK's own reader of them.
+
+Where the program that keeps them is gone (a helper that was uninstalled), a registry is asked
+without: most images are public.
+"""
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import docker
+import docker.auth
+import docker.errors
+
+from ..setup import say
+
+HUB = ("registry-1.docker.io", "docker.io", "index.docker.io")
+
+
+def login_header(api, name: str) -> dict[str, str]:
+    """Return the header that carries the login for the registry of this image name, if any."""
+    login = None
+    with _helper_missed():
+        registry, _ = docker.auth.resolve_repository_name(name)
+        login = docker.auth.get_config_header(api, registry)
+    return {"X-Registry-Auth": login} if login else {}
+
+
+def credentials(client: docker.DockerClient, host: str) -> tuple[str, str] | None:
+    """Return user and secret that `docker login` kept for this registry; None for none.
+
+    An empty user means that the secret is an identity token.
+    """
+    api = client.api
+    if not host:
+        return None
+    registry = docker.auth.INDEX_NAME if host in HUB else host
+    for config in (api._auth_configs, docker.auth.load_config(credstore_env=api.credstore_env)):
+        found = {}
+        with _helper_missed():
+            found = docker.auth.resolve_authconfig(config, registry, api.credstore_env) or {}
+        said = {key.lower(): value for key, value in found.items()}
+        if said.get("identitytoken"):
+            return "", said["identitytoken"]
+        if said.get("password"):
+            return said.get("username") or "", said["password"]
+    return None
+
+
+@contextmanager
+def _helper_missed() -> Iterator[None]:
+    """Say once, in words of ours, what the SDK warns of or raises where a helper is missing."""
+    said = []
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        try:
+            yield
+        except docker.errors.InvalidRepository:
+            return  # the engine says what is wrong with the name
+        except docker.errors.DockerException as error:
+            said.append(str(error))
+    for message in [*(str(warning.message) for warning in heard), *said][:1]:
+        helper = re.search(r"docker-credential-[\w-]+", message)
+        _tell(f"{helper[0]} cannot be run" if helper else message.rstrip("."))
+
+
+@cache
+def _tell(said: str) -> None:
+    say(f"{said}: registries are asked without the logins of `docker login`")

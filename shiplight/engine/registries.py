@@ -1,0 +1,106 @@
+"""Asking a registry from this machine what it lets this machine do, which costs no pull.
+
+Through the engine, each question for an image is a pull of Docker Hub's limit; a HEAD is none.
+"""
+
+import re
+from dataclasses import dataclass
+
+import docker
+import requests
+
+from .images import split_reference
+from .logins import HUB, credentials
+
+ANSWER_SECONDS = 5
+MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json",
+    "application/vnd.docker.distribution.manifest.list.v2+json",
+    "application/vnd.oci.image.manifest.v1+json",
+    "application/vnd.docker.distribution.manifest.v2+json",
+)
+
+
+@dataclass(frozen=True)
+class Limit:
+    """How many pulls are left of how many in how many seconds, and how long to wait.
+
+    None where the registry does not tell; `wait` is a number of seconds or a date, as it was sent.
+    """
+
+    left: int | None
+    most: int | None
+    seconds: int | None
+    wait: str | None
+
+    def __str__(self) -> str:
+        said = []
+        if self.left is not None:
+            of = f" of {self.most}" if self.most is not None else ""
+            window = f" in {_span(self.seconds)}" if self.seconds else ""
+            said.append(f"{self.left}{of} pulls{window} are left for this machine")
+        if self.wait:
+            until = f"for {_span(int(self.wait))}" if self.wait.isdigit() else f"until {self.wait}"
+            said.append(f"it asks to wait {until}")
+        return "; ".join(said)
+
+
+def pull_limit(client: docker.DockerClient, reference: str) -> Limit | None:
+    """Return what the registry of an image tells of its limit; None where it tells nothing.
+
+    As this machine sees it: an engine elsewhere, or with other credentials, has another.
+    """
+    name, tag = split_reference(reference)
+    host, _, path = name.partition("/")
+    if not path or not re.search(r"[.:]|^localhost$", host):
+        host, path = "registry-1.docker.io", name if path else f"library/{name}"
+    host = HUB[0] if host in HUB else host
+    try:
+        with requests.Session() as session:
+            headers = _head(client, session, host, path, tag).headers
+    except (requests.exceptions.RequestException, ValueError):
+        return None
+    left, seconds = _counted(headers.get("ratelimit-remaining"))
+    most, window = _counted(headers.get("ratelimit-limit"))
+    wait = headers.get("retry-after")
+    return Limit(left, most, window or seconds, wait) if wait or left is not None else None
+
+
+def _head(client, session: requests.Session, host: str, path: str, tag: str):
+    """Ask for a manifest's head, with a token where the registry wants one."""
+    loopback = re.match(r"localhost|127\.|\[::1\]", host)
+    url = f"{'http' if loopback else 'https'}://{host}/v2/{path}/manifests/{tag}"
+    asked = {"headers": {"Accept": ", ".join(MANIFESTS)}, "timeout": ANSWER_SECONDS}
+    found = session.head(url, **asked)
+    if found.status_code != 401:
+        return found
+    kept = credentials(client, host)
+    way, _, challenge = found.headers.get("www-authenticate", "").partition(" ")
+    if way.lower() == "basic":
+        return session.head(url, auth=kept, **asked)
+    said = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
+    realm = said.pop("realm", "")
+    if not realm.startswith("https://") and not loopback:
+        return found
+    login = kept if kept and kept[0] else None
+    answer = session.get(realm, params=said, auth=login, timeout=ANSWER_SECONDS).json()
+    token = answer.get("token") or answer.get("access_token") or ""
+    asked["headers"] |= {"Authorization": f"Bearer {token}"}
+    return session.head(url, **asked)
+
+
+def _counted(header: str | None) -> tuple[int | None, int | None]:
+    """Return the number in `76;w=21600`, and the seconds of its window."""
+    match = re.match(r"(\d+)(?:;w=(\d+))?", header or "")
+    if match is None:
+        return None, None
+    return int(match[1]), int(match[2]) if match[2] else None
+
+
+def _span(seconds: int) -> str:
+    """Return a span as people say it.
+
+    >>> _span(21600), _span(90), _span(5)
+    ('6 hours', '90 s', '5 s')
+    """
+    return f"{seconds // 3600} hours" if seconds >= 7200 and seconds % 3600 == 0 else f"{seconds} s"
