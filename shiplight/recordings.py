@@ -30,7 +30,7 @@ from .buildkit import Step
 from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image, LayerContent, LayerStore
-from .setting import Setting
+from .setting import Setting, together
 from .setup import ROOT
 from .units import format_bytes
 
@@ -42,6 +42,7 @@ LEVEL = 19  # of zstd: written once, read often
 FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
 
 _live: list = []  # the client that a lesson in this process works with
+_settings: list[Setting | None] = []  # of what that client gave
 _inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default=False)
 
 
@@ -60,6 +61,7 @@ def connect(lesson: str | None = None):
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
     """
     _live.clear()
+    _settings.clear()
     if mode() == "recorded":
         return Recorded(lesson)
     try:
@@ -76,6 +78,12 @@ def connect(lesson: str | None = None):
 def connected():
     """The live client that a lesson connected last; None where it replays, or did not connect."""
     return _live[-1] if _live else None
+
+
+def kind_so_far() -> str:
+    """The kind of bases of all live results that a lesson has got: what its claims stand on."""
+    setting = together(*_settings)
+    return setting.bases if setting else "none"
 
 
 def sets(lesson: str | None = None) -> list[Path]:
@@ -199,6 +207,9 @@ def _ask(function, client, arguments, named, key: str, packed: bool):
     finally:
         _inside.reset(token)
     _write_down(client, key, result, packed=packed)
+    if any(client is one for one in _live):
+        several = result if isinstance(result, tuple) else (result,)
+        _settings.extend(getattr(one, "setting", None) for one in several)
     return result
 
 

@@ -114,6 +114,25 @@ def test_a_recording_is_of_one_kind_of_bases_or_mixed(results, kind):
     assert recordings._kind_of(json.dumps([{"bases": one} for one in results])) == kind
 
 
+def test_a_claim_stands_on_the_bases_of_all_that_its_lesson_measured(recording, monkeypatch):
+    client = Client()
+    monkeypatch.setenv("SHIPLIGHT_MODE", "auto")
+    monkeypatch.setattr(engine, "connect", lambda: client)
+
+    @recordings.replayed(Answer)
+    def on(client, kind):
+        return Answer(1, replace(SETTING, bases=kind))
+
+    on(Client(), "equivalent")  # somebody else's
+    recordings.connect("00-test")
+    assert recordings.kind_so_far() == "none"
+    for kind, so_far in [("official", "official"), ("none", "official"), ("equivalent", "mixed")]:
+        on(client, kind)
+        assert recordings.kind_so_far() == so_far
+    recordings.connect("00-test")
+    assert recordings.kind_so_far() == "none"
+
+
 def test_an_error_comes_back_as_itself(recording):
     @recordings.replayed()
     def fails(client):

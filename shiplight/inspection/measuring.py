@@ -6,9 +6,9 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import engine, progress, recordings
-from ..builds import bases
+from ..builds import kind_of_image
 from ..engine import journal
-from ..errors import ImageNotFound
+from ..errors import ArchiveError, ImageNotFound
 from ..image import (
     Image,
     LayerContent,
@@ -27,6 +27,12 @@ _NO_LAYER = {
     "ARG", "CMD", "ENTRYPOINT", "ENV", "EXPOSE", "HEALTHCHECK", "LABEL", "MAINTAINER", "ONBUILD",
     "SHELL", "STOPSIGNAL", "USER", "VOLUME",
 }  # fmt: skip
+
+# So it is after a pull of layers that were here in another compression, from another registry.
+_PART_IS_MISSING = (
+    "this engine's store has the image only in part: remove it and the images that share its\n"
+    "       layers with `docker rmi`, then pull it again"
+)
 
 Progress = Callable[[int], None]
 
@@ -69,14 +75,9 @@ def measure(client, what, *, store: LayerStore | None = None) -> Image:
             image = _measure_image(client, name_or_path, store, count)
     if image.engine_id is None:
         return replace(image, setting=_of_archive(image))
-    return replace(image, setting=engine.setting(client, bases=_bases_of(image)))
-
-
-def _bases_of(image: Image) -> str:
-    """The kind of bases that an image stands on; it is on the images that we build."""
-    if bases.stands_in(image.name):
-        return "equivalent"
-    return image.labels.get(journal.BASES, "unknown")
+    return replace(
+        image, setting=engine.setting(client, bases=kind_of_image(image.name, image.labels))
+    )
 
 
 def _of_archive(image: Image) -> Setting:
@@ -85,7 +86,7 @@ def _of_archive(image: Image) -> Setting:
         engine="a saved archive",
         store="",
         platform=image.platform,
-        bases=_bases_of(image),
+        bases=kind_of_image(image.name, image.labels),
         when=datetime.now(UTC).isoformat(timespec="seconds"),
     )
 
@@ -129,9 +130,14 @@ def _export(client, name: str, info: dict, store: LayerStore, count: Progress) -
     with engine.export_image(client, name) as chunks:
         platform = platform_inspected(info) or None
         trusted = engine.own_socket(client) is not None
-        return read_image(
-            chunks, platform=platform, trusted=trusted, known=store.get, progress=count
-        )
+        try:
+            return read_image(
+                chunks, platform=platform, trusted=trusted, known=store.get, progress=count
+            )
+        except ArchiveError as error:
+            if "is missing" in error.message and engine.image_store(client) == "containerd":
+                raise ArchiveError(error.message, hint=_PART_IS_MISSING) from error
+            raise
 
 
 def _from_known_layers(client, name: str, info: dict, store: LayerStore) -> Image | None:

@@ -108,7 +108,8 @@ def held_against(claim_id: str, measured: float, *, of=None) -> None:
     display(Shown(f"The article: {said.says}", f"{seen}: {verdict}", mark="▸"))
     client = recordings.connected()
     if client is not None:
-        here = engine.setting(client, bases="unknown") if of is None else of.setting
+        so_far = recordings.kind_so_far()
+        here = engine.setting(client, bases=so_far) if of is None else of.setting
         noted = verdict if published is None else catalogue.NOT_TESTABLE
         judging.note(claim_id, seen, noted, here)
 

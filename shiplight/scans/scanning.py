@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from .. import engine, progress, recordings
+from ..builds import kind_of_image
 from ..engine import journal
 from ..errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
 from ..image import LayerStore, platform_inspected, platform_of
@@ -176,12 +177,10 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
 
 
 def _setting(client, name: str, archive: Path | None, said: dict) -> Setting:
-    """Where this was scanned, and the kind of bases that the image's label tells."""
+    """Where this was scanned, and the kind of bases that the image is or stands on."""
     config = said.get("Metadata", {}).get("ImageConfig", {})
     labels = (config.get("config") or {}).get("Labels") or {}
-    bases = labels.get(journal.BASES, "unknown")
-    if name.startswith("shiplight/base/"):
-        bases = "equivalent"
+    bases = kind_of_image(name, labels)
     if archive is None:
         return engine.setting(client, bases=bases)
     when = datetime.now(UTC).isoformat(timespec="seconds")
