@@ -3,6 +3,7 @@
 Knows the catalogue, Dockerfiles and the engine; does not know what is later asked of an image.
 """
 
+from .assembling import can_assemble
 from .bases import (
     KINDS,
     kind_of,
@@ -16,15 +17,18 @@ from .bases import (
 from .building import Build, build, image_name, order, recipe
 from .mirrors import canonical, mirrored, named, registry_of
 from .providing import here, provide
+from .refusals import Refusal, refusal
 from .solving import solve
 from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
 
 __all__ = [
     "KINDS",
     "Build",
+    "Refusal",
     "Times",
     "build",
     "cache_mounts",
+    "can_assemble",
     "canonical",
     "cold_build",
     "here",
@@ -40,6 +44,7 @@ __all__ = [
     "recipe",
     "recipe_of",
     "recipes",
+    "refusal",
     "registry_of",
     "solve",
     "spread",

@@ -141,4 +141,4 @@ def text_to_send(
 
 
 def _can_have(client, reference: str) -> bool:
-    return engine.has_image(client, reference) or not engine.registry_answers(client, reference)
+    return engine.has_image(client, reference) or engine.registry_has(client, reference)

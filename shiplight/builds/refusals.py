@@ -13,6 +13,8 @@ from .mirrors import HUB, registry_of
 _LOGIN = "`docker login{host}` if the image is private; else check its spelling"
 _ENGINES_NETWORK = "check the host's name, and whether the engine's network (DNS, proxy) reaches it"
 
+_DENIED, _WRONG_LOGIN = "it does not let this user pull", "it refuses the login that was sent"
+
 # What it means, what helps, and the signs: the first row with a sign is taken.
 _ROWS = (
     (
@@ -30,8 +32,8 @@ _ROWS = (
         "add {registry} to `insecure-registries` in the engine's daemon.json, and restart it",
         r"gave HTTP response to HTTPS client|not look like a TLS",
     ),
-    ("it refuses the credentials that were sent", _LOGIN, r"incorrect username or password"),
-    ("it does not let this user pull", _LOGIN, r"no basic auth|\b40[13]\b|unauthorized|denied"),
+    (_WRONG_LOGIN, _LOGIN, r"incorrect username or password"),
+    (_DENIED, _LOGIN, r"no basic auth|\b40[13]\b|unauthorized|denied"),
     (
         "it is not there for this engine's platform",
         "take a tag that has it, or another `platform`",
@@ -92,6 +94,11 @@ class Refusal:
     hint: str
 
     @property
+    def is_login(self) -> bool:
+        """Whether a login is all that is missing: the registry answers."""
+        return self.meaning in (_DENIED, _WRONG_LOGIN)
+
+    @property
     def short(self) -> str:
         """The reason as it fits into one line of progress."""
         return self.meaning or self.said
@@ -103,8 +110,10 @@ class Refusal:
 
 
 def refusal(name: str, error: EngineFailed) -> Refusal:
-    """Return what a failed pull of `name` means."""
-    said = error.message.partition(f"pulling {name}")[2].lstrip(": ") or error.message
+    """Return what a failed question for `name` means: for an image, or for `HOST/`, a registry."""
+    said = re.sub(
+        rf"^the engine failed while \w+ {re.escape(name.rstrip('/'))}: ", "", error.message
+    )
     registry = registry_of(name)
     host = "" if registry == HUB else f" {registry}"
     for meaning, hint, signs in _ROWS:

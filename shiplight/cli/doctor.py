@@ -4,18 +4,32 @@ import io
 import platform
 import struct
 import tempfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import dockerfile, engine, progress
-from ..builds import canonical, here, mirrored, recipes, solve
+from ..builds import (
+    Refusal,
+    can_assemble,
+    canonical,
+    here,
+    mirrored,
+    named,
+    recipes,
+    refusal,
+    registry_of,
+    solve,
+    wanted_kind,
+)
 from ..dockerfile import read_sources
 from ..engine import journal
-from ..errors import ShipLightError
+from ..errors import EngineFailed, ShipLightError, UsageError
 from ..inspection import run_once
 from ..scans import trivy
 from ..units import format_bytes, format_seconds
 
+NAMES = {"docker.io": "Docker Hub"}
 ENOUGH_BYTES = 4_000_000_000
 SAYS = b"a container of nothing runs\n"
 
@@ -44,8 +58,7 @@ def examine() -> list[Finding]:
             _disk(client),
             *_left(client),
             _proof(client),
-            *_registries(client),
-            _bases(client),
+            *_origins(client),
             _scanner(client),
         ]
     return [*findings, _mode(findings)]
@@ -130,21 +143,64 @@ def _silent(draw):
     return progress.Tasks("").screen(draw)
 
 
-def _registries(client) -> list[Finding]:
-    """Whether the registries of the bases answer this engine; without one, equivalents are used."""
+def _origins(client) -> list[Finding]:
+    """Where bases would come from, and which are here already, as it was asked for."""
+    try:
+        return [*_registries(client, wanted_kind(), named()), _bases(client)]
+    except UsageError as error:
+        return [Finding("settings", "problem", error.message, error.hint)]
+
+
+def _registries(client, kind: str | None, mirrors: dict[str, str]) -> list[Finding]:
+    """Whether the registries answer from which the bases that are not here would be pulled."""
+    if kind == "mirrored" and not mirrors:
+        seen = "SHIPLIGHT_BASES=mirrored, and no mirror is named"
+        return [Finding("mirror", "problem", seen, "set SHIPLIGHT_MIRROR")]
     found = []
-    for name, reference in [
-        ("Docker Hub", "docker.io/library/busybox"),
-        ("gcr.io", "gcr.io/distroless/static-debian12"),
-        ("mirror", mirrored("busybox")),
-    ]:
-        if reference is None:
-            continue
-        reason = engine.registry_answers(client, reference)
-        state = "ok" if not reason else "note"
-        advice = "" if not reason else "not needed with a mirror (SHIPLIGHT_MIRROR) or equivalents"
-        found.append(Finding(name, state, reason or "reachable", advice))
+    for registry in dict.fromkeys(map(registry_of, recipes())):
+        bases = [known for known in recipes() if registry_of(known) == registry]
+        sources = [] if kind == "mirrored" else [(NAMES.get(registry, registry), registry)]
+        if kind != "official" and (mirror := mirrored(bases[0])):
+            sources.insert(0, (f"mirror of {registry}", mirror.partition("/")[0]))
+        asked = [(name, _refused(client, host)) for name, host in sources]
+        found += _judged(asked, needed=_missing(client, bases, kind))
     return found
+
+
+def _refused(client, host: str) -> Refusal | None:
+    """Why a registry does not answer the engine; None where it does. Costs no pull."""
+    try:
+        engine.ask_registry(client, host)
+    except EngineFailed as error:
+        return refusal(f"{host}/", error)
+    return None
+
+
+def _missing(client, bases: list[str], kind: str | None) -> list[str]:
+    """The bases that are not here, and that this machine cannot assemble or must not."""
+    may_assemble = kind in (None, "equivalent")
+    return [
+        known
+        for known in bases
+        if here(client, known) is None
+        and not (may_assemble and can_assemble(client, recipes()[known]))
+    ]
+
+
+def _judged(asked: list[tuple[str, Refusal | None]], needed: list[str]) -> Iterator[Finding]:
+    """One finding a registry; one that fails is a problem where no other source has its bases."""
+    all_fail = all(refused is not None for _, refused in asked)
+    for name, refused in asked:
+        if refused is None:
+            yield Finding(name, "ok", "answers")
+        elif refused.is_login and name in NAMES.values():
+            yield Finding(name, "ok", "answers, without a login")
+        elif all_fail and needed:
+            more = f"; {len(needed)} bases cannot be had without it"
+            yield Finding(name, "problem", refused.short + more, refused.hint)
+        else:
+            advice = "not needed: the bases are here, or come from elsewhere"
+            yield Finding(name, "note", refused.short, advice)
 
 
 def _bases(client) -> Finding:

@@ -20,7 +20,7 @@ from .images import (
     inspect_image,
     post_build,
     pull,
-    registry_answers,
+    registry_has,
     remember_image,
     remove_image,
     split_reference,
@@ -30,7 +30,7 @@ from .images import (
 from .journal import made
 from .logins import credentials
 from .private import Status
-from .registries import pull_limit
+from .registries import ask_registry, pull_limit
 from .sessions import open_connection, session_path
 from .transcript import Transcript
 
@@ -42,6 +42,7 @@ __all__ = [
     "Engine",
     "Status",
     "Transcript",
+    "ask_registry",
     "connect",
     "credentials",
     "describe",
@@ -64,7 +65,7 @@ __all__ = [
     "post_build",
     "pull",
     "pull_limit",
-    "registry_answers",
+    "registry_has",
     "remember_image",
     "remove_container",
     "remove_image",

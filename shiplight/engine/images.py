@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import docker
 import docker.errors
@@ -146,7 +146,7 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
     """
     api, doing = client.api, f"pulling {reference}"
     name, tag = split_reference(reference)
-    with translated(doing), _silence_told(doing, REGISTRY_SILENCE):
+    with translated(doing), silence_told(doing, REGISTRY_SILENCE):
         response = api._post(
             api._url("/images/create"),
             params={"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})},
@@ -166,7 +166,7 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
 
 
 @contextmanager
-def _silence_told(doing: str, seconds: float) -> Iterator[None]:
+def silence_told(doing: str, seconds: float) -> Iterator[None]:
     """Turn a wait that came to its end into an error that says what was waited for."""
     try:
         yield
@@ -214,18 +214,24 @@ def unchanging(client: docker.DockerClient, name: str) -> str:
     return next((one for one in digests if _plain(one.partition("@")[0]) == own), name)
 
 
-def registry_answers(client: docker.DockerClient, reference: str) -> str:
-    """Return why the registry of `reference` cannot be reached, or "" if it can."""
+def registry_has(client: docker.DockerClient, reference: str) -> bool:
+    """Return whether a registry has this image for the engine. Costs a pull, so it is kept."""
+    if not hasattr(client, "shiplight_registries_have"):
+        client.shiplight_registries_have = set()
+    known = client.shiplight_registries_have
+    if reference not in known:
+        with suppress(EngineFailed):
+            ask_for_image(client, reference)
+            known.add(reference)
+    return reference in known
+
+
+def ask_for_image(client: docker.DockerClient, reference: str) -> None:
+    """Let the engine ask a registry for this image, which is a pull for it. Raises EngineFailed."""
     api, doing = client.api, f"asking a registry for {reference}"
-    try:
-        with translated(doing), _silence_told(doing, REGISTRY_ANSWER):
-            url, login = api._url("/distribution/{0}/json", reference), login_header(api, reference)
-            api._raise_for_status(api._get(url, headers=login, timeout=REGISTRY_ANSWER))
-    except EngineFailed as error:
-        return (
-            error.message.rpartition(": ")[2] if "no such host" in error.message else error.message
-        )
-    return ""
+    with translated(doing), silence_told(doing, REGISTRY_ANSWER):
+        url, login = api._url("/distribution/{0}/json", reference), login_header(api, reference)
+        api._raise_for_status(api._get(url, headers=login, timeout=REGISTRY_ANSWER))
 
 
 def remember_image(client: docker.DockerClient, name: str) -> None:

@@ -1,15 +1,18 @@
-"""Asking a registry from this machine what it lets this machine do, which costs no pull.
+"""Asking registries without a pull: whether one answers the engine, and how many pulls are left.
 
-Through the engine, each question for an image is a pull of Docker Hub's limit; a HEAD is none.
+Every question of an engine for an image is a pull of Docker Hub's limit; to log in is none, nor is
+a HEAD that this machine sends itself.
 """
 
 import re
 from dataclasses import dataclass
 
 import docker
+import docker.auth
 import requests
 
-from .images import split_reference
+from . import describing, images
+from .answers import translated
 from .logins import HUB, credentials
 
 ANSWER_SECONDS = 5
@@ -19,6 +22,29 @@ MANIFESTS = (
     "application/vnd.oci.image.manifest.v1+json",
     "application/vnd.docker.distribution.manifest.v2+json",
 )
+
+
+def ask_registry(client: docker.DockerClient, host: str) -> None:
+    """Let the engine ask a registry who we are. Raises EngineFailed, also where it wants a login.
+
+    Where Docker Hub has a mirror in the engine's own configuration, that one is asked for an image.
+    """
+    api, doing = client.api, f"asking {host}"
+    hub = host in HUB
+    if describing.described(client).kind == "Podman" or (hub and _engine_mirrors(client)):
+        images.ask_for_image(client, f"{HUB[1]}/library/busybox" if hub else f"{host}/x")
+        return
+    user, secret = credentials(client, host) or ("", "")
+    kept = {"username": user, "password": secret} if user else {"identitytoken": secret}
+    asked = {"serveraddress": docker.auth.INDEX_NAME if hub else host, **kept}
+    with translated(doing), images.silence_told(doing, images.REGISTRY_ANSWER):
+        url = api._url("/auth")
+        api._raise_for_status(api._post_json(url, data=asked, timeout=images.REGISTRY_ANSWER))
+
+
+def _engine_mirrors(client: docker.DockerClient) -> list[str]:
+    with translated("describing the engine"):
+        return (client.api.info().get("RegistryConfig") or {}).get("Mirrors") or []
 
 
 @dataclass(frozen=True)
@@ -50,7 +76,7 @@ def pull_limit(client: docker.DockerClient, reference: str) -> Limit | None:
 
     As this machine sees it: an engine elsewhere, or with other credentials, has another.
     """
-    name, tag = split_reference(reference)
+    name, tag = images.split_reference(reference)
     host, _, path = name.partition("/")
     if not path or not re.search(r"[.:]|^localhost$", host):
         host, path = "registry-1.docker.io", name if path else f"library/{name}"

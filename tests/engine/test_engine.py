@@ -162,7 +162,6 @@ def test_only_an_id_is_ever_pruned():
             disk.prune_cache_record(None, wrong)
 
 
-@pytest.mark.filterwarnings("ignore:docker-credential-gone")  # so says the SDK
 def test_a_login_helper_that_is_gone_does_not_keep_from_public_images(nowhere, monkeypatch):
     (nowhere / "config.json").write_text('{"credsStore": "gone"}')
     monkeypatch.setenv("DOCKER_CONFIG", str(nowhere))
@@ -171,7 +170,7 @@ def test_a_login_helper_that_is_gone_does_not_keep_from_public_images(nowhere, m
     with engine_of(nowhere, *answers) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
         client = engine.connect()
-        assert engine.registry_answers(client, "busybox") == ""
+        assert engine.registry_has(client, "busybox")
         engine.pull(client, "busybox", tell=(told := []).append)
     assert told == [{"status": "Status: Downloaded newer image"}]
 
