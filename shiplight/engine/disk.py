@@ -36,7 +36,8 @@ def _disk(client) -> dict:
     while True:
         try:
             with answers.translated("asking what is on its disk"), answers.patience(client):
-                return client.api.df()
+                asked = client.api._get(client.api._url("/system/df"), params={"verbose": "1"})
+                return client.api._result(asked, json=True)
         except EngineFailed as error:
             patience = [most for words, most in PATIENCE.items() if words in error.message]
             if time.monotonic() - began > max(patience, default=0):
@@ -47,12 +48,14 @@ def _disk(client) -> dict:
 def usage(client) -> int:
     """Bytes of layers, containers, volumes and build cache, by the engine's own account."""
     said = _disk(client)
-    volumes = [v.get("UsageData") or {} for v in said.get("Volumes") or []]
+    layers = (said.get("ImageUsage") or {}).get("TotalSize", said.get("LayersSize"))
+    volumes = [v.get("UsageData") or v for v in _items(said, "VolumeUsage", "Volumes")]
+    cache = [r for r in _items(said, "BuildCacheUsage", "BuildCache") if not r.get("Shared")]
     return (
-        (said.get("LayersSize") or 0)
-        + sum(c.get("SizeRw") or 0 for c in said.get("Containers") or [])
+        (layers or 0)
+        + sum(c.get("SizeRw") or 0 for c in _items(said, "ContainerUsage", "Containers"))
         + sum(max(0, v.get("Size") or 0) for v in volumes)
-        + sum(r.get("Size") or 0 for r in said.get("BuildCache") or [] if not r.get("Shared"))
+        + sum(r.get("Size") or 0 for r in cache)
     )
 
 
@@ -67,8 +70,20 @@ def cache_records(client) -> list[CacheRecord]:
             created=_timestamp(record.get("CreatedAt", "")),
             in_use=bool(record.get("InUse")),
         )
-        for record in _disk(client).get("BuildCache") or []
+        for record in _items(_disk(client), "BuildCacheUsage", "BuildCache")
     ]
+
+
+def _items(said: dict, now: str, before: str) -> list[dict]:
+    """The list under its name since API 1.52, or under that before, which goes from 1.53 on.
+
+    Raises EngineFailed where it is counted and not given: nothing would be cleaned, and no word.
+    """
+    counted = said.get(now) or {}
+    found = counted.get("Items") or said.get(before) or []
+    if counted.get("TotalCount") and not found:
+        raise EngineFailed(f"the engine counts {counted['TotalCount']} in {now} and lists none.")
+    return found
 
 
 def _timestamp(text: str) -> float:

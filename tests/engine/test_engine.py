@@ -1,11 +1,12 @@
 """Finding an engine, and saying why none was found."""
 
+import json
 import os
 import platform
 import socket
 
 import pytest
-from replay import INFO, VERSION, engine_of
+from replay import FIXTURES, INFO, VERSION, engine_of
 
 from shiplight import engine
 from shiplight.engine import connecting, describing, disk, endpoints
@@ -127,7 +128,7 @@ def test_who_asks_for_disk_usage_while_somebody_else_does_waits(nowhere, monkeyp
     with engine_of(nowhere, (r"/system/df", iter([busy, busy, {"LayersSize": 7}]))) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
         assert disk.usage(engine.connect()) == 7
-    assert [path for _, path, _ in seen].count("/system/df") == 3
+    assert [path for _, path, _ in seen].count("/system/df?verbose=1") == 3
 
 
 def test_what_is_removed_while_it_is_counted_is_counted_again(nowhere, monkeypatch):
@@ -154,6 +155,37 @@ def test_time_stamps_of_engines_have_up_to_nine_decimals():
     )
     assert disk._timestamp("2026-11-23T19:14:55+00:00") == 1795461295
     assert disk._timestamp("yesterday") == 0.0
+
+
+DF_29 = json.loads((FIXTURES / "29.7-containerd-system-df.json").read_text(encoding="utf-8"))
+BEFORE = ("LayersSize", "Images", "Containers", "Volumes", "BuildCache")
+NOW = ("ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage")
+
+
+def asked_for_its_disk(folder, monkeypatch, said: dict):
+    """What is read of one answer to /system/df: bytes, and the ids of cache records."""
+    with engine_of(folder, (r"/system/df", said)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        found = disk.usage(client), [record.id for record in disk.cache_records(client)]
+    (folder / "engine.sock").unlink()
+    return found
+
+
+def test_disk_usage_is_read_from_its_fields_before_and_since_api_1_52(nowhere, monkeypatch):
+    both = asked_for_its_disk(nowhere, monkeypatch, DF_29)
+    assert both[0] == DF_29["LayersSize"] + sum(
+        record["Size"] for record in DF_29["BuildCache"] if not record["Shared"]
+    )
+    assert both[1] == [record["ID"] for record in DF_29["BuildCache"]] != []
+    for left in (BEFORE, NOW):
+        said = {key: value for key, value in DF_29.items() if key not in left}
+        assert asked_for_its_disk(nowhere, monkeypatch, said) == both
+
+
+def test_cache_that_is_counted_and_not_listed_is_an_error_and_not_nothing(nowhere, monkeypatch):
+    with pytest.raises(EngineFailed, match="counts 131 in BuildCacheUsage"):
+        asked_for_its_disk(nowhere, monkeypatch, {"BuildCacheUsage": {"TotalCount": 131}})
 
 
 def test_only_an_id_is_ever_pruned():

@@ -4,7 +4,7 @@ import lzma
 import re
 
 import pytest
-from engines import BEGIN, END, TABLE, with_table
+from engines import BEGIN, END, TABLE, pack_layers, with_table
 from other_engines import OTHERS
 from replay import FIXTURES, engine_of, recorded
 
@@ -32,7 +32,7 @@ def saved(name: str):
 
 
 def test_every_engine_that_is_tried_has_its_fixtures():
-    assert set(ENGINES) == {"20.10", *OTHERS}
+    assert set(ENGINES) == {"20.10", "29.7-containerd", *OTHERS}  # no package has 29 yet
 
 
 def test_the_table_of_engines_is_of_the_recorded_results():
@@ -95,3 +95,13 @@ def test_layers_are_packed_on_a_containerd_store_and_estimated_elsewhere(name):
     assert image.packed_is_estimate == ("containerd" not in name)
     estimate = saved("20.10").packed_bytes
     assert image.packed_bytes == pytest.approx(estimate, rel=0.15)
+
+
+@pytest.mark.parametrize("name", ["28.5", "29.7-containerd"])
+def test_a_saved_image_is_packed_once_wherever_it_was_saved(name, tmp_path):
+    with lzma.open(FIXTURES / f"archive-{name}-small.tar.xz") as file:
+        pack_layers(file, tmp_path / "packed.tar")
+    with open(tmp_path / "packed.tar", "rb") as file:
+        packed = read_image(file)
+    assert [layer.unpacked_bytes for layer in packed.layers] == [100_015, 4, 0]
+    assert not packed.packed_is_estimate
