@@ -49,10 +49,17 @@ def _connect(given):
 
 
 def _connect_or_say(given):
-    """The client of an engine; where there is none, that the recordings take its place."""
+    """The client of an engine; where there is none, that the recordings take its place.
+
+    Where recordings are asked for, no engine is looked for, and none is started.
+    """
+    from .. import recordings
     from ..errors import EngineNotReachable
     from ..setup import say
 
+    if recordings.mode() == "recorded":
+        say("SHIPLIGHT_MODE=recorded: the lessons replay their recordings, marked as recorded.")
+        return None
     try:
         return _connect(given)
     except EngineNotReachable as error:
@@ -86,6 +93,7 @@ def _up(given) -> int:
 
 
 def _test(given) -> int:
+    from .. import recordings
     from ..builds import provide, recipes
     from ..engine import private
     from ..errors import EngineNotReachable
@@ -96,7 +104,8 @@ def _test(given) -> int:
         command += [*lessons, "--nbval"]
     elif not given.unit:
         try:
-            client = private.connect_or_start(may_start=not given.no_engine)
+            may_start = not given.no_engine and recordings.mode() != "recorded"
+            client = private.connect_or_start(may_start=may_start)
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
                 if not sys.stderr.isatty():

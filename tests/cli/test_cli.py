@@ -9,6 +9,8 @@ import pytest
 from command import lab
 
 from shiplight.cli import arguments, commands
+from shiplight.engine import private
+from shiplight.lessons import notebooks
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
@@ -76,6 +78,19 @@ def test_the_doctor_says_what_is_wrong_as_json_too():
     engine = next(finding for finding in found["findings"] if finding["name"] == "engine")
     assert done.returncode == 1 and not found["ready"]
     assert engine["state"] == "problem" and engine["advice"]
+
+
+@pytest.mark.parametrize("command", ["run", "up"])
+def test_where_recordings_are_asked_for_no_engine_is_started(monkeypatch, capsys, command):
+    def started(**_):
+        raise AssertionError("an engine was looked for")
+
+    monkeypatch.setenv("SHIPLIGHT_MODE", "recorded")
+    monkeypatch.setattr(private, "connect_or_start", started)
+    monkeypatch.setattr(notebooks, "run", lambda path: notebooks.Run("00", path, 1.0, (), ""))
+    monkeypatch.setattr(notebooks, "serve", lambda *_, **__: 0)
+    assert commands.main([command] + ["00"] * (command == "run")) == 0
+    assert "replay their recordings" in capsys.readouterr().err
 
 
 def test_an_unknown_variant_is_answered_with_those_there_are():
