@@ -6,7 +6,9 @@ through them leaves in the files is theirs. So a lesson that is recorded anew is
 
 import ast
 import re
+import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -168,3 +170,26 @@ def test_a_lesson_that_was_run_is_not_edited_and_one_that_was_changed_is(tmp_pat
     kept = shelf.reset(copy)
     assert copy.read_text(encoding="utf-8") == first and "connect (" in kept.read_text()
     assert shelf.reset(copy) is None, "there was nothing to keep"
+
+
+def test_lesson_04_finds_no_file_where_buildkit_removed_its_empty_mount_points(tmp_path):
+    """From Docker 24 on it removes them; before, and where a build put a file there, they stay."""
+    [path] = [path for path in LESSONS if path.stem.startswith("04")]
+    [cell] = [cell for cell in cells(path, "code") if "def files_in_builder" in cell.source]
+    tree = ast.parse(cell.source)
+    defined = [part for part in tree.body if isinstance(part, ast.FunctionDef)]
+
+    def ran(tag, command, *, remove):
+        script = (
+            command[-1]
+            .replace("/target", f"{tmp_path}/target")
+            .replace("/usr/local", f"{tmp_path}/usr")
+        )
+        return subprocess.run([*command[:-1], script], check=True, capture_output=True).stdout
+
+    client = SimpleNamespace(containers=SimpleNamespace(run=ran))
+    scope = {"builder": SimpleNamespace(tag="x")}
+    exec(compile(ast.Module(defined, []), path.name, "exec"), scope)
+    assert scope["files_in_builder"](client) == []
+    (tmp_path / "target" / "left").touch()
+    assert scope["files_in_builder"](client) == [f"{tmp_path}/target/left"]
