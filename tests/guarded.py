@@ -8,6 +8,7 @@ import base64
 import http.client
 import http.server
 import json
+import shutil
 import socket
 import subprocess
 import threading
@@ -110,6 +111,20 @@ def guard(upstream: str, way: str) -> Iterator[_Server]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def program(folder: Path) -> str:
+    """Debian's docker-registry: that on PATH, else unpacked in `folder`; nothing is installed.
+
+    Raises OSError or CalledProcessError where it is not to be had.
+    """
+    if found := shutil.which("docker-registry"):
+        return found
+    quiet = {"cwd": folder, "check": True, "capture_output": True, "timeout": 120}
+    subprocess.run(["apt-get", "download", "docker-registry"], **quiet)
+    [package] = folder.glob("docker-registry_*.deb")
+    subprocess.run(["dpkg", "-x", package, folder], **quiet)
+    return str(folder / "usr" / "bin" / "docker-registry")
 
 
 @contextmanager

@@ -98,7 +98,7 @@ def _not_available(
     """The error that says what was tried, why the first of it failed, and what helps."""
     message = f"the base {reference} is not here"
     if refused:
-        message += f", and it cannot be pulled: {refused[0]}"
+        message += f", and {refused[0].name} cannot be pulled: {refused[0]}"
     for one in refused[1:]:
         message = message.rstrip(".") + f".\n  Nor from its own registry: {one.short}"
     if unassembled:

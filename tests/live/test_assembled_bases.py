@@ -14,8 +14,9 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
+from guarded import program, registry
 
-from shiplight import builds, dockerfile, engine, setup
+from shiplight import builds, dockerfile, engine
 from shiplight.builds import bases
 from shiplight.builds.providing import provide
 from shiplight.dockerfile import stages
@@ -155,14 +156,12 @@ def lab(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def registry_program():
-    """Debian's docker-registry, installed where it is missing and may be."""
-    if shutil.which("docker-registry") is None:
-        try:
-            setup.install_packages(["docker-registry"], "the tests of mirrors need a registry")
-        except setup.SetupFailed as error:
-            pytest.skip(f"not for this machine: {error}")
-    return shutil.which("docker-registry")
+def registry_program(tmp_path_factory):
+    """Debian's docker-registry, wherever it is."""
+    try:
+        return program(tmp_path_factory.mktemp("registry"))
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"not for this machine: it has no docker-registry ({error})")
 
 
 def on_this_machine(client) -> None:
@@ -177,36 +176,22 @@ def on_this_machine(client) -> None:
 def mirror(client, registry_program, tmp_path):
     """The address of a registry that has one image, `library/busybox`, with a file of its own."""
     on_this_machine(client)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = "{}:{}".format(*free.getsockname())
-    (tmp_path / "config.yml").write_text(
-        "version: 0.1\nlog: {level: error}\n"
-        f"storage: {{filesystem: {{rootdirectory: {tmp_path / 'storage'}}}}}\n"
-        f"http: {{addr: '{address}'}}\n"
-    )
-    command = [registry_program, "serve", str(tmp_path / "config.yml")]
-    with open(tmp_path / "registry.log", "wb") as log:
-        process = subprocess.Popen(command, stdout=log, stderr=log)
-    try:
-        wait_for(address, process, tmp_path / "registry.log")
+    with registry(registry_program, tmp_path) as address:
         fill(client, address, tmp_path / "pushed")
         yield address
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
 
 
-def wait_for(address: str, process, log) -> None:
-    host, _, port = address.partition(":")
-    deadline = time.monotonic() + 10
-    while process.poll() is None and time.monotonic() < deadline:
-        try:
-            socket.create_connection((host, int(port)), timeout=1).close()
-            return
-        except OSError:
-            time.sleep(0.05)
-    pytest.fail(f"docker-registry did not start: {log.read_text()}")
+def test_a_registry_that_is_missing_is_unpacked_and_not_installed(client, tmp_path, monkeypatch):
+    on_this_machine(client)
+    which = shutil.which
+    hidden = "docker-registry"
+    monkeypatch.setattr(shutil, "which", lambda name: None if name == hidden else which(name))
+    if not which("apt-get"):
+        pytest.skip("not for this machine: it has no apt-get")
+    found = program(tmp_path)
+    assert found.startswith(str(tmp_path))
+    said = subprocess.run([found, "--version"], capture_output=True, text=True)
+    assert "registry" in said.stdout + said.stderr
 
 
 def fill(client, address: str, folder) -> None:
@@ -259,6 +244,12 @@ def broken_mirror(client, lab, monkeypatch):
         asked = []
 
         class Answer(http.server.BaseHTTPRequestHandler):
+            def handle(self):
+                if self.connection.recv(1, socket.MSG_PEEK) == b"\x16":  # TLS: this is HTTP, to Go
+                    self.wfile.write(b"HTTP/1.0 400 Bad Request\r\n\r\n")
+                    return
+                super().handle()
+
             def do_GET(self):
                 asked.append(self.path)
                 if not status:
