@@ -128,10 +128,10 @@ def program(folder: Path) -> str:
 
 
 @contextmanager
-def registry(program: str, folder: Path) -> Iterator[str]:
-    """Run Debian's docker-registry on a free port of 127.0.0.1; its address."""
+def registry(program: str, folder: Path, host: str = "127.0.0.1") -> Iterator[str]:
+    """Run Debian's docker-registry on a free port of this machine; its address."""
     with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
+        free.bind((host, 0))
         address = "{}:{}".format(*free.getsockname())
     (folder / "config.yml").write_text(
         "version: 0.1\nlog: {level: error}\n"

@@ -35,7 +35,7 @@ def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None
     try:
         engine.pull(client, name, platform=platform, tell=tell)
         if not engine.has_image(client, name):
-            raise EngineFailed(f"the engine failed while pulling {name}: no platform in what came")
+            raise EngineFailed(f"the engine failed while pulling {name}: it is here only in part")
     except EngineFailed:
         if before is None and engine.id_of(client, name) is not None:
             engine.remove_image(client, name)

@@ -52,7 +52,13 @@ _ROWS = (
     (
         "what answers there is no registry",
         "does this network want a login in a browser? or is SHIPLIGHT_MIRROR another kind of page?",
-        r"invalid character '<'|text/html|only manifests may be exported|no platform",
+        r"invalid character '<'|text/html|only manifests may be exported",
+    ),
+    (
+        "the engine took it only in part",
+        "`docker rmi` the images that share its layers, and pull again; does the network want a"
+        " login in a browser?",
+        r"only in part",
     ),
     ("no host of that name is known to the engine", _ENGINES_NETWORK, r"no such host|misbehaving"),
     (

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from shiplight import engine
 
+HUB = "-hub"  # ends the name of an engine with registries of its own
 ROOTS = Path("/var/lib/engines")
 RUNS = Path("/run/engines")
 START_SECONDS, STOP_SECONDS, MAKE_SECONDS = 60, 30, 900
@@ -31,11 +32,13 @@ class Other:
     suite: str
     command: str
     packages: str = DOCKER
+    registries: Path | None = None  # a folder as hub.py makes it: whom the engine takes for whom
 
     @property
     def number(self) -> int:
         """Tells this engine's network from the others'."""
-        return list(OTHERS).index(self.name) + 1
+        named = self.name.removesuffix(HUB)
+        return list(OTHERS).index(named) + 1 + (len(OTHERS) if named != self.name else 0)
 
     @property
     def root(self) -> Path:
@@ -106,12 +109,24 @@ mount --rbind /sys/fs/cgroup sys/fs/cgroup
 mount --rbind /dev dev
 mount --bind {run} run
 mount --bind {data} ./{data}
+{registries}
 pivot_root . old
 umount -l /old
 {command} &
 trap 'kill $!' TERM
 wait $! || wait $!
 """
+
+
+# For an engine whose registries are of this machine: their names, and the certificate they have.
+REGISTRIES = """
+touch etc/hosts
+mount --bind {0}/hosts etc/hosts
+mkdir -p etc/docker
+mount -t tmpfs tmpfs etc/docker
+cp -r {0}/certs.d etc/docker/
+cat etc/ssl/certs/ca-certificates.crt {0}/ca.crt > run/bundle.crt
+export SSL_CERT_FILE=/run/bundle.crt SSL_CERT_DIR=/none"""
 
 
 @contextmanager
@@ -163,7 +178,8 @@ def make_root(other: Other) -> None:
 def _started(other: Other) -> Iterator:
     """The client of the started engine, which is stopped afterwards, and never outlives us."""
     named = {name: getattr(other, name) for name in ("root", "run", "data")}
-    script = INIT.format(**named, command=other.command.format(**named))
+    registries = REGISTRIES.format(other.registries) if other.registries else ""
+    script = INIT.format(**named, registries=registries, command=other.command.format(**named))
     own = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "bash", "-c", script]
     command = ["setpriv", "--pdeathsig", "KILL", *other.inside(*own)]
     log = other.data / "engine.log"

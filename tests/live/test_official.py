@@ -1,0 +1,295 @@
+"""Official and mirrored bases, from registries of this machine that play Docker Hub and gcr.io.
+
+An engine of its own, once with a graph driver and once with a containerd store, takes them for
+those: with TLS and tokens, indexes for several platforms and attestations. Nothing leaves this
+machine.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+from guarded import program, registry
+from hub import MIRROR, PREFIX, Images, prepare
+from other_engines import HUB, OTHERS, Other, running
+
+from shiplight import builds, engine
+from shiplight.builds import provide
+from shiplight.engine import cleaning, journal
+from shiplight.errors import BaseNotAvailable
+from shiplight.inspection import look, measure
+from shiplight.setup import ROOT
+
+STATIC = "gcr.io/distroless/static-debian12"
+SMALL_SET = {
+    "busybox:latest": "library/busybox",
+    "alpine:3.22": "library/alpine",
+    "debian:bookworm-slim": "library/debian",
+    f"{STATIC}:latest": "distroless/static-debian12",
+    f"{STATIC}:nonroot": "distroless/static-debian12",
+}
+
+
+@dataclass
+class Place:
+    """An engine with registries of its own, and what can be done to these."""
+
+    client: object
+    other: Other
+    images: Images
+    folder: Path
+    saved: dict[str, bytes]
+
+    @contextmanager
+    def wrong(self, *faults: dict):
+        """Let the registries do this wrong while the block lasts."""
+        (self.folder / "faults.json").write_text(json.dumps(faults))
+        try:
+            yield
+        finally:
+            (self.folder / "faults.json").write_text("[]")
+
+    def asked(self) -> list[tuple[str, str, str]]:
+        """Every request to a registry so far: method, host, path."""
+        lines = (self.folder / "asked.jsonl").read_text().splitlines()
+        return [tuple(json.loads(line)) for line in lines]
+
+    def put(self, repository: str, tag: str = "latest", **more) -> str:
+        """Put another busybox into the registry."""
+        return self.images.put(self.saved["busybox:latest"], repository, tag, **more)
+
+    def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        """Run `./lab` where the names of the registries mean these."""
+        hosts = f'mount --bind {self.folder}/hosts /etc/hosts && exec "$0" "$@"'
+        inside = ["unshare", "--mount", "sh", "-c", hosts, sys.executable, "-m", "shiplight"]
+        given = self.other.environment | environment
+        given |= {"REQUESTS_CA_BUNDLE": f"{self.folder}/ca.crt", "SSL_CERT_FILE": ""}
+        command = self.other.inside(*inside, *arguments)
+        return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def stored(client, tmp_path_factory):
+    """A folder for a registry's storage, and the small set as this machine has it."""
+    needed = ("openssl", "nsenter", "unshare", "setpriv", "ip", "iptables", "mmdebstrap")
+    missing = [name for name in needed if not shutil.which(name)]
+    if sys.platform != "linux" or os.geteuid() != 0 or missing:
+        pytest.skip(f"not for this machine: root on Linux, with {', '.join(needed)}")
+    folder = tmp_path_factory.mktemp("hub")
+    try:
+        found = program(folder)
+    except (OSError, subprocess.SubprocessError) as error:
+        pytest.skip(f"not for this machine: it has no docker-registry ({error})")
+    saved = {}
+    for base in provide(client, list(SMALL_SET)):
+        with engine.export_image(client, base.used) as chunks:
+            saved[base.reference] = b"".join(chunks)
+    return found, folder, saved
+
+
+@pytest.fixture(scope="module", params=["28.5", "28.5-containerd"])
+def place(request, stored):
+    """Start the engine and its registries, with the small set in them."""
+    found, folder, saved = stored
+    own = folder / request.param
+    own.mkdir()
+    prepare(own)
+    other = replace(OTHERS[request.param], name=f"{request.param}{HUB}", registries=own)
+    with running(other) as client, registry(found, folder, f"{other.address}.1") as address:
+        images = Images(address)
+        for reference, repository in SMALL_SET.items():
+            images.put(saved[reference], repository, reference.rpartition(":")[2])
+        command = other.inside(sys.executable, str(Path(__file__).with_name("hub.py")))
+        hub = subprocess.Popen([*command, str(own), address], stdout=subprocess.PIPE, text=True)
+        try:
+            assert hub.stdout.readline() == "ready\n"
+            yield Place(client, other, images, own, saved)
+        finally:
+            hub.kill()
+            hub.communicate()
+
+
+@pytest.fixture
+def lab(place, monkeypatch):
+    """A lab of the test's own that asks for official bases; its images go afterwards."""
+    monkeypatch.setenv("LAB_ID", f"hub{os.getpid()}")
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    monkeypatch.delenv("SHIPLIGHT_MIRROR", raising=False)
+    yield
+    cleaning.clean(place.client)
+    shutil.rmtree(journal.folder(), ignore_errors=True)
+
+
+def folder_with(tmp_path: Path, text: str) -> Path:
+    (tmp_path / "app").mkdir(exist_ok=True)
+    (tmp_path / "app" / "Dockerfile").write_text(text)
+    (tmp_path / "app" / "salt").write_text(uuid.uuid4().hex)
+    return tmp_path / "app"
+
+
+def test_official_bases_are_pulled_measured_and_named_as_such(place, lab, tmp_path):
+    bases = provide(place.client, [name.removesuffix(":latest") for name in SMALL_SET])
+    assert {base.kind for base in bases} == {"official"}
+    assert [base.used for base in bases] == list(SMALL_SET)
+    runtime = look(place.client, STATIC)
+    assert runtime.setting.bases == "official" and runtime.users, "two tags of it are here"
+    image = measure(place.client, STATIC)
+    assert image.setting.bases == "official" and image.platform == "linux/amd64"
+    build = builds.build(place.client, folder_with(tmp_path, "FROM alpine:3.22\nRUN ls /\n"))
+    assert build.setting.bases == measure(place.client, build).setting.bases == "official"
+
+
+def test_what_was_pulled_goes_with_clean_and_what_is_somebodys_stays(place, lab):
+    place.client.images.pull("alpine", "3.22")
+    provide(place.client, ["busybox", "alpine:3.22"])
+    cleaning.clean(place.client)
+    left = [tag for image in place.client.images.list() for tag in image.tags]
+    assert left == ["alpine:3.22"]
+    place.client.images.remove("alpine:3.22")
+
+
+def test_a_base_for_another_platform_is_pulled_by_buildkit_with_a_token(place, lab, tmp_path):
+    provide(place.client, ["busybox"])
+    text = "FROM --platform=linux/arm64 busybox AS arm\nFROM busybox\nCOPY --from=arm /arm64 /\n"
+    build = builds.build(place.client, folder_with(tmp_path, text))
+    assert "arm64" in measure(place.client, build).tree()
+
+
+def test_a_tag_that_moves_after_the_pull_does_not_move_what_is_built(place, lab, tmp_path):
+    place.put("library/moving", "1", WHEN="before")
+    [base] = provide(place.client, ["library/moving:1"])
+    before = measure(place.client, base.used)
+    place.put("library/moving", "1", WHEN="after")
+    text = "FROM library/moving:1\nRUN echo $WHEN > /when; cat /when\n"
+    build = builds.build(place.client, folder_with(tmp_path, text))
+    assert build.numbered_steps[-1].log == ("before",)
+    assert measure(place.client, build).layers[0] == before.layers[0]
+
+
+def test_a_registry_that_is_silent_delays_no_build_whose_base_is_here(place, lab, tmp_path):
+    provide(place.client, ["busybox"])
+    began, asked = time.monotonic(), len(place.asked())
+    with place.wrong({"match": "", "do": "silent", "seconds": 30}):
+        builds.build(place.client, folder_with(tmp_path, "FROM busybox\nCOPY salt /\nRUN ls\n"))
+    assert time.monotonic() - began < 25
+    assert place.asked()[asked:] == []
+
+
+def test_a_page_in_place_of_a_registry_leaves_nothing_and_the_next_pull_is_good(place, lab):
+    with (
+        place.wrong({"match": "/manifests/|/blobs/", "do": "html"}),
+        pytest.raises(BaseNotAvailable, match="is no registry"),
+    ):
+        provide(place.client, ["busybox"])
+    assert place.client.images.list() == [] and builds.here(place.client, "busybox") is None
+    [base] = provide(place.client, ["busybox"])
+    assert measure(place.client, base.used).layers
+
+
+WRONG = {
+    "forbidden": ({"status": 403, "code": "DENIED"}, "not let this user pull", "docker login"),
+    "gone": ({"status": 404, "code": "MANIFEST_UNKNOWN"}, "nothing of that name", "spelling"),
+    "broken": ({"status": 503}, "out of order", "later"),
+}
+
+
+@pytest.mark.parametrize(("fault", "means", "helps"), WRONG.values(), ids=WRONG)
+def test_why_docker_hub_does_not_give_a_base_is_said_plainly(place, lab, fault, means, helps):
+    fault = {"match": "/manifests/", "do": "status", **fault}
+    with place.wrong(fault), pytest.raises(BaseNotAvailable, match=means) as failed:
+        provide(place.client, ["busybox"])
+    assert helps in failed.value.hint and place.client.images.list() == []
+
+
+def test_a_base_that_came_damaged_is_not_used(place, lab):
+    place.images.put_made("library/damaged", "1", uuid.uuid4().hex)
+    with (
+        place.wrong({"match": "/blobs/", "do": "corrupt"}),
+        pytest.raises(BaseNotAvailable, match="not what its digest says"),
+    ):
+        provide(place.client, ["library/damaged:1"])
+    assert place.client.images.list() == []
+
+
+def test_a_base_for_other_platforms_only_says_so(place, lab):
+    place.images.put_made("library/other", "1", "x", architecture="arm64")
+    with pytest.raises(BaseNotAvailable, match="not there for this engine's platform"):
+        provide(place.client, ["library/other:1"])
+
+
+def test_layers_in_zstd_are_read(place, lab):
+    place.images.put_made("library/zstd", "1", uuid.uuid4().hex * 1000, packing="zstd")
+    [base] = provide(place.client, ["library/zstd:1"])
+    assert measure(place.client, base.used).unpacked_bytes == 32_000
+
+
+def test_an_image_that_is_here_only_in_part_is_no_base(place, lab):
+    """A containerd store fetches no layer that it has in another compression."""
+    text = uuid.uuid4().hex * 1000
+    for packing in ("gzip", "zstd"):
+        place.images.put_made(f"library/in-{packing}", "1", text, packing=packing)
+    provide(place.client, ["library/in-gzip:1"])
+    try:
+        [base] = provide(place.client, ["library/in-zstd:1"])
+    except BaseNotAvailable as error:
+        assert place.other.name.startswith("28.5-containerd")
+        assert "only in part" in error.message and "docker rmi" in error.hint
+    else:
+        assert measure(place.client, base.used).unpacked_bytes == 32_000
+
+
+def test_too_many_requests_say_what_is_left_as_a_head_tells_it(place, lab):
+    """As the command prints it, where the name of the registry means this one."""
+    limited = {"match": "busybox/manifests", "do": "status", "status": 429}
+    limited |= {"code": "TOOMANYREQUESTS", "headers": {"Retry-After": "7"}}
+    with place.wrong(limited):
+        done = place.lab("bases", "get", "busybox", LAB_ID=journal.lab_id())
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "too many requests from here" in done.stderr
+    assert "wait for 7 s" in done.stderr and "docker login" in done.stderr
+
+
+def test_the_doctor_finds_the_registries_and_costs_no_pull(place, lab):
+    asked = len(place.asked())
+    done = place.lab("doctor", "--json", SHIPLIGHT_BASES="official", LAB_ID=journal.lab_id())
+    found = {one["name"]: one["state"] for one in json.loads(done.stdout)["findings"]}
+    assert found["Docker Hub"] == found["gcr.io"] == "ok"
+    assert not [path for _, _, path in place.asked()[asked:] if "/manifests/" in path]
+
+
+def test_a_mirror_has_what_it_has_and_the_registry_itself_the_rest(
+    place, lab, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "auto")
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", f"{MIRROR}/{PREFIX}")
+    lacking = {"match": r"^127.*distroless", "do": "status", "status": 404}
+    with place.wrong(lacking | {"code": "NAME_UNKNOWN"}):
+        mirrored, official = provide(place.client, ["busybox", f"{STATIC}:nonroot"])
+    assert (mirrored.kind, mirrored.used) == (
+        "mirrored",
+        f"{MIRROR}/{PREFIX}/library/busybox:latest",
+    )
+    assert (official.kind, official.used) == ("official", f"{STATIC}:nonroot")
+    build = builds.build(place.client, folder_with(tmp_path, "FROM busybox\nRUN ls /\n"))
+    assert measure(place.client, build).setting.bases == "mirrored"
+    hosts = {host for _, host, path in place.asked() if re.search("static.*manifests", path)}
+    assert {"127.0.0.1", "gcr.io"} <= hosts
+
+
+def test_each_registry_has_its_mirror(place, lab, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "auto")
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", f"docker.io={MIRROR}/{PREFIX}")
+    asked = len(place.asked())
+    kinds = [base.kind for base in provide(place.client, ["busybox", STATIC])]
+    assert kinds == ["mirrored", "official"]
+    hosts = {host for _, host, _ in place.asked()[asked:]}
+    assert hosts == {"127.0.0.1", "gcr.io"}
