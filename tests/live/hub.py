@@ -119,7 +119,8 @@ def contents(saved: bytes, more: dict[str, str]) -> tuple[dict, list[bytes]]:
         said = json.load(archive.extractfile(image["Config"]))
         layers = [archive.extractfile(path).read() for path in image["Layers"]]
     layers = [gzip.decompress(one) if one[:2] == b"\x1f\x8b" else one for one in layers]
-    config = {key: value for key, value in said["config"].items() if key != "Labels"}
+    config, labels = dict(said["config"]), said["config"].get("Labels") or {}
+    config["Labels"] = {k: v for k, v in labels.items() if not k.startswith("shiplight.")}
     config["Env"] = [*(config.get("Env") or []), *(f"{k}={v}" for k, v in more.items())]
     history = [{"created_by": f"layer {number}"} for number in range(len(layers))]
     kept = {"architecture": "amd64", "os": "linux", "config": config, "history": history}

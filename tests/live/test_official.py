@@ -21,6 +21,7 @@ import pytest
 from guarded import program, registry
 from hub import MIRROR, PREFIX, Images, prepare
 from other_engines import HUB, OTHERS, Other, running
+from test_registry import frontend  # noqa: F401
 
 from shiplight import builds, engine
 from shiplight.builds import provide
@@ -162,6 +163,15 @@ def test_a_base_for_another_platform_is_pulled_by_buildkit_with_a_token(place, l
     text = "FROM --platform=linux/arm64 busybox AS arm\nFROM busybox\nCOPY --from=arm /arm64 /\n"
     build = builds.build(place.client, folder_with(tmp_path, text))
     assert "arm64" in measure(place.client, build).tree()
+
+
+def test_a_syntax_line_is_honoured_with_docker_hubs_token(place, lab, tmp_path, client, frontend):  # noqa: F811
+    with engine.export_image(client, frontend) as chunks:
+        place.images.put(b"".join(chunks), "docker/dockerfile", "1")
+    text = "# syntax=docker/dockerfile:1\nFROM busybox\nCOPY <<E /x\na heredoc\nE\nRUN cat /x\n"
+    build = builds.build(place.client, folder_with(tmp_path, text))
+    assert build.remarks == () and build.numbered_steps[-1].log == ("a heredoc",)
+    assert ("GET", "auth.docker.io") in {asked[:2] for asked in place.asked()}
 
 
 def test_a_tag_that_moves_after_the_pull_does_not_move_what_is_built(place, lab, tmp_path):
