@@ -62,6 +62,11 @@ _ROWS = (
     ),
     ("no host of that name is known to the engine", _ENGINES_NETWORK, r"no such host|misbehaving"),
     (
+        "the engine has no way to it",
+        _ENGINES_NETWORK,
+        r"network is unreachable|no route to host",
+    ),
+    (
         "nothing listens there",
         "check host and port, and whether the registry runs",
         r"connection refused",

@@ -173,6 +173,7 @@ PLAIN = [
     ("http: server gave HTTP response to HTTPS client", "plain HTTP", "insecure-registries"),
     ("tls: failed to verify certificate: x509: unknown authority", "certificate", "certs.d"),
     ("dial tcp: lookup m.example: no such host", "no host of that name", "DNS"),
+    ("dial udp 10.0.0.1:53: connect: network is unreachable", "no way to it", "network"),
     ("dial tcp 127.0.0.1:5: connect: connection refused", "nothing listens", "port"),
     ("no matching manifest for linux/amd64 in the manifest list", "platform", "platform"),
     ("filesystem layer verification failed for digest sha256:1", "its digest says", "pull again"),
