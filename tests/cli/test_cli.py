@@ -57,13 +57,41 @@ def test_help_needs_nothing_installed():
     assert done.returncode == 0 and "./lab up" in done.stdout
 
 
-def test_an_older_python_is_told_what_to_do():
-    text = (ROOT / "lab").read_text()
-    first = text.partition("import os")[0].replace(
-        "sys.version_info < (3, 11)", "sys.version_info < (9, 9)"
-    )
-    done = subprocess.run([sys.executable, "-c", first], capture_output=True, text=True)
+@pytest.fixture
+def older(tmp_path):
+    """Call it with programs by name: what `./lab doctor` says in a Python that is too old."""
+    text = (ROOT / "lab").read_text().partition("\nimport os\n")[0]
+    (tmp_path / "lab").write_text(text.replace("\nif sys.version_info < (3, 11)", "\nif True"))
+
+    def run(**programs: str) -> subprocess.CompletedProcess:
+        for name, lines in programs.items():
+            file = tmp_path / name.replace("_", ".")
+            file.write_text(f"#!/bin/sh\n{lines}\n")
+            file.chmod(0o755)
+        command = [sys.executable, str(tmp_path / "lab"), "doctor"]
+        environment = {"PATH": str(tmp_path)}
+        return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+    return run
+
+
+PYTHON, GONE = 'if [ "$1" = -c ]; then exit 0; fi; echo "$0 $@"', "exit 127"
+
+
+def test_an_older_python_is_told_what_to_do(older):
+    done = older()
     assert done.returncode == 1 and "Python 3.11 or later" in done.stderr and "Try:" in done.stderr
+
+
+def test_a_newer_python_on_path_takes_over(older):
+    done = older(python3_11=PYTHON, python3_12=PYTHON, python3_13=GONE, uv='echo "uv $@"')
+    assert done.returncode == 0 and done.stderr == ""
+    assert re.search(r"python3\.12 .*/lab doctor$", done.stdout), "a shim may lead nowhere"
+
+
+def test_uv_gets_a_python_where_there_is_no_newer_one(older):
+    done = older(python3_13=GONE, uv='echo "uv $@"')
+    assert re.match(r"uv run --no-project --python >=3\.11 python .*/lab doctor$", done.stdout)
 
 
 def test_no_engine_is_a_message_and_not_a_traceback():
