@@ -6,6 +6,9 @@ import re
 import subprocess
 import sys
 
+from replay import FIXTURES
+
+from shiplight.cli import arguments
 from shiplight.setup import ROOT
 
 BINDER, DEVCONTAINER = ROOT / "binder", ROOT / ".devcontainer" / "devcontainer.json"
@@ -33,13 +36,12 @@ def test_the_dev_container_has_a_pinned_base_and_docker_inside():
     """Held against devContainer.base.schema.json of the specification, by what it says of these."""
     found = json.loads(DEVCONTAINER.read_text(encoding="utf-8"))
     assert set(found) <= {
-        "name", "image", "features", "hostRequirements", "postCreateCommand", "forwardPorts",
-        "portsAttributes", "customizations",
+        "name", "image", "features", "hostRequirements", "onCreateCommand", "updateContentCommand",
+        "postCreateCommand", "forwardPorts", "portsAttributes", "customizations",
     }  # fmt: skip
     assert re.fullmatch(r"[\w./-]+:[\w.-]+", found["image"]) and not found["image"].endswith(
         "latest"
     )
-    assert any("docker-in-docker:" in feature for feature in found["features"])
     needs = found["hostRequirements"]
     assert needs["cpus"] >= 1
     assert all(re.fullmatch(r"\d+([tgmk]b)?", needs[name]) for name in ("memory", "storage"))
@@ -47,3 +49,29 @@ def test_the_dev_container_has_a_pinned_base_and_docker_inside():
     for attributes in found["portsAttributes"].values():
         assert set(attributes) <= {"label", "onAutoForward", "protocol", "requireLocalPort"}
         assert attributes["onAutoForward"] in {"notify", "openBrowser", "openPreview", "silent"}
+
+
+def test_docker_inside_is_asked_for_as_its_feature_can_be():
+    """By the options that the feature published, in the version whose containerd has a volume.
+
+    Earlier ones keep it on the container's own overlay, on which Codespaces cannot mount images.
+    """
+    schema = json.loads((FIXTURES / "docker-in-docker-4.0.0.json").read_text(encoding="utf-8"))
+    features = json.loads(DEVCONTAINER.read_text(encoding="utf-8"))["features"]
+    [(name, options)] = features.items()
+    major = schema["version"].partition(".")[0]
+    assert name == f"ghcr.io/devcontainers/features/docker-in-docker:{major}"
+    for option, value in options.items():
+        known = schema["options"][option]
+        assert isinstance(value, {"string": str, "boolean": bool}[known["type"]])
+        assert value in known.get("enum", [value])
+
+
+def test_a_prebuild_installs_and_gets_the_bases():
+    """It runs these two commands and never postCreateCommand."""
+    found = json.loads(DEVCONTAINER.read_text(encoding="utf-8"))
+    commands = [found["onCreateCommand"], found["updateContentCommand"]]
+    assert commands == ["./lab engine status", "./lab bases get || true"]
+    for command in commands:
+        words = command.partition(" ||")[0].split()[1:]
+        assert arguments.parser().parse_args(words).command == words[0]
