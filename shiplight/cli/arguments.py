@@ -70,6 +70,11 @@ def _learning(add) -> None:
 
     doctor = add("doctor", "check your setup: what is missing, and how to fix it", "./lab doctor")
     _json(doctor)
+    doctor.add_argument(
+        "--report",
+        action="store_true",
+        help="what to paste into an issue: without names, paths and secrets",
+    )
 
     run = add(
         "run", "execute lessons into out/, as notebooks and pages, and print their claims",

@@ -145,7 +145,11 @@ def _doctor(given) -> int:
 
     findings = doctor.examine()
     result = doctor.to_dict(findings)
-    if given.json:
+    if given.report:
+        from .machine import report
+
+        print(report(findings))
+    elif given.json:
         _print_json(result)
     else:
         from .report import print_findings

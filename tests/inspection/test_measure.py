@@ -148,6 +148,18 @@ def test_an_id_that_stands_for_another_platform_by_now_is_measured_anew(at, stor
     assert stand_in.exports == 0
 
 
+@pytest.mark.parametrize(("store", "helps"), [("containerd", "docker rmi"), ("graph", "save")])
+def test_an_image_that_a_store_has_only_in_part_is_pulled_again(at, store, helps):
+    """A containerd store fetches no layer that is there in another compression."""
+    stand_in = at(Engine(store=store, packing="gzip"))
+    files = factories.oci_files(IMAGE, packing="gzip")
+    config = f"blobs/sha256/{factories.sha256(IMAGE.config_json)}"
+    stand_in.data = factories.archive({k: v for k, v in files.items() if k != config})
+    with pytest.raises(ArchiveError, match="is missing") as failed:
+        measure(object(), IMAGE.name)
+    assert helps in failed.value.hint
+
+
 def test_an_image_measured_before_costs_no_export(at, store):
     stand_in = at(Engine(store="containerd", packing="gzip"))
     first = measure(object(), NAME, store=store)
