@@ -105,7 +105,7 @@ class ScannerMissing(ShipLightError):
 
 
 class ScanFailed(ShipLightError):
-    """The scanner failed, was killed, or said what is no report."""
+    """The scanner failed, was killed, or returned something other than a report."""
 
 
 class LabFolderFailed(ShipLightError):

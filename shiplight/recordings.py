@@ -296,7 +296,7 @@ def _unpacked(entry: dict) -> dict:
 def keep(written: Path) -> Path:
     """Move the recording of a lesson that ran to its end to its place, and its file lists with it.
 
-    Lists of layers that no recording speaks of any more go. Raises UsageError where all together
+    Lists of layers that no recording mentions any longer go. Raises UsageError where all together
     would be larger than a clone should carry.
     """
     text = written.read_text(encoding="utf-8")

@@ -24,7 +24,7 @@ class SetupFailed(Exception):
 
 
 def environment(*, for_tests: bool = False) -> Path:
-    """The Python of `.venv` with everything installed; makes or mends it where needed.
+    """The Python of `.venv` with everything installed; makes or repairs it where needed.
 
     A stamp is written last, so an interrupted set-up is taken up again by the next one. What is
     whole is used without a right to write, whoever made it. Raises SetupFailed.

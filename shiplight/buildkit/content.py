@@ -43,7 +43,7 @@ class LocalCache:
         self.folder = Path(folder)
 
     def path(self, digest: str) -> Path:
-        """Return where a blob is, or would be. Raises GRPCError for what is no digest."""
+        """Return where a blob is, or would be. Raises GRPCError for anything but a digest."""
         if not _DIGEST.fullmatch(digest):
             raise GRPCError(Status.INVALID_ARGUMENT, f"{digest!r} is not a digest")
         return self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")

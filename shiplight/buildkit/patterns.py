@@ -9,7 +9,7 @@ from .errors import BuildKitError
 
 
 class BadPattern(BuildKitError):
-    """Line `number` is no pattern; `problem` says why."""
+    """Line `number` is not a pattern; `problem` says why."""
 
     def __init__(self, number: int, pattern: str, problem: str):
         super().__init__(f"bad pattern {pattern.strip()!r} ({problem})")
@@ -142,7 +142,7 @@ def may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) 
 
 
 def name_matcher(glob: str) -> re.Pattern | None:
-    """Return what matches one name in a folder; None where `glob` is no pattern."""
+    """Return what matches one name in a folder; None if `glob` is not a pattern."""
     try:
         return _regex(glob)
     except (ValueError, re.error):

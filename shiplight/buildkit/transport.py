@@ -23,7 +23,7 @@ def upgrade(
 ) -> socket.socket:
     """Ask for `path` to be switched to HTTP/2, and return a plain socket. Raises NotUpgraded.
 
-    `connection` is connected, and has `sendall`, `recv` and `close`. Where it is no plain socket,
+    `connection` is connected, and has `sendall`, `recv` and `close`. If it is not a plain socket,
     a pair of sockets stands before it.
     """
     fixed = [("Host", host), ("Connection", "Upgrade"), ("Upgrade", "h2c"), ("Content-Length", "0")]

@@ -19,7 +19,7 @@ from .mirrors import canonical, mirrored
 
 FOLDER = ROOT / "bases"
 KINDS = ("official", "mirrored", "equivalent")
-EQUIVALENTS = "shiplight/base"  # the name space of what is assembled
+EQUIVALENTS = "shiplight/base"  # the namespace of what is assembled
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ def here(client, reference: str) -> Base | None:
 
 
 def _with_building(client, base: Base, under: dict) -> Base:
-    """`base` with the image for stages that build, where that is here and stands on it."""
+    """`base` with the image for stages that build, where that is here and is based on it."""
     name = building_name(base)
     over = engine.find_image(client, name) if name else None
     if over is None or over["RootFS"]["Layers"][:-1] != under["RootFS"]["Layers"]:

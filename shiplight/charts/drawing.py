@@ -1,6 +1,6 @@
 """Charts: each title is a finding computed from the data, each has its table in `frames`.
 
-The only room that imports plotly. One accent marks what the title names. Labels stand above their
+Only this package imports plotly. One accent marks what the title names. Labels are above their
 bars, so that a chart reads as well in a narrow window as in a wide one.
 """
 

@@ -81,7 +81,7 @@ def _texts(figure, row: int, left: str, right: str) -> None:
 def waterfall(image: Image, *, base: Image | None = None, name: str | None = None):
     """Draw what each instruction added, one bar after the other, base first.
 
-    With `base`, the image that it stands on, the title says how much of it was there before the
+    With `base`, the image that it is based on, the title says how much of it was there before the
     Dockerfile's own first instruction. Neighbours that add next to nothing share a row. An
     outlined bar is what an instruction buried of earlier layers: it still ships.
     """

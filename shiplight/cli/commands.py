@@ -1,4 +1,4 @@
-"""What each command of `./lab` does. A command loads its rooms when it is called."""
+"""What each command of `./lab` does. A command loads its modules when it is called."""
 
 import errno
 import json

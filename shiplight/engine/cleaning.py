@@ -1,9 +1,9 @@
 """Removing what this lab made, and nothing else.
 
-Containers, networks and volumes are ours by their label. Images are ours by a name in our name
-spaces, or by the name and Id that the journal has of them; a label does not do, since images and
-containers that somebody makes from ours inherit it. A cache record goes only where its description
-is a step of ours and it was made while one of our builds ran; what is in doubt stays, and is
+Containers, networks and volumes are ours by their label. Images are ours by a name in our
+namespaces, or by the name and Id that the journal has of them; a label is not enough, since images
+and containers that somebody makes from ours inherit it. A cache record goes only where its
+description is a step of ours and it was made while one of our builds ran; what is in doubt stays, and is
 counted.
 """
 
@@ -24,7 +24,7 @@ EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that i
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was removed, and the bytes that came back on the engine's disk by its own account."""
+    """What was removed, and the bytes that the engine says it freed."""
 
     containers: int
     images: int
@@ -88,7 +88,7 @@ def _images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
 
 
 def _by_name_space(client, every_lab: bool) -> list[str]:
-    """Names of labelled images in name spaces that only labs use."""
+    """Names of labelled images in namespaces that only labs use."""
     label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
     spaces = "shiplight/" if every_lab else (f"shiplight/{journal.lab_id()}/", "shiplight/base/")
     with answers.translated("listing images"):
@@ -98,7 +98,7 @@ def _by_name_space(client, every_lab: bool) -> list[str]:
 
 
 def _by_journal(client) -> list[str]:
-    """What this lab pulled or built, by name if that still names it, and what has none any more."""
+    """What this lab pulled or built, by name if that still names it, and what no longer has one."""
     names = []
     for entry in journal.read():
         if entry.get("engine") != describing.identity(client) or not entry.get("engine_id"):
@@ -117,7 +117,7 @@ def prune_cache(client) -> tuple[int, int, list[disk.CacheRecord]]:
     """
     here = describing.identity(client)
     builds = [b for b in journal.read("build") if b.get("engine") == here and "window" in b]
-    mounts = f'with id "shiplight-{journal.lab_id()}/'  # the name space of our cache mounts
+    mounts = f'with id "shiplight-{journal.lab_id()}/'  # the namespace of our cache mounts
     removed, doubt, deadline = 0, 0, time.monotonic() + IN_USE_SECONDS
     # A record that another one is based on goes only after that one: so, until nothing more goes.
     while True:

@@ -73,7 +73,7 @@ def id_of(client: docker.DockerClient, name: str) -> str | None:
 
 
 def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
-    """Whether the image of this Id is here and has no name (any more)."""
+    """Whether the image of this Id is here and has no name (or no longer)."""
     with translated(f"looking for {engine_id}"):
         found = or_none(client.api.inspect_image, engine_id)
     return found is not None and not found.get("RepoTags")
@@ -141,7 +141,7 @@ def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[st
 def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
     """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed.
 
-    Leaving it, however, ends the pull in the engine. The SDK's own would wait for ever where a
+    Leaving it, however, ends the pull in the engine. The SDK's own would wait forever where a
     registry takes the question and says nothing.
     """
     api, doing = client.api, f"pulling {reference}"

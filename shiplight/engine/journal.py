@@ -3,7 +3,7 @@
 A lab is one checkout on one machine. Images that it makes carry the label `shiplight.lab=<id>`, but
 an image or a container that somebody makes from one inherits that. So containers, networks and
 volumes of ours carry `shiplight.made=<id>` instead, which no image has; and images are ours by
-their name space, or by name and Id as the journal has them.
+their namespace, or by name and Id as the journal has them.
 
 Labs whose ids begin with what `LAB_CACHES` names share what only saves time: cache mounts, what is
 known of layers and scans, and cold times. The workers of one test run are such labs.

@@ -1,4 +1,4 @@
-"""A private engine for a machine that has none: data, socket, containerd name space and bridge of
+"""A private engine for a machine that has none: data, socket, containerd namespace and bridge of
 its own. Only ever stops an engine that it started itself.
 """
 

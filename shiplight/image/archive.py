@@ -3,7 +3,7 @@
 Read are the layout of `docker save` up to engine 24 (manifest.json and layer.tar files), the OCI
 layout with or without manifest.json, layers plain, gzip or zstd, and all of it packed once more.
 What a blob is, an archive says only at its end; so JSON is kept, and what looks like a layer is
-parsed as it passes. Nothing is written to disk. What an image is made of is held against its
+parsed as it passes. Nothing is written to disk. What an image is made of is checked against its
 digests; hashing and the estimate of packed bytes each run in a thread beside the reading.
 """
 

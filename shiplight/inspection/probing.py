@@ -307,7 +307,7 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
     """Run a shell script in a helper container beside a running one, and return its lines.
 
     That one is of a build or image, and needs no shell. The helper is busybox in its process and
-    network name spaces: it sees the other's processes and ports, and its files in /proc/1/root.
+    network namespaces: it sees the other's processes and ports, and its files in /proc/1/root.
     Both are removed whatever happens. Raises ProbeFailed where the other does not start.
     """
     image = getattr(what, "tag", what)
@@ -323,7 +323,7 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
 
 
 def _said(client, image: str, script: str, place: str) -> list[str]:
-    """What a script says in a container that joins the name spaces of another, which is `place`."""
+    """What a script says in a container that joins the namespaces of another, `place`."""
     options = {
         "command": ["/bin/sh", "-c", script],
         "pid_mode": place,

@@ -30,11 +30,11 @@ _MANAGERS = {"apt": "usr/bin/apt-get", "apk": "sbin/apk"}
 
 @dataclass(frozen=True)
 class Runtime:
-    """What a base offers to a program that stands on it, as its files say.
+    """What a base offers to a program that is built on it, as its files say.
 
     `libc` is glibc, musl or "" for none; `libraries` are the names of all shared libraries, the C
-    library's among them; `package_manager` is apt, apk or "". `certificates` are those of the
-    authorities that TLS trusts. `users` are the names in /etc/passwd. Versions are not looked at.
+    library's among them; `package_manager` is apt, apk or "". `certificates` are the CA
+    certificates that TLS trusts. `users` are the names in /etc/passwd. Versions are not looked at.
     `tag` is the image that was looked at, "" for scratch, which is none.
     """
 

@@ -1,7 +1,7 @@
 """The course: what a lesson says beside its results, its exercises, its claims, its files.
 
 `lesson` is what a lesson imports; `exercises` look at what a learner built; `judging`, `scoreboard`
-and `results` hold the article's claims against what was measured; `shelf`, `notebooks` and `pages`
+and `results` check the article's claims against what was measured; `shelf`, `notebooks` and `pages`
 are the lessons as files. Knows every other package but `cli`, and no other package knows it.
 """
 

@@ -41,8 +41,8 @@ def _only_a_layout(archive: Path) -> bool:
     """Whether this is an OCI archive that Trivy reads from an unpacked folder only.
 
     So it is without manifest.json. With it, Trivy takes every layer for what the first one is: it
-    fails where that is plain and a later one is packed, as the containerd store saves what stands
-    on a base that was loaded.
+    fails where that is plain and a later one is packed, as the containerd store saves an
+    image whose base was loaded.
     """
     try:
         with tarfile.open(archive, "r:") as tar:

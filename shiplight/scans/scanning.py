@@ -73,7 +73,7 @@ class Prepared:
 def prepare(client) -> Prepared:
     """Return scanner and database, downloading what is missing; `scan` uses these from then on.
 
-    Without an engine, or where neither is to be had and scans were recorded, what the recordings
+    Without an engine, or where neither is available and scans were recorded, what the recordings
     were made with. Raises ScannerMissing where there is nothing of the kind.
     """
     scanner, database = trivy.provide(client)

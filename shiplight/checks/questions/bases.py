@@ -25,7 +25,7 @@ _BUILD_HINT = "`./lab check --build` looks at what the program links"
 
 
 def smallest_base(subject: Subject) -> Outcome:
-    """The final stage stands on the smallest base that runs the program."""
+    """The final stage is based on the smallest base that runs the program."""
     base, name = subject.final_base, subject.final_base.reference
     if base.size == "toolchain":
         return _toolchain(subject, base)

@@ -160,7 +160,7 @@ def _libc(name: str, tag: str, suite) -> str:
 
 
 def ended(image: Known, today: date) -> list[tuple[str, date]]:
-    """What of an image has no security support any more: (what, its last day)."""
+    """What of an image no longer has security support: (what, its last day)."""
     support, found = data("support"), []
     if image.name in support["retired"]:
         found.append((f"the image {image.name}", support["retired"][image.name]))

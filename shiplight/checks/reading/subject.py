@@ -1,8 +1,8 @@
 """What `./lab check` looks at: one Dockerfile, read into steps, and what of them a build ships.
 
 A step is an instruction with what is in effect where it stands: variables, folder, user. The final
-stage is the target with all that it stands on; an arrival is a step of any stage whose results come
-along, with the part of its files that does. Nothing is run.
+stage is the target with all that it is based on; an arrival is a step of any stage whose results
+are copied, with the part of its files that is. Nothing is run.
 """
 
 import posixpath
@@ -181,7 +181,7 @@ class Subject:
         return stages.needed_stages(self.read, self.target.index, self.build_args)
 
     def lineage(self, stage: Stage) -> tuple[Stage, ...]:
-        """The stages that `stage` stands on by FROM, from the base up, itself last."""
+        """The stages that `stage` is based on, from the base up, itself last."""
         found = [stage]
         while (source := self.links[found[-1].index][0].source) is not None:
             found.append(self.read.stages[source])
@@ -196,7 +196,7 @@ class Subject:
         return found
 
     def base(self, stage: Stage) -> Known:
-        """The image from outside that `stage` stands on in the end."""
+        """The external image that `stage` is based on in the end."""
         return self._bases[stage.index]
 
     @property
@@ -220,7 +220,7 @@ class Subject:
         return self._walked[stage.index][0]
 
     def steps(self, stage: Stage) -> tuple[Step, ...]:
-        """The steps of a stage and of what it stands on."""
+        """The steps of a stage and of what it is based on."""
         return tuple(step for each in self.lineage(stage) for step in self.own_steps(each))
 
     @cached_property
