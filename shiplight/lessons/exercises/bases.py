@@ -32,8 +32,8 @@ def _library_brought(client, made: Build) -> str:
     if program is None or "libstdc++.so.6" not in program.needed:
         refuse(
             "06.1",
-            "this program does not link the library any more.",
-            hint="leave the program as it is, and repair what stands around it",
+            "this program no longer links the library.",
+            hint="leave the program as it is, and fix the image around it",
             found=", ".join(program.needed) if program else "no program that the image starts",
         )
     image, asked = measure(client, made), probe(client, made)
@@ -58,7 +58,7 @@ def _other_libc(client, made: Build) -> str:
         refuse(
             "06.2",
             "this is not alpine.",
-            hint="say that the base is given: what is left to change?",
+            hint="suppose the base is fixed: what else can you change?",
         )
     loader = program.interpreter if program else ""
     if loader and not image.find(loader):
@@ -72,7 +72,7 @@ def _other_libc(client, made: Build) -> str:
         refuse(
             "06.2",
             "the loader is that of another C library, under a false name.",
-            hint="this runs until the program wants what the other one lacks. Needs it a loader?",
+            hint="this works until the program calls what musl lacks. Does it need a loader?",
             found=f"{loader} is /{follow(image, loader)}",
         )
     answering(client, "06.2", made)
@@ -86,14 +86,14 @@ def _certificates_brought(client, made: Build) -> str:
     if not asked["ca_certificates"]:
         refuse(
             "06.3",
-            "the service still trusts no authority.",
+            "the service still has no CA certificates.",
             hint="where does a program look for them, and is the file there?",
             found=", ".join(f"/{path}" for path in files),
         )
     if len(files) > 2:
         refuse(
             "06.3",
-            "more came along than it misses.",
+            "the image contains more than was missing.",
             hint="one file is missing from the image as it was: which?",
             found=f"{len(files)} files",
         )

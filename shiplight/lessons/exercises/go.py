@@ -61,7 +61,7 @@ def _with_zones(client, made: Build) -> str:
     if image.find("usr/local/go/bin/go"):
         refuse(
             "01.2",
-            "the compiler came along.",
+            "the image contains the compiler.",
             hint="the zones are one file of the toolchain: which?",
             found="/usr/local/go/bin/go",
         )
@@ -83,7 +83,7 @@ def _only_two_files(exercise_id: str, image) -> None:
     if len(files) > 2:
         refuse(
             exercise_id,
-            "more than the two files came along.",
+            "the image contains more than the two files.",
             hint="what do your COPY instructions bring?",
             found=", ".join(f"/{path}" for path in files[:5]),
         )

@@ -47,7 +47,7 @@ def answering(client, exercise_id: str, made: Build):
     if asked.answered is False:
         refuse(
             exercise_id,
-            "the service does not answer any more.",
+            "the service no longer responds.",
             hint="look at `probe(client, mine)`: what did it say last?",
             found=asked.last_words[-1] if asked.last_words else "no word from it",
         )

@@ -33,7 +33,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
     if len(packages):
         refuse(
             "02.2",
-            "packages came along beside the bundle.",
+            "the image contains packages in addition to the bundle.",
             hint="the bundle has what it uses of them inside: does anything need them still?",
             found=f"{len(packages)} packages, {packages['package'][0]} among them",
         )
@@ -43,7 +43,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
     if len(own) != 1:
         refuse(
             "02.2",
-            "more than the bundle came along.",
+            "the image contains more than the bundle.",
             hint="copy the one file, and not the folder that it is in",
             found=", ".join(f"/{path}" for path in own[:5]),
         )

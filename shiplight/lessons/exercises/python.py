@@ -39,7 +39,7 @@ def _pure_on_distroless(client, made: Build) -> str:
     if pip := image.find("*/pip/__init__.py"):
         refuse(
             "03.2",
-            "pip came along.",
+            "the image contains pip.",
             hint="copy the folder that you installed into, and not the builder's own packages",
             found=f"/{next(iter(pip))}",
         )

@@ -12,7 +12,7 @@ def _not_empty(client, made: Build) -> str:
     if not asked.answered and asked.exit_code == 0 and not asked.last_words:
         refuse(
             "04.1",
-            "it is the empty program.",
+            "it is the dummy program.",
             hint="cargo compares file times with those of its last build, and of that build it "
             "knows one source file: which?",
             found="no word from it, and exit code 0",
@@ -52,7 +52,7 @@ def _rust_from_scratch(client, made: Build) -> str:
     if not asked["ca_certificates"]:
         refuse(
             "04.2",
-            "the service trusts no authority.",
+            "the service has no CA certificates.",
             hint="distroless had a file that scratch has not: where does the builder keep it?",
         )
     unpacked = format_bytes(image.unpacked_bytes)

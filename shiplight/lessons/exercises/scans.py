@@ -21,7 +21,7 @@ def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
         refuse(
             exercise_id,
             "the scanner found nothing that it can read, and so knows nothing.",
-            hint="hiding from a scanner mends nothing: what did it read before, and where is that?",
+            hint="hiding from a scanner fixes nothing: what did it read before, and where is that?",
             found="no package database",
         )
     return report
@@ -34,14 +34,14 @@ def _library_fixed(client, made: Build) -> str:
     if left:
         refuse(
             "07.1",
-            "something is known of the library that the program brings along.",
+            "the library that is part of the program has known vulnerabilities.",
             hint="which version of Go built it, and which versions are `fixed`? All have to be in",
             found=f"stdlib {left[0].installed}: {len({f.id for f in left})} vulnerabilities",
         )
     if report.os_level.covered:
         refuse(
             "07.1",
-            "an operating system came along.",
+            "the image contains an operating system.",
             hint="only the stage that compiles needs another Go; where does the last one start?",
             found=f"{report.os_level.packages} packages of it",
         )
