@@ -81,7 +81,7 @@ def connected():
 
 
 def kind_so_far() -> str:
-    """The kind of bases of all live results that a lesson has got: what its claims stand on."""
+    """Return the kind of bases of all live results so far: what a lesson's claims rest on."""
     setting = together(*_settings)
     return setting.bases if setting else "none"
 

@@ -98,7 +98,7 @@ def kind_of(provided: list[Base]) -> str:
 
 
 def kind_of_image(name: str, labels: dict[str, str]) -> str:
-    """The kind of bases that an image is or stands on; `unknown` for one that somebody else built.
+    """Return the kind of bases of an image; `unknown` for one that somebody else built.
 
     Images of ours have it as a label; a base is known by its name, as `provide` knows it.
     """

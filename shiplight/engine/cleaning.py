@@ -3,8 +3,8 @@
 Containers, networks and volumes are ours by their label. Images are ours by a name in our
 namespaces, or by the name and Id that the journal has of them; a label is not enough, since images
 and containers that somebody makes from ours inherit it. A cache record goes only where its
-description is a step of ours and it was made while one of our builds ran; what is in doubt stays, and is
-counted.
+description is a step of ours and it was made while one of our builds ran; what is in doubt stays,
+and is counted.
 """
 
 import contextlib

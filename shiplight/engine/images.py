@@ -37,7 +37,7 @@ def _missing(name: str):
 def find_image(client: docker.DockerClient, name: str) -> dict | None:
     """Return the engine's own description of the image with exactly this name or Id, or None.
 
-    What has no platform is no image: a pull that met no registry can leave such a name behind.
+    A name without a platform is ignored: a failed pull can leave such a name behind.
     """
     with translated(f"looking for {name}"):
         found = or_none(client.api.inspect_image, name)

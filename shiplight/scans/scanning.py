@@ -177,7 +177,7 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
 
 
 def _setting(client, name: str, archive: Path | None, said: dict) -> Setting:
-    """Where this was scanned, and the kind of bases that the image is or stands on."""
+    """Where this was scanned, and the kind of bases of the image."""
     config = said.get("Metadata", {}).get("ImageConfig", {})
     labels = (config.get("config") or {}).get("Labels") or {}
     bases = kind_of_image(name, labels)
