@@ -58,7 +58,7 @@ def _other_libc(client, made: Build) -> str:
         refuse(
             "06.2",
             "this is not alpine.",
-            hint="suppose the base is fixed: what else can you change?",
+            hint="suppose the base is fixed: what is left to change?",
         )
     loader = program.interpreter if program else ""
     if loader and not image.find(loader):
