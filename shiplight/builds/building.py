@@ -3,7 +3,7 @@
 import os
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
@@ -39,6 +39,7 @@ class Build:
     way: str = "tar"
     remarks: tuple[str, ...] = ()
     output: str | None = None
+    text: str = field(default="", repr=False, compare=False)
 
     @property
     def numbered_steps(self) -> tuple[Step, ...]:
@@ -190,6 +191,7 @@ def build(
         way=solved.way,
         remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
+        text=wanted.text,
     )
 
 
