@@ -5,7 +5,7 @@ Knows the engine and how images are made; draws nothing and teaches nothing.
 
 from .entrypoint import follow, program_of
 from .measuring import contents, measure, stored_bytes
-from .probing import Probe, answer_of, beside, probe, run_once
+from .probing import Probe, answer_of, beside, file_in, probe, run_once
 from .runtimes import BASES, choose, linked, look, short, try_on
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "beside",
     "choose",
     "contents",
+    "file_in",
     "follow",
     "linked",
     "look",

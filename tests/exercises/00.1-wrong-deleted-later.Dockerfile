@@ -1,4 +1,4 @@
-# hint: A layer is made after each
+# hint: Each instruction creates its own layer
 FROM busybox:latest
 RUN head -c 5000000 /dev/zero > /zeros
 RUN rm /zeros

@@ -1,4 +1,4 @@
-# hint: which one becomes the image
+# hint: the stage that becomes the image
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

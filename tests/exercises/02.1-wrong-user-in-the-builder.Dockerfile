@@ -1,4 +1,4 @@
-# hint: which one becomes the image
+# hint: the stage that becomes the image
 FROM node:22-alpine AS deps
 WORKDIR /app
 COPY package.json package-lock.json ./

@@ -1,4 +1,4 @@
-# hint: does anything need them still
+# hint: does anything still need them
 FROM node:22-alpine AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

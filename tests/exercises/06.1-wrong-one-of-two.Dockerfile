@@ -1,4 +1,4 @@
-# hint: Read the last words again
+# hint: read its last words again
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

@@ -1,4 +1,4 @@
-# hint: what is left to change
+# hint: what else can you change
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

@@ -1,64 +1,57 @@
-"""Every exercise is tried on its solution, and on wrong answers that each meet their own hint."""
+"""Every exercise is tried on right answers, and on wrong ones that each meet their own hint."""
 
 import re
-from pathlib import Path
 
+import answers
 import pytest
+from answers import Answer
 
-from shiplight import builds, lessons
 from shiplight.errors import CheckFailed, ScannerMissing, UsageError
 from shiplight.lessons import exercises
 from shiplight.scans import trivy
-from shiplight.setup import ROOT
 
-ANSWERS = ROOT / "tests" / "exercises"
-APPS = {
-    "00": str(ROOT / "apps" / "first"),
-    "01": "go/multi",
-    "02": "node/multi",
-    "03": "python/multi",
-    "04": "rust/fixed",
-    "05": "go/multi",
-    "06": "go/multi",
-    "07": "go/multi",
-}
+RIGHT = [path for found in exercises.every() for path in found.solutions()]
+WRONG = answers.kept("*-wrong-*")
 
 
-def answer(client, path: Path):
-    """What the answer in this file builds; in lesson 08, the file itself, beside its app."""
-    if path.name.startswith("08"):
-        mine = lessons.copy_of("go") / "Dockerfile.mine"
-        mine.write_text(path.read_text(encoding="utf-8"), encoding="utf-8")
-        return mine
+def answer_in(client, path) -> Answer:
+    """The answer in this file. Skips the test where its check needs a scanner and none is here."""
     if path.name.startswith("07"):
         try:
             trivy.provide(client)
         except ScannerMissing as error:
             pytest.skip(error.message)
-    app = APPS[path.name[:2]]
-    name = f"answer/{path.stem.replace('.', '-')}"
-    return builds.build(client, app, text=path.read_text(encoding="utf-8"), name=name)
+    return Answer(path.name[:4], path.stem[5:], path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize("path", sorted(ANSWERS.glob("*-solution*")), ids=lambda path: path.stem)
-def test_a_solution_passes(client, path, capsys):
-    exercises.check(client, path.name[:4], answer(client, path))
+@pytest.mark.parametrize("path", RIGHT, ids=lambda path: path.stem)
+def test_a_right_answer_passes(client, path, capsys):
+    answer = answer_in(client, path)
+    exercises.check(client, answer.exercise, answers.built(client, answer))
     assert "is solved" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("path", sorted(ANSWERS.glob("*-wrong-*")), ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", WRONG, ids=lambda path: path.stem)
 def test_a_wrong_answer_meets_its_own_hint(client, path):
-    expected = re.match("# hint: (.+)", path.read_text(encoding="utf-8"))[1]
+    answer = answer_in(client, path)
+    expected = re.match("# hint: (.+)", answer.text)[1]
     with pytest.raises(CheckFailed) as failed:
-        exercises.check(client, path.name[:4], answer(client, path))
+        exercises.check(client, answer.exercise, answers.built(client, answer))
     assert re.search(expected, failed.value.hint), failed.value
 
 
-def test_every_exercise_has_a_solution_and_two_wrong_answers():
+@pytest.mark.parametrize("answer", [*answers.in_ci()], ids=lambda one: f"{one.exercise} {one.line}")
+def test_a_solution_with_a_line_deleted_is_refused(client, answer):
+    """Two of each exercise; `exercises/try_all.py` tries all of them, and writes a table."""
+    if answer.exercise.startswith("07"):
+        answer_in(client, answers.kept("07*")[0])
+    assert answers.verdict(client, answer)[0] == "refused"
+
+
+def test_every_exercise_has_two_right_answers_and_two_wrong_ones():
     for found in exercises.every():
-        answers = [path.name for path in ANSWERS.glob(f"{found.id}-*")]
-        assert any("-solution" in name for name in answers), found.id
-        assert sum("-wrong-" in name for name in answers) >= 2, found.id
+        assert len(found.solutions()) >= 2, found.id
+        assert sum(path.name.startswith(found.id) for path in WRONG) >= 2, found.id
 
 
 def test_what_is_not_built_yet_is_open_and_an_unknown_id_is_named(capsys):

@@ -1,32 +1,32 @@
 """The checks of lessons 05 and 06: bases that a program runs on, and what it misses on others."""
 
 from ...builds import Build
-from ...inspection import follow, linked, measure, probe
-from .grading import answering, exercise, refuse
+from ...inspection import follow, linked, measure
+from .go import files_of
+from .grading import answering, asked, exercise, refuse
 
 
-@exercise("05.1", "the Go service with its C library, on a base without a shell")
+@exercise("05.1")
 def _dynamic_without_a_shell(client, made: Build) -> str:
     program = linked(client, made)
     if program is None or not program.libc:
         refuse(
             "05.1",
-            "the program asks for no C library.",
+            "the program links no C library.",
             hint="which setting of the build makes it static?",
             found="a static program" if program else "no program that the image starts",
         )
-    asked = answering(client, "05.1", made)
-    if asked.shell:
+    if answering(client, "05.1", made).shell:
         refuse(
             "05.1",
             "there is a shell.",
-            hint="which rows of the table have the C library, and no shell?",
+            hint="which rows of the table have the C library and no shell?",
             found="/bin/sh",
         )
     return f"{program.interpreter} is there, and no shell"
 
 
-@exercise("06.1", "the program that links libstdc++, with that library, and without a toolchain")
+@exercise("06.1")
 def _library_brought(client, made: Build) -> str:
     program = linked(client, made)
     if program is None or "libstdc++.so.6" not in program.needed:
@@ -36,29 +36,33 @@ def _library_brought(client, made: Build) -> str:
             hint="leave the program as it is, and fix the image around it",
             found=", ".join(program.needed) if program else "no program that the image starts",
         )
-    image, asked = measure(client, made), probe(client, made)
-    if image.find("usr/local/go/bin/go"):
+    image, probed = measure(client, made), asked(client, "06.1", made)
+    if compiler := {**image.find("*/bin/go"), **image.find("*/cc1plus")}:
         refuse(
-            "06.1", "the compiler ships.", hint="which base has the library without a toolchain?"
+            "06.1",
+            "the compiler ships.",
+            hint="which base has the library without a toolchain?",
+            found=f"/{next(iter(compiler))}",
         )
-    if not asked.answered:
+    if not probed.answered:
         refuse(
             "06.1",
             "the program does not start.",
-            hint="Read the last words again: is it still the same name that they miss?",
-            found=asked.last_words[-1],
+            hint="read its last words again: is it still the same name that they miss?",
+            found=probed.last_words[-1] if probed.last_words else "it printed nothing",
         )
+    answering(client, "06.1", made)
     return f"it finds {', '.join(program.needed)}"
 
 
-@exercise("06.2", "the service on alpine, where its C library is not")
+@exercise("06.2")
 def _other_libc(client, made: Build) -> str:
     image, program = measure(client, made), linked(client, made)
     if not image.find("lib/ld-musl-*"):
         refuse(
             "06.2",
             "this is not alpine.",
-            hint="suppose the base is fixed: what is left to change?",
+            hint="suppose the base is fixed: what else can you change?",
         )
     loader = program.interpreter if program else ""
     if loader and not image.find(loader):
@@ -72,29 +76,30 @@ def _other_libc(client, made: Build) -> str:
         refuse(
             "06.2",
             "the loader is that of another C library, under a false name.",
-            hint="this works until the program calls what musl lacks. Does it need a loader?",
+            hint="this works until the program calls something that musl lacks. "
+            "Does it need a loader at all?",
             found=f"{loader} is /{follow(image, loader)}",
         )
     answering(client, "06.2", made)
-    return f"it answers, and asks for {loader or 'no loader'}"
+    return f"it answers, and needs {loader or 'no loader'}"
 
 
-@exercise("06.3", "the service from scratch, with the certificates that it misses")
+@exercise("06.3")
 def _certificates_brought(client, made: Build) -> str:
-    image, asked = measure(client, made), answering(client, "06.3", made)
-    files = [path for path, (entry, _) in image.tree().items() if entry.kind == "file"]
-    if not asked["ca_certificates"]:
+    image, probed = measure(client, made), answering(client, "06.3", made)
+    files = files_of(image)
+    if not probed["ca_certificates"]:
         refuse(
             "06.3",
-            "the service still has no CA certificates.",
+            "the service still finds no CA certificates.",
             hint="where does a program look for them, and is the file there?",
-            found=", ".join(f"/{path}" for path in files),
+            found=", ".join(f"/{path}" for path in files[:5]),
         )
     if len(files) > 2:
         refuse(
             "06.3",
-            "the image contains more than was missing.",
+            "more ships than it needs.",
             hint="one file is missing from the image as it was: which?",
-            found=f"{len(files)} files",
+            found=f"{len(files)} files and links, " + ", ".join(f"/{path}" for path in files[:3]),
         )
-    return f"{asked['ca_certificates']} CA certificates"
+    return f"{probed['ca_certificates']} CA certificates"

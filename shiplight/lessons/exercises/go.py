@@ -1,54 +1,94 @@
 """The checks of lesson 00, the first image, and of lesson 01, Go."""
 
+import re
+
 from ...builds import Build
-from ...inspection import measure, run_once
+from ...dockerfile import parse
+from ...image import Image
+from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
-from .grading import answering, exercise, refuse
+from .grading import answering, exercise, own_files, refuse
+
+CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
+
+# Where Go looks for time zones: /usr/share/zoneinfo and its like, or one packed file.
+_ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/locale/TZ/.+")
+_ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
 
 
-@exercise("00.1", "the first image, its zeros written and deleted, and none of them shipped")
-def _nothing_buried(client, made: Build) -> str:
+@exercise("00.1")
+def _zeros_do_not_ship(client, made: Build) -> str:
     image = measure(client, made)
     if image.reclaimable_bytes:
         largest = max(image.buried, key=lambda item: item.bytes)
         refuse(
             "00.1",
-            "something is buried, and ships.",
-            hint="which instruction writes, and which one deletes? A layer is made after each",
-            found=f"/{largest.path}, {format_bytes(largest.bytes)}",
+            "something is deleted, and ships all the same.",
+            hint="which instruction writes, and which one deletes? "
+            "Each instruction creates its own layer",
+            found=f"/{largest.path}, {format_bytes(largest.bytes)}, hidden by a later layer",
             expected="no reclaimable bytes",
         )
-    if not any("zeros" in instruction for instruction, _ in image.history):
-        refuse("00.1", "no zeros were ever written.", hint="they are to be written, and deleted")
-    if run_once(client, made) != "Build heavy, ship light.":
-        refuse("00.1", "the message is gone.", hint="what does the image do when it runs?")
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing buried"
+    own = own_files(client, made, image)
+    seen = [path for path, size in own.items() if "zero" in path or size >= 1_000_000]
+    if seen:
+        refuse(
+            "00.1",
+            "the zeros ship, and every container sees them.",
+            hint="they are to be deleted, or left behind: which layer of the image has them?",
+            found=f"/{seen[0]}, {format_bytes(own[seen[0]])}",
+            expected="no such file in any layer",
+        )
+    if not _writes_zeros(made.text):
+        refuse("00.1", "no zeros are ever written.", hint="they are to be written, and deleted")
+    if (said := run_once(client, made)) != "Build heavy, ship light.":
+        refuse(
+            "00.1",
+            "the message is gone.",
+            hint="what does the image do when it runs?",
+            found=f"it printed {said!r}" if said else "it printed nothing",
+        )
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
 
 
-@exercise("01.1", "the two-file image, run by a user who is not root")
+def _writes_zeros(text: str) -> bool:
+    """Whether an instruction of any stage writes zeros: BuildKit may well find no need for it."""
+    runs = [one for stage in parse(text).stages for one in stage.instructions]
+    return any(one.keyword == "RUN" and "/dev/zero" in one.original for one in runs)
+
+
+@exercise("01.1")
 def _not_root(client, made: Build) -> str:
     image = measure(client, made)
     user = image.user.partition(":")[0]
-    if not user or user in ("0", "root"):
-        refuse(
-            "01.1",
-            "the service still runs as root.",
-            hint="a USER counts for the stage that it stands in: which one becomes the image?",
-            found=f"USER {image.user or '(none)'}",
-        )
+    if user in ("", "root"):
+        refuse_root("01.1", image)
     if not user.isdigit():
         refuse(
             "01.1",
-            "the user is named, and nothing here knows the name.",
+            "the user is given by name, and the image has no /etc/passwd to look it up in.",
             hint="where would `scratch` look a name up? A number needs no looking up",
             found=f"USER {image.user}",
         )
     asked = answering(client, "01.1", made)
+    if asked["user_id"] == 0:
+        refuse_root("01.1", image)
     _only_two_files("01.1", image)
-    return f"it answers as user {asked['user_id']}"
+    return f"it runs as user {asked['user_id']}"
 
 
-@exercise("01.2", "the two-file image, with time zones, at less than a megabyte more")
+def refuse_root(exercise_id: str, image: Image):
+    """Raise CheckFailed for a service whose user is number 0, however that was written."""
+    refuse(
+        exercise_id,
+        "the service still runs as root.",
+        hint="a USER counts for the stage that it is in, and user 0 is root: "
+        "what does the stage that becomes the image say?",
+        found=f"USER {image.user or '(none)'}",
+    )
+
+
+@exercise("01.2")
 def _with_zones(client, made: Build) -> str:
     image, asked = measure(client, made), answering(client, "01.2", made)
     if not asked["time_zones"]:
@@ -56,34 +96,58 @@ def _with_zones(client, made: Build) -> str:
             "01.2",
             "the service still finds no time zone.",
             hint="Go looks at the path in the variable ZONEINFO, at /usr/share/zoneinfo, "
-            "and into the program itself",
+            "and in the program itself",
         )
-    if image.find("usr/local/go/bin/go"):
+    if image.find("*/bin/go"):
         refuse(
             "01.2",
             "the image contains the compiler.",
             hint="the zones are one file of the toolchain: which?",
-            found="/usr/local/go/bin/go",
+            found=f"/{next(iter(image.find('*/bin/go')))}",
         )
-    needed = ("server", "etc/ssl/certs/ca-certificates.crt")
+    program = linked(client, made)
+    if program and b"time/tzdata" in file_in(client, made.tag, program.path):
+        refuse(
+            "01.2",
+            "the zones are inside the program, which `-tags timetzdata` does.",
+            hint="the task asks for another way: can Go read them from a file in the image?",
+            found=f"time/tzdata, compiled into /{program.path}",
+        )
+    needed = (CERTIFICATES, program.path if program else "")
     extra = sum(entry.size for path, (entry, _) in image.tree().items() if path not in needed)
     if extra > 1_000_000:
         refuse(
             "01.2",
             "the zones weigh more than they need to.",
-            hint="there is one packed file of all zones beside the toolchain",
+            hint="next to the toolchain there is one packed file of all zones",
             found=f"{format_bytes(extra)} beside the service and its certificates",
             expected="less than a megabyte more",
         )
-    return f"zones for {format_bytes(extra)}"
+    return f"zones for {format_bytes(extra)}: {_zones_in(image)}"
 
 
-def _only_two_files(exercise_id: str, image) -> None:
-    files = [path for path, (entry, _) in image.tree().items() if entry.kind == "file"]
+def _zones_in(image: Image) -> str:
+    """Name the file that the zones come from, or their folder."""
+    named = image.env.get("ZONEINFO", "").strip("/")
+    for path in image.tree():
+        if path == named or _ZIP.fullmatch(path):
+            return f"/{path}"
+        if _ZONES.fullmatch(path):
+            return f"/{path.partition('/Europe')[0]}"
+    return "files of the image"
+
+
+def _only_two_files(exercise_id: str, image: Image) -> None:
+    files = files_of(image)
     if len(files) > 2:
         refuse(
             exercise_id,
-            "the image contains more than the two files.",
+            "more than the two files ship.",
             hint="what do your COPY instructions bring?",
             found=", ".join(f"/{path}" for path in files[:5]),
         )
+
+
+def files_of(image: Image) -> list[str]:
+    """Everything that a container sees but folders: links count as the files that they are."""
+    return [path for path, (entry, _) in image.tree().items() if entry.kind != "dir"]

@@ -1,34 +1,75 @@
 """What the checks of exercises are made of: the registry, refusing with a hint, asking a service.
 
 A check is a function of a client and of what a learner made. It returns its evidence, or raises
-CheckFailed with a hint: what is wrong, and not the fix.
+CheckFailed with a hint: what is wrong, and not the fix. `exercises.toml` says what each asks for;
+`solutions/` has right answers, the one that a learner is shown and others.
 """
 
+import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
-from ...builds import Build
-from ...errors import CheckFailed
-from ...inspection import probe
+from ... import catalogue, engine
+from ...builds import Build, here, recipe
+from ...errors import CheckFailed, ProbeFailed
+from ...image import Image
+from ...inspection import Probe, measure, probe
+
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
 class Exercise:
-    """One exercise: the id by which a lesson names it, what it asks for, and its check."""
+    """One exercise: what `exercises.toml` says of it, and its check."""
 
     id: str
     task: str
+    level: str
+    app: str
+    start: str
     look: Callable[[object, Build], str]
+    port: int | None = None
+    keeps: tuple[str, ...] = ()
+
+    @property
+    def build_of(self) -> str:
+        """What `build(client, …)` is called with for this exercise."""
+        return str(_place(self.app))
+
+    @property
+    def start_text(self) -> str:
+        """The Dockerfile that the lesson begins with."""
+        return str(recipe(str(_place(self.start))))
+
+    def solutions(self) -> list[Path]:
+        """Every right answer that is kept: first the one that a learner is shown."""
+        found = [*(HERE / "solutions").glob(f"{self.id}*.Dockerfile")]
+        return sorted(found, key=lambda path: path.name.removesuffix(".Dockerfile"))
 
 
 ALL: dict[str, Exercise] = {}
 
 
-def exercise(exercise_id: str, task: str):
+@cache
+def _described() -> dict[str, dict]:
+    text = (HERE / "exercises.toml").read_text(encoding="utf-8")
+    return {entry["id"]: entry for entry in tomllib.loads(text)["exercise"]}
+
+
+def _place(name: str) -> str | Path:
+    """`app/variant` as it is; a folder or Dockerfile of `apps/` as its path."""
+    path = catalogue.APPS / name
+    return path if path.exists() else name
+
+
+def exercise(exercise_id: str):
     """Mark a check `f(client, build) -> evidence` as that of the exercise of this id."""
 
     def mark(look):
-        ALL[exercise_id] = Exercise(exercise_id, task, look)
+        said = _described()[exercise_id]
+        ALL[exercise_id] = Exercise(**said | {"keeps": tuple(said.get("keeps", ()))}, look=look)
         return look
 
     return mark
@@ -41,14 +82,69 @@ def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected
     raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint)
 
 
-def answering(client, exercise_id: str, made: Build):
-    """The probe of what was built; CheckFailed where it does not answer."""
-    asked = probe(client, made)
-    if asked.answered is False:
+def asked(client, exercise_id: str, made: Build | str) -> Probe:
+    """Probe what was built, on the port of its app, exposed or not.
+
+    Raises ProbeFailed where its port cannot be reached from here: nobody can say then what works.
+    """
+    found = probe(client, made, port=ALL[exercise_id].port)
+    if found.answered is None:
+        raise ProbeFailed(
+            f"{exercise_id} asks the service, and this engine publishes its ports elsewhere.",
+            hint="use an engine of this machine: `./lab doctor` lists those that it finds",
+        )
+    return found
+
+
+def answering(client, exercise_id: str, made: Build | str) -> Probe:
+    """Probe what was built; raise CheckFailed where it does not answer, or lost what it had."""
+    found = asked(client, exercise_id, made)
+    if not found.answered:
         refuse(
             exercise_id,
-            "the service no longer responds.",
+            "the service no longer answers.",
             hint="look at `probe(client, mine)`: what did it say last?",
-            found=asked.last_words[-1] if asked.last_words else "no word from it",
+            found=found.last_words[-1] if found.last_words else "it printed nothing",
         )
-    return asked
+    if found.self_check is None:
+        refuse(
+            exercise_id,
+            "something answers, and it is not the lesson's service.",
+            hint="which program does the image start?",
+            found="no answer at /selfcheck",
+        )
+    if lost := [name for name in ALL[exercise_id].keeps if not found[name]]:
+        refuse(
+            exercise_id,
+            "the service lost something that it had before.",
+            hint="compare `probe(client, mine)` with that of the image that you started from",
+            found=", ".join(f"{name}: {found[name]}" for name in lost),
+        )
+    return found
+
+
+def own_files(client, made: Build, image: Image) -> dict[str, int]:
+    """What a container sees that came with no base: {path: bytes}; links too, folders not."""
+    below = set().union(*(_layers(client, reference) for reference in made.bases))
+    return {
+        path: entry.size
+        for path, (entry, index) in image.tree().items()
+        if entry.kind != "dir" and image.layers[index].diff_id not in below
+    }
+
+
+def stands_on(client, made: Build, image: Image, reference: str) -> bool:
+    """Whether the image begins with the layers of this base, by its official name."""
+    if reference not in made.bases:
+        return False
+    base = measure(client, made.bases[reference])
+    return [layer.diff_id for layer in image.layers[: len(base.layers)]] == [
+        layer.diff_id for layer in base.layers
+    ]
+
+
+def _layers(client, reference: str) -> set[str]:
+    """The layers of a base that is here, and of the image that stands for it where RUN builds."""
+    base = here(client, reference)
+    names = [name for name in (base and base.used, base and base.building) if name]
+    return {one for name in names for one in engine.inspect_image(client, name)["RootFS"]["Layers"]}

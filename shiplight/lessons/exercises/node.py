@@ -7,48 +7,46 @@ from ...builds import Build
 from ...charts import frames
 from ...inspection import measure
 from ...units import format_bytes
-from .grading import answering, exercise, refuse
+from .go import refuse_root
+from .grading import answering, exercise, own_files, refuse, stands_on
 
 
-@exercise("02.1", "the three-stage image, run by a user who is not root")
+@exercise("02.1")
 def _node_not_root(client, made: Build) -> str:
     image = measure(client, made)
     _only_what_runs("02.1", image)
-    if image.user.partition(":")[0] in ("", "0", "root"):
-        refuse(
-            "02.1",
-            "the service still runs as root.",
-            hint="a USER counts for the stage that it stands in: which one becomes the image?",
-            found=f"USER {image.user or '(none)'}",
-        )
-    return f"it answers as user {answering(client, '02.1', made)['user_id']}"
+    if image.user.partition(":")[0] in ("", "root"):
+        refuse_root("02.1", image)
+    user = answering(client, "02.1", made)["user_id"]
+    if user == 0:
+        refuse_root("02.1", image)
+    return f"it runs as user {user}"
 
 
-@exercise("02.2", "the bundle on node:22-alpine: one file of your own, and no node_modules")
+@exercise("02.2")
 def _bundle_on_alpine(client, made: Build) -> str:
     image = measure(client, made)
-    if not image.find("usr/local/bin/npm"):
+    if not stands_on(client, made, image, "node:22-alpine"):
         refuse("02.2", "this is not node:22-alpine.", hint="keep the last FROM of the three stages")
     packages = frames.node_packages(image)
     if len(packages):
         refuse(
             "02.2",
-            "the image contains packages in addition to the bundle.",
-            hint="the bundle has what it uses of them inside: does anything need them still?",
+            "packages ship beside the bundle.",
+            hint="the bundle already contains what it uses of them: does anything still need them?",
             found=f"{len(packages)} packages, {packages['package'][0]} among them",
         )
     answering(client, "02.2", made)
-    files = [path for path, (entry, _) in image.tree().items() if entry.kind == "file"]
-    own = [path for path in files if path.startswith("app/")]
+    own = own_files(client, made, image)
     if len(own) != 1:
         refuse(
             "02.2",
-            "the image contains more than the bundle.",
+            "the bundle is not the only file of your own.",
             hint="copy the one file, and not the folder that it is in",
-            found=", ".join(f"/{path}" for path in own[:5]),
+            found=", ".join(f"/{path}" for path in [*own][:5]) or "no file of your own",
         )
-    size = image.tree()[own[0]][0].size
-    return f"/{own[0]}, {format_bytes(size)}, answers"
+    [(path, size)] = own.items()
+    return f"/{path}, {format_bytes(size)}, answers"
 
 
 def _only_what_runs(exercise_id: str, image) -> None:

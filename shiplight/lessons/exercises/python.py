@@ -6,7 +6,7 @@ from ...units import format_bytes
 from .grading import answering, exercise, refuse
 
 
-@exercise("03.1", "the packages in a virtual environment of the builder, and wheels in no layer")
+@exercise("03.1")
 def _environment_copied(client, made: Build) -> str:
     image = measure(client, made)
     _no_compiler("03.1", image)
@@ -17,7 +17,7 @@ def _environment_copied(client, made: Build) -> str:
             "03.1",
             "wheels ship.",
             hint="which instruction brings them into the last stage? A later one only hides them",
-            found=f"/{[*live, *hidden][0]}" + (", buried" if not live else ""),
+            found=f"/{[*live, *hidden][0]}" + (", hidden by a later layer" if not live else ""),
             expected="no wheel in any layer",
         )
     if not image.find("*/pyvenv.cfg"):
@@ -30,7 +30,7 @@ def _environment_copied(client, made: Build) -> str:
     return f"{format_bytes(image.unpacked_bytes)} unpacked, no wheels, and it answers"
 
 
-@exercise("03.2", "the service without its compiled package, on distroless, with no shell")
+@exercise("03.2")
 def _pure_on_distroless(client, made: Build) -> str:
     image = measure(client, made)
     _no_compiler("03.2", image)
@@ -39,7 +39,7 @@ def _pure_on_distroless(client, made: Build) -> str:
     if pip := image.find("*/pip/__init__.py"):
         refuse(
             "03.2",
-            "the image contains pip.",
+            "pip ships.",
             hint="copy the folder that you installed into, and not the builder's own packages",
             found=f"/{next(iter(pip))}",
         )

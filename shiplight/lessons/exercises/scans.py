@@ -20,54 +20,54 @@ def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
     if not report.covered:
         refuse(
             exercise_id,
-            "the scanner found nothing that it can read, and so knows nothing.",
+            "the scanner finds nothing that it can read, so it cannot know anything.",
             hint="hiding from a scanner fixes nothing: what did it read before, and where is that?",
             found="no package database",
         )
     return report
 
 
-@exercise("07.1", "the two-file image, with nothing known of Go's own library")
+@exercise("07.1")
 def _library_fixed(client, made: Build) -> str:
     report = _scanned(client, "07.1", made)
     left = [finding for finding in report.findings if finding.package == "stdlib"]
     if left:
         refuse(
             "07.1",
-            "the library that is part of the program has known vulnerabilities.",
+            "there are known vulnerabilities in the library that the program contains.",
             hint="which version of Go built it, and which versions are `fixed`? All have to be in",
             found=f"stdlib {left[0].installed}: {len({f.id for f in left})} vulnerabilities",
         )
     if report.os_level.covered:
         refuse(
             "07.1",
-            "the image contains an operating system.",
+            "an operating system ships.",
             hint="only the stage that compiles needs another Go; where does the last one start?",
-            found=f"{report.os_level.packages} packages of it",
+            found=f"{report.os_level.packages} of its packages",
         )
     answering(client, "07.1", made)
     return f"{report.packages} packages read, and no finding in stdlib"
 
 
-@exercise("07.2", "the service on a base that can be scanned, with nothing known of that base")
+@exercise("07.2")
 def _readable_and_clean(client, made: Build) -> str:
     system = _scanned(client, "07.2", made).os_level
     if not system.covered:
         refuse(
             "07.2",
-            "there is no base that a scanner could read.",
-            hint="`scratch` has no list of packages; which of the bases of lesson 05 do?",
+            "there is no base that a scanner can read.",
+            hint="`scratch` has no list of packages; which of the bases of lesson 05 has one?",
             found="packages of the program only",
         )
     if system.unique:
         refuse(
             "07.2",
-            "something is known of the base.",
-            hint="what needs a static program of all that? Fewer packages, fewer to look up",
+            "there are known vulnerabilities in the base.",
+            hint="how much of that does a static program need? Fewer packages mean fewer findings",
             found=f"{system.unique} vulnerabilities in {system.packages} packages",
         )
     answering(client, "07.2", made)
-    return f"{system.packages} packages of the base read, nothing known of them"
+    return f"{system.packages} packages of the base read, no known vulnerability in them"
 
 
 # --- 08 Check ---------------------------------------------------------------------------------
@@ -77,7 +77,7 @@ _MAY_STAY = (
 )  # what a learner may accept: it takes another base than the lesson's
 
 
-@exercise("08.1", "the single-stage Go service, with nothing left on the checklist")
+@exercise("08.1")
 def _nothing_left(client, path) -> str:
     subject = read_subject(path)
     found = run(with_build(client, subject))

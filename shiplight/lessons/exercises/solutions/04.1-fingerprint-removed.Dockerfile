@@ -1,0 +1,16 @@
+FROM rust:1.82 AS builder
+WORKDIR /app
+COPY Cargo.toml Cargo.lock ./
+RUN mkdir src && echo 'fn main() {}' > src/main.rs
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/app/target \
+    cargo build --release
+COPY src ./src
+RUN --mount=type=cache,target=/usr/local/cargo/registry \
+    --mount=type=cache,target=/app/target \
+    rm -rf target/release/.fingerprint/server-* && cargo build --release && cp target/release/server /server
+
+FROM gcr.io/distroless/cc-debian12
+COPY --from=builder /server /
+EXPOSE 8080
+ENTRYPOINT ["/server"]

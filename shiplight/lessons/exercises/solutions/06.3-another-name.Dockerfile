@@ -1,0 +1,13 @@
+FROM golang:1.23 AS builder
+WORKDIR /app
+COPY go.mod go.sum ./
+RUN go mod download
+COPY cmd ./cmd
+RUN CGO_ENABLED=0 go build -ldflags='-s -w' -o server ./cmd/server
+
+FROM scratch
+COPY --from=builder /app/server /server
+COPY --from=builder /etc/ssl/certs/ca-certificates.crt /ca.crt
+ENV SSL_CERT_FILE=/ca.crt
+EXPOSE 8080
+ENTRYPOINT ["/server"]

@@ -1,0 +1,105 @@
+"""Answers to exercises: the right ones that are kept, and wrong ones that are made by rule.
+
+Each exercise gets its solution with one line deleted, line by line; its start, unchanged; and the
+solutions of its neighbours, the exercises before and after it. All but a few have to be refused:
+`exercises/right.toml` argues for each of the others. What does not build says nothing of a check.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from shiplight import builds, lessons
+from shiplight.errors import BuildFailed, CheckFailed, ContextError, DockerfileError
+from shiplight.lessons import exercises
+from shiplight.setup import ROOT
+
+FOLDER = ROOT / "tests" / "exercises"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A Dockerfile for one exercise, and in words how it was made. `line` is what was deleted."""
+
+    exercise: str
+    how: str
+    text: str
+    line: str = ""
+
+
+def deletions(found) -> Iterator[Answer]:
+    """The solution of an exercise with one line deleted; empty lines and comments stay."""
+    lines = found.solutions()[0].read_text(encoding="utf-8").splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        if line.strip() and not line.startswith("#"):
+            text = "".join(lines[:number] + lines[number + 1 :])
+            yield Answer(found.id, f"without line {number + 1}", text, line.strip())
+
+
+def others(found) -> Iterator[Answer]:
+    """The start of an exercise, and the solutions of the exercises before and after it."""
+    yield Answer(found.id, "the start, unchanged", found.start_text)
+    every = exercises.every()
+    place = every.index(found)
+    for other in every[max(0, place - 1) : place] + every[place + 1 : place + 2]:
+        text = other.solutions()[0].read_text(encoding="utf-8")
+        yield Answer(found.id, f"the solution of {other.id}", text)
+
+
+def made_by_rule() -> Iterator[Answer]:
+    """Every wrong answer that the rules make, exercise by exercise."""
+    for found in exercises.every():
+        yield from deletions(found)
+        yield from others(found)
+
+
+def in_ci() -> Iterator[Answer]:
+    """Two of them for each exercise, quick ones that build: `right.toml` names their lines."""
+    for found in exercises.every():
+        for line in _said()["ci"][found.id]:
+            [answer] = [one for one in deletions(found) if one.line.startswith(line)]
+            yield answer
+
+
+def why_right(answer: Answer) -> str:
+    """The argument that this answer is right all the same; "" where nobody made one."""
+    for entry in _said()["right"]:
+        named = entry.get("exercise", answer.exercise) == answer.exercise
+        if named and re.fullmatch(entry["answer"], answer.line or answer.how):
+            return entry["why"]
+    return ""
+
+
+@cache
+def _said() -> dict:
+    return tomllib.loads((FOLDER / "right.toml").read_text(encoding="utf-8"))
+
+
+def built(client, answer: Answer):
+    """What an answer builds; in lesson 08, the file itself, beside its app."""
+    if answer.exercise.startswith("08"):
+        mine = lessons.copy_of("go") / "Dockerfile.mine"
+        mine.write_text(answer.text, encoding="utf-8")
+        return mine
+    found = next(one for one in exercises.every() if one.id == answer.exercise)
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{answer.exercise} {answer.how}".lower())
+    return builds.build(client, found.build_of, text=answer.text, name=f"answer/{slug}")
+
+
+def verdict(client, answer: Answer) -> tuple[str, str]:
+    """What becomes of an answer: `does not build`, `refused` or `accepted`, and what was said."""
+    try:
+        exercises.check(client, answer.exercise, built(client, answer))
+    except CheckFailed as error:
+        return "refused", error.message.partition(": ")[2].partition("\n")[0]
+    except (BuildFailed, ContextError, DockerfileError) as error:
+        return "does not build", error.message.partition("\n")[0]
+    return "accepted", ""
+
+
+def kept(pattern: str) -> list[Path]:
+    """Files of answers that are kept with the tests."""
+    return sorted(FOLDER.glob(pattern))

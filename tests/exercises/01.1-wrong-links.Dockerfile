@@ -1,0 +1,14 @@
+# hint: what do your COPY
+FROM golang:1.23 AS builder
+WORKDIR /app
+RUN --mount=type=bind,target=. \
+    --mount=type=cache,target=/go/pkg/mod \
+    --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 go build -ldflags='-s -w' -o /server ./cmd/server
+
+FROM scratch
+COPY --from=builder /server /server
+COPY --from=builder /etc/ssl/certs/. /etc/ssl/certs/
+USER 65532:65532
+EXPOSE 8080
+ENTRYPOINT ["/server"]

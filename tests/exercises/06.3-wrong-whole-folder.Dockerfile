@@ -1,0 +1,13 @@
+# hint: one file is missing
+FROM golang:1.23 AS builder
+WORKDIR /app
+COPY go.mod go.sum ./
+RUN go mod download
+COPY cmd ./cmd
+RUN CGO_ENABLED=0 go build -ldflags='-s -w' -o server ./cmd/server
+
+FROM scratch
+COPY --from=builder /app/server /server
+COPY --from=builder /etc/ssl/certs/. /etc/ssl/certs/
+EXPOSE 8080
+ENTRYPOINT ["/server"]
