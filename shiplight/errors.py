@@ -19,19 +19,27 @@
     ├── CheckFailed            what a learner made for an exercise is not yet what it asks for
     └── UsageError             the command line or a call asks for what there is not
 
-A message says what happened, where, and what was seen; `hint` says what to do next.
+A message says what happened, where, and what was seen; `hint` says what to do next. Where nobody
+catches one, IPython shows that and no traceback: in a notebook a box, in a terminal its lines.
 """
+
+import sys
+import traceback
+
+from .boxes import WRONG, box, folded, inline, verbatim
 
 
 class ShipLightError(Exception):
     """Base of the tree: `str(error)` is the message, and the hint on a line of its own."""
 
     hint_word = "Try"
+    has_details = True  # whether where it was raised helps whoever reads it
 
     def __init__(self, message: str, *, hint: str = ""):
         super().__init__(message)
         self.message = message
         self.hint = hint
+        self._shown_in = None  # the cell whose box is on the page already
 
     def __str__(self) -> str:
         return f"{self.message}\n  {self.hint_word}: {self.hint}" if self.hint else self.message
@@ -39,6 +47,32 @@ class ShipLightError(Exception):
     def _repr_pretty_(self, printer, cycle: bool) -> None:
         """How a notebook shows a caught one: as it would be printed."""
         printer.text(str(self))
+
+    def _render_traceback_(self) -> list[str]:
+        """What IPython prints of one that nobody caught: no traceback.
+
+        In a notebook a box is displayed first, and one line is left, by which the cell has failed
+        for every tool that runs notebooks.
+        """
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if not hasattr(shell, "kernel"):
+            return str(self).splitlines()
+        if self._shown_in != shell.execution_count:  # IPython asks again, for its history
+            self._shown_in = shell.execution_count
+            shell.display_pub.publish({"text/plain": f"✗ {self}", "text/html": self._box()})
+        return [f"{type(self).__name__}: {self.message.partition(chr(10))[0]}"]
+
+    def _box(self) -> str:
+        """What went wrong, what was seen and what to do next; where it was raised is folded."""
+        first, _, rest = self.message.partition("\n")
+        where = "".join(traceback.format_exception(self)) if self.has_details else ""
+        return box(
+            f"<b style='color:{WRONG}'>✗</b> <b>{inline(first)}</b>",
+            verbatim(rest) if rest else "",
+            f"<i>{self.hint_word}:</i> {inline(self.hint)}" if self.hint else "",
+            folded("Details", where) if where else "",
+            edge=WRONG,
+        )
 
 
 class EngineNotReachable(ShipLightError):
@@ -87,6 +121,8 @@ class BuildFailed(ShipLightError):
 class BuildCancelled(ShipLightError):
     """The build was interrupted; the connection is closed and the engine has stopped it."""
 
+    has_details = False
+
 
 class ImageNotFound(ShipLightError):
     """Neither an image of that name on the engine nor an archive at that path."""
@@ -120,10 +156,13 @@ class CheckFailed(ShipLightError):
     """An exercise is not solved yet. The hint says what is wrong, and not the fix."""
 
     hint_word = "Hint"
+    has_details = False  # the check's own lines would tell the answer
 
 
 class ClaimFailed(ShipLightError):
     """A claim that a lesson makes is false on this machine."""
+
+    has_details = False
 
 
 class UsageError(ShipLightError):

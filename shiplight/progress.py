@@ -21,10 +21,10 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from .boxes import ACCENT, QUIET, WRONG
 from .buildkit import Step
 from .units import format_seconds
 
-ACCENT, QUIET = "#3d8fd1", "#8a929d"  # readable on light and on dark
 REFRESH_SECONDS = 0.2  # a person sees that it lives
 TAIL_LINES = 4
 WIDTH = 76  # columns, at most: what a notebook shows without scrolling
@@ -35,7 +35,7 @@ _MARKS = {
     "running": ("▸", ACCENT),
     "cached": ("○", QUIET),
     "done": ("●", ""),
-    "failed": ("✗", "bold #d1495b"),
+    "failed": ("✗", f"bold {WRONG}"),
 }
 
 

@@ -1,6 +1,5 @@
 """What a lesson needs apart from the results: its banner, its claims, and cleaning up."""
 
-import html
 import os
 import shutil
 from datetime import UTC, date, datetime
@@ -9,6 +8,7 @@ from pathlib import Path
 from IPython.display import display
 
 from .. import catalogue, engine, recordings
+from ..boxes import ACCENT, QUIET, box, inline
 from ..builds import Build, bases, order
 from ..engine import disk, journal
 from ..errors import ClaimFailed, UsageError
@@ -39,11 +39,7 @@ class Banner:
         )
 
     def _repr_html_(self) -> str:
-        edge = "#8A929D" if self.recorded else "#0072B2"
-        return (
-            f'<div style="border-left:4px solid {edge};padding:.4em .8em">'
-            f"{html.escape(repr(self))}</div>"
-        )
+        return box(inline(repr(self)), edge=QUIET if self.recorded else ACCENT)
 
 
 def claim(sentence: str, true: bool, evidence: str = "") -> None:
@@ -66,9 +62,9 @@ class Shown:
         return f"{self.mark} {self.sentence}" + (f"\n  {self.evidence}" if self.evidence else "")
 
     def _repr_html_(self) -> str:
-        shown = f"<b style='color:#0072B2'>{self.mark}</b> {html.escape(self.sentence)}"
+        shown = f"<b style='color:{ACCENT}'>{self.mark}</b> {inline(self.sentence)}"
         if self.evidence:
-            shown += f"<br><span style='opacity:.75'>{html.escape(self.evidence)}</span>"
+            shown += f"<br><span style='opacity:.75'>{inline(self.evidence)}</span>"
         return f"<div style='margin:.3em 0'>{shown}</div>"
 
 

@@ -1,5 +1,8 @@
 """Look at what a learner built, and say that it is solved, or why not."""
 
+import os
+from pathlib import Path
+
 from IPython.display import display
 
 from ...builds import Build
@@ -15,17 +18,52 @@ def every() -> list[Exercise]:
     return [ALL[name] for name in sorted(ALL)]
 
 
-def check(client, exercise_id: str, made: Build | None) -> None:
+def check(client, exercise_id: str, made: Build | str | os.PathLike | None) -> None:
     """Look at what a learner built; show that it is solved, or raise CheckFailed with a hint.
 
-    Nothing built yet is shown as open. Without an engine nothing can be built, and that is shown.
+    `made` is what `build` returned; for 08.1 it is the path of a Dockerfile. None is shown as open:
+    nothing is built yet. Without an engine nothing can be built, and that is shown. Raises
+    UsageError for anything else, and for an exercise that there is not.
     """
-    if exercise_id not in ALL:
-        raise UsageError(f"there is no exercise {exercise_id}.", hint=f"one of {', '.join(ALL)}")
+    found = named(exercise_id)
     if made is None:
-        display(Shown(f"{exercise_id} is open: {ALL[exercise_id].task}", mark="○"))
-    elif isinstance(client, Recorded):
+        display(Shown(f"{exercise_id} is open: {found.task}", mark="○"))
+        return
+    if isinstance(client, Recorded):
         display(Shown(f"{exercise_id} needs an engine to look at what you built.", mark="○"))
-    else:
-        evidence = ALL[exercise_id].look(client, made)
-        display(Shown(f"{exercise_id} is solved.", evidence))
+        return
+    _refuse_other_kinds(found, made)
+    evidence = found.look(client, made)
+    display(Shown(f"{exercise_id} is solved.", evidence))
+
+
+def named(exercise_id: str) -> Exercise:
+    """Return the exercise of this id. Raises UsageError, with those that there are."""
+    if exercise_id not in ALL:
+        raise UsageError(
+            f"there is no exercise {exercise_id!r}.", hint=f"one of {', '.join(sorted(ALL))}"
+        )
+    return ALL[exercise_id]
+
+
+def _refuse_other_kinds(found: Exercise, made) -> None:
+    """Raise UsageError where this is not what the exercise's check can look at."""
+    if isinstance(made, Path if found.takes_file else Build):
+        return
+    if found.takes_file and isinstance(made, str) and "\n" not in made:
+        return
+    seen = f"{type(made).__name__} ({made})"
+    if isinstance(made, str) and "FROM" in made:
+        seen = "the text of a Dockerfile"
+    wants = "the path of a Dockerfile" if found.takes_file else "what `build` returns"
+    raise UsageError(
+        f"{found.id} looks at {wants}, and got {seen}.",
+        hint='(folder / "Dockerfile.mine").write_text(text), then mine = folder / "Dockerfile.mine"'
+        if found.takes_file
+        else f'mine = build(client, "{found.app}", text=text, name="{_mine(found)}")',
+    )
+
+
+def _mine(found: Exercise) -> str:
+    """The name that a learner's own build of this exercise has in the lesson."""
+    return f"{found.app.partition('/')[0]}/mine"

@@ -39,6 +39,11 @@ class Exercise:
         return str(_place(self.app))
 
     @property
+    def takes_file(self) -> bool:
+        """Whether the check reads and builds a Dockerfile, and not a build."""
+        return self.id.startswith("08")
+
+    @property
     def start_text(self) -> str:
         """The Dockerfile that the lesson begins with."""
         return str(recipe(str(_place(self.start))))
