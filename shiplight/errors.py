@@ -153,10 +153,17 @@ class NotRecorded(ShipLightError):
 
 
 class CheckFailed(ShipLightError):
-    """An exercise is not solved yet. The hint says what is wrong, and not the fix."""
+    """An exercise is not solved yet. The hint says what is wrong, and not the fix.
+
+    `mistake` names it in a sentence, without what was seen.
+    """
 
     hint_word = "Hint"
     has_details = False  # the check's own lines would tell the answer
+
+    def __init__(self, message: str, *, mistake: str = "", hint: str = ""):
+        super().__init__(message, hint=hint)
+        self.mistake = mistake or message
 
 
 class ClaimFailed(ShipLightError):

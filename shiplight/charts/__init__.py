@@ -4,7 +4,7 @@ Every chart has its table from the same frame. Measures nothing itself.
 """
 
 from .build_charts import build_times, timeline
-from .drawing import ACCENT, GREY, add_bars, empty_chart
+from .drawing import ACCENT, GREY, add_bars, empty_chart, say_beside
 from .image_charts import before_after, savings, treemap, waterfall
 from .tables import readable, setting_of, short, table_of
 
@@ -17,6 +17,7 @@ __all__ = [
     "empty_chart",
     "readable",
     "savings",
+    "say_beside",
     "setting_of",
     "short",
     "table_of",

@@ -30,6 +30,14 @@ TEMPLATE = go.layout.Template(
 )
 
 
+_beside: list[str] = []  # what the next chart says beside its subtitle
+
+
+def say_beside(*texts: str) -> None:
+    """Let the next chart that is drawn say this too, behind its subtitle: a guess, or nothing."""
+    _beside[:] = texts
+
+
 # --- the parts that every chart is made of ---------------------------------------------------
 
 
@@ -43,7 +51,8 @@ def empty_chart(
 ) -> go.Figure:
     """Return an empty chart with title, subtitle, footer, and space for `rows` labelled bars."""
     lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
-    small = textwrap.wrap(subtitle, SMALL_WIDTH)
+    small = textwrap.wrap(" · ".join([subtitle, *_beside]), SMALL_WIDTH)
+    _beside.clear()
     foot = textwrap.wrap(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
     top, bottom = 26 * len(lines) + 18 * len(small) + 22, 30 + 16 * len(foot)
     figure = go.Figure()

@@ -85,6 +85,11 @@ def _learning(add) -> None:
     )
     _json(run)
 
+    progress = add(
+        "progress", "show which exercises are solved, and which comes next", "./lab progress"
+    )
+    _json(progress)
+
 
 def _images(add) -> None:
     """Build, measure, scan and check images."""

@@ -190,6 +190,17 @@ def _record(given) -> int:
     return 1 if any(run.failure for run in runs) else 0
 
 
+def _progress(given) -> int:
+    from ..lessons import Progress
+
+    found = Progress()
+    if given.json:
+        _print_json(found.to_dict())
+    else:
+        print(found)
+    return 0
+
+
 def _reset(given) -> int:
     from ..lessons import shelf
 

@@ -10,11 +10,14 @@ from IPython.display import display
 from .. import catalogue, engine, recordings
 from ..boxes import ACCENT, QUIET, box, inline
 from ..builds import Build, bases, order
+from ..charts import short
 from ..engine import disk, journal
 from ..errors import ClaimFailed, UsageError
 from ..image import Image
 from ..units import format_bytes
 from . import judging
+from .exercises import Progress
+from .shown import Shown
 
 
 class Banner:
@@ -50,22 +53,6 @@ def claim(sentence: str, true: bool, evidence: str = "") -> None:
             hint="restart the kernel and run all cells; if it persists, report what you saw",
         )
     display(Shown(sentence, evidence))
-
-
-class Shown:
-    """A sentence with its evidence, as lessons show it: text everywhere, HTML in a notebook."""
-
-    def __init__(self, sentence: str, evidence: str = "", *, mark: str = "✓"):
-        self.sentence, self.evidence, self.mark = sentence, evidence, mark
-
-    def __repr__(self) -> str:
-        return f"{self.mark} {self.sentence}" + (f"\n  {self.evidence}" if self.evidence else "")
-
-    def _repr_html_(self) -> str:
-        shown = f"<b style='color:{ACCENT}'>{self.mark}</b> {inline(self.sentence)}"
-        if self.evidence:
-            shown += f"<br><span style='opacity:.75'>{inline(self.evidence)}</span>"
-        return f"<div style='margin:.3em 0'>{shown}</div>"
 
 
 _SHOWN = {
@@ -152,14 +139,38 @@ def touch(path: Path, written: str) -> None:
         os.utime(one, (seconds, seconds))
 
 
-def clean_up(client, *made: Build | Image) -> None:
-    """Remove these images, or those of these builds; show how many bytes the engine freed."""
-    _remove(client, [getattr(one, "tag", None) or one.name for one in made])
+def clean_up(client, *made: Build | Image, yes: bool = False) -> None:
+    """List these images, or those of these builds, and what you built in their place as `mine`.
+
+    With `yes` they are removed, and what the engine says it got back is shown. Last comes how far
+    you are with the exercises.
+    """
+    tags = [getattr(one, "tag", None) or one.name for one in made]
+    own = [f"{name}:mine" for name in dict.fromkeys(tag.rpartition(":")[0] for tag in tags)]
+    _clear(client, [*tags, *own], yes=yes)
 
 
-def clean_up_all(client) -> None:
-    """Remove the image of every variant of the catalogue that this lab built."""
-    _remove(client, [order(row.name).tag for row in catalogue.rows()])
+def clean_up_all(client, *, yes: bool = False) -> None:
+    """List the images of every variant of the catalogue that this lab built; remove with `yes`."""
+    _clear(client, [order(row.name).tag for row in catalogue.rows()], yes=yes)
+
+
+def _clear(client, tags: list[str], *, yes: bool) -> None:
+    replayed = isinstance(client, recordings.Recorded)
+    if yes or replayed:
+        _remove(client, tags)
+    else:
+        left = [tag for tag in dict.fromkeys(tags) if engine.has_image(client, tag)]
+        names = ", ".join(short(tag) for tag in left)
+        display(
+            Shown(
+                f"This lesson’s images are still here ({len(left)})." if left else "All is clear.",
+                f"{names}. To remove them: add `yes=True` to this call." if left else "",
+                mark="▸",
+            )
+        )
+    if not replayed:
+        display(Shown(Progress().sentence, "`./lab progress` lists all exercises.", mark="▸"))
 
 
 def _remove(client, tags: list[str]) -> None:

@@ -1,10 +1,12 @@
 """Exercises: the learner builds, and the check looks at the image built, not at the text typed.
 
 `grading` has the registry and what every check is made of; one module for each group of lessons has
-their checks; `checking` asks the right one. Solutions and named wrong answers are in
-`tests/exercises/`, and each wrong answer has to meet its own hint.
+their checks; `checking` asks the right one; `helping` has hints, solutions and progress.
+`exercises.toml` describes them all, and `solutions/` has right answers. Named wrong answers are
+with the tests, and each has to meet its own hint.
 """
 
 from .checking import check, every
+from .helping import Progress, guess, hint, solution
 
-__all__ = ["check", "every"]
+__all__ = ["Progress", "check", "every", "guess", "hint", "solution"]

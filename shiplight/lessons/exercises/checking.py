@@ -5,10 +5,12 @@ from pathlib import Path
 
 from IPython.display import display
 
-from ...builds import Build
-from ...errors import UsageError
+from ...builds import Build, recipe
+from ...errors import CheckFailed, UsageError
+from ...inspection import measure
 from ...recordings import Recorded
-from ..lesson import Shown
+from .. import learned
+from ..shown import Shown
 from . import bases, go, node, python, rust, scans  # noqa: F401  each registers its checks
 from .grading import ALL, Exercise
 
@@ -33,8 +35,20 @@ def check(client, exercise_id: str, made: Build | str | os.PathLike | None) -> N
         display(Shown(f"{exercise_id} needs an engine to look at what you built.", mark="○"))
         return
     _refuse_other_kinds(found, made)
-    evidence = found.look(client, made)
+    try:
+        evidence = found.look(client, made)
+    except CheckFailed as error:
+        text = text_of(found, made)
+        learned.note_try(exercise_id, text, found.start_text, mistake=error.mistake)
+        raise
+    bytes_ = None if found.takes_file else measure(client, made).unpacked_bytes
+    learned.note_solved(exercise_id, bytes_)
     display(Shown(f"{exercise_id} is solved.", evidence))
+
+
+def text_of(found: Exercise, made) -> str:
+    """Return the Dockerfile that a learner built, or that is in their file."""
+    return recipe(str(made)) if found.takes_file else made.text
 
 
 def named(exercise_id: str) -> Exercise:

@@ -29,6 +29,7 @@ class Exercise:
     level: str
     app: str
     start: str
+    hints: tuple[str, str]
     look: Callable[[object, Build], str]
     port: int | None = None
     keeps: tuple[str, ...] = ()
@@ -73,8 +74,9 @@ def exercise(exercise_id: str):
     """Mark a check `f(client, build) -> evidence` as that of the exercise of this id."""
 
     def mark(look):
-        said = _described()[exercise_id]
-        ALL[exercise_id] = Exercise(**said | {"keeps": tuple(said.get("keeps", ()))}, look=look)
+        said = {"keeps": ()} | _described()[exercise_id]
+        lists = {name: tuple(said[name]) for name in ("hints", "keeps")}
+        ALL[exercise_id] = Exercise(**said | lists, look=look)
         return look
 
     return mark
@@ -84,7 +86,7 @@ def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected
     """Raise CheckFailed in the house's form."""
     seen = f"\n  Found: {found}" if found else ""
     seen += f"\n  Expected: {expected}" if expected else ""
-    raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint)
+    raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint, mistake=wrong)
 
 
 def asked(client, exercise_id: str, made: Build | str) -> Probe:

@@ -1,0 +1,141 @@
+"""What a learner tried, solved and guessed: one small file of this lab, and nowhere else.
+
+`learned.json` in the lab's own folder has a version, and for each exercise the tries (digests of
+their texts), the mistakes that a check named, the day of the first right answer and its unpacked
+bytes; and the guesses. Deleting it forgets everything; `./lab reset` and `./lab clean` keep it.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+
+from ..engine import journal
+
+FILE, VERSION = "learned.json", 1
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a learner is with one exercise: tries, mistakes met, and when it was solved, if."""
+
+    tries: tuple[str, ...] = ()
+    mistakes: tuple[str, ...] = ()
+    solved: str | None = None
+    unpacked_bytes: int | None = None
+
+    def to_dict(self) -> dict:
+        """The state as JSON holds it."""
+        return {
+            "tries": list(self.tries),
+            "mistakes": list(self.mistakes),
+            "solved": self.solved,
+            "unpacked_bytes": self.unpacked_bytes,
+        }
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "State":
+        """The state that `to_dict` wrote."""
+        return cls(
+            tuple(data["tries"]), tuple(data["mistakes"]), data["solved"], data["unpacked_bytes"]
+        )
+
+
+def state(exercise_id: str) -> State:
+    """Return how far this lab's learner is with an exercise."""
+    said = _read()["exercises"].get(exercise_id)
+    return State.from_dict(said) if said else State()
+
+
+def note_try(exercise_id: str, text: str, start: str, *, mistake: str) -> State:
+    """Keep a try that was refused, and the mistake that was named; return the new state.
+
+    A text counts once, and not where it is that of the start: spaces at the ends of lines, empty
+    lines and comments make no difference.
+    """
+    with _changed() as said:
+        old = State.from_dict(said["exercises"].get(exercise_id) or State().to_dict())
+        one, tries = _digest(text), list(old.tries)
+        if one != _digest(start) and one not in tries:
+            tries.append(one)
+        mistakes = dict.fromkeys([*old.mistakes, mistake])
+        new = State(tuple(tries), tuple(mistakes), old.solved, old.unpacked_bytes)
+        said["exercises"][exercise_id] = new.to_dict()
+    return new
+
+
+def note_solved(exercise_id: str, unpacked_bytes: int | None) -> State:
+    """Keep that an exercise is solved; the first day stays, the bytes are those of the last."""
+    with _changed() as said:
+        old = State.from_dict(said["exercises"].get(exercise_id) or State().to_dict())
+        new = State(old.tries, old.mistakes, old.solved or _today(), unpacked_bytes)
+        said["exercises"][exercise_id] = new.to_dict()
+    return new
+
+
+def note_guess(question: str, guessed: str) -> None:
+    """Keep what a learner guessed, in words, with the day; a later guess takes its place."""
+    with _changed() as said:
+        said["guesses"][question] = {"guess": guessed, "day": _today()}
+
+
+def guesses() -> dict[str, str]:
+    """Return every guess by the id of its question."""
+    return {name: one["guess"] for name, one in _read()["guesses"].items()}
+
+
+def path() -> Path:
+    """Return where the file is, there or not."""
+    return journal.path(FILE)
+
+
+def _digest(text: str) -> str:
+    lines = [line.strip() for line in text.splitlines()]
+    said = "\n".join(line for line in lines if line and not line.startswith("#"))
+    return sha256(said.encode("utf-8", "surrogateescape")).hexdigest()[:12]
+
+
+def _today() -> str:
+    return datetime.now(UTC).date().isoformat()
+
+
+def _read() -> dict:
+    """The file's content; an empty one where it is missing, damaged, or of another version."""
+    empty = {"version": VERSION, "exercises": {}, "guesses": {}}
+    try:
+        said = json.loads(path().read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return empty
+    known = isinstance(said, dict) and said.get("version") == VERSION
+    return empty | said if known else empty
+
+
+@contextmanager
+def _changed() -> Iterator[dict]:
+    """The content to change; afterwards it is written whole, readable by its owner only.
+
+    A file that was not understood is kept beside the new one. Raises LabFolderFailed.
+    """
+    said = _read()
+    yield said
+    file = journal.folder() / FILE
+    with journal.writable():
+        if file.exists() and not _understood(file):
+            os.replace(file, file.with_suffix(".json.old"))
+        new = file.with_suffix(f".json.{os.getpid()}")
+        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with open(handle, "w", encoding="utf-8") as out:
+            json.dump(said, out, indent=1, ensure_ascii=False, sort_keys=True)
+            out.write("\n")
+        os.replace(new, file)
+
+
+def _understood(file: Path) -> bool:
+    try:
+        return json.loads(file.read_text(encoding="utf-8")).get("version") == VERSION
+    except (OSError, ValueError, AttributeError):
+        return False

@@ -1,0 +1,19 @@
+"""A sentence with its evidence, as lessons show it."""
+
+from ..boxes import ACCENT, inline
+
+
+class Shown:
+    """A sentence with its evidence, as lessons show it: text everywhere, HTML in a notebook."""
+
+    def __init__(self, sentence: str, evidence: str = "", *, mark: str = "✓"):
+        self.sentence, self.evidence, self.mark = sentence, evidence, mark
+
+    def __repr__(self) -> str:
+        return f"{self.mark} {self.sentence}" + (f"\n  {self.evidence}" if self.evidence else "")
+
+    def _repr_html_(self) -> str:
+        shown = f"<b style='color:{ACCENT}'>{self.mark}</b> {inline(self.sentence)}"
+        if self.evidence:
+            shown += f"<br><span style='opacity:.75'>{inline(self.evidence)}</span>"
+        return f"<div style='margin:.3em 0'>{shown}</div>"

@@ -1,0 +1,154 @@
+"""Hints, solutions, guesses and progress: what opens when, what counts as a try, what is kept."""
+
+import json
+import stat
+from dataclasses import replace
+
+import pytest
+import results
+from factories import file
+
+from shiplight import charts
+from shiplight.builds import Build
+from shiplight.cli import commands
+from shiplight.errors import CheckFailed, UsageError
+from shiplight.lessons import Progress, exercises, guess, hint, learned, solution
+from shiplight.lessons.exercises import checking, grading, helping
+
+START = grading.ALL["01.1"].start_text
+
+
+@pytest.fixture(autouse=True)
+def lab(tmp_path, monkeypatch):
+    """A learner of their own, in a folder that is not there yet."""
+    monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath)
+    return tmp_path
+
+
+def refused(text: str) -> learned.State:
+    return learned.note_try("01.1", text, START, mistake="the service still runs as root.")
+
+
+def built(text: str) -> Build:
+    return Build(
+        app="go", variant="mine", tag="shiplight/lab1/go:mine", engine_id="sha256:1", seconds=1.0,
+        steps=(), bases={}, setting=results.SETTING, text=text,
+    )  # fmt: skip
+
+
+def test_the_first_hint_is_there_on_demand_and_the_second_after_two_tries():
+    first, second = grading.ALL["01.1"].hints
+    assert first in repr(hint("01.1")) and second not in repr(hint("01.1"))
+    assert "after 2 more tries" in repr(hint("01.1"))
+    refused(START + "USER root\n")
+    assert "after 1 more try" in repr(hint("01.1"))
+    refused(START + "USER 0\n")
+    assert second in repr(hint("01.1"))
+
+
+def test_the_solution_opens_after_three_tries_and_at_once_for_a_teacher():
+    answer = grading.ALL["01.1"].solutions()[0].read_text(encoding="utf-8")
+    assert "after 3 more tries" in repr(solution("01.1"))
+    assert solution("01.1", teacher=True) == answer
+    for user in ("root", "0", "00"):
+        assert solution("01.1") != answer
+        refused(f"{START}USER {user}\n")
+    assert solution("01.1") == answer
+
+
+def test_who_solved_it_sees_the_second_hint_and_the_solution():
+    learned.note_solved("01.1", 8_000_000)
+    assert grading.ALL["01.1"].hints[1] in repr(hint("01.1"))
+    assert "FROM" in solution("01.1")
+
+
+def test_a_try_counts_if_its_text_differs_from_the_start_and_from_tries_before():
+    assert refused(START).tries == ()
+    assert refused(START + "\n# now with a comment\n\n").tries == ()
+    assert len(refused(START + "USER 0\n").tries) == 1
+    assert len(refused(START + "\nUSER 0   \n").tries) == 1
+    assert len(refused(START + "USER 00\n").tries) == 2
+
+
+def test_a_check_notes_the_mistake_that_it_named_and_the_day_of_the_solution(monkeypatch):
+    def look(client, made):
+        if "USER 5" not in made.text:
+            grading.refuse("01.1", "the service still runs as root.", hint="…", found="USER 0")
+        return "it runs as user 5"
+
+    monkeypatch.setitem(grading.ALL, "01.1", replace(grading.ALL["01.1"], look=look))
+    image = results.image([file("server", 1000)])
+    monkeypatch.setattr(checking, "measure", lambda client, made: image)
+    with pytest.raises(CheckFailed):
+        exercises.check(None, "01.1", built(START + "USER 0\n"))
+    state = learned.state("01.1")
+    assert state.mistakes == ("the service still runs as root.",) and state.solved is None
+    exercises.check(None, "01.1", built(START + "USER 5\n"))
+    state = learned.state("01.1")
+    assert len(state.tries) == 1 and state.solved and state.unpacked_bytes == 1000
+
+
+def test_the_file_is_small_versioned_whole_and_its_owners_own(lab):
+    refused(START + "USER 0\n")
+    guess("01.2", 80, "MB")
+    path = lab / "learned.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    said = json.loads(path.read_text(encoding="utf-8"))
+    assert said["version"] == 1 and "USER" not in path.read_text(encoding="utf-8")
+    assert said["guesses"]["01.2"]["guess"] == "80 MB"
+    assert [one.name for one in lab.iterdir()] == ["learned.json"]
+
+
+@pytest.mark.parametrize("damaged", ["{", "[]", '{"version": 99, "exercises": {"01.1": 7}}', ""])
+def test_a_file_that_is_not_understood_is_kept_beside_a_new_one(lab, damaged):
+    (lab / "learned.json").write_text(damaged)
+    assert learned.state("01.1") == learned.State()
+    refused(START + "USER 0\n")
+    assert len(learned.state("01.1").tries) == 1
+    assert (lab / "learned.json.old").read_text() == damaged
+
+
+def test_deleting_the_file_forgets_everything(lab):
+    learned.note_solved("00.1", 1)
+    (lab / "learned.json").unlink()
+    assert Progress().solved == 0
+
+
+def test_progress_says_how_many_are_solved_and_what_comes_next(capsys):
+    assert Progress().sentence.startswith("0 of 16 exercises solved. Next: 00.1 (easy)")
+    learned.note_solved("00.1", 7_000_000)
+    refused(START + "USER 0\n")
+    assert commands.main(["progress"]) == 0
+    said = capsys.readouterr().out
+    assert "✓ 00.1" in said and "7.00 MB" in said
+    assert "○ 01.1" in said and "1 try: the service still runs as root." in said
+    assert "1 of 16 exercises solved. Next: 01.1" in said
+    assert commands.main(["progress", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["next"] == "01.1"
+    for found in exercises.every():
+        learned.note_solved(found.id, 1)
+    assert Progress().sentence == "16 of 16 exercises solved. That is all of them."
+
+
+def test_a_guess_is_shown_beside_what_the_next_chart_measures():
+    image = results.image([file("server", 1000)])
+    assert "No guess yet" in repr(guess("01.2"))
+    assert "your guess" not in results.texts(charts.waterfall(image))
+    guess("01.2", 80, "MB")
+    assert "your guess: 80 MB" in results.texts(charts.waterfall(image))
+    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert learned.guesses() == {"01.2": "80 MB"}
+
+
+def test_an_unknown_exercise_is_named():
+    for ask in (hint, solution):
+        with pytest.raises(UsageError, match=r"no exercise '99\.1'"):
+            ask("99.1")
+
+
+@pytest.mark.parametrize("found", exercises.every(), ids=lambda found: found.id)
+def test_an_exercise_has_two_hints_a_level_and_a_start_that_is_not_its_solution(found):
+    assert len(found.hints) == 2 and all(found.hints)
+    assert found.level in ("easy", "medium", "hard")
+    assert found.start_text not in [path.read_text() for path in found.solutions()]
+    assert helping.SOLUTION_TRIES > helping.HINT_TRIES
