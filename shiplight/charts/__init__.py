@@ -4,7 +4,7 @@ Every chart has its table from the same frame. Measures nothing itself.
 """
 
 from .build_charts import build_times, timeline
-from .drawing import ACCENT, GREY, add_bars, empty_chart, say_beside
+from .drawing import ACCENT, GREY, add_bars, empty_chart, places, say_beside
 from .image_charts import before_after, savings, treemap, waterfall
 from .tables import readable, setting_of, short, table_of
 
@@ -15,6 +15,7 @@ __all__ = [
     "before_after",
     "build_times",
     "empty_chart",
+    "places",
     "readable",
     "savings",
     "say_beside",

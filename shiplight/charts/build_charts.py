@@ -3,8 +3,21 @@
 from ..builds import Build, Times, spread
 from ..units import format_percent, format_seconds
 from . import frames
-from .drawing import BAND, FOOTER, GREY, add_bars, empty_chart, one_line
+from .drawing import (
+    BAND,
+    FOOTER,
+    GREY,
+    INK,
+    LABEL_WIDTH,
+    add_bars,
+    empty_chart,
+    one_line,
+    places,
+    plain,
+)
 from .tables import setting_of
+
+STAGE_WIDTH = 16  # characters of a stage's name
 
 
 def timeline(build: Build, *, name: str | None = None):
@@ -44,6 +57,7 @@ def timeline(build: Build, *, name: str | None = None):
             "cached" if row.cached else format_seconds(row.seconds) for row in table.itertuples()
         ],
         accent={top},
+        label_width=LABEL_WIDTH - bands * (STAGE_WIDTH + 2),
     )
     _open_circles(figure, table)
     return figure
@@ -59,12 +73,13 @@ def build_times(*measured: Times):
     cold = dict(zip(first["way"], first["seconds"], strict=True))
     shares = {row.way: format_percent(row.seconds, cold[row.way]) for row in last.itertuples()}
     slow, quick = last["way"].iloc[0], last["way"].iloc[-1]
+    rows = places(list(table["case"]))
     figure = empty_chart(
         f"{table['case'].iloc[-1].capitalize()}, a build with {quick} takes {shares[quick]} of "
         f"its {table['case'].iloc[0]} time; with {slow}, {shares[slow]}",
-        "seconds from start to image: median, and the range of all runs",
+        "seconds from start to image: bars are medians, lines the range of all runs",
         setting_of(table),
-        rows=len(table),
+        rows=rows[-1] + 1,
     )
     add_bars(
         figure,
@@ -75,8 +90,22 @@ def build_times(*measured: Times):
         values=table["seconds"],
         texts=[format_seconds(seconds) for seconds in table["seconds"]],
         accent={len(table) - 1},
+        rows=rows,
+        furthest=float(table["slowest_seconds"].max()),
     )
+    for place, row in zip(rows, table.itertuples(), strict=True):
+        if row.runs > 1:
+            _range(figure, place, row.fastest_seconds, row.slowest_seconds)
     return figure
+
+
+def _range(figure, row: float, fastest: float, slowest: float) -> None:
+    """A line from the quickest run to the slowest, below the bar of the median."""
+    figure.add_scatter(
+        x=[fastest, slowest], y=[row + 0.47] * 2, mode="lines+markers", hoverinfo="skip",
+        line={"color": INK, "width": 1.5}, cliponaxis=False,
+        marker={"symbol": "line-ns", "size": 7, "line": {"color": INK, "width": 1.5}},
+    )  # fmt: skip
 
 
 def _by_stage(table):
@@ -100,9 +129,9 @@ def _bands(figure, stages) -> None:
                 fillcolor=BAND, line={"width": 0}, layer="below",
             )  # fmt: skip
         figure.add_annotation(
-            text=f"<b>{one_line(stage or 'BuildKit', 24)}</b>", x=1, xref="paper", y=first,
-            xanchor="right", yanchor="bottom", yshift=-2, showarrow=False,
-            font={"size": 12.5, "color": FOOTER}, bgcolor=BAND if number % 2 == 0 else "white",
+            text=f"<b>{plain(one_line(stage or 'BuildKit', STAGE_WIDTH))}</b>",
+            x=1, xref="paper", y=first, xanchor="right", yanchor="bottom", yshift=-2,
+            showarrow=False, font={"size": 12.5, "color": FOOTER},
         )  # fmt: skip
 
 
@@ -111,7 +140,7 @@ def _open_circles(figure, table) -> None:
     figure.add_scatter(
         x=cached["start"], y=[row + 0.22 for row in cached.index], mode="markers",
         marker={"symbol": "circle-open", "size": 10, "color": GREY, "line": {"width": 2}},
-        hovertext=cached["step"], hoverinfo="text", cliponaxis=False,
+        hovertext=[plain(step) for step in cached["step"]], hoverinfo="text", cliponaxis=False,
     )  # fmt: skip
 
 

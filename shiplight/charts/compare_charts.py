@@ -5,7 +5,7 @@ Made of the parts of `frames` and `charts`, from what `compare` returns.
 
 from ..image import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison
 from ..units import format_bytes, format_percent
-from .drawing import add_bars, empty_chart
+from .drawing import add_bars, empty_chart, places
 from .frames import short, table_of
 
 
@@ -89,6 +89,7 @@ def instructions(found: Comparison):
     """Draw the bytes of each layer: those that both share, then each image's own."""
     table = layers(found)
     table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
+    rows = places(list(table["where"]))
     own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]
     figure = empty_chart(
         f"{format_bytes(found.shared_bytes)} in shared layers; "
@@ -96,7 +97,7 @@ def instructions(found: Comparison):
         f"{short(found.second)} {format_bytes(own[1])}",
         "unpacked bytes of each layer, by the instruction that created it",
         found.setting,
-        rows=len(table),
+        rows=rows[-1] + 1 if rows else 0,
     )
     add_bars(
         figure,
@@ -107,5 +108,6 @@ def instructions(found: Comparison):
         values=table["unpacked_bytes"],
         texts=[format_bytes(value) for value in table["unpacked_bytes"]],
         accent=set(table.index[table["where"] == _named(found, SECOND)]),
+        rows=rows,
     )
     return figure

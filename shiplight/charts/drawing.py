@@ -1,28 +1,37 @@
 """Charts: each title is a finding computed from the data, each has its table in `frames`.
 
-Only this package imports plotly. One accent marks what the title names. Labels are above their
-bars, so that a chart reads as well in a narrow window as in a wide one.
+The only package that imports plotly. One accent marks what the title names. Labels stand above
+their bars, and every text fits where a notebook is NARROW pixels wide. A chart has no width of its
+own and no ground: what is drawn reads on a light page and on a dark one.
 """
 
 import re
 import textwrap
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
+import plotly.io as pio
 
 from ..setting import Setting
 
-ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#1F2933", "#6B7480"
-BAND, PALE = "#F3F5F7", "#D5DAE0"
+# On #ffffff and on #111111 alike: bars have a contrast of 3 at least, words of 4.3.
+ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#737A83", "#787F88"
+BAND, PALE, DARK = "rgba(128,138,150,0.14)", "#D5DAE0", "#1F2933"  # DARK: ink on PALE and GREY
+CLEAR = "rgba(0,0,0,0)"
 ROW_PIXELS = 46
-TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 46, 70, 62
+NARROW, MARGIN = 620, 24  # pixels: of a notebook in a window of 800, and beside what is drawn
+TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 58, 88, 86  # characters that fit into it
+APART = 0.4  # rows between two groups
+_CHARACTER = 0.53  # of the font's size: how wide one is, about
 _UNIT = re.compile(r"(?<=\d) (?=(?:[kMG]?B|m?s|%)\b|%)")  # between a number and its unit
 TEMPLATE = go.layout.Template(
     layout={
-        "paper_bgcolor": "white",
-        "plot_bgcolor": "white",
+        "paper_bgcolor": CLEAR,
+        "plot_bgcolor": CLEAR,
         "showlegend": False,
         "bargap": 0,
         "hovermode": "closest",
+        "modebar": {"bgcolor": CLEAR, "color": GREY, "activecolor": ACCENT},
         "font": {"family": "Helvetica, Arial, sans-serif", "size": 13, "color": INK},
         "xaxis": {"visible": False, "rangemode": "tozero", "fixedrange": True},
         "yaxis": {"visible": False, "fixedrange": True},
@@ -30,12 +39,73 @@ TEMPLATE = go.layout.Template(
 )
 
 
+def _set_up_renderers() -> None:
+    """Charts as wide as the page, a mode bar with what works, pictures of twice the pixels."""
+    for name in ("plotly_mimetype", "notebook", "notebook_connected", "browser"):
+        pio.renderers[name].config = {
+            "responsive": True,
+            "displaylogo": False,
+            "modeBarButtons": [["toImage"]],
+        }
+    pio.renderers["png"].width, pio.renderers["png"].scale = 760, 2
+
+
+_set_up_renderers()
+
 _beside: list[str] = []  # what the next chart says beside its subtitle
 
 
 def say_beside(*texts: str) -> None:
     """Let the next chart that is drawn say this too, behind its subtitle: a guess, or nothing."""
     _beside[:] = texts
+
+
+# --- words ------------------------------------------------------------------------------------
+
+
+def plain(text: str) -> str:
+    """Return a text that plotly shows as it is: neither as markup nor as a formula.
+
+    >>> plain("cp $A <b> & $B")
+    'cp &#36;A &lt;b> &amp; &#36;B'
+    """
+    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
+
+
+def one_line(text: str, width: int = LABEL_WIDTH) -> str:
+    """Return one line of at most `width` characters, cut at its end."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
+
+
+def labels_of(texts: Sequence[str], width: int = LABEL_WIDTH) -> list[str]:
+    """Return one line for each text, and where two would be cut alike, what tells them apart.
+
+    >>> labels_of(["RUN apt-get install git", "RUN apt-get install gcc", "CMD"], 17)
+    ['RUN ap… git', 'RUN ap… gcc', 'CMD']
+    """
+    lines = [" ".join(str(text).split()) for text in texts]
+    shown = []
+    for line in lines:
+        alike = {other for other in lines if one_line(other, width) == one_line(line, width)}
+        if len(alike) > 1:
+            same = _common(alike)
+            head = line[: width // 3 + 1].rstrip()
+            line = f"{head}…{line[max(same.rfind(' '), len(head)) :]}"
+        shown.append(one_line(line, width))
+    return shown
+
+
+def _common(texts: set[str]) -> str:
+    """What all of these texts begin with."""
+    first, last = min(texts), max(texts)
+    length = next((n for n, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), None)
+    return first[:length]
+
+
+def wide(text: str, size: float = 12.5) -> float:
+    """Return about how many pixels a text takes."""
+    return len(text) * size * _CHARACTER
 
 
 # --- the parts that every chart is made of ---------------------------------------------------
@@ -49,17 +119,17 @@ def empty_chart(
     rows: float = 0,
     pixels: int | None = None,
 ) -> go.Figure:
-    """Return an empty chart with title, subtitle, footer, and space for `rows` labelled bars."""
-    lines = textwrap.wrap(_UNIT.sub("\u00a0", title), TITLE_WIDTH)
-    small = textwrap.wrap(" · ".join([subtitle, *_beside]), SMALL_WIDTH)
+    """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
+    lines = _wrapped(title, TITLE_WIDTH)
+    small = _wrapped(" · ".join([subtitle, *_beside]), SMALL_WIDTH)
     _beside.clear()
-    foot = textwrap.wrap(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
+    foot = _wrapped(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
     top, bottom = 26 * len(lines) + 18 * len(small) + 22, 30 + 16 * len(foot)
     figure = go.Figure()
     figure.update_layout(
         template=TEMPLATE,
         height=top + bottom + (ROW_PIXELS * rows if pixels is None else pixels),
-        margin={"l": 24, "r": 24, "t": top, "b": bottom},
+        margin={"l": MARGIN, "r": MARGIN, "t": top, "b": bottom},
         title={
             "text": "<br>".join(lines),
             "subtitle": {"text": "<br>".join(small), "font": {"size": 13, "color": FOOTER}},
@@ -69,7 +139,7 @@ def empty_chart(
             "yref": "container",
             "yanchor": "top",
             "pad": {"t": 14 + 13 * (len(lines) - 1)},
-            "font": {"size": 19, "color": INK},
+            "font": {"size": 18, "color": INK},
         },
     )
     if rows:
@@ -81,40 +151,79 @@ def empty_chart(
     return figure
 
 
-def add_bars(figure, *, labels, values, texts, accent: set[int], starts=None) -> None:
-    """Add one bar for each row, with its label above it and its value behind it."""
-    starts = [0.0] * len(values) if starts is None else list(starts)
-    ends = [start + value for start, value in zip(starts, values, strict=True)]
+def _wrapped(text: str, width: int) -> list[str]:
+    """The text in lines of at most `width` characters, a number and its unit in the same one."""
+    return [plain(line) for line in textwrap.wrap(_UNIT.sub("\u00a0", text), width)]
+
+
+def places(groups: Sequence) -> list[float]:
+    """Return the place of each row, so that a gap is between two groups.
+
+    >>> places(["cold", "cold", "edit"])
+    [0.0, 1.0, 2.4]
+    """
+    found, place = [], 0.0
+    for number, group in enumerate(groups):
+        place += (APART if number and group != groups[number - 1] else 0.0) + (number > 0)
+        found.append(round(place, 2))
+    return found
+
+
+def add_bars(
+    figure,
+    *,
+    labels: Sequence[str],
+    values: Sequence[float],
+    texts: Sequence[str],
+    accent: set[int],
+    starts: Sequence[float] | None = None,
+    rows: Sequence[float] | None = None,
+    furthest: float = 0.0,
+    label_width: int = LABEL_WIDTH,
+) -> None:
+    """One bar a row, its label above it and its value behind it, or in it where that would be cut.
+
+    `rows` are the places of the rows, one below the other unless `places` has others; `furthest` is
+    a value that has to fit in, beyond all bars.
+    """
+    values = [float(value) for value in values]
+    starts = [0.0] * len(values) if starts is None else [float(start) for start in starts]
+    rows = list(range(len(values))) if rows is None else list(rows)
     figure.add_bar(
-        x=list(values),
-        y=list(range(len(values))),
+        x=values,
+        y=rows,
         base=starts,
         orientation="h",
         width=0.4,
         offset=0.02,
         marker={"color": [ACCENT if row in accent else GREY for row in range(len(values))]},
-        hovertext=[f"{label}<br>{text}" for label, text in zip(labels, texts, strict=True)],
+        hovertext=[
+            f"{plain(label)}<br>{plain(text)}" for label, text in zip(labels, texts, strict=True)
+        ],
         hoverinfo="text",
     )
-    largest = max([*ends, 1e-9])
-    figure.update_xaxes(range=[0, largest * 1.02])
-    for row, (label, text) in enumerate(zip(labels, texts, strict=True)):
+    ends = [start + value for start, value in zip(starts, values, strict=True)]
+    largest = 1.02 * max([*ends, furthest, 1e-9])
+    figure.update_xaxes(range=[0, largest])
+    shown = labels_of(list(labels), label_width)
+    for number, (row, label, text) in enumerate(zip(rows, shown, texts, strict=True)):
         figure.add_annotation(
-            text=one_line(label), x=0, y=row, xref="paper", xanchor="left", yanchor="bottom",
+            text=plain(label), x=0, y=row, xref="paper", xanchor="left", yanchor="bottom",
             yshift=-2, showarrow=False, align="left", font={"size": 12.5},
         )  # fmt: skip
-        inside = ends[row] - starts[row] > 0.2 * largest
-        right = ends[row] > 0.9 * largest
+        side = _beside_bar(starts[number], ends[number], largest, text)
+        ink = {"inside": "white" if number in accent else DARK}.get(side, INK)
         figure.add_annotation(
-            text=f"<b>{text}</b>" if row in accent else text, y=row + 0.22,
-            x=starts[row] if right and not inside else ends[row],
-            xanchor="right" if right else "left", xshift=-9 if right else 9, showarrow=False,
-            font={"size": 12.5, "color": "white" if right and inside else INK},
+            text=f"<b>{plain(text)}</b>" if number in accent else plain(text), y=row + 0.22,
+            x=starts[number] if side == "before" else ends[number],
+            xanchor="left" if side == "behind" else "right", xshift=9 if side == "behind" else -9,
+            showarrow=False, font={"size": 12.5, "color": ink},
         )  # fmt: skip
 
 
-def one_line(text: str, width: int = LABEL_WIDTH) -> str:
-    """One line of at most `width` characters that plotly does not read as markup."""
-    line = " ".join(str(text).split())
-    line = line if len(line) <= width else line[: width - 1].rstrip() + "…"
-    return line.replace("&", "&amp;").replace("<", "&lt;")
+def _beside_bar(start: float, end: float, largest: float, text: str) -> str:
+    """Where a value fits on a narrow page: `behind` its bar, `inside` it, or `before` it."""
+    pixel, room = (NARROW - 2 * MARGIN) / largest, wide(text) + 12
+    if end * pixel + room <= NARROW - 2 * MARGIN + MARGIN:
+        return "behind"
+    return "inside" if (end - start) * pixel >= room else "before"

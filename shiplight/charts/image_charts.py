@@ -8,7 +8,21 @@ from ..image import Image
 from ..setting import together
 from ..units import format_bytes, format_percent, format_ratio
 from . import frames
-from .drawing import ACCENT, GREY, INK, PALE, add_bars, empty_chart, one_line
+from .drawing import (
+    ACCENT,
+    CLEAR,
+    DARK,
+    GREY,
+    INK,
+    MARGIN,
+    NARROW,
+    PALE,
+    add_bars,
+    empty_chart,
+    one_line,
+    plain,
+    wide,
+)
 from .tables import setting_of, short
 
 TINY = 0.005  # shares of an image below this are drawn together
@@ -54,8 +68,9 @@ def savings(pairs: dict[str, tuple[Image, Image]]):
     figure.update_xaxes(range=[0, 1.02 * largest])
     for row, (name, before, after, share) in enumerate(table.itertuples(index=False)):
         text = f"{format_bytes(before)} → {format_bytes(after)}, {format_percent(share, 1)} less"
-        _pair(figure, row, before, after, ACCENT if row == 0 else GREY, f"{name}<br>{text}")
-        _texts(figure, row, one_line(name), f"<b>{text}</b>" if row == 0 else text)
+        color = ACCENT if row == 0 else GREY
+        _pair(figure, row, before, after, color, f"{plain(name)}<br>{plain(text)}")
+        _texts(figure, row, one_line(name, 30), text, bold=row == 0)
     return figure
 
 
@@ -64,16 +79,19 @@ def _pair(figure, row: int, before: int, after: int, color: str, hover: str) -> 
     figure.add_scatter(
         x=[before, after], y=[row + 0.22] * 2, mode="lines+markers",
         line={"color": color, "width": 3}, cliponaxis=False,
-        marker={"size": 13, "color": ["white", color], "line": {"color": color, "width": 3}},
+        marker={
+            "size": 13, "color": color, "symbol": ["circle-open", "circle"], "line": {"width": 3},
+        },
         hovertext=hover, hoverinfo="text",
     )  # fmt: skip
 
 
-def _texts(figure, row: int, left: str, right: str) -> None:
+def _texts(figure, row: int, left: str, right: str, *, bold: bool) -> None:
     """Two texts above the place of a row, at both of its ends."""
     for text, end in ((left, 0), (right, 1)):
         figure.add_annotation(
-            text=text, x=end, y=row, xref="paper", xanchor=("left", "right")[end],
+            text=f"<b>{plain(text)}</b>" if bold and end else plain(text),
+            x=end, y=row, xref="paper", xanchor=("left", "right")[end],
             yanchor="bottom", yshift=-2, showarrow=False, font={"size": 12.5},
         )  # fmt: skip
 
@@ -111,12 +129,19 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
         labels=table["instruction"],
         values=table["unpacked_bytes"],
         starts=starts,
-        texts=[f"+{format_bytes(value)}" for value in table["unpacked_bytes"]],
+        texts=[_added_or_hidden(row, TINY * total) for row in table.itertuples()],
         accent=set(table.index[below]),
     )
     for row in table.index[table["buried_bytes"] > TINY * total]:
         _buried_bar(figure, row, int(table["buried_bytes"][row]), end=int(starts[row]))
     return figure
+
+
+def _added_or_hidden(row, least: float) -> str:
+    """`+5.00 MB`, or `hides 5.00 MB` where that is what the bar of a row is about."""
+    if not row.unpacked_bytes and row.buried_bytes > least:
+        return f"hides {format_bytes(row.buried_bytes)}"
+    return f"+{format_bytes(row.unpacked_bytes)}"
 
 
 def _folded(table, image: Image, own: int):
@@ -149,19 +174,33 @@ def treemap(large: Image, small: Image, *, names: Sequence[str] | None = None):
     ]
     totals = [int(table["unpacked_bytes"].sum()) for table in tables]
     top = tables[0].iloc[0]
-    also = int(tables[1].loc[tables[1]["path"] == top["path"], "unpacked_bytes"].sum())
-    of_it = f"{names[1]} has {'none of it' if not also else format_bytes(also) + ' of it'}"
     share = format_percent(top["unpacked_bytes"], totals[0])
     figure = empty_chart(
-        f"{top['path']} is {share} of {names[0]}; {of_it}",
-        f"area: bytes of each image's files, at one scale; left: {names[0]}, "
-        f"{format_bytes(totals[0])}; right: {names[1]}, {format_bytes(totals[1])}",
+        f"All files of {names[1]} take {format_bytes(totals[1])}, "
+        f"those of {names[0]} {format_bytes(totals[0])}",
+        f"area: bytes of each image’s files, at one scale; blue: {names[1]}; "
+        f"{top['path']} alone is {share} of {names[0]}",
         together(large.setting, small.setting),
         pixels=TREEMAP_PIXELS,
     )
-    for table, domain in zip(tables, _domains(*totals), strict=True):
-        figure.add_trace(_tiles(table, top["path"], domain))
+    domains = _domains(*totals)
+    for table, domain, is_small in zip(tables, domains, (False, True), strict=True):
+        figure.add_trace(_tiles(table, domain, accent=is_small))
+    _name_below(figure, names[1], totals[1], domains[1])
     return figure
+
+
+def _name_below(figure, name: str, total: int, domain: dict) -> None:
+    """The name and the bytes of the smaller image below its tiles, where these have no room."""
+    if domain["y"][0] < 0.1:
+        return
+    words = [one_line(name, 20), format_bytes(total)]
+    left = wide(max(words, key=len)) < 0.27 * (NARROW - 2 * MARGIN)
+    figure.add_annotation(
+        text="<br>".join(map(plain, words)), xref="paper", yref="paper", showarrow=False,
+        x=domain["x"][0] if left else 1, xanchor="left" if left else "right", y=domain["y"][0],
+        yanchor="top", yshift=-6, align="left" if left else "right", font={"size": 12.5},
+    )  # fmt: skip
 
 
 def _domains(large: int, small: int) -> tuple[dict, dict]:
@@ -179,10 +218,10 @@ def _domains(large: int, small: int) -> tuple[dict, dict]:
     }  # fmt: skip
 
 
-def _tiles(table, accent: str, domain: dict) -> go.Treemap:
+def _tiles(table, domain: dict, *, accent: bool) -> go.Treemap:
     total = max(1, int(table["unpacked_bytes"].sum()))
     return go.Treemap(
-        labels=[one_line(path) for path in table["path"]],
+        labels=[plain(one_line(path)) for path in table["path"]],
         ids=list(table["path"]),
         parents=[""] * len(table),
         values=list(table["unpacked_bytes"]),
@@ -191,11 +230,11 @@ def _tiles(table, accent: str, domain: dict) -> go.Treemap:
         texttemplate="%{label}<br>%{text}",
         hovertemplate="%{label}<br>%{text}, %{customdata}<extra></extra>",
         marker={
-            "colors": [ACCENT if path == accent else PALE for path in table["path"]],
-            "line": {"color": "white", "width": 2},
+            "colors": [ACCENT if accent else PALE] * len(table),
+            "line": {"color": INK, "width": 1},
             "pad": {"t": 0, "l": 0, "r": 0, "b": 0},
         },
-        textfont={"size": 13, "color": ["white" if p == accent else INK for p in table["path"]]},
+        textfont={"size": 13, "color": "white" if accent else DARK},
         tiling={"pad": 0},
         pathbar={"visible": False},
         domain=domain,
@@ -207,6 +246,6 @@ def _buried_bar(figure, row: int, count: int, *, end: int) -> None:
     """The outlined bar of what the instruction of this row buried."""
     figure.add_bar(
         x=[count], y=[row], base=[max(0, end - count)], orientation="h", width=0.4, offset=0.02,
-        marker={"color": "rgba(0,0,0,0)", "line": {"color": INK, "width": 1.5}},
+        marker={"color": CLEAR, "line": {"color": INK, "width": 1.5}},
         hovertext=[f"hides {format_bytes(count)} that still ship"], hoverinfo="text",
     )  # fmt: skip

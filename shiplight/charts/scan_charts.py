@@ -8,11 +8,12 @@ from collections.abc import Sequence
 from ..scans import SEVERITIES, WORDS, ScanReport
 from ..units import UNKNOWN
 from . import scan_frames
-from .drawing import ACCENT, add_bars, empty_chart, one_line
+from .drawing import INK, add_bars, empty_chart, one_line, plain
 from .scan_frames import source
 from .tables import short
 
-RAMP = dict(zip(SEVERITIES, ("#08306B", ACCENT, "#5BA3D0", "#A9CFE5", "#D9DEE3"), strict=True))
+# One hue, from dark to light; an outline holds together what is pale or dark on a page.
+RAMP = dict(zip(SEVERITIES, ("#00568F", "#2F86C1", "#74B2DB", "#B3D3EA", "#CDD3DA"), strict=True))
 
 
 def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
@@ -31,7 +32,7 @@ def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
     largest = max(1, *(report.unique or 0 for report in reports))
     figure.update_xaxes(range=[0, largest * 1.15])
     for row, (name, report) in enumerate(shown):
-        _severity_bar(figure, 1.5 * row + 0.4, one_line(name), report)
+        _severity_bar(figure, 1.5 * row + 0.4, plain(one_line(name)), report)
     return figure
 
 
@@ -40,9 +41,12 @@ def _most_and_least(shown: list[tuple[str, ScanReport]]) -> str:
     known = sorted((report.unique, name) for name, report in shown if report.covered)
     if not known:
         return "No packages could be read in " + ", ".join(name for name, _ in shown)
+    read = {name: report.packages for name, report in shown}
     (least, small), (most, large) = known[0], known[-1]
-    title = f"{small} has {least} known vulnerabilities"
-    return f"{title}; {large} has {most}" if len(known) > 1 else title
+    title = f"{large} has {most} known vulnerabilities in {read[large]} packages"
+    if len(known) == 1:
+        return title
+    return f"{title}; {small} has {least} in the {read[small]} that could be read"
 
 
 def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
@@ -54,7 +58,7 @@ def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
     )
     why = report.why.partition("\n")[0] or "the scanner found no package database"
     figure.add_annotation(
-        text=f"<b>{name}</b><br>{words or ('none' if report.covered else one_line(why))}",
+        text=f"<b>{name}</b><br>{words or ('none' if report.covered else plain(one_line(why)))}",
         x=0, y=y, xref="paper", xanchor="left", yanchor="bottom", yshift=-2, showarrow=False,
         align="left", font={"size": 12.5},
     )  # fmt: skip
@@ -62,8 +66,8 @@ def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
     for severity, n in counts.items():
         figure.add_bar(
             x=[n], y=[y], base=[start], orientation="h", width=0.4, offset=0.02,
-            marker={"color": RAMP[severity]}, hoverinfo="text",
-            hovertext=[f"{name}<br>{n} {WORDS[severity]}"],
+            marker={"color": RAMP[severity], "line": {"color": INK, "width": 0.8}},
+            hoverinfo="text", hovertext=[f"{name}<br>{n} {WORDS[severity]}"],
         )  # fmt: skip
         start += n
     figure.add_annotation(

@@ -3,7 +3,7 @@
 They are made of the parts of `charts`; unknown has no bar, and is written as `—`.
 """
 
-from ..charts import add_bars, empty_chart, frames
+from ..charts import add_bars, empty_chart, frames, places
 from ..setting import together
 from ..units import UNKNOWN, format_bytes, format_ratio, format_seconds
 from .scoreboard import Surveyed
@@ -13,9 +13,12 @@ def sizes(rows: tuple[Surveyed, ...]):
     """Draw the unpacked bytes of every variant; the accent is the smallest of each language."""
     table = frames.survey(rows)
     ends = table.groupby("app", sort=False)["unpacked_bytes"].agg(["max", "min"])
-    said = [f"{app} {format_ratio(row['max'], row['min'])}" for app, row in ends.iterrows()]
+    said = [
+        f"{app.capitalize()} shrinks {format_ratio(row['max'], row['min'])}"
+        for app, row in ends.iterrows()
+    ]
     smallest = set(table.groupby("app", sort=False)["unpacked_bytes"].idxmin())
-    title = f"Times smaller than one stage: {', '.join(said)}"
+    title = said[0] + "".join(f", {one.replace(' shrinks', '')}" for one in said[1:])
     return _ranked(
         table,
         "unpacked_bytes",
@@ -67,8 +70,10 @@ _TEXTS = {
 
 
 def _ranked(table, column: str, title: str, subtitle: str, accent: set[int], rows):
-    """One bar a variant, in the catalogue's order."""
-    figure = empty_chart(title, subtitle, together(*(row.setting for row in rows)), rows=len(table))
+    """One bar a variant, in the catalogue's order, the variants of each app together."""
+    where = places(list(table["app"]))
+    setting = together(*(row.setting for row in rows))
+    figure = empty_chart(title, subtitle, setting, rows=where[-1] + 1)
     known = table[column].notna()
     add_bars(
         figure,
@@ -78,5 +83,6 @@ def _ranked(table, column: str, title: str, subtitle: str, accent: set[int], row
             _TEXTS[column](row) if known[number] else UNKNOWN for number, row in table.iterrows()
         ],
         accent=accent,
+        rows=where,
     )
     return figure

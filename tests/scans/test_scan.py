@@ -669,7 +669,8 @@ def test_the_chart_of_severities_says_its_finding_and_where_it_comes_from():
     names = ["before", "after", "tiny", "lost"]
     figure = scan_charts.vulnerabilities(DEBIAN, GO, BUSYBOX, UNKNOWN, names=names)
     assert title_of(figure) == (
-        f"after has {GO.unique} known vulnerabilities; before has {DEBIAN.unique}"
+        f"before has {DEBIAN.unique} known vulnerabilities in {DEBIAN.packages} packages; "
+        f"after has {GO.unique} in the {GO.packages} that could be read"
     )
     shown = texts(figure)
     assert "database 2026-11-21 (lab snapshot)" in shown.replace("<br>", " ")
