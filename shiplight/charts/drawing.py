@@ -119,7 +119,7 @@ def empty_chart(
     rows: float = 0,
     pixels: int | None = None,
 ) -> go.Figure:
-    """An empty chart with its title, subtitle and footer, and room for `rows` labelled bars."""
+    """Return an empty chart with title, subtitle, footer, and space for `rows` labelled bars."""
     lines = _wrapped(title, TITLE_WIDTH)
     small = _wrapped(" · ".join([subtitle, *_beside]), SMALL_WIDTH)
     _beside.clear()
@@ -181,7 +181,7 @@ def add_bars(
     furthest: float = 0.0,
     label_width: int = LABEL_WIDTH,
 ) -> None:
-    """One bar a row, its label above it and its value behind it, or in it where that would be cut.
+    """Add a bar for each row, its label above it and its value behind it, or in it if cut off.
 
     `rows` are the places of the rows, one below the other unless `places` has others; `furthest` is
     a value that has to fit in, beyond all bars.
