@@ -137,19 +137,18 @@ class _Stack:
             if entry.kind == "whiteout":
                 self._remove(entry.path, REMOVED, DIRECTORY_REMOVED)
             elif entry.kind == "opaque":
-                for path in sorted(self.inside.get(entry.path, ())):
-                    self._remove(path, OPAQUE_DIRECTORY, OPAQUE_DIRECTORY)
+                self._clear(entry.path)
         for entry in entries:
             if entry.kind not in MARKS:
                 self._add(entry)
 
     def live(self) -> dict[str, tuple[Entry, int]]:
         """Every live path; where a file's own name is gone, its first other name is the file."""
-        live, seen = {}, set()
+        live = {}
         firsts = {id(name.content) for name in self.names.values() if name.entry.kind == "file"}
         for path, (entry, layer, content) in self.names.items():
-            if entry.kind == "hardlink" and content and id(content) not in firsts | seen:
-                seen.add(id(content))
+            if entry.kind == "hardlink" and content and id(content) not in firsts:
+                firsts.add(id(content))
                 entry = content.entry._replace(path=path)
                 layer = content.layer
             live[path] = (entry, layer)
@@ -199,6 +198,13 @@ class _Stack:
                 most = f"more directories than {MAX_FOLDERS:,} bytes of memory hold"
                 raise ArchiveError(f"the layers have {most}.", hint="do not use this image")
         return known
+
+    def _clear(self, folder: str) -> None:
+        """Take away all that is in a directory; its set too, which stays large once emptied."""
+        if names := self.inside.get(folder):
+            self.inside[folder] = set()
+            for path in sorted(names):
+                self._remove(path, OPAQUE_DIRECTORY, OPAQUE_DIRECTORY)
 
     def _remove(self, path: str, how: str, how_inside: str) -> None:
         """Take away a path and everything under it."""
