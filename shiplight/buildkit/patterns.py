@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from .errors import BuildKitError
+from .globs import Glob
 
 
 class BadPattern(BuildKitError):
@@ -21,8 +22,8 @@ class Rule:
     """One line of a .dockerignore: what it matches, and whether it keeps that (`!`)."""
 
     keeps: bool
-    pattern: re.Pattern
-    parts: tuple[re.Pattern | None, ...] = field(repr=False)
+    pattern: Glob
+    parts: tuple[Glob | None, ...] = field(repr=False)
 
     def reaches_into(self, folder: str) -> bool:
         """Whether something below `folder` can match; None matches anything."""
@@ -30,49 +31,9 @@ class Rule:
         for name, part in zip(names, self.parts, strict=False):
             if part is None:
                 return True
-            if not part.fullmatch(name):
+            if not part.matches(name):
                 return False
         return len(self.parts) > len(names)
-
-
-_CLASS = re.compile(r"\[(\^?)((?:(?:\\.|[^\]\\-])(?:-(?:\\.|[^\]\\-]))?)+)\]", re.DOTALL)
-_RANGE = re.compile(r"\\?(.)(?:-\\?(.))?", re.DOTALL)
-
-
-def _regex(glob: str) -> re.Pattern:
-    """A pattern in Go's `filepath.Match` syntax, and `**`, as a regular expression.
-
-    `**` stands for any number of folders; first in a pattern without other wildcards it is any
-    text, so `**.pyc` matches `a.pyc`. As in moby, `[^a]` matches a `/` too.
-    """
-    plain_tail = glob.startswith("**") and not re.search(r"[*?\[\]\\]", glob[2:])
-    found, at = [], 0
-    while at < len(glob):
-        char = glob[at]
-        at += 1
-        if glob.startswith("**", at - 1):
-            at += 1
-            slash = glob.startswith("/", at)
-            at += slash
-            last = at == len(glob) or (plain_tail and not slash)
-            found.append(".*" if last else "(?:.*/)?")
-        elif char in "*?":
-            found.append("[^/]*" if char == "*" else "[^/]")
-        elif char == "[":
-            match = _CLASS.match(glob, at - 1)
-            if not match:
-                raise ValueError("a [ that no ] closes, or an empty or odd range")
-            ranges = [f"{re.escape(a)}-{re.escape(b or a)}" for a, b in _RANGE.findall(match[2])]
-            found.append(f"[{match[1]}{''.join(ranges)}]")
-            at = match.end()
-        elif char == "\\":
-            if at == len(glob):
-                raise ValueError("a \\ with nothing after it")
-            found.append(re.escape(glob[at]))
-            at += 1
-        else:
-            found.append(re.escape(char))
-    return re.compile("".join(found), re.DOTALL)
 
 
 def _rule(line: str) -> Rule | None:
@@ -85,13 +46,13 @@ def _rule(line: str) -> Rule | None:
     glob = glob and posixpath.normpath(glob).lstrip("/")
     if keeps and not glob:
         raise ValueError("nothing stands after the !")
-    return Rule(keeps, _regex(glob), tuple(map(_part, glob.split("/"))))
+    return Rule(keeps, Glob(glob), tuple(map(_part, glob.split("/"))))
 
 
-def _part(glob: str) -> re.Pattern | None:
-    """The regular expression for one folder of a pattern; None where it is not of one folder."""
+def _part(glob: str) -> Glob | None:
+    """The pattern for one folder of a pattern; None where it is not of one folder."""
     try:
-        return None if "**" in glob else _regex(glob)
+        return None if "**" in glob else Glob(glob)
     except ValueError:  # a `/` inside of brackets
         return None
 
@@ -113,7 +74,7 @@ def compiled(patterns: Iterable[str]) -> tuple[Rule, ...]:
     for number, line in enumerate(patterns, start=1):
         try:
             rules.append(_rule(line))
-        except (ValueError, re.error) as problem:
+        except ValueError as problem:
             raise BadPattern(number, line, str(problem)) from None
     return tuple(rule for rule in rules if rule)
 
@@ -129,7 +90,7 @@ def apply_rules(
     excluded, hits = False, []
     for number, rule in enumerate(rules):
         hit = bool(folder_hits) and folder_hits[number]
-        hit = hit or (rule.keeps == excluded and rule.pattern.fullmatch(path) is not None)
+        hit = hit or (rule.keeps == excluded and bool(rule.pattern.matches(path)))
         excluded = not rule.keeps if hit else excluded
         hits.append(hit)
     return excluded, tuple(hits)
@@ -141,11 +102,11 @@ def may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) 
     return any(rule.keeps and rule.reaches_into(folder) for rule in rules[last + 1 :])
 
 
-def name_matcher(glob: str) -> re.Pattern | None:
-    """Return what matches one name in a folder; None if `glob` is not a pattern."""
+def name_matcher(glob: str) -> Glob | None:
+    """Return what matches one name in a folder; None where `glob` is no pattern."""
     try:
-        return _regex(glob)
-    except (ValueError, re.error):
+        return Glob(glob)
+    except ValueError:
         return None
 
 

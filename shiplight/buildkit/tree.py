@@ -301,7 +301,7 @@ def _targets(root: str, path: str) -> list[str]:
             names = os.listdir(os.path.join(root, above)) if matcher else []
         except OSError:
             return []
-        paths = [posixpath.join(above, each) for each in sorted(names) if matcher.fullmatch(each)]
+        paths = [posixpath.join(above, each) for each in sorted(names) if matcher.matches(each)]
         return [target for each in paths for target in _link_target(root, each)]
     return _link_target(root, path)
 

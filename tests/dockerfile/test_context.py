@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import socket
 import stat
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shiplight.buildkit import globs
 from shiplight.dockerfile import apply_rules, read_context
 from shiplight.dockerfile.context import Entry, ignore_rules
 from shiplight.errors import ContextError
@@ -163,6 +165,18 @@ PATH = st.lists(st.sampled_from(["a", "b", "ab", "c"]), min_size=1, max_size=4).
 @given(st.lists(LINE, max_size=4), PATH)
 def test_the_matcher_agrees_with_a_slow_one(lines, path):
     assert excluded(ignore_rules("\n".join(lines)), path) == slow_excluded(lines, path)
+
+
+WILD = st.lists(st.sampled_from(["a", "b", "?", "*", "**", "/", "**/"]), min_size=1, max_size=9)
+
+
+@settings(max_examples=400, deadline=None)
+@given(WILD.map("".join), st.text("ab/", max_size=9))
+def test_following_a_pattern_state_by_state_gives_what_its_regular_expression_gives(glob, path):
+    tokens = globs._tokens(glob)
+    whole = re.compile("".join(tokens), re.DOTALL).fullmatch(path)
+    assert globs._Automaton(tokens).fullmatch(path) == bool(whole)
+    assert bool(globs.Glob(glob).matches(path)) == bool(whole)
 
 
 @settings(max_examples=60, deadline=None)
