@@ -5,16 +5,25 @@ Each case makes, for a size, a function to call; the sizes take long enough to b
 
 import resource
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from shiplight.buildkit.globs import Glob
+from shiplight.checks import checklist
+from shiplight.dockerfile import Lexer
 from shiplight.image.changes import Entry, overlay
 
 MEMORY, SECONDS = 1 << 30, 30
 ROUNDS = 3
+
+
+def _subject(text: str):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "Dockerfile").write_text(text)
+        return checklist.read_subject(folder)
 
 
 def one_folder_made_opaque_again_and_again(size):
@@ -36,11 +45,29 @@ def folders_that_compete(size):
     return lambda: Glob("**/a*/" * 100 + "x").matches("a/" * size)
 
 
+def one_long_word(size):
+    return lambda: Lexer("<<EOF " + "a" * size + '"' + "a" * size + '"').words()
+
+
+def a_shell_pattern(size):
+    texts = ["${v" + pattern + "}" for pattern in ("##*a*a*b", "%%b*a*", "//?a*b/")] * 100
+    return lambda: [Lexer(text, {"v": "a" * size}).string() for text in texts]
+
+
+def commands_of_one_dockerfile(size):
+    run = "RUN " + "go build; gcc a.c;" * 8 + "\n"
+    text = "FROM golang\nENV " + " ".join(f"A{n}=b" for n in range(500)) + "\n" + run * size
+    return lambda: checklist.run(_subject(text))
+
+
 CASES = {
     one_folder_made_opaque_again_and_again: 20_000,
     hard_links_to_a_layer_below: 20_000,
-    stars_that_compete: 100_000,
-    folders_that_compete: 100_000,
+    stars_that_compete: 2_000_000,
+    folders_that_compete: 1_000_000,
+    one_long_word: 60_000,
+    a_shell_pattern: 20_000,
+    commands_of_one_dockerfile: 30,
 }
 
 

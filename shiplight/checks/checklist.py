@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from ..dockerfile import Dockerfile, closest, parse, read_rules, stages
+from ..dockerfile import Dockerfile, closest, parse, read_rules, split_words, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
 from .questions.bases import one_suite, pinned_bases, smallest_base, supported_bases
@@ -19,7 +19,7 @@ from .questions.running import secrets, signals, user
 from .reading.folder import find_context
 from .reading.subject import Subject, usable_args
 
-MOST_BYTES, MOST_INSTRUCTIONS = 300_000, 1000
+MOST_BYTES, MOST_INSTRUCTIONS, MOST_VARIABLES = 300_000, 1000, 1000
 
 CHECKS = (
     Check("separate-stages", "Build and runtime are separate", "01", "warning", separate_stages),
@@ -101,12 +101,19 @@ def read_subject(
     count = len(read.global_args) + sum(len(stage.instructions) + 1 for stage in read.stages)
     if count > MOST_INSTRUCTIONS:
         raise DockerfileError(f"{file} has {count} instructions; {MOST_INSTRUCTIONS} are read.")
+    count = sum(len(split_words(found.value, read.escape)) for found in _assigning(read))
+    if count > MOST_VARIABLES:
+        raise DockerfileError(f"{file} has {count} variables; {MOST_VARIABLES} are read.")
     arguments = usable_args(read, build_args or {})
     found = stages.stage_of(read, target)
     subject = Subject(file, read, arguments, found, bool(target), None, None, today or date.today())
     context = find_context(file, subject.all_steps)
     rules = read_rules(context, file) if context else None
     return replace(subject, context=context, rules=rules)
+
+
+def _assigning(read: Dockerfile) -> list:
+    return [found for found in _instructions(read) if found.keyword in ("ARG", "ENV")]
 
 
 def find_dockerfile(path: Path) -> Path:

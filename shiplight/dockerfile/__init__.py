@@ -7,7 +7,7 @@ no image and no network: text and files in, dataclasses out.
 from .context import Context, Rule, Sources, apply_rules, read_context, read_rules, read_sources
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
 from .stages import STEPS, image_uses
-from .words import BadWord, Lexer, split_words
+from .words import BadWord, Lexer, Room, TooLarge, split_words
 
 __all__ = [
     "GAP",
@@ -17,9 +17,11 @@ __all__ = [
     "Dockerfile",
     "Instruction",
     "Lexer",
+    "Room",
     "Rule",
     "Sources",
     "Stage",
+    "TooLarge",
     "apply_rules",
     "closest",
     "fail",

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from ..errors import DockerfileError
 from .parser import (
     GAP,
     Dockerfile,
@@ -22,7 +23,7 @@ from .parser import (
     physical_lines,
     syntax_directive,
 )
-from .words import BadWord, Lexer, split_words
+from .words import MOST_CHARS, BadWord, Lexer, Room, TooLarge, split_words
 
 STEPS = ("RUN", "COPY", "ADD", "WORKDIR")
 PLATFORM_ARGS = frozenset(
@@ -57,16 +58,48 @@ class Link:
     line: int
 
 
-def _resolved(text: str, values: Mapping[str, str], escape: str, line: int | None = None) -> str:
+MOST_SHOWN = 100  # characters of a word in an error
+
+
+def expanded(
+    text: str,
+    values: Mapping[str, str],
+    escape: str,
+    line: int | None = None,
+    room: Room | None = None,
+) -> str:
+    """Return `text` as a FROM would read it with these values: put in, and without quotes.
+
+    The automatic platform arguments stay as written unless `values` has them. DockerfileError
+    where BuildKit cannot process it, or where it becomes too large.
+    """
     try:
-        return Lexer(text, values, escape=escape, keep=PLATFORM_ARGS.__contains__).string()
+        return Lexer(
+            text, values, escape=escape, keep=PLATFORM_ARGS.__contains__, room=room
+        ).string()
+    except TooLarge as large:
+        raise too_large(large, line) from None
     except (BadWord, RecursionError) as bad:
-        raise fail(line, f"failed to process {text!r}: {bad}") from None
+        problem = f"failed to process {shortened(text)!r}: {shortened(str(bad))}"
+        raise fail(line, problem) from None
 
 
-def _global_values(dockerfile: Dockerfile, build_args: Mapping[str, str] | None) -> dict[str, str]:
-    """What the ARGs before the first FROM are worth, in this build."""
-    given = build_args or {}
+def shortened(text: str) -> str:
+    """Return `text`, or its beginning where it is too long for an error."""
+    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
+
+
+def too_large(large: TooLarge, line: int | None) -> DockerfileError:
+    """Return the error for a line whose variables cannot be put in."""
+    hint = f"no program can be given a variable of over {MOST_CHARS:,} characters"
+    return fail(line, str(large), hint=hint)
+
+
+def global_values(
+    dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """Return what the ARGs before the first FROM are worth, in this build."""
+    given, room = build_args or {}, Room()
     values = {name: value for name, value in given.items() if name in PLATFORM_ARGS}
     for instruction in dockerfile.global_args:
         for word in split_words(instruction.value, dockerfile.escape):
@@ -74,7 +107,8 @@ def _global_values(dockerfile: Dockerfile, build_args: Mapping[str, str] | None)
             if name in given:
                 values[name] = given[name]
             elif equals:
-                values[name] = _resolved(default, values, dockerfile.escape, instruction.line)
+                line = instruction.line
+                values[name] = expanded(default, values, dockerfile.escape, line, room)
     return values
 
 
@@ -83,7 +117,7 @@ def resolve(dockerfile: Dockerfile, text: str, build_args: Mapping[str, str] | N
 
     The automatic platform arguments stay as written unless `build_args` has them.
     """
-    return _resolved(text, _global_values(dockerfile, build_args), dockerfile.escape)
+    return expanded(text, global_values(dockerfile, build_args), dockerfile.escape)
 
 
 def _from_spans(keyword: str, flag: str) -> list[tuple[int, int]]:
@@ -119,9 +153,9 @@ def links_of(
     dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
 ) -> dict[int, list[Link]]:
     """What each stage uses, in the order of its instructions. Later stages are not refused yet."""
-    values, names, links = _global_values(dockerfile, build_args), {}, {}
+    values, names, links, room = global_values(dockerfile, build_args), {}, {}, Room()
     for stage in dockerfile.stages:
-        base = _resolved(stage.base, values, dockerfile.escape, stage.line)
+        base = expanded(stage.base, values, dockerfile.escape, stage.line, room)
         if not base:
             hint = "give its ARG a default before the first FROM, or pass the build argument"
             raise fail(stage.line, f"base name ({stage.base}) should not be blank", hint=hint)
@@ -254,10 +288,10 @@ def image_uses(
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[ImageUse, ...]:
     """The images from outside that a build of `target` uses, in order. `scratch` is none."""
-    links, values = links_of(dockerfile, build_args), _global_values(dockerfile, build_args)
+    links, values = links_of(dockerfile, build_args), global_values(dockerfile, build_args)
     uses = []
     for stage in needed_stages(dockerfile, target, build_args=build_args):
-        platform = stage.platform and _resolved(
+        platform = stage.platform and expanded(
             stage.platform, values, dockerfile.escape, stage.line
         )
         for link in links[stage.index]:

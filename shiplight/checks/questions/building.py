@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 from ..reading.known import commands
@@ -122,8 +123,7 @@ def _strip_advice(each: Compiling) -> str:
 def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
     """True, False, or None where the Dockerfile does not say."""
     step, text = each.step, each.step.script
-    run = [command for other in subject.all_steps for command in other.commands]
-    if any(command.program.endswith(("strip", "upx")) for command in run):
+    if subject.runs_strip:
         return True
     if re.search(r"--strip\b|install-strip|-Wl,-s\b|-Wl,--strip-all", text):
         return True
@@ -155,10 +155,15 @@ _RUST_STRIPS = re.compile(
 )
 
 
+@lru_cache(maxsize=1)  # the commands of one step come one after the other
+def _says_strip(step: Step) -> bool:
+    return any(_RUST_STRIPS.search(f"{name}={value}") for name, value in step.values.items())
+
+
 def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None:
     words = each.command.words
-    said = (step.values | each.command.variables).items()
-    if any(_RUST_STRIPS.search(f"{name}={value}") for name, value in said):
+    own = each.command.variables
+    if _says_strip(step) or any(_RUST_STRIPS.search(f"{k}={v}") for k, v in own.items()):
         return True
     if "install" in words:
         return None

@@ -86,8 +86,7 @@ def shipped(subject: Subject) -> list[Compiling]:
 
 
 def _links(subject: Subject, step: Step, command: Command, language: str) -> str:
-    text = step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
-    libc = subject.base(step.stage).libc
+    text, libc = _all_said(step), subject.base(step.stage).libc
     if _is_runner(command):
         return STATIC if language == "c" and _says_static(text) else ""
     if language == "go":
@@ -100,6 +99,12 @@ def _links(subject: Subject, step: Step, command: Command, language: str) -> str
             return STATIC
         return libc if command.program not in ("cmake", "meson") else ""
     return ""
+
+
+@lru_cache(maxsize=1)  # the commands of one step come one after the other
+def _all_said(step: Step) -> str:
+    """What a step says, and what is said to it by variables."""
+    return step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
 
 
 def _says_static(text: str) -> bool:

@@ -19,8 +19,10 @@ from ...dockerfile import (
     Dockerfile,
     Instruction,
     Lexer,
+    Room,
     Rule,
     Stage,
+    TooLarge,
     fail,
     split_words,
     stages,
@@ -41,14 +43,18 @@ PLATFORM = {
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One instruction and what is in effect before it; `user` "" is the base's."""
+    """One instruction and what is in effect before it; `user` "" is the base's.
+
+    `values` are the variables of ENV and ARG, with their values as far as the text says them.
+    """
 
     stage: Stage
     instruction: Instruction
     workdir: str
     user: str
     escape: str = "\\"
-    assigned: tuple[list, int] = field(default=((), 0), repr=False)
+    values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    room: Room = field(default_factory=Room, repr=False)
 
     @property
     def keyword(self) -> str:
@@ -57,12 +63,6 @@ class Step:
     @property
     def line(self) -> int:
         return self.instruction.line
-
-    @property
-    def values(self) -> dict[str, str]:
-        """Variables of ENV and ARG in effect, with their values as far as the text says them."""
-        pairs, count = self.assigned
-        return dict(pairs[:count])
 
     @cached_property
     def commands(self) -> tuple[Command, ...]:
@@ -88,18 +88,18 @@ class Step:
 
     def setting(self, command: Command, name: str) -> str | None:
         """What a variable is worth to a command of this step; None where nothing sets it."""
-        found = self.values | {
-            key: value
-            for other in self.commands
-            if other.program == "export"
-            for key, equals, value in [word.partition("=") for word in other.words[1:]]
-            if equals
-        }
-        return (found | command.variables).get(name)
+        return next(
+            (of[name] for of in (command.variables, self._exports, self.values) if name in of), None
+        )
+
+    @cached_property
+    def _exports(self) -> dict[str, str]:
+        words = [word for c in self.commands if c.program == "export" for word in c.words[1:]]
+        return dict(word.split("=", 1) for word in words if "=" in word)
 
     def expand(self, text: str) -> str:
         """`text` with the variables put in that have a known value."""
-        return expand(text, self.values, self.escape)
+        return expand(text, self.values, self.escape, self.line, self.room)
 
     @cached_property
     def paths(self) -> tuple[str, ...]:
@@ -204,6 +204,16 @@ class Subject:
         return self.base(self.target)
 
     @cached_property
+    def room(self) -> Room:
+        """How much the variables of this Dockerfile may still expand to."""
+        return Room()
+
+    @cached_property
+    def global_values(self) -> dict[str, str]:
+        """What the ARGs before the first FROM are worth."""
+        return stages.global_values(self.read, self.build_args)
+
+    @cached_property
     def _walked(self) -> dict[int, tuple[tuple[Step, ...], Ending]]:
         """Each stage's own steps, and its ending."""
         walked = {}
@@ -264,6 +274,12 @@ class Subject:
         return any(arrival.step == step and under(path, arrival.path) for arrival in self.arrivals)
 
     @cached_property
+    def runs_strip(self) -> bool:
+        """Whether any step runs a program that strips others."""
+        commands = (command for step in self.all_steps for command in step.commands)
+        return any(command.program.endswith(("strip", "upx")) for command in commands)
+
+    @cached_property
     def shipping(self) -> frozenset[Step]:
         """Steps of which something may ship."""
         return frozenset(arrival.step for arrival in self.arrivals)
@@ -272,20 +288,18 @@ class Subject:
 def _walk(
     subject: Subject, stage: Stage, instructions: list[Instruction], before: Ending
 ) -> tuple[tuple[Step, ...], Ending]:
-    escape, pairs, values = subject.read.escape, list(before.values.items()), dict(before.values)
+    escape, values = subject.read.escape, before.values
     user = before.user.instruction.value if before.user else ""
     workdir, last, steps = before.workdir, {}, []
     for instruction in instructions:
-        step = Step(stage, instruction, workdir, user, escape, (pairs, len(pairs)))
+        step = Step(stage, instruction, workdir, user, escape, values, subject.room)
         steps.append(step)
         keyword = instruction.keyword
         if keyword in ("ENV", "ARG"):
             # All of one instruction are given the values from before it.
-            for name, value in list(_assigned(subject, instruction, values)):
-                values[name] = value
-                pairs.append((name, value))
+            values = values | dict(_assigned(subject, instruction, values))
         elif keyword == "WORKDIR":
-            workdir = absolute(workdir, expand(instruction.value, values, escape))
+            workdir = absolute(workdir, step.expand(instruction.value))
         elif keyword in ("USER", "ENTRYPOINT", "CMD", "SHELL"):
             user = instruction.value if keyword == "USER" else user
             last[keyword.lower()] = step
@@ -321,15 +335,21 @@ def _assigned(
         if instruction.keyword == "ARG" and name in subject.build_args:
             yield name, subject.build_args[name]
         elif value is not None:
-            yield name, expand(value, values, subject.read.escape)
-        elif found := stages.resolve(subject.read, f"${{{name}}}", subject.build_args):
+            escape, line = subject.read.escape, instruction.line
+            yield name, expand(value, values, escape, line, subject.room)
+        elif found := subject.global_values.get(name):
             yield name, found
 
 
-def expand(text: str, values: Mapping[str, str], escape: str = "\\") -> str:
-    """`text` with known variables put in, without quotes; as it is where it cannot be read."""
+def expand(text: str, values: Mapping[str, str], escape: str, line: int | None, room: Room) -> str:
+    """`text` with known variables put in, without quotes; as it is where it cannot be read.
+
+    DockerfileError where they are too large.
+    """
     try:
-        return Lexer(text, values, escape=escape).string()
+        return Lexer(text, values, escape=escape, room=room).string()
+    except TooLarge as large:
+        raise stages.too_large(large, line) from None
     except (BadWord, RecursionError):
         return text
 
@@ -365,14 +385,16 @@ def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
     names what is not declared.
     """
     arguments = PLATFORM | dict(given)
-    for stage in read.stages:
-        if not _REFERENCE.fullmatch(stages.resolve(read, stage.base, arguments)):
-            names = _NAMES.findall(stage.base)
-            empty = [n for n in names if not stages.resolve(read, f"${{{n}}}", arguments)]
-            arguments |= {name: f"${{{name}}}" for name in empty}
-        if not _REFERENCE.fullmatch(found := stages.resolve(read, stage.base, arguments)):
-            hint = "declare its arguments with ARG before the first FROM"
-            raise fail(
-                stage.line, f"{stage.base} expands to {found!r}, not an image name", hint=hint
-            )
+    for last in (False, True):
+        values, room = stages.global_values(read, arguments), Room()
+        for stage in read.stages:
+            found = stages.expanded(stage.base, values, read.escape, stage.line, room)
+            if _REFERENCE.fullmatch(found):
+                continue
+            if last:
+                hint = "declare its arguments with ARG before the first FROM"
+                problem = f"{stages.shortened(stage.base)} expands to {stages.shortened(found)!r}"
+                raise fail(stage.line, f"{problem}, not an image name", hint=hint)
+            unset = [name for name in _NAMES.findall(stage.base) if not values.get(name)]
+            arguments |= {name: f"${{{name}}}" for name in unset}
     return arguments
