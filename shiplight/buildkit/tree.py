@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from . import files
 from .errors import BuildKitError, SourceChanged
 from .patterns import Rule, apply_rules, compiled, has_wildcards, may_hold_kept, name_matcher
 
@@ -111,13 +112,13 @@ class Folder:
         """Yield the content of a file. Raises SourceChanged where it is not as it was listed."""
         left = entry.size
         try:
-            with open(_opened(os.path.join(self.path, entry.path)), "rb", buffering=0) as file:
+            with open(files.opened(self.path, entry.path), "rb", buffering=0) as file:
                 while left and (piece := file.read(min(CHUNK, left))):
                     left -= len(piece)
                     yield piece
                 now = os.fstat(file.fileno())
         except OSError as problem:
-            if problem.errno == errno.ENXIO:  # a socket
+            if problem.errno == errno.ENXIO and not entry.size:  # a socket
                 return
             raise _gone(entry.path, problem) from problem
         if left or (now.st_size, now.st_mtime_ns) != (entry.size, entry.mtime_ns):
@@ -126,12 +127,6 @@ class Folder:
                 f"{entry.path} {how} while it was being sent.",
                 hint="build again when nothing else writes to it, or add it to .dockerignore",
             )
-
-
-def _opened(path: str) -> int:
-    """Return a descriptor for reading; never through a link, never waiting at a pipe."""
-    names = ("O_BINARY", "O_NOFOLLOW", "O_NONBLOCK")
-    return os.open(path, os.O_RDONLY | sum(getattr(os, name, 0) for name in names))
 
 
 def _gone(path: str, problem: OSError) -> SourceChanged:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
-from ..buildkit import Step
-from ..dockerfile import read_context, read_sources, stages
+from ..buildkit import Step, files
+from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
@@ -297,7 +297,8 @@ def _named(folder: Path, text: str, otherwise: str) -> str:
     """The name under which a folder has a Dockerfile of this text, so that the same is sent."""
     for path in (folder / otherwise, *sorted(folder.glob("Dockerfile.*"))):
         with suppress(OSError, ValueError):
-            if path.read_text(encoding="utf-8-sig") == text:
+            found = files.read(folder, path.name, files.MOST_DOCKERFILE)
+            if found.decode("utf-8-sig") == text:
                 return path.name
     return otherwise
 
@@ -319,9 +320,7 @@ def _read(folder: Path, file: str) -> str:
     Raises ContextError where there is none, with those that there are.
     """
     try:
-        if not (folder / file).is_file():
-            read_context(folder, dockerfile=file)
-        text = (folder / file).read_bytes().decode("utf-8", "surrogateescape")
+        text = read_sources(folder, dockerfile=file).text.decode("utf-8", "surrogateescape")
     except OSError as error:
         raise _unreadable(folder / file, error) from error
     if "\0" in text:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from .. import engine
 from ..dockerfile import Dockerfile, Sources
 from ..engine import journal
+from ..errors import ContextError
 from .bases import Base
 
 
@@ -53,12 +54,15 @@ def key(
         "bases": {name: engine.id_of(client, name) for name in names},
     }
     digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    for entry in given.sources.context().entries[1:]:  # the first is the Dockerfile
+    context = given.sources.context()
+    for entry in context.entries[1:]:  # the first is the Dockerfile
         digest.update(f"{entry.name}\0{entry.mode}\0{entry.link}\0".encode(errors="replace"))
         digest.update(entry.type)
-        if entry.unpacked_bytes:
-            with suppress(OSError), open(entry.source, "rb") as file:
-                digest.update(hashlib.file_digest(file, "sha256").digest())
+        content = hashlib.sha256()
+        with suppress(ContextError):
+            for piece in context.content(entry):
+                content.update(piece)
+        digest.update(content.digest())
     return digest.hexdigest()
 
 

@@ -1,5 +1,6 @@
 """The checklist: which checks there are, reading what is checked, and what its author accepted."""
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -7,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
+from ..buildkit import files
 from ..dockerfile import Dockerfile, closest, parse, read_rules, split_words, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
@@ -16,7 +18,7 @@ from .questions.contents import dockerignore, only_needed, reclaimable
 from .questions.dependencies import dev_dependencies
 from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
 from .questions.running import secrets, signals, user
-from .reading.folder import find_context
+from .reading.folder import find_context, repository
 from .reading.subject import Subject, usable_args
 
 MOST_BYTES, MOST_INSTRUCTIONS, MOST_VARIABLES = 300_000, 1000, 1000
@@ -96,7 +98,11 @@ def read_subject(
 
     Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
     """
-    file = find_dockerfile(Path(path).expanduser())
+    try:
+        file = find_dockerfile(Path(path).expanduser())
+    except (OSError, RuntimeError) as problem:  # a name too long, a user that there is not
+        why = getattr(problem, "strerror", None) or problem
+        raise UsageError(f"{path} cannot be read ({why}).", hint="check the path") from problem
     read = parse(_text(file))
     count = len(read.global_args) + sum(len(stage.instructions) + 1 for stage in read.stages)
     if count > MOST_INSTRUCTIONS:
@@ -140,15 +146,16 @@ def find_dockerfile(path: Path) -> Path:
 
 
 def _text(file: Path) -> str:
+    root = repository(file.parent)
     try:
-        with open(file, "rb") as opened:
-            data = opened.read(MOST_BYTES + 1)
+        data = files.read(root, os.path.abspath(file), MOST_BYTES)
     except OSError as problem:
-        raise UsageError(f"{file} cannot be read ({problem.strerror}).") from problem
-    if len(data) > MOST_BYTES:
-        raise DockerfileError(
-            f"{file} is larger than {format_bytes(MOST_BYTES)}.", hint="is it a Dockerfile?"
-        )
+        if problem.errno == errno.EFBIG:
+            raise DockerfileError(
+                f"{file} is larger than {format_bytes(MOST_BYTES)}.", hint="is it a Dockerfile?"
+            ) from problem
+        hint = "name the file that it leads to" if problem.errno == errno.ELOOP else ""
+        raise UsageError(f"{file} cannot be read ({problem.strerror}).", hint=hint) from problem
     if b"\0" in data:
         raise DockerfileError(f"{file} is not text.", hint="name a Dockerfile")
     try:

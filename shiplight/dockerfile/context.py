@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..buildkit import BadPattern, Rule, apply_rules, may_hold_kept, patterns
+from ..buildkit import BadPattern, Rule, apply_rules, files, may_hold_kept, patterns
 from ..errors import ContextError
 from ..units import format_bytes
 
@@ -80,36 +80,37 @@ class Context:
     def tar(self) -> Iterator[bytes]:
         """The archive, in chunks of at most 1 MiB. ContextError if a file changes meanwhile."""
         buffer = bytearray()
-        for piece in _pieces(self.entries):
+        for piece in _pieces(self):
             if len(buffer) + len(piece) > CHUNK:
                 yield bytes(buffer)
                 buffer.clear()
             buffer += piece
         yield bytes(buffer)
 
+    def content(self, entry: Entry) -> Iterator[bytes]:
+        """The bytes of a file, exactly as many as its header says. ContextError otherwise."""
+        if entry.text is not None:
+            yield from (entry.text[at : at + CHUNK] for at in range(0, len(entry.text), CHUNK))
+        elif entry.type == tarfile.REGTYPE:
+            yield from _content(self.folder, entry)
 
-def _pieces(entries: tuple[Entry, ...]) -> Iterator[bytes]:
+
+def _pieces(context: Context) -> Iterator[bytes]:
     """Headers, contents and padding in order, each piece at most one chunk."""
     written = 0
-    for entry in entries:
+    for entry in context.entries:
         yield (header := entry.header())
         padding = -entry.unpacked_bytes % tarfile.BLOCKSIZE
-        yield from _content(entry)
+        yield from context.content(entry)
         yield bytes(padding)
         written += len(header) + entry.unpacked_bytes + padding
     written += 2 * tarfile.BLOCKSIZE
     yield bytes(2 * tarfile.BLOCKSIZE + -written % tarfile.RECORDSIZE)
 
 
-def _content(entry: Entry) -> Iterator[bytes]:
-    """The bytes of a file, exactly as many as its header says."""
-    if entry.text is not None:
-        yield from (entry.text[at : at + CHUNK] for at in range(0, len(entry.text), CHUNK))
-        return
-    if entry.type != tarfile.REGTYPE:
-        return
+def _content(folder: Path, entry: Entry) -> Iterator[bytes]:
     try:
-        with open(_opened(entry.source), "rb", buffering=0) as file:
+        with open(files.opened(folder, entry.name), "rb", buffering=0) as file:
             left = entry.unpacked_bytes
             while left and (piece := file.read(min(CHUNK, left))):
                 left -= len(piece)
@@ -126,11 +127,6 @@ def _content(entry: Entry) -> Iterator[bytes]:
             f" (it had {format_bytes(entry.unpacked_bytes)}).",
             hint="build again when nothing else writes to it, or add it to .dockerignore",
         )
-
-
-def _opened(path: Path) -> int:
-    """A file descriptor for reading; never through a symlink."""
-    return os.open(path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0))
 
 
 def _entry(name: str, source: Path, found: os.stat_result) -> Entry | None:
@@ -198,9 +194,11 @@ class _Walk:
         self.entries.append(entry)
         if entry.type == tarfile.REGTYPE:
             try:
-                os.close(_opened(entry.source))
+                os.close(files.opened(self.folder, name))
             except PermissionError:
                 self.unreadable.append(name)
+            except OSError:
+                pass  # it is another one by now, as sending it will say
 
     def open_folder(self, name: str, hits: tuple[bool, ...]) -> None:
         try:
@@ -244,16 +242,24 @@ def _dockerfile_entry(
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogateescape")
     try:
+        text = _read_beside(folder, path, files.MOST_DOCKERFILE) if text is None else text
         found = os.stat(path)
-        if text is None and not stat.S_ISREG(found.st_mode):
-            raise OSError(0, "it is not an ordinary file")
-        text = path.read_bytes() if text is None else text
         mode, mtime = stat.S_IMODE(found.st_mode), found.st_mtime_ns // 10**9
     except OSError as problem:
         if text is None:
             raise _no_dockerfile(folder, dockerfile, problem) from problem
         mode, mtime = 0o644, 0
     return Entry(name, path, tarfile.REGTYPE, mode, mtime, len(text), text=text)
+
+
+def _read_beside(folder: Path, path: Path, most: int) -> bytes:
+    """The bytes of a file that belongs to the context, inside of it or in the folder named for it.
+
+    Raises OSError; also for a link that leads out of either.
+    """
+    above = os.path.realpath(path.parent)
+    inside = Path(above).is_relative_to(os.path.realpath(folder))
+    return files.read(folder if inside else above, os.path.join(above, path.name), most)
 
 
 def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextError:
@@ -272,17 +278,30 @@ def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextEr
 def read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...] | None:
     """The rules of `<Dockerfile>.dockerignore` if that exists, else those of `.dockerignore`.
 
-    None where there is neither.
+    None where there is neither. Raises ContextError.
     """
-    for path in (dockerfile.with_name(f"{dockerfile.name}.dockerignore"), folder / ".dockerignore"):
-        try:
-            text = path.read_bytes().decode("utf-8", "surrogateescape")
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as problem:
-            raise ContextError(f"{path} cannot be read ({problem.strerror}).") from problem
-        return ignore_rules(text, name=path.name)
+    for path in (_own_rules(dockerfile), folder / ".dockerignore"):
+        data = _rules_at(folder, path)
+        if data is not None:
+            return ignore_rules(data.decode("utf-8", "surrogateescape"), name=path.name)
     return None
+
+
+def _own_rules(dockerfile: Path) -> Path:
+    return dockerfile.with_name(f"{dockerfile.name}.dockerignore")
+
+
+def _rules_at(folder: Path, path: Path) -> bytes | None:
+    """The bytes of a .dockerignore; None where there is none. Raises ContextError."""
+    try:
+        return _read_beside(folder, path, files.MOST_RULES)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as problem:
+        raise ContextError(
+            f"{path} cannot be read ({problem.strerror}).",
+            hint="it has to be an ordinary file of the context",
+        ) from problem
 
 
 def _refuse_no_folder(folder: Path) -> None:
@@ -369,5 +388,4 @@ def read_sources(
     path, name = _place(folder, dockerfile)
     text = _dockerfile_entry(folder, dockerfile, path, name, dockerfile_text).text
     read_rules(folder, path)  # a bad pattern is named, with its line, before anything is done
-    own = path.with_name(f"{path.name}.dockerignore")
-    return Sources(folder, dockerfile, text, own.read_bytes() if own.is_file() else None)
+    return Sources(folder, dockerfile, text, _rules_at(folder, _own_rules(path)))

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import engine, progress, recordings
+from ..buildkit import files
 from ..builds import kind_of_image
 from ..engine import journal
 from ..errors import ArchiveError, ImageNotFound
@@ -120,7 +121,11 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
 
 
 def _measure_archive(path, store: LayerStore, count: Progress) -> Image:
-    with open(path, "rb") as file:
+    try:
+        handle = files.opened("/", os.path.realpath(path))  # what is named may be a link
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read ({error.strerror}).") from error
+    with open(handle, "rb") as file:
         image = read_image(file, known=store.get, progress=count)
     store.put_image(image)
     return renamed(image, image.name or os.path.basename(path), None)

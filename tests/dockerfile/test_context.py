@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.buildkit import globs
+from shiplight.buildkit import files, globs
 from shiplight.dockerfile import apply_rules, read_context
 from shiplight.dockerfile.context import Entry, ignore_rules
 from shiplight.errors import ContextError
@@ -336,8 +336,8 @@ def test_the_archive_equals_the_tree(app):
 def walked(folder: Path) -> list[Path]:
     """Everything below the folder, links not followed."""
     found = []
-    for root, folders, files in os.walk(folder):
-        found += [Path(root, name) for name in folders + files]
+    for root, folders, names in os.walk(folder):
+        found += [Path(root, name) for name in folders + names]
     return found
 
 
@@ -490,9 +490,14 @@ def test_unreadable_files_that_are_excluded_do_not_matter(locked):
 
 
 def test_what_may_not_be_read_is_told_without_root_as_well(app, monkeypatch):
-    def refuse(path, flags):
-        raise PermissionError(13, "Permission denied")
+    may_open = os.open
 
+    def refuse(path, flags, **more):
+        if path in ("main.go", "a.css"):
+            raise PermissionError(13, "Permission denied")
+        return may_open(path, flags, **more)
+
+    monkeypatch.setattr(files, "_BENEATH", True)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ContextError, match=r"2 paths .*: main\.go, web/a\.css\."):
         read_context(app, dockerfile_text="FROM a")

@@ -1,10 +1,9 @@
 """Checks on how the image is built: stages, stripping, caches, scanning, which stage is last."""
 
 import re
-import tomllib
 from functools import lru_cache
-from pathlib import Path
 
+from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
 from ..reading.programs import Compiling, compilings, removes_packages, shipped
 from ..reading.subject import Step, Subject
@@ -170,21 +169,10 @@ def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None
     release = {"--release", "-r"} & set(words) or any(w.startswith("--profile") for w in words)
     if not release:
         return False
-    manifest = _manifest(subject)
+    manifest = table_of(subject, "Cargo.toml")
     if manifest is None or "--profile" in " ".join(words):
         return None
-    profile = manifest.get("profile", {}).get("release", {})
-    strip = profile.get("strip", False) if isinstance(profile, dict) else False
-    return strip not in (False, "none")
-
-
-def _manifest(subject: Subject) -> dict | None:
-    """The Cargo.toml of the context, where it can be read."""
-    try:
-        path = subject.context / "Cargo.toml"
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except (TypeError, OSError, ValueError):
-        return None
+    return part_of(manifest, "profile", "release").get("strip", False) not in (False, "none")
 
 
 def cache_mounts(subject: Subject) -> Outcome:
@@ -260,7 +248,8 @@ def _needs_no_cache(command) -> bool:
 # --- scanned ------------------------------------------------------------------------------------
 
 _SCANNERS = re.compile(
-    r"aquasecurity/trivy-action|trivy (?:\S+ )*?image\b|anchore/scan-action|grype [\w$\"{./:-]+|"
+    r"aquasecurity/trivy-action|trivy (?:\S+ ){0,30}?image\b|anchore/scan-action|"
+    r"grype [\w$\"{./:-]+|"
     r"docker scout (?:cves|quickview)|docker/scout-action|snyk/actions/docker|snyk container|"
     r"Container-Scanning\.gitlab-ci\.yml|CS_IMAGE|clairctl|sysdiglabs/scan-action"
 )
@@ -273,30 +262,16 @@ _CI = (
     ),
     *("azure-pipelines.yml", "Jenkinsfile", ".drone.yml", "bitbucket-pipelines.yml", "Makefile"),
 )
-_MOST_BYTES, _MOST_FILES = 500_000, 50
+_MOST_FILES = 50
 
 
 def scanned(subject: Subject) -> Outcome:
     """Somebody scans the image: a Dockerfile does not show it, the files of a CI may."""
     advice = "`./lab scan` after a build; then let your CI do it, since advisories appear later"
-    for root in _roots(subject.context or subject.path.parent):
+    folder = subject.context or subject.path.parent
+    for root in dict.fromkeys([folder, repository(folder)]):
         for path in [p for pattern in _CI for p in sorted(root.glob(pattern))][:_MOST_FILES]:
-            if match := _SCANNERS.search(_head(path)):
+            if match := _SCANNERS.search(head_of(root, path)):
                 where = path.relative_to(root).as_posix()
                 return passed(f"{where} names {match[0]}; its result was not checked")
     return unseen("a Dockerfile does not show whether its image is scanned", advice)
-
-
-def _roots(folder: Path) -> list[Path]:
-    """The folder, and the root of the repository that it is in, if that is near."""
-    near = [folder, *list(folder.resolve().parents)[:4]]
-    top = next((each for each in near if (each / ".git").exists()), folder)
-    return list(dict.fromkeys([folder, top]))
-
-
-def _head(path: Path) -> str:
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            return file.read(_MOST_BYTES)
-    except OSError:
-        return ""

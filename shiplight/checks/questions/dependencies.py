@@ -1,11 +1,9 @@
 """The check on development dependencies, by package manager."""
 
-import json
 import re
-import tomllib
 from itertools import pairwise
 
-from ..reading.folder import text_of
+from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject, absolute, under
@@ -149,24 +147,15 @@ _PROJECTS = {"npm": "package.json", "composer": "composer.json", "bundler": "Gem
 def _has_dev(subject: Subject, kind: str) -> bool:
     """Whether the project has development dependencies at all; True where its file is not here."""
     name = _PROJECTS.get(kind, "pyproject.toml")
-    text = text_of(subject, name)
-    if text is None:
-        return True
-    try:
-        if name.endswith(".json"):
-            found = json.loads(text)
-            return not isinstance(found, dict) or bool(
-                found.get("devDependencies") or found.get("require-dev") or found.get("workspaces")
-            )
-        found = tomllib.loads(text) if name.endswith(".toml") else {}
-    except (ValueError, RecursionError):
-        return True
     if name == "Gemfile":
-        return bool(re.search(r"\bgroups?\b.*:(?:development|test)", text))
-    poetry = found.get("tool", {}).get("poetry", {})
-    return bool(
-        poetry.get("group") or poetry.get("dev-dependencies") or found.get("dependency-groups")
-    )
+        text = text_of(subject, name)
+        return text is None or bool(re.search(r"\bgroups?\b.*:(?:development|test)", text))
+    found = table_of(subject, name)
+    if found is None:
+        return True
+    poetry = part_of(found, "tool", "poetry")
+    keys = ("devDependencies", "require-dev", "workspaces", "dependency-groups")
+    return any(map(found.get, keys)) or any(map(poetry.get, ("group", "dev-dependencies")))
 
 
 def _undone(subject: Subject, step: Step, tool: str) -> bool:

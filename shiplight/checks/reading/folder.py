@@ -1,12 +1,16 @@
 """The folder that a build would send: which one it is, and what of it goes along."""
 
+import json
 import os
+import tomllib
 from pathlib import Path
 
+from ...buildkit import files
 from ...dockerfile import apply_rules
 from .subject import Step, Subject
 
-_MOST_UP, _MOST_NAMES = 3, 200
+_MOST_UP, _MOST_NAMES, _MOST_BYTES = 3, 200, 1_000_000
+_LONGEST_PATH = 4096  # of Linux
 
 
 def is_all(source: str) -> bool:
@@ -45,6 +49,8 @@ def _is_ours(name: str) -> bool:
 
 def ignored(subject: Subject, name: str) -> bool:
     """Whether the .dockerignore keeps a path of the context out."""
+    if len(name) > _LONGEST_PATH:
+        return False
     excluded, hits, parts = False, (), name.split("/")
     for depth in range(1, len(parts) + 1):
         excluded, hits = apply_rules(subject.rules or (), "/".join(parts[:depth]), hits)
@@ -61,7 +67,7 @@ def sent(subject: Subject, *names: str) -> list[str]:
 
 def bytes_of(subject: Subject, name: str) -> int | None:
     """The bytes of a file of the context; None for a folder and for what is not there."""
-    if ".." in name:
+    if ".." in name or len(name) > _LONGEST_PATH:
         return None
     try:
         path = subject.context / name.lstrip("/")
@@ -70,12 +76,54 @@ def bytes_of(subject: Subject, name: str) -> int | None:
         return None
 
 
-def text_of(subject: Subject, name: str, most: int = 1_000_000) -> str | None:
-    """The text of a small file of the context; None where there is none."""
-    size = bytes_of(subject, name)
-    if size is None or size > most:
+def text_of(subject: Subject, name: str) -> str | None:
+    """The text of a small file of the context; None where there is none.
+
+    All that is read of one context is bounded too.
+    """
+    if subject.context is None or ".." in name:
+        return None
+    if name not in subject.texts:
+        try:
+            data = files.read(subject.context, name.lstrip("/"), _MOST_BYTES)
+            subject.unread.take(len(data))
+            subject.texts[name] = data.decode("utf-8", "replace")
+        except (OSError, ValueError):
+            subject.texts[name] = None
+    return subject.texts[name]
+
+
+def table_of(subject: Subject, name: str) -> dict | None:
+    """A TOML or JSON file of the context; None where there is none that can be read."""
+    text = text_of(subject, name)
+    if text is None:
         return None
     try:
-        return (subject.context / name.lstrip("/")).read_text(encoding="utf-8", errors="replace")
-    except OSError:
+        found = json.loads(text) if name.endswith(".json") else tomllib.loads(text)
+    except (ValueError, RecursionError):
         return None
+    return found if isinstance(found, dict) else None
+
+
+def part_of(table: dict, *keys: str) -> dict:
+    """The table inside of a table, {} where something else or nothing is there."""
+    for key in keys:
+        table = table.get(key)
+        if not isinstance(table, dict):
+            return {}
+    return table
+
+
+def head_of(root: Path, path: Path) -> str:
+    """The text of a file below `root`; "" where it cannot be read, or is no small one."""
+    try:
+        data = files.read(root, path.relative_to(root).as_posix(), _MOST_BYTES)
+    except OSError:
+        return ""
+    return data.decode("utf-8", "replace")
+
+
+def repository(folder: Path) -> Path:
+    """The root of the repository that a folder is in, if that is near; else the folder itself."""
+    near = [folder, *list(folder.resolve().parents)[:4]]
+    return next((each for each in near if (each / ".git").exists()), folder)

@@ -32,6 +32,7 @@ from .known import Known, describe
 from .shell import Command, commands, script
 
 MOST_ARRIVALS = 2000
+MOST_READ = 20_000_000  # bytes of all files of one context
 _REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
 _NAMES = re.compile(r"\$\{?(\w+)")
 PLATFORM = {
@@ -207,6 +208,16 @@ class Subject:
     def room(self) -> Room:
         """How much the variables of this Dockerfile may still expand to."""
         return Room()
+
+    @cached_property
+    def texts(self) -> dict[str, str | None]:
+        """The files of the context that were read, None for those that cannot be."""
+        return {}
+
+    @cached_property
+    def unread(self) -> Room:
+        """How many bytes of the context may still be read."""
+        return Room(MOST_READ)
 
     @cached_property
     def global_values(self) -> dict[str, str]:
