@@ -23,10 +23,12 @@ A message says what happened, where, and what was seen; `hint` says what to do n
 catches one, IPython shows that and no traceback: in a notebook a box, in a terminal its lines.
 """
 
+import re
 import sys
 import traceback
 
 from .boxes import WRONG, box, folded, inline, verbatim
+from .units import visible
 
 
 class ShipLightError(Exception):
@@ -42,7 +44,9 @@ class ShipLightError(Exception):
         self._shown_in = None  # the cell whose box is on the page already
 
     def __str__(self) -> str:
-        return f"{self.message}\n  {self.hint_word}: {self.hint}" if self.hint else self.message
+        hint = f"\n  {self.hint_word}: {self.hint}" if self.hint else ""
+        # What others wrote into it gives no orders, and begins no line that looks like one of ours.
+        return re.sub(r"\n(?! )", "\n  ", visible(self.message + hint))
 
     def _repr_pretty_(self, printer, cycle: bool) -> None:
         """How a notebook shows a caught one: as it would be printed."""

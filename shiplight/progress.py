@@ -23,7 +23,7 @@ from rich.text import Text
 
 from .boxes import ACCENT, QUIET, WRONG
 from .buildkit import Step
-from .units import format_seconds
+from .units import format_seconds, visible_line
 
 REFRESH_SECONDS = 0.2  # a person sees that it lives
 TAIL_LINES = 4
@@ -169,7 +169,7 @@ def steps_table(
         if step.state == "failed" or (now is not None and step.state == "running"):
             tail = step.log[-TAIL_LINES:]
             lines += [((" ", ""), (f"  {line}", QUIET), ("", "")) for line in tail]
-    return Group(Text(title, style="bold"), _Lines(lines))
+    return Group(Text(visible_line(title), style="bold"), _Lines(lines))
 
 
 class _Lines:
@@ -184,7 +184,7 @@ class _Lines:
     def __rich_console__(self, console, options):
         room = max(1, min(options.max_width, WIDTH) - 1 - TIME_WIDTH - 2)
         for mark, (text, style), end in self.lines:
-            text = text.expandtabs(8)
+            text = visible_line(text).expandtabs(8)
             if cell_len(text) > room:
                 text = set_cell_size(text, room - 1) + "…"
             gap = " " * (room - cell_len(text) + 1 + TIME_WIDTH - cell_len(end[0]))
@@ -272,8 +272,11 @@ class Tasks:
         for name, row in list(self.rows.items()):
             mark, style = _MARKS[row["state"]]
             seconds = row.get("seconds", time.monotonic() - row["since"])
-            detail = Text(row["detail"], style=QUIET, no_wrap=True, overflow="ellipsis")
-            table.add_row(Text(mark, style=style), name, format_seconds(seconds), detail)
+            said = visible_line(row["detail"])
+            detail = Text(said, style=QUIET, no_wrap=True, overflow="ellipsis")
+            table.add_row(
+                Text(mark, style=style), Text(visible_line(name)), format_seconds(seconds), detail
+            )
         inner = self.inner
-        parts = [Text(self.title, style="bold"), table] + ([inner()] if inner else [])
+        parts = [Text(visible_line(self.title), style="bold"), table] + ([inner()] if inner else [])
         return Group(*parts)

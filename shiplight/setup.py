@@ -14,6 +14,8 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
+from .units import visible, visible_line
+
 ROOT = Path(__file__).resolve().parents[1]
 VENV = ROOT / ".venv"
 STAMP = "shiplight-stamp"  # in VENV: what is installed there
@@ -164,13 +166,15 @@ def _flash(line: str) -> None:
     if sys.stderr.isatty():
         width = shutil.get_terminal_size().columns - 3
         print(
-            f"\r\x1b[2K  {line.strip()[:width]}" if line else "\r\x1b[2K", end="", file=sys.stderr
+            f"\r\x1b[2K  {visible_line(line.strip())[:width]}" if line else "\r\x1b[2K",
+            end="",
+            file=sys.stderr,
         )
 
 
 def say(text: str) -> None:
     """One line to the person who waits."""
-    print(f"lab: {text}", file=sys.stderr, flush=True)
+    print(f"lab: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def on_debian() -> bool:

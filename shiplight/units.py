@@ -1,20 +1,82 @@
 """Numbers as people read them: decimal units, three figures, `—` for what is unknown."""
 
-import re
+import functools
+import json
+import math
+import unicodedata
 
 UNKNOWN = "—"
 
-# What a terminal obeys, or what turns a line around; and what cannot be written as UTF-8.
-_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# Letters and marks by Unicode's word, that nothing shows: fillers, and selectors of variants.
+_UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800}
+_UNSEEN |= {0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
 
 
 def visible(text: str) -> str:
-    r"""Text from elsewhere as a terminal may show it: control characters as their numbers.
+    r"""Text from elsewhere as people may be shown it: what they would not see, as its number.
 
-    >>> visible("\x1b[2J\tcleared")
-    '\\x1b[2J\tcleared'
+    That is what a terminal obeys, what turns a line around or has no width, and what cannot be
+    written as UTF-8. Tabs and ends of lines stay.
+
+    >>> visible("\x1b[2J\tcleared"), visible("\u202egnp.exe"), visible("a\u200bb")
+    ('\\x1b[2J\tcleared', '\\u202egnp.exe', 'a\\u200bb')
     """
-    return _CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return "".join(map(_shown, text)) if _has_unseen(text) else text
+
+
+def visible_line(text: str) -> str:
+    r"""The same for what is one line: it stays one.
+
+    >>> visible_line("image\nFAKE: all is well")
+    'image\\nFAKE: all is well'
+    """
+    return visible(text).replace("\n", "\\n")
+
+
+def in_one_line(method):
+    """Decorate a `__repr__` in which others' words stand: what it returns is one visible line."""
+
+    @functools.wraps(method)
+    def shown(self) -> str:
+        return visible_line(method(self))
+
+    return shown
+
+
+def _has_unseen(text: str) -> bool:
+    if text.isascii():
+        return not text.replace("\n", "").replace("\t", "").isprintable()
+    return not all(map(_is_shown, text))
+
+
+def _is_shown(char: str) -> bool:
+    if char.isprintable():
+        return ord(char) not in _UNSEEN
+    return char in "\t\n" or unicodedata.category(char) == "Zs"
+
+
+def _shown(char: str) -> str:
+    return char if _is_shown(char) else char.encode("unicode_escape").decode()
+
+
+def as_json(data, **how) -> str:
+    """Return JSON in ASCII alone; a number that JSON does not have is null.
+
+    >>> as_json({"image": "caf\u00e9", "size": float("nan")})
+    '{"image": "caf\\\\u00e9", "size": null}'
+    """
+    try:
+        return json.dumps(data, allow_nan=False, **how)
+    except ValueError:
+        return json.dumps(_finite(data), allow_nan=False, **how)
+
+
+def _finite(data):
+    if isinstance(data, float) and not math.isfinite(data):
+        return None
+    if isinstance(data, dict):
+        return {key: _finite(value) for key, value in data.items()}
+    return [_finite(value) for value in data] if isinstance(data, list | tuple) else data
 
 
 def _three_figures(value: float) -> str:

@@ -12,7 +12,7 @@ from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
-from ..units import format_seconds
+from ..units import format_seconds, in_one_line, visible
 from . import bases, caches, cold, mirrors, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import here, provide
@@ -51,6 +51,7 @@ class Build:
         """How many of the Dockerfile's own steps came from the cache."""
         return sum(step.cached for step in self.numbered_steps)
 
+    @in_one_line
     def __repr__(self) -> str:
         steps = f"{len(self.numbered_steps)} steps, {self.cached_steps} cached"
         return f"Build {self.tag}  {format_seconds(self.seconds)}, {steps}"
@@ -332,7 +333,7 @@ class Recipe(str):
     """The text of a Dockerfile, shown as it is written."""
 
     def __repr__(self) -> str:
-        return self.rstrip("\n")
+        return visible(self.rstrip("\n"))
 
 
 def recipe(what: str) -> Recipe:

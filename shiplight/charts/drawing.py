@@ -13,6 +13,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 
 from ..setting import Setting
+from ..units import visible_line
 
 # On #ffffff and on #111111 alike: bars have a contrast of 3 at least, words of 4.3.
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#737A83", "#787F88"
@@ -69,12 +70,12 @@ def plain(text: str) -> str:
     >>> plain("cp $A <b> & $B")
     'cp &#36;A &lt;b> &amp; &#36;B'
     """
-    return str(text).replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
+    return visible_line(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
 
 
 def one_line(text: str, width: int = LABEL_WIDTH) -> str:
     """Return one line of at most `width` characters, cut at its end."""
-    line = " ".join(str(text).split())
+    line = visible_line(" ".join(str(text).split()))
     return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
@@ -84,7 +85,7 @@ def labels_of(texts: Sequence[str], width: int = LABEL_WIDTH) -> list[str]:
     >>> labels_of(["RUN apt-get install git", "RUN apt-get install gcc", "CMD"], 17)
     ['RUN ap… git', 'RUN ap… gcc', 'CMD']
     """
-    lines = [" ".join(str(text).split()) for text in texts]
+    lines = [visible_line(" ".join(str(text).split())) for text in texts]
     shown = []
     for line in lines:
         alike = {other for other in lines if one_line(other, width) == one_line(line, width)}

@@ -8,7 +8,7 @@ from html import escape
 import pandas as pd
 
 from ..setting import Setting, together
-from ..units import UNKNOWN, format_bytes, format_percent, format_seconds
+from ..units import UNKNOWN, format_bytes, format_percent, format_seconds, visible_line
 
 
 def table_of(rows, *results, **named) -> pd.DataFrame:
@@ -57,7 +57,9 @@ class Readable:
         head = "".join(f"<th style='text-align:left'>{escape(name)}</th>" for name in names)
         rows = []
         for name, row in self.shown.iterrows():
-            cells = ([f"<th style='text-align:left'>{escape(str(name))}</th>"]) * self._named()
+            cells = (
+                [f"<th style='text-align:left'>{escape(visible_line(str(name)))}</th>"]
+            ) * self._named()
             for column, text in row.items():
                 right = pd.api.types.is_numeric_dtype(self.frame[column])
                 style = _NUMBER if right else _TEXT
@@ -93,7 +95,7 @@ def _cell(column, value) -> str:
         return format_percent(value, 1)
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return UNKNOWN if value is None else str(value)
+    return UNKNOWN if value is None else visible_line(str(value))
 
 
 def _known(value):

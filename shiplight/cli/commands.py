@@ -1,7 +1,6 @@
 """What each command of `./lab` does. A command loads its modules when it is called."""
 
 import errno
-import json
 import os
 import signal
 import subprocess
@@ -68,7 +67,9 @@ def _connect_or_say(given):
 
 
 def _print_json(data) -> None:
-    print(json.dumps(data, indent=2, ensure_ascii=False))
+    from ..units import as_json
+
+    print(as_json(data, indent=2))
 
 
 # --- the commands ----------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from ..inspection import contents, measure
 from ..lessons import Verdict
 from ..scans import SEVERITIES, WORDS, ScanReport
 from ..setting import Setting
-from ..units import UNKNOWN, format_bytes, format_seconds, visible
+from ..units import UNKNOWN, format_bytes, format_seconds, visible_line
 
 if TYPE_CHECKING:
     from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
@@ -24,8 +24,13 @@ _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "b
 
 
 def escape(text: str) -> str:
-    """Text from elsewhere that is neither markup for us nor an order for the terminal."""
-    return markup.escape(visible(text))
+    """One line from elsewhere that is neither markup for us nor an order for the terminal."""
+    return markup.escape(visible_line(text))
+
+
+def _escape_lines(text: str) -> str:
+    """The same for what may have several lines, all but the first of them indented."""
+    return "\n".join(map(escape, text.split("\n")))
 
 
 def _table(*columns: str, right: tuple[str, ...] = ()) -> Table:
@@ -53,9 +58,9 @@ def print_findings(findings) -> None:
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         mark, style = _STATES[finding.state]
-        table.add_row(f"[{style}]{mark}[/]", finding.name, escape(finding.seen))
+        table.add_row(f"[{style}]{mark}[/]", finding.name, _escape_lines(finding.seen))
         if finding.advice:
-            table.add_row("", "", f"[dim]→ {escape(finding.advice)}[/]")
+            table.add_row("", "", f"[dim]→ {_escape_lines(finding.advice)}[/]")
     _print(table)
 
 
@@ -162,7 +167,7 @@ def print_scan(found: ScanReport) -> None:
             "This image has no package database, and no program that records what it was built "
             "from.\n  It may still have vulnerabilities: there was nothing to look up."
         )
-        _print(escape(why))
+        _print(_escape_lines(why))
     else:
         _print(_by_severity(found), _by_kind(found), *_kernel_headers(found), _by_origin(found))
     said = [str(found.setting)] if found.setting else []
@@ -188,7 +193,7 @@ def _by_kind(found: ScanReport) -> Table:
     table = _table("packages of", *numbers, right=numbers)
     for seen in found.package_databases:
         ids = {f.id for f in found.findings if (f.kind, f.type) == (seen.kind, seen.type)}
-        table.add_row(seen.type, str(seen.packages), str(seen.places), str(len(ids)))
+        table.add_row(escape(seen.type), str(seen.packages), str(seen.places), str(len(ids)))
     return table
 
 
@@ -249,7 +254,7 @@ def print_run(run: "Run") -> None:
             f"  {escape(sentence)}", *(f"    [dim]{escape(line.strip())}[/]" for line in evidence)
         )
     if run.failure:
-        _print(f"  [red]{escape(run.failure)}[/]")
+        _print(f"  [red]{_escape_lines(run.failure)}[/]")
 
 
 def print_verdicts(found: tuple[Verdict, ...]) -> None:
@@ -293,7 +298,7 @@ def print_bases(rows: list[dict]) -> None:
     table = _table("base", "here", "unpacked", "packed", "age", right=("unpacked", "packed", "age"))
     for row in rows:
         table.add_row(
-            f"[bold]{_shortened(row['reference'], _room(46))}[/]",
+            f"[bold]{escape(_shortened(row['reference'], _room(46)))}[/]",
             row["kind"] or UNKNOWN,
             format_bytes(row.get("unpacked_bytes")),
             packed(row.get("packed_bytes"), row.get("packed_is_estimate", False)),
@@ -311,7 +316,8 @@ def print_bases(rows: list[dict]) -> None:
         holds = ", ".join(row.get("contents", []))
         differs = row["differs"] if row["kind"] == "equivalent" else ""
         if holds:
-            _print(f"{row['reference']} contains {holds}. [dim]{escape(differs)}[/]")
+            name = escape(row["reference"])
+            _print(f"{name} contains {escape(holds)}. [dim]{escape(differs)}[/]")
 
 
 def _age(created: str | None) -> str:
@@ -348,4 +354,4 @@ def print_cleaned(done: Cleaned) -> None:
         why = "they may belong to someone else, or are still needed or in use"
         _print(f"left {done.cache_in_doubt} cache records: {why}")
     for name in done.kept_in_use:
-        _print(f"left {name}: it is in use by something else")
+        _print(f"left {escape(name)}: it is in use by something else")

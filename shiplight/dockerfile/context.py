@@ -16,7 +16,7 @@ from pathlib import Path
 
 from ..buildkit import BadPattern, Rule, apply_rules, files, may_hold_kept, patterns
 from ..errors import ContextError
-from ..units import format_bytes
+from ..units import format_bytes, in_one_line
 
 CHUNK = 1024 * 1024
 OUTSIDE_NAME = ".shiplight.Dockerfile"
@@ -73,6 +73,7 @@ class Context:
     skipped: tuple[str, ...]
     entries: tuple[Entry, ...]
 
+    @in_one_line
     def __repr__(self) -> str:
         bytes_ = format_bytes(self.unpacked_bytes)
         return f"<Context {self.folder}: {self.files} files, {bytes_}, {self.excluded} excluded>"

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ..setting import Setting, together
+from ..units import in_one_line
 from .changes import Entry
 from .model import Image
 
@@ -105,6 +106,7 @@ class Comparison:
         """Bytes of the layers that both have: stored once, and pulled once."""
         return sum(layer.unpacked_bytes for layer in self.layers if layer.where == SAME)
 
+    @in_one_line
     def __repr__(self) -> str:
         files = ", ".join(f"{self.count(where):,} {where}" for where in WHERE)
         return f"Comparison of {self.first} with {self.second}  files: {files}"

@@ -12,7 +12,7 @@ from functools import cached_property
 
 from ..errors import UsageError
 from ..setting import Setting
-from ..units import format_bytes
+from ..units import format_bytes, in_one_line
 from .changes import Buried, Entry, Overlay, buried, count_files, overlay, unpacked_bytes
 
 NO_HISTORY = "(no history)"
@@ -60,6 +60,7 @@ class Layer:
     reclaimable_bytes: int
     files: int
 
+    @in_one_line
     def __repr__(self):
         sizes = f"{format_bytes(self.unpacked_bytes)} unpacked, {self.files} files"
         return f"Layer {self.index}  {sizes}  {self.instruction}"
@@ -211,6 +212,7 @@ class Image:
             setting=Setting.from_dict(saved["setting"]) if saved.get("setting") else None,
         )
 
+    @in_one_line
     def __repr__(self):
         estimate = " (estimate)" if self.packed_is_estimate else ""
         layers = f"{len(self.layers)} layer{'' if len(self.layers) == 1 else 's'}"

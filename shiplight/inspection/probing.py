@@ -16,7 +16,7 @@ from ..builds import provide
 from ..engine import journal
 from ..errors import EngineFailed, ProbeFailed
 from ..setting import Setting
-from ..units import UNKNOWN, format_seconds
+from ..units import UNKNOWN, format_seconds, in_one_line
 
 ANSWER_SECONDS = 15.0
 STOP_SECONDS = 10
@@ -52,6 +52,7 @@ class Probe:
         """One answer of the self-check by its name; None where there was none."""
         return (self.self_check or {}).get(name)
 
+    @in_one_line
     def __repr__(self) -> str:
         if not self.answered or self.self_check is None:
             said = self.last_words[-1] if self.last_words else "nothing"

@@ -5,7 +5,6 @@ folder share one `plotly.min.js`, so they need no network.
 """
 
 import html
-import json
 import re
 import shutil
 from importlib.resources import files
@@ -13,6 +12,8 @@ from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
+
+from ..units import as_json
 
 PLOTLY = "application/vnd.plotly.v1+json"
 TEMPLATE = Path(__file__).with_name("page.html.j2")
@@ -71,9 +72,10 @@ def _with_charts(notebook, pictures: dict[int, str]) -> None:
 
 def _chart(number: int, figure: dict, picture: str | None) -> str:
     """One chart: drawn by script; without one, its stored picture, or a word to the table."""
-    drawn = json.dumps({"data": figure["data"], "layout": figure["layout"]}).replace("</", "<\\/")
+    drawn = as_json({"data": figure["data"], "layout": figure["layout"]})
+    drawn = drawn.replace("<", "\\u003c")  # no word of it ends the script, or begins a comment
     if picture:
-        alt = html.escape(re.sub("<[^>]+>", " ", _title(figure)))
+        alt = html.escape(html.unescape(re.sub("<[^>]+>", " ", _title(figure))))
         instead = f'<img src="data:image/png;base64,{picture.strip()}" alt="{alt}">'
     else:
         instead = "<p>This chart needs JavaScript; the table beside it has the same numbers.</p>"

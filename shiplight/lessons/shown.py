@@ -1,6 +1,7 @@
 """A sentence with its evidence, as lessons show it."""
 
 from ..boxes import ACCENT, inline
+from ..units import visible
 
 
 class Shown:
@@ -10,7 +11,8 @@ class Shown:
         self.sentence, self.evidence, self.mark = sentence, evidence, mark
 
     def __repr__(self) -> str:
-        return f"{self.mark} {self.sentence}" + (f"\n  {self.evidence}" if self.evidence else "")
+        said = f"{self.mark} {self.sentence}" + (f"\n  {self.evidence}" if self.evidence else "")
+        return visible(said)
 
     def _repr_html_(self) -> str:
         shown = f"<b style='color:{ACCENT}'>{self.mark}</b> {inline(self.sentence)}"

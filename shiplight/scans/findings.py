@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from ..errors import ScanFailed, ShipLightError
 from ..image import align
 from ..setting import Setting
-from ..units import UNKNOWN
+from ..units import UNKNOWN, in_one_line
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW", "UNKNOWN")  # the last: nobody rated it
 WORDS = {severity: severity.lower() for severity in SEVERITIES} | {"UNKNOWN": "unrated"}
@@ -157,6 +157,7 @@ class ScanReport:
         """Scanner and database, as every table and chart says them."""
         return scanned_by(self.scanner, self.database_date, self.snapshot)
 
+    @in_one_line
     def __repr__(self) -> str:
         start = f"ScanReport {self.image}  "
         if self.status != "scanned":

@@ -1,14 +1,19 @@
 """A checklist as people read it: what failed first, the rest in a line each."""
 
+from rich import markup
 from rich.console import Console
-from rich.markup import escape
 from rich.padding import Padding
 
-from ...units import format_bytes
+from ...units import format_bytes, visible_line
 from ..checklist import Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
 
 _MOST_PLACES = 5
+
+
+def escape(text: str) -> str:
+    """One line of a stranger's: neither markup for us nor an order for the terminal."""
+    return markup.escape(visible_line(text))
 
 
 def print_checklist(checklist: Checklist) -> None:

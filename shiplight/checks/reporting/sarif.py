@@ -5,9 +5,11 @@ suppressed result, with the reason that the comment gives.
 """
 
 import hashlib
+import os
 from urllib.parse import quote
 
 from ... import __name__ as tool
+from ...units import visible
 from ..checklist import CHECKS, Checklist
 from ..questions.outcomes import FAILED, Check, Place, Result
 
@@ -51,14 +53,21 @@ def _result(file: str, result: Result, place: Place) -> dict:
         "ruleIndex": CHECKS.index(check),
         "kind": "fail",
         "level": check.level,
-        "message": {"text": f"{outcome.evidence}: {what}. Try: {outcome.advice}"},
+        "message": {"text": visible(f"{outcome.evidence}: {what}. Try: {outcome.advice}")},
         "locations": [
-            {"physicalLocation": {"artifactLocation": {"uri": quote(file)}, "region": region}}
+            {
+                "physicalLocation": {
+                    "artifactLocation": {"uri": quote(os.fsencode(file))},
+                    "region": region,
+                }
+            }
         ],
-        "partialFingerprints": {"shiplight/v1": hashlib.sha256(seen.encode()).hexdigest()},
+        "partialFingerprints": {
+            "shiplight/v1": hashlib.sha256(seen.encode(errors="backslashreplace")).hexdigest()
+        },
     }
     if place.accepted:
         found["suppressions"] = [
-            {"kind": "inSource", "status": "accepted", "justification": place.accepted}
+            {"kind": "inSource", "status": "accepted", "justification": visible(place.accepted)}
         ]
     return found
