@@ -280,7 +280,7 @@ def image_name(client, name: str) -> str:
 
 def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
     """Folder and Dockerfile name of a path. Raises UsageError where there is nothing."""
-    path = Path(what or "(nothing)").expanduser()
+    path = Path(os.path.expanduser(what or "(nothing)"))
     try:
         if path.is_file():
             return path.parent, file or path.name

@@ -35,7 +35,7 @@ NOTHING = Offer()
 
 def read(secrets=None, ssh=None, output=None) -> Offer:
     """Return the offer that these arguments of `build()` make. Raises UsageError for what lacks."""
-    folder = Path(output).expanduser() if output is not None else None
+    folder = Path(os.path.expanduser(output)) if output is not None else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"the output {folder} is a file.", hint="name a folder")
     return Offer(
@@ -55,7 +55,7 @@ def _secret(name: str, source: str | os.PathLike) -> bytes:
         content = content if isinstance(content, bytes) else content.encode()
     else:
         try:
-            content = Path(source).expanduser().read_bytes()
+            content = Path(os.path.expanduser(source)).read_bytes()
         except OSError as error:
             raise UsageError(
                 f"secret {name}: {os.fspath(source)} cannot be read ({error.strerror}).",

@@ -99,9 +99,9 @@ def read_subject(
     Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
     """
     try:
-        file = find_dockerfile(Path(path).expanduser())
-    except (OSError, RuntimeError) as problem:  # a name too long, a user that there is not
-        why = getattr(problem, "strerror", None) or problem
+        file = find_dockerfile(Path(os.path.expanduser(path)))
+    except OSError as problem:  # a name too long
+        why = problem.strerror
         raise UsageError(f"{path} cannot be read ({why}).", hint="check the path") from problem
     read = parse(_text(file))
     count = len(read.global_args) + sum(len(stage.instructions) + 1 for stage in read.stages)

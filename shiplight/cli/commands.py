@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 from ..setup import ROOT
 from .arguments import parser
@@ -15,17 +14,19 @@ from .arguments import parser
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; its exit code. Errors of ours are printed, not traced."""
     from ..errors import BuildCancelled, ShipLightError
-    from ..units import visible
+    from ..units import visible_line
 
+    for stream in (sys.stdout, sys.stderr):  # whose encoding need not have all of our signs
+        stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
     try:
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:
-        print(visible(f"lab: {error}"), file=sys.stderr)
+        print(f"lab: {error}", file=sys.stderr)
         return 130
     except ShipLightError as error:
-        print(visible(f"lab: {error}"), file=sys.stderr)
+        print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nlab: interrupted.", file=sys.stderr)
@@ -33,12 +34,31 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        print(f"lab: a disk of this machine is full: {error}", file=sys.stderr)
-        print("  Try: free some space; `./lab clean` removes what this lab used", file=sys.stderr)
+    except UnicodeEncodeError as error:
+        print(visible_line(f"lab: not UTF-8: {error.object}"), file=sys.stderr)
+        print("  Try: names of images, stages and files that are UTF-8", file=sys.stderr)
         return 1
+    except OSError as error:
+        print(visible_line(f"lab: {_what_failed(error)}"), file=sys.stderr)
+        print(f"  Try: {_FIXES.get(error.errno, 'is the path right, and yours?')}", file=sys.stderr)
+        return 1
+
+
+_FULL = "make room; `./lab clean` gives back what this lab used"
+_FIXES = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: "a copy of this folder on a disk that can be written to",
+    errno.EACCES: "with the right to read and to write there",
+    errno.EPERM: "with the right to read and to write there",
+}
+
+
+def _what_failed(error: OSError) -> str:
+    """What a system's error says: a full disk first, then the file and what is the matter."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    where = f"{error.filename}: " if error.filename else ""
+    return f"{'a disk of this machine is full: ' * full}{where}{error.strerror or error}"
 
 
 def _connect(given):
@@ -256,16 +276,17 @@ def _build(given) -> int:
 
 
 def _print_builds(given, results) -> None:
+    from ..units import visible_line
     from . import report
 
     for remark in dict.fromkeys(remark for build, _ in results for remark in build.remarks):
-        print(f"lab: {remark}", file=sys.stderr)
+        print(visible_line(f"lab: {remark}"), file=sys.stderr)
     if given.json:
         _print_json([report.build_to_dict(build, image) for build, image in results])
     elif given.output is None:
         report.print_images([image for _, image in results], results[0][0].setting)
     else:
-        print(f"the files are in {results[-1][0].output}")
+        print(visible_line(f"the files are in {results[-1][0].output}"))
 
 
 def _pairs(texts: list[str]) -> dict[str, str]:
@@ -284,9 +305,9 @@ def _measure(given) -> int:
     from . import report
 
     names = [name for name in (given.image, given.other) if name]
-    client = None if all(Path(name).is_file() for name in names) else _connect(given)
+    client = None if all(map(os.path.isfile, names)) else _connect(given)
     images = [
-        measure(client, name if Path(name).is_file() else builds.image_name(client, name))
+        measure(client, name if os.path.isfile(name) else builds.image_name(client, name))
         for name in names
     ]
     if given.other:
@@ -304,7 +325,7 @@ def _scan(given) -> int:
     from . import report
 
     client, name = None, given.image
-    if not Path(name).is_file():
+    if not os.path.isfile(name):
         client = _connect(given)
         name = builds.image_name(client, name)
         engine.inspect_image(client, name)  # what is not there needs no scanner
@@ -325,7 +346,6 @@ def _check(given) -> int:
     """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
     from ..checks import checklist
     from ..errors import BuildCancelled, ShipLightError
-    from ..units import visible
 
     try:
         build_args = _pairs(given.build_args)
@@ -343,14 +363,14 @@ def _check(given) -> int:
     except BuildCancelled:
         raise
     except ShipLightError as error:
-        print(visible(f"lab: {error}"), file=sys.stderr)
+        print(f"lab: {error}", file=sys.stderr)
         return 2
     _print_checklist(given, found)
     return 1 if found.failed else 0
 
 
 def _print_checklist(given, found) -> None:
-    from ..units import visible
+    from ..units import visible_line
 
     if given.json:
         _print_json(found.to_list())
@@ -363,7 +383,7 @@ def _print_checklist(given, found) -> None:
 
         print_checklist(found)
     for remark in found.remarks:
-        print(visible(f"lab: {found.file}: {remark}"), file=sys.stderr)
+        print(visible_line(f"lab: {found.file}: {remark}"), file=sys.stderr)
 
 
 def _bases(given) -> int:
