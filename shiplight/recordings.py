@@ -25,7 +25,7 @@ from pathlib import Path
 
 import zstandard
 
-from . import engine, errors, progress
+from . import engine, errors, files, progress
 from .buildkit import Step
 from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
@@ -328,7 +328,7 @@ def _keep_verdicts(new: Path, folder: Path) -> None:
 
 
 def _write_json(path: Path, data: dict) -> None:
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    files.write(path, json.dumps(data, indent=1, ensure_ascii=False) + "\n")
 
 
 def _kind_of(text: str) -> str:

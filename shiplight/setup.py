@@ -14,6 +14,7 @@ import venv
 from collections.abc import Iterator
 from pathlib import Path
 
+from . import files
 from .units import visible, visible_line
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -41,7 +42,7 @@ def environment(*, for_tests: bool = False) -> Path:
                 _make(python)
                 _install(python, requirements)
                 _ask_nothing()
-                (VENV / STAMP).write_text(_stamp_of(requirements))
+                files.write(VENV / STAMP, _stamp_of(requirements))
     except OSError as error:
         raise SetupFailed(
             f"{error.filename or ROOT} cannot be written: {error.strerror}.\n  Try: free some "
@@ -77,8 +78,7 @@ def _lock() -> Iterator[None]:
         return
     import fcntl
 
-    (ROOT / ".lab").mkdir(exist_ok=True)
-    with open(ROOT / ".lab" / "setup.lock", "w") as file:
+    with open(files.private_folder(ROOT / ".lab") / "setup.lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -138,8 +138,8 @@ def _install(python: Path, requirements: Path, *options: str) -> None:
         *(str(python), "-m", "pip", "install", "--disable-pip-version-check"),
         *("--no-input", "--progress-bar", "off", *options, "-r", str(requirements)),
     ]
-    (ROOT / ".lab").mkdir(exist_ok=True)
-    with open(ROOT / ".lab" / "setup.log", "w+", encoding="utf-8") as log:
+    log_path = files.private_folder(ROOT / ".lab") / "setup.log"
+    with open(log_path, "w+", encoding="utf-8") as log:
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

@@ -10,7 +10,7 @@ import os
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from .. import catalogue, recordings
+from .. import catalogue, files, recordings
 from ..engine import journal
 from ..setting import Setting
 
@@ -45,8 +45,7 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
         known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
         text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
         with journal.writable():  # whole or not at all
-            (folder / f"{FILE}.new").write_text(text + "\n", encoding="utf-8")
-            os.replace(folder / f"{FILE}.new", folder / FILE)
+            files.write(folder / FILE, text + "\n", private=True)
 
 
 def verdicts(client) -> tuple[Verdict, ...]:

@@ -7,12 +7,13 @@ folder share one `plotly.min.js`, so they need no network.
 import html
 import re
 import shutil
-from importlib.resources import files
+from importlib import resources
 from pathlib import Path
 
 import nbformat
 from nbconvert import HTMLExporter
 
+from .. import files
 from ..units import as_json
 
 PLOTLY = "application/vnd.plotly.v1+json"
@@ -31,7 +32,7 @@ def write(notebook, path: Path, *, pictures: Path | None = None) -> None:
     exporter.exclude_input_prompt = exporter.exclude_output_prompt = True
     body, _ = exporter.from_notebook_node(shown, {"metadata": {"name": title_of(shown)}})
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(_to_pages(body), encoding="utf-8")
+    files.write(path, _to_pages(body))
     _share_plotly(path.parent)
     _index(path.parent)
 
@@ -98,7 +99,7 @@ def _to_pages(body: str) -> str:
 
 
 def _share_plotly(folder: Path) -> None:
-    source = Path(str(files("plotly"))) / "package_data" / "plotly.min.js"
+    source = Path(str(resources.files("plotly"))) / "package_data" / "plotly.min.js"
     target = folder / "plotly.min.js"
     if not target.exists() or target.stat().st_size != source.stat().st_size:
         shutil.copyfile(source, target)
@@ -112,10 +113,10 @@ def _index(folder: Path) -> None:
             title = html.escape(title_of(nbformat.read(path, as_version=4)))
             rows.append(f'<li><a href="{path.stem}.html">{path.stem[:2]} {title}</a></li>')
     style = "font:16px/1.6 Helvetica,Arial,sans-serif;max-width:44em;margin:3em auto;padding:0 1em"
-    (folder / "index.html").write_text(
+    files.write(
+        folder / "index.html",
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Ship Light</title>'
         '<meta name="viewport" content="width=device-width"><meta name="color-scheme" '
         f'content="light dark"><body style="{style}"><h1>Ship Light</h1><p>Lessons that were run '
         f"here.</p><ul style='list-style:none;padding:0'>{''.join(rows)}</ul></body></html>\n",
-        encoding="utf-8",
     )

@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 
-from .. import recordings
+from .. import files, recordings
 from ..builds import Build, build, cold_build, own_cache
 from ..catalogue import find
 from ..inspection import measure
@@ -188,7 +188,7 @@ def benchmarks() -> tuple[Benchmark, ...]:
 def write() -> None:
     """Write the generated parts of every file; the text around them stays."""
     for file in FILES:
-        file.write_text(with_parts(file.read_text(encoding="utf-8")), encoding="utf-8")
+        files.write(file, with_parts(file.read_text(encoding="utf-8")))
 
 
 def with_parts(text: str) -> str:

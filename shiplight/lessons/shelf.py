@@ -1,13 +1,14 @@
 """The lessons as files: which there are, how they are linked, and what the learner changed."""
 
-import os
 import re
+import shutil
 import subprocess
 import time
 from pathlib import Path
 
 import nbformat
 
+from .. import files
 from ..errors import UsageError
 from ..setup import ROOT
 
@@ -83,10 +84,10 @@ def tie_together() -> None:
         source = with_navigation(notebook.cells[0].source, path)
         if source != notebook.cells[0].source:
             notebook.cells[0].source = source
-            nbformat.write(notebook, path)
+            files.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
     text = README.read_text(encoding="utf-8")
     before, rest = text.split(BEGIN)
-    README.write_text(f"{before}{BEGIN}\n{contents()}\n{END}{rest.split(END)[1]}", encoding="utf-8")
+    files.write(README, f"{before}{BEGIN}\n{contents()}\n{END}{rest.split(END)[1]}")
 
 
 # --- the learner's copies ----------------------------------------------------------------------
@@ -127,6 +128,6 @@ def reset(path: Path) -> Path | None:
     kept = None
     if path.exists() and path.read_text(encoding="utf-8") != first:
         kept = path.with_name(f"{path.stem}.mine-{time.strftime('%Y%m%d-%H%M%S')}.ipynb")
-        os.replace(path, kept)
-    path.write_text(first, encoding="utf-8")
+        shutil.copy2(path, kept)
+    files.write(path, first)
     return kept

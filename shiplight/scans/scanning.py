@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from .. import engine, progress, recordings
+from .. import engine, files, progress, recordings
 from ..builds import kind_of_image
 from ..engine import journal
 from ..errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
@@ -101,7 +101,7 @@ def write_package_list(client, what, path: Path) -> None:
     form = "spdx-json" if path.name.endswith(".spdx.json") else "cyclonedx"
     packages = package_list(client, what, form=form)
     try:
-        path.write_text(json.dumps(packages, indent=2) + "\n", encoding="utf-8")
+        files.write(path, json.dumps(packages, indent=2) + "\n")
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}.") from error
 

@@ -1,0 +1,87 @@
+"""Files and folders of our own: written whole or not at all, and private ones for nobody else.
+
+Standard library only. A private file is 0600 in a folder of 0700 from its first byte on.
+"""
+
+import os
+import secrets
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+PARTS = ".part"  # how the name of a file ends that is still being written
+
+
+def private_folder(path: Path) -> Path:
+    """Make a folder that only its owner can enter, and those above it that are missing.
+
+    One of ours that others could enter is closed to them; one behind a link stays as it is.
+    """
+    if not path.is_dir():
+        if not path.parent.is_dir():
+            private_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    with suppress(OSError, AttributeError):  # not ours to change; Windows has no such modes
+        seen = path.lstat()
+        is_ours = seen.st_uid == os.geteuid() and not path.is_symlink()
+        if is_ours and seen.st_mode & 0o077:
+            path.chmod(0o700)
+    return path
+
+
+def create_private(path: Path) -> BinaryIO:
+    """Return a new, empty file that only its owner can read; what was at `path` goes."""
+    private_folder(path.parent)
+    path.unlink(missing_ok=True)  # whoever has it open has nothing of what is written now
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    return os.fdopen(os.open(path, flags, 0o600), "w+b")
+
+
+def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
+    """Write a file beside `path`, flush it to the disk, and put it in the place of `path`.
+
+    So there is the old file or the new one at any moment, and after any crash. Without `private`
+    it has the mode of the old file, or the usual one; a device or a pipe is written to.
+    """
+    if path.exists() and not path.is_file():
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return
+    with replacing(path, private=private) as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+
+
+@contextmanager
+def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+    """Yield a new file that takes the place of `path` at the end of the block, if that is reached.
+
+    As `write` does.
+    """
+    if private:
+        private_folder(path.parent)
+    elif path.is_symlink():
+        path = path.resolve()
+    part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTS}")
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
+    handle = os.open(part, flags, 0o600 if private else 0o666)
+    try:
+        with os.fdopen(handle, "w+b") as file:
+            if not private:
+                with suppress(OSError):
+                    os.chmod(part, path.stat().st_mode & 0o7777)
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            part.unlink()
+        raise
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what processes left in a folder that were killed while they wrote a file."""
+    with suppress(OSError):
+        for part in folder.glob(f".*{PARTS}"):
+            with suppress(OSError):
+                part.unlink()
