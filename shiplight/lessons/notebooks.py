@@ -5,6 +5,7 @@ import base64
 import ctypes
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -14,7 +15,9 @@ import time
 import urllib.error
 import urllib.request
 import webbrowser
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -22,7 +25,7 @@ import nbclient
 import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from .. import progress, recordings, setup
+from .. import files, progress, recordings, setup
 from ..engine import journal
 from ..errors import ShipLightError, UsageError
 from . import pages, shelf
@@ -165,7 +168,7 @@ def _save_picture(notebook, stem: str) -> None:
         if "picture" in cell.metadata.get("tags", []):
             [png] = [o.data["image/png"] for o in cell.outputs if "image/png" in o.get("data", {})]
             PICTURES.mkdir(exist_ok=True)
-            (PICTURES / f"{stem}.png").write_bytes(base64.b64decode(png))
+            files.write(PICTURES / f"{stem}.png", base64.b64decode(png))
 
 
 def _write(notebook, path: Path) -> None:
@@ -174,9 +177,7 @@ def _write(notebook, path: Path) -> None:
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
     notebook.metadata["language_info"] = {"name": "python"}
-    temporary = path.with_suffix(".tmp")
-    nbformat.write(notebook, temporary)
-    os.replace(temporary, path)
+    files.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
 
 
 def _claims(notebook) -> tuple[str, ...]:
@@ -212,25 +213,44 @@ def serve(lesson: Path, *, port: int | None, browser: bool) -> int:
         *(["--allow-root"] if setup.is_root() else []),
     ]
     log_path = ROOT / ".lab" / "jupyter.log"
-    log_path.parent.mkdir(exist_ok=True)
-    with open(log_path, "wb") as log:
+    with _token() as token, files.create_private(log_path) as log:
         process = subprocess.Popen(
-            command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent()
+            command,
+            env=os.environ | {"JUPYTER_TOKEN_FILE": str(token)},
+            stdout=log,
+            stderr=log,
+            stdin=subprocess.DEVNULL,
+            preexec_fn=_die_with_parent(),
         )
         try:
-            url = _wait(process, log_path, port)
+            url, opens = _wait(process, log_path, port)
             address = (
                 f"{url['url']}lab/tree/{lesson.relative_to(ROOT).as_posix()}?token={url['token']}"
             )
             print(f"JupyterLab is ready (Ctrl-C ends it):\n\n    {address}\n", flush=True)
             if browser:
-                webbrowser.open(address)
+                webbrowser.open(opens.as_uri())
             return process.wait()
         except KeyboardInterrupt:
             setup.say("ending JupyterLab")
             return 0
         finally:
             _end(process)
+
+
+@contextmanager
+def _token() -> Iterator[Path]:
+    """A file with a new token, which goes again: Jupyter logs one that it makes itself.
+
+    Not a variable, which every kernel would inherit, and show.
+    """
+    path = ROOT / ".lab" / "jupyter.token"
+    with files.create_private(path) as file:
+        file.write(secrets.token_hex(24).encode())
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
 
 
 def _die_with_parent():
@@ -241,19 +261,23 @@ def _die_with_parent():
     return lambda: prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:
-    """The server's own description, as soon as it answers. Raises ShipLightError."""
+def _wait(process: subprocess.Popen, log: Path, port: int | None) -> tuple[dict, Path]:
+    """The server's own description, as soon as it answers, and the file that opens it.
+
+    That is a page of Jupyter's, which only this user can read: a browser's command line, which
+    everybody can, names it and no token. Raises ShipLightError.
+    """
     from jupyter_core.paths import jupyter_runtime_dir
 
     runtime = Path(jupyter_runtime_dir())
     deadline = time.monotonic() + READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         try:
-            described = _described(runtime, process.pid)
+            described, opens = _described(runtime, process.pid)
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(
                 f"{described['url']}api/status?token={described['token']}", timeout=2
             ):
-                return described
+                return described, opens
         except (OSError, ValueError, urllib.error.URLError):
             time.sleep(0.1)
     said = log.read_text(errors="replace")
@@ -263,16 +287,19 @@ def _wait(process: subprocess.Popen, log: Path, port: int | None) -> dict:
     raise ShipLightError(f"JupyterLab did not start.\n  Last lines:\n{last}", hint=f"see {log}")
 
 
-def _described(runtime: Path, pid: int) -> dict:
-    """What our server wrote of itself. Windows starts it by a launcher that has another pid."""
-    if sys.platform != "win32":
-        return json.loads((runtime / f"jpserver-{pid}.json").read_text())
-    files = sorted(runtime.glob("jpserver-*.json"), key=lambda file: file.stat().st_mtime)
-    all_of_them = [json.loads(file.read_text()) for file in files]
-    ours = [found for found in all_of_them if Path(found["root_dir"]) == ROOT]
-    if not ours:
-        raise FileNotFoundError("the server has not written anything yet")
-    return ours[-1]
+def _described(runtime: Path, pid: int) -> tuple[dict, Path]:
+    """What our server wrote of itself, and its page for a browser.
+
+    Windows starts it by a launcher that has another pid.
+    """
+    written = [runtime / f"jpserver-{pid}.json"]
+    if sys.platform == "win32":
+        written = sorted(runtime.glob("jpserver-*.json"), key=lambda file: file.stat().st_mtime)
+    for file in reversed(written):
+        found = json.loads(file.read_text())
+        if Path(found["root_dir"]) == ROOT:
+            return found, file.with_name(f"{file.stem}-open.html")
+    raise FileNotFoundError("our server has not written anything yet")
 
 
 def _end(process: subprocess.Popen) -> None:

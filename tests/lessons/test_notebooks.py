@@ -5,6 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import nbformat
 import psutil
@@ -70,3 +73,57 @@ def test_a_lesson_that_fails_shows_no_claim_of_the_recording(tmp_path, monkeypat
     ran = notebooks.run(tmp_path / "fails.ipynb")
     assert ran.failure.startswith("ZeroDivisionError") and ran.claims == ()
     assert "it held" not in (tmp_path / "out" / "fails.ipynb").read_text(encoding="utf-8")
+
+
+SERVE = """
+import signal, sys
+from pathlib import Path
+from shiplight.lessons import notebooks
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+notebooks.ROOT = Path(sys.argv[1])
+notebooks.serve(notebooks.ROOT / "lesson.ipynb", port=None, browser=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
+def test_jupyters_token_is_in_no_log_no_command_line_and_no_file_of_others(tmp_path):
+    nbformat.write(nbformat.v4.new_notebook(), tmp_path / "lesson.ipynb")
+    (tmp_path / ".lab").mkdir()
+    (tmp_path / ".lab" / "jupyter.log").write_text("as an earlier version left it")
+    seen, browser = tmp_path / "seen", tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\nprintf %s "$*" > {seen}.new; mv {seen}.new {seen}\n')
+    browser.chmod(0o755)
+    command = [sys.executable, "-c", SERVE, str(tmp_path)]
+    variables = os.environ | {"BROWSER": str(browser), "JUPYTER_RUNTIME_DIR": str(tmp_path / "run")}
+    process = subprocess.Popen(
+        command, cwd=journal.ROOT, stdout=subprocess.PIPE, text=True, env=variables
+    )
+    try:
+        address = next(line for line in process.stdout if "?token=" in line)
+        deadline = time.monotonic() + 60
+        while not seen.exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        token = address.strip().partition("?token=")[2]
+        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(True)]:
+            assert token not in " ".join(one.cmdline())
+        given = seen.read_text()
+        page = Path(url2pathname(urlsplit(given).path))
+        assert len(token) >= 32 and token not in given and token in page.read_text()
+        holders = [path for path in tmp_path.rglob("*") if path.is_file() and holds(path, token)]
+        assert holders and all(is_closed(path) or is_closed(path.parent) for path in holders)
+        log = tmp_path / ".lab" / "jupyter.log"
+        assert is_closed(log) and is_closed(log.parent)
+        assert log.read_text() and not holds(log, token)
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and holds(path, token)]
+
+
+def is_closed(path: Path) -> bool:
+    """Whether nobody but its owner can look into it."""
+    return path.stat().st_mode & 0o077 == 0
+
+
+def holds(path: Path, token: str) -> bool:
+    return token.encode() in path.read_bytes()
