@@ -10,6 +10,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
 PARTS = ".part"  # how the name of a file ends that is still being written
 
 
@@ -77,6 +82,59 @@ def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
         with suppress(OSError):
             part.unlink()
         raise
+
+
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Wait until nobody else is in such a block for this folder: one process at a time.
+
+    Some file systems, and Windows, lock nothing: there, nobody waits.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+class Lock:
+    """A lock on a folder, which ends with `close()`, and with the process."""
+
+    def __init__(self, handle: int | None):
+        self._handle = handle
+
+    def close(self) -> None:
+        """Let go of it."""
+        if self._handle is not None:
+            os.close(self._handle)
+
+
+def try_lock(folder: Path) -> Lock | None:
+    """Lock a folder for this process; None where another one has, or may have, locked it."""
+    if fcntl is None:
+        return None
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(handle)
+        return None
+    return Lock(handle)
+
+
+def bytes_in(folder: Path) -> int:
+    """Return the bytes of the files in a folder, which somebody else may be filling."""
+    total = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                total += os.lstat(os.path.join(path, name)).st_size
+    return total
 
 
 def remove_parts(folder: Path) -> None:

@@ -65,13 +65,13 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
     if name is None or base.building:
         return base
     text = (FOLDER / "with-ca" / "Dockerfile").read_text(encoding="utf-8")
-    with tempfile.TemporaryDirectory(prefix="shiplight-ca-") as folder:
-        bundle = Path(folder) / "ca.crt"
+    with journal.workplace() as folder:
+        bundle = folder / "ca.crt"
         bundle.write_bytes(ca_bundle())
         bundle.chmod(0o644)  # steps of users other than root have to read it
         solving.solve(
             client,
-            read_sources(Path(folder), dockerfile="Dockerfile", dockerfile_text=text),
+            read_sources(folder, dockerfile="Dockerfile", dockerfile_text=text),
             dockerfile.parse(text),
             tag=name,
             title=name,
@@ -118,7 +118,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     journal.ready()
     name, tag = engine.split_reference(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
-    labels = journal.labels() | {journal.BASES: "equivalent"}
+    labels = journal.labels(recipe.equivalent) | {journal.BASES: "equivalent"}
     changes += [f"LABEL {key}={value}" for key, value in labels.items()]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -179,8 +179,8 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     uses = stages.image_uses(read, recipe.target, recipe.args)
     provided = [_equivalent(use.reference) for use in uses]
     text, _ = text_to_send(client, read, provided, recipe.args, recipe.target)
-    with tempfile.TemporaryDirectory(prefix="shiplight-base-") as folder:
-        context = Path(folder) / "context"
+    with journal.workplace() as folder:
+        context = folder / "context"
         shutil.copytree(FOLDER / recipe.recipe, context)
         for download in recipe.downloads:
             tasks.tell(recipe.equivalent, f"downloading {download['package']}")
@@ -205,7 +205,7 @@ def _equivalent(reference: str) -> Base:
 
 def _downloaded(download: dict) -> Path:
     """One package file from Python's registry, fetched by pip, checked, kept for the next time."""
-    kept = journal.folder("downloads") / download["file"]
+    kept = journal.cache("downloads") / download["file"]
     if not (kept.exists() and _sha256(kept) == download["sha256"]):
         wheel = f"{download['package']}=={download['version']}"
         with journal.writable(), tempfile.TemporaryDirectory(dir=kept.parent) as folder:

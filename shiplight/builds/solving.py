@@ -67,7 +67,7 @@ def solve(
     namespace = cache_namespace or journal.cache_namespace()
     parameters = {
         "t": tag if offer.output is None else None,
-        "labels": journal.labels() | {journal.BASES: bases},
+        "labels": journal.labels(tag) | {journal.BASES: bases},
         "target": target,
         "platform": platform,
         "nocache": "1" if no_cache else None,
@@ -76,6 +76,7 @@ def solve(
     }
     journal.ready()
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
+    journal.write("begun", name=tag, engine=on)  # so that `clean` finds what a killed process made
     trace, began = Trace(), time.monotonic()
 
     def draw():
@@ -208,7 +209,7 @@ def _look(said: str) -> str:
 
 
 def _remember(on: str, tag: str, engine_id: str | None, steps: tuple[Step, ...], read) -> None:
-    """Journal what was built, and when: `clean` knows this lab's image and cache records by it.
+    """Journal what was built, and what ran when: `clean` tells our image and cache records by it.
 
     A step's name has its build arguments put in; a cache record is described without.
     """
@@ -217,11 +218,14 @@ def _remember(on: str, tag: str, engine_id: str | None, steps: tuple[Step, ...],
     if spans:
         own = [instruction for stage in read.stages for instruction in stage.instructions]
         written = {found.line: f"{found.keyword} {found.value}" for found in own}
-        ran = [step for step in steps if step.stage is not None and not step.cached]
-        said = {step.instruction for step in ran} | {
-            written.get(step.line, step.instruction) for step in ran
-        }
-        window = [min(start for start, _ in spans), max(end for _, end in spans)]
-        made |= {"window": window, "steps": sorted(said)}
-    if made:
-        journal.write("build", name=tag, engine=on, **made)
+        made["window"] = [min(start for start, _ in spans), max(end for _, end in spans)]
+        made["ran"] = [
+            [
+                step.started,
+                step.started + step.seconds,
+                *dict.fromkeys([step.instruction, written.get(step.line, step.instruction)]),
+            ]
+            for step in steps
+            if step.seconds is not None and not step.cached and not step.error
+        ]
+    journal.write("build", name=tag, engine=on, **made)

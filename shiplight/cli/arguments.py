@@ -187,6 +187,11 @@ def _bases_and_engine(add) -> None:
     engine.add_argument(
         "--remove-data", action="store_true", help="with stop: also remove its images and cache"
     )
+    engine.add_argument(
+        "--remove-gone",
+        action="store_true",
+        help="with stop: those whose checkout is gone, with their data, and not this one's",
+    )
     _json(engine)
 
 

@@ -61,10 +61,12 @@ def _what_failed(error: OSError) -> str:
     return f"{'a disk of this machine is full: ' * full}{where}{error.strerror or error}"
 
 
-def _connect(given):
+def _connect(given, *, to_make: bool = False):
+    """The client of an engine; one is started to make something, or if it has something already."""
     from ..engine import private
 
-    return private.connect_or_start(may_start=not given.no_engine)
+    may_start = not given.no_engine and (to_make or private.has_data())
+    return private.connect_or_start(may_start=may_start)
 
 
 def _connect_or_say(given):
@@ -80,7 +82,7 @@ def _connect_or_say(given):
         say("SHIPLIGHT_MODE=recorded: the lessons replay their recordings, marked as recorded.")
         return None
     try:
-        return _connect(given)
+        return _connect(given, to_make=True)
     except EngineNotReachable as error:
         say(f"{error}\nlab: the lessons replay their recordings, each marked as recorded.")
         return None
@@ -203,7 +205,8 @@ def _record(given) -> int:
     runs = []
     for path in shelf.find(given.lessons):
         if not given.replay:
-            cleaning.prune_cache(_connect(given))  # builds are stored as they are the first time
+            # So that builds are stored as they are the first time.
+            cleaning.prune_cache(_connect(given, to_make=True))
         runs.append((notebooks.replay if given.replay else notebooks.record)(path))
     results.write()
     for run in runs:
@@ -251,7 +254,7 @@ def _build(given) -> int:
     offers.read(secrets, given.ssh, output)  # so is what is missing
     for name in names:
         builds.order(name, file=given.file)  # what cannot be built is said before anything is done
-    client = _connect(given)
+    client = _connect(given, to_make=True)
     results = []
     for name in names:
         with warnings.catch_warnings():
@@ -358,7 +361,7 @@ def _check(given) -> int:
 
             offered = {"secrets": offers.secrets_of(given.secrets), "ssh": tuple(given.ssh)}
             offers.read(**offered)  # what is missing is said before anything is done
-            built = with_build(_connect(given), subject, build_args, **offered)
+            built = with_build(_connect(given, to_make=True), subject, build_args, **offered)
             found = checklist.run(built, skip=skip)
     except BuildCancelled:
         raise
@@ -390,7 +393,7 @@ def _bases(given) -> int:
     from ..builds import canonical, provide, recipes
     from . import report
 
-    client = _connect(given)
+    client = _connect(given, to_make=given.do == "get")
     wanted = [canonical(reference) for reference in given.references] or list(recipes())
     if given.do == "get":
         provide(client, wanted)
@@ -403,22 +406,27 @@ def _engine(given) -> int:
     from dataclasses import asdict
 
     from ..engine import private
+    from .report import print_engine, print_removed
 
     if given.do == "start":
         _refuse_beside_another()
         private.start()
+    elif given.remove_gone:
+        removed = private.remove_gone()
+        if not given.json:
+            print_removed(removed)
+            return 0
     elif given.do == "stop":
         stopped = private.stop(remove_data=given.remove_data)
         if not given.json:
             print("stopped the private engine" if stopped else "no private engine was running")
             return 0
-    status = private.status()
+    status, gone, unknown = private.status(), private.gone(), private.unknown()
     if given.json:
-        _print_json(asdict(status))
+        others = {"gone": list(map(asdict, gone)), "unknown": list(map(asdict, unknown))}
+        _print_json(asdict(status) | others)
     else:
-        from .report import print_engine
-
-        print_engine(status)
+        print_engine(status, gone, unknown)
     return 0
 
 
@@ -440,12 +448,11 @@ def _refuse_beside_another() -> None:
 
 
 def _clean(given) -> int:
-    from dataclasses import asdict
 
     from .. import engine
     from ..engine import cleaning
     from . import report
 
     done = cleaning.clean(engine.connect(), every_lab=given.all)
-    _print_json(asdict(done)) if given.json else report.print_cleaned(done)
+    _print_json(done.to_dict()) if given.json else report.print_cleaned(done)
     return 0

@@ -3,10 +3,8 @@
 import io
 import platform
 import struct
-import tempfile
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 from .. import dockerfile, engine, progress
 from ..builds import (
@@ -56,7 +54,7 @@ def examine() -> list[Finding]:
         findings += [
             *_engine(client),
             _disk(client),
-            *_left(client),
+            _left(client),
             _proof(client),
             *_origins(client),
             _scanner(client),
@@ -98,13 +96,21 @@ def _disk(client) -> Finding:
     return Finding("disk", "ok", f"{format_bytes(free)} free")
 
 
-def _left(client) -> list[Finding]:
-    """Containers of this lab, which a probe that was killed could not remove."""
-    ours = {"label": journal.label_of_made()}
-    with engine.translated("listing containers"):
-        left = client.containers.list(all=True, filters=ours, ignore_removed=True)
-    seen = f"{len(left)} left by a probe that is still running or was killed"
-    return [Finding("containers", "note", seen, "`./lab clean` removes them")] if left else []
+def _left(client) -> Finding:
+    """What this lab holds, on the engine and in its own folder."""
+    held = engine.held(client)
+    counted = [
+        (held.images, "images"),
+        (held.containers, "containers, networks and volumes"),
+        (held.cache_records, "cache records"),
+    ]
+    things = ", ".join(f"{count} {what}" for count, what in counted if count) or "nothing"
+    seen = (
+        f"{things} ({format_bytes(held.engine_bytes)}) on the engine, "
+        f"{format_bytes(held.file_bytes)} of caches in .lab"
+    )
+    advice = "`./lab clean` removes that" if things != "nothing" or held.file_bytes else ""
+    return Finding("this lab", "note" if advice else "ok", seen, advice)
 
 
 def _proof(client) -> Finding:
@@ -115,11 +121,11 @@ def _proof(client) -> Finding:
     text = 'FROM scratch\nCOPY hello /hello\nENTRYPOINT ["/hello"]\n'
     tag = f"shiplight/{journal.lab_id()}/doctor:latest"
     try:
-        with tempfile.TemporaryDirectory(prefix="shiplight-doctor-") as folder:
-            program = Path(folder) / "hello"
+        with journal.workplace() as folder:
+            program = folder / "hello"
             program.write_bytes(_PROGRAMS[machine](SAYS))
             program.chmod(0o755)
-            sources = read_sources(Path(folder), dockerfile="Dockerfile", dockerfile_text=text)
+            sources = read_sources(folder, dockerfile="Dockerfile", dockerfile_text=text)
             solved = solve(
                 client, sources, dockerfile.parse(text), tag=tag, title="doctor", screen=_silent
             )

@@ -329,14 +329,36 @@ def _age(created: str | None) -> str:
     return "today" if days < 1 else f"{days} d"
 
 
-def print_engine(status: Status) -> None:
-    """The private engine."""
-    state = f"running (PID {status.pid})" if status.pid else "not running"
+def print_engine(
+    status: Status, gone: tuple[Status, ...] = (), unknown: tuple[Status, ...] = ()
+) -> None:
+    """The private engine of this checkout, and those of checkouts that are gone."""
     _print(
-        f"private engine: {state}",
+        f"private engine: {_state(status)}",
         f"  endpoint  {status.socket}",
         f"  data      {status.data} ({format_bytes(status.data_bytes)})",
     )
+    for one in gone:
+        _print(f"private engine of {escape(one.checkout)}, which is not there any more:")
+        _print(f"  {_state(one)}, {one.data} ({format_bytes(one.data_bytes)})")
+    if gone:
+        _print("→ `./lab engine stop --remove-gone` ends and removes these")
+    for one in unknown:
+        _print(f"private engine of a checkout that it does not name: {_state(one)}")
+        _print(f"  {one.data} ({format_bytes(one.data_bytes)})")
+        _print("→ `./lab engine stop --remove-data` in its checkout removes it")
+
+
+def _state(status: Status) -> str:
+    return f"runs (process {status.pid})" if status.pid else "does not run"
+
+
+def print_removed(removed: tuple[Status, ...]) -> None:
+    """The private engines whose checkout is gone, and which went as well."""
+    for one in removed:
+        _print(f"removed {one.data} of {escape(one.checkout)} ({format_bytes(one.data_bytes)})")
+    if not removed:
+        _print("every private engine that names its checkout is that of one which is there")
 
 
 def print_cleaned(done: Cleaned) -> None:
@@ -350,8 +372,7 @@ def print_cleaned(done: Cleaned) -> None:
     ]
     removed = ", ".join(f"{count} {what}" for count, what in counts if count) or "nothing"
     _print(f"removed {removed}; freed {format_bytes(done.freed_bytes)}")
-    if done.cache_in_doubt:
-        why = "they may belong to someone else, or are still needed or in use"
-        _print(f"left {done.cache_in_doubt} cache records: {why}")
-    for name in done.kept_in_use:
-        _print(f"left {escape(name)}: it is in use by something else")
+    for left in done.left:
+        size = "" if left.bytes is None else f" ({format_bytes(left.bytes)})"
+        _print(f"left {escape(left.what)}{size}: {left.why}")
+        _print(f"  → {escape(left.remove)}")

@@ -6,7 +6,7 @@ package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or o
 """
 
 from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
-from .cleaning import Cleaned
+from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import exit_code, remove_container
 from .describing import Engine, describe, described, identity, image_store, is_local, setting
@@ -51,6 +51,7 @@ __all__ = [
     "export_image",
     "find_image",
     "has_image",
+    "held",
     "id_of",
     "identity",
     "image_history",

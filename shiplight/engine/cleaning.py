@@ -1,30 +1,43 @@
-"""Removing what this lab made, and nothing else.
+"""Removing what this lab made, and nothing else; and saying what stays, and what would remove it.
 
-Containers, networks and volumes are ours by their label. Images are ours by a name in our
-namespaces, or by the name and Id that the journal has of them; a label is not enough, since images
-and containers that somebody makes from ours inherit it. A cache record goes only where its
-description is a step of ours and it was made while one of our builds ran; what is in doubt stays,
-and is counted.
+What goes is ours by more than one sign. A container, network or volume has our label, and a mark
+that is in the journal and that it has not inherited from an image. An image has the name and the Id
+of the journal, and our label where we built it. A cache record is ours as `lineage` tells; on this
+checkout's private engine, which nobody else uses, all of them are.
+
+Of other labs (`--all`) there is no journal here: what goes then has a label, and a name or a mark,
+that only something of that lab has, and nothing that was made from it.
 """
 
 import contextlib
-import itertools
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
 
+from .. import files
 from ..errors import EngineFailed
-from . import answers, describing, disk, images, journal
+from . import answers, describing, disk, endpoints, images, journal, lineage
 from .containers import remove_container
 
 IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
-EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
+PERHAPS, USED = "perhaps not ours", "something else uses it"
+WHOLE_CACHE = "docker builder prune --all  # the cache of everybody on this engine"
+
+
+@dataclass(frozen=True)
+class Left:
+    """What stayed: why, its bytes (None where unknown), and the command that removes it."""
+
+    what: str
+    why: str
+    bytes: int | None
+    remove: str
 
 
 @dataclass(frozen=True)
 class Cleaned:
-    """What was removed, and the bytes that the engine says it freed."""
+    """What was removed, what stayed, and the bytes that the engine's disk gained."""
 
     containers: int
     images: int
@@ -34,6 +47,25 @@ class Cleaned:
     cache_in_doubt: int
     kept_in_use: tuple[str, ...]
     freed_bytes: int
+    left: tuple[Left, ...] = ()
+
+    def to_dict(self) -> dict:
+        """What was done, as JSON holds it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What of this lab is on the engine, with the bytes that it alone has; and in its folder.
+
+    `containers` counts networks and volumes too.
+    """
+
+    containers: int
+    images: int
+    cache_records: int
+    engine_bytes: int
+    file_bytes: int
 
 
 def clean(client, *, every_lab: bool = False) -> Cleaned:
@@ -41,126 +73,292 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
 
     What stays because something uses it stays in the journal too, for the next time.
     """
-    began = time.time()
-    chosen = {"label": journal.label_of_made(every_lab=every_lab)}
-    before = disk.usage(client)
-    with answers.translated("listing containers, networks and volumes"):
-        containers = client.containers.list(all=True, filters=chosen, ignore_removed=True)
-        networks = client.networks.list(filters=chosen)
-        volumes = client.volumes.list(filters=chosen)
-    in_use = tuple(_remove(containers, remove_container))
-    in_use += tuple(_remove([*networks, *volumes], lambda thing: thing.remove()))
-    removed, named = _images(client, every_lab)
-    in_use += named
-    records, doubt, stay = prune_cache(client)
-    after = disk.usage(client)
-    journal.forget(
-        describing.identity(client), until=began, images=named, builds=any(r.in_use for r in stay)
-    )
-    _files()
+    began, before = time.time(), disk.Gauge(client)
+    counts, left = dict.fromkeys(_KINDS, 0), []
+    for kind in _KINDS:
+        ours, perhaps = _made(client, kind, every_lab)
+        for thing in ours:
+            if _removed(thing):
+                counts[kind] += 1
+            else:
+                left.append(Left(thing.name, USED, None, f"{_KINDS[kind]} {thing.name}"))
+        left += [Left(x.name, PERHAPS, None, f"{_KINDS[kind]} {x.name}") for x in perhaps]
+    gone, named = _remove_images(client, every_lab)
+    in_use = tuple(one.what for one in left if one.why == USED) + named
+    left += [_left_image(client, name, USED) for name in named]
+    left += [_left_image(client, name, PERHAPS) for name in _images_in_doubt(client)]
+    records, stay, doubt = prune_cache(client)
+    left += _left_cache(stay, doubt)
+    _forget(client, began, named, [*stay, *doubt])
+    left += _remove_files()
     return Cleaned(
-        containers=sum(container.name not in in_use for container in containers),
-        images=removed,
-        networks=sum(network.name not in in_use for network in networks),
-        volumes=sum(volume.name not in in_use for volume in volumes),
+        containers=counts["containers"],
+        images=gone,
+        networks=counts["networks"],
+        volumes=counts["volumes"],
         cache_records=records,
-        cache_in_doubt=doubt + len(stay),
+        cache_in_doubt=len(doubt) + len(stay),
         kept_in_use=in_use,
-        freed_bytes=max(0, before - after),
+        freed_bytes=before.gained(),
+        left=tuple(left),
     )
 
 
-def _remove(things: list, remove: Callable) -> Iterator[str]:
-    """Remove containers, networks or volumes; the names of those that something else uses."""
-    for thing in things:
-        try:
-            with answers.translated(f"removing {thing.name}"):
-                remove(thing)
-        except EngineFailed:
-            yield thing.name
+def held(client) -> Held:
+    """Count what `clean` would remove, without removing it."""
+    ours = [_made(client, kind, False)[0] for kind in _KINDS]
+    names = _images_by_journal(client)
+    own, _ = _cache(client)
+    folders = [journal.path(name) for name in journal.CACHES]
+    return Held(
+        containers=sum(map(len, ours)),
+        images=len(names),
+        cache_records=len(own),
+        engine_bytes=lineage.bytes_of(own) + disk.bytes_of_images(client, names),
+        file_bytes=sum(files.bytes_in(folder) for folder in folders if journal.is_cache(folder)),
+    )
 
 
-def _images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
+# --- containers, networks and volumes --------------------------------------------------------
+
+_KINDS = {
+    "containers": "docker rm -f -v",
+    "networks": "docker network rm",
+    "volumes": "docker volume rm",
+}
+
+
+def _made(client, kind: str, every_lab: bool) -> tuple[list, list]:
+    """What of one kind is ours, and what only has our label."""
+    how = {"all": True, "ignore_removed": True} if kind == "containers" else {}
+    label = {"label": journal.label_of_made(every_lab=every_lab)}
+    with answers.translated(f"listing {kind}"):
+        found = getattr(client, kind).list(filters=label, **how)
+    marks = {entry["mark"] for entry in journal.read("made") if "mark" in entry}
+    lab, ours, perhaps = journal.lab_id(), [], []
+    for thing in found:
+        labels = _labels_of(thing)
+        mark, own = labels.get(journal.MARK), labels.get(journal.MADE) == lab
+        is_ours = mark is not None and (mark in marks or not own) and not _inherits(thing, mark)
+        (ours if is_ours else perhaps).append(thing)
+    return ours, perhaps
+
+
+def _labels_of(thing) -> dict:
+    labels = getattr(thing, "labels", None) or thing.attrs.get("Labels")
+    return labels or {}
+
+
+def _inherits(thing, mark: str) -> bool:
+    """Whether a container has its mark from its image, which somebody made from one of ours."""
+    image = thing.attrs.get("Image")
+    found = images.find_image(thing.client, image) if image else None
+    return (images.labels_of(found) if found else {}).get(journal.MARK) == mark
+
+
+def _removed(thing) -> bool:
+    """Whether it could be removed: what something else uses stays."""
+    try:
+        with answers.translated(f"removing {thing.name}"):
+            remove_container(thing) if hasattr(thing, "exec_run") else thing.remove()
+    except EngineFailed:
+        return False
+    return True
+
+
+# --- images ----------------------------------------------------------------------------------
+
+
+def _remove_images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
     """Remove our images, one name after the other, never by force; how many, and what stayed."""
-    names = [*_by_name_space(client, every_lab), *_by_journal(client)]
+    names = _images_by_journal(client) + (_images_of_others(client) if every_lab else [])
     removed = {name: images.remove_image(client, name) for name in dict.fromkeys(names)}
     return sum(removed.values()), tuple(name for name, gone in removed.items() if not gone)
 
 
-def _by_name_space(client, every_lab: bool) -> list[str]:
-    """Names of labelled images in namespaces that only labs use."""
-    label = journal.LABEL if every_lab else f"{journal.LABEL}={journal.lab_id()}"
-    spaces = "shiplight/" if every_lab else (f"shiplight/{journal.lab_id()}/", "shiplight/base/")
-    with answers.translated("listing images"):
-        found = client.api.images(filters={"label": label})
-    names = [name for image in found for name in image.get("RepoTags") or []]
-    return [name for name in names if name.removeprefix("localhost/").startswith(spaces)]
-
-
-def _by_journal(client) -> list[str]:
-    """What this lab pulled or built, by name if that still names it, and what no longer has one."""
-    names = []
+def _images_by_journal(client) -> list[str]:
+    """What this lab pulled or built, by name if that still names it, and what has none any more."""
+    here, lab, names, begun = describing.identity(client), journal.lab_id(), {}, set()
     for entry in journal.read():
-        if entry.get("engine") != describing.identity(client) or not entry.get("engine_id"):
+        name = entry.get("name", "")
+        if entry.get("engine") != here or entry.get("lab", lab) != lab or _is_anothers(name):
             continue
-        if images.id_of(client, entry["name"]) == entry["engine_id"]:
-            names.append(entry["name"])
-        elif images.is_nameless(client, entry["engine_id"]):
-            names.append(entry["engine_id"])
+        if entry["kind"] == "begun":
+            begun.add(name)
+        elif entry.get("engine_id"):
+            begun.discard(name)
+            found = images.find_image(client, name)
+            if found is None or found["Id"] != entry["engine_id"]:
+                name = entry["engine_id"]
+                found = images.find_image(client, name)
+                if found is None or found.get("RepoTags"):
+                    continue
+            if entry["kind"] != "build" or images.labels_of(found).get(journal.LABEL) == lab:
+                names[name] = True
+    for name in begun:  # the process that built it was killed before it could write the Id
+        found = images.find_image(client, name)
+        if found and journal.labels(name).items() <= images.labels_of(found).items():
+            names[name] = True
+    return list(names)
+
+
+def _is_anothers(name: str) -> bool:
+    """Whether a name is in the namespace of another lab."""
+    space, _, rest = name.removeprefix("localhost/").partition("/")
+    owner, slash, _ = rest.partition("/")
+    return space == "shiplight" and bool(slash) and owner not in (journal.lab_id(), "base")
+
+
+def _images_of_others(client) -> list[str]:
+    """Names of images of other labs, which the image itself has in its label."""
+    names = []
+    for name, labels in _labelled(client, journal.LABEL):
+        lab = labels[journal.LABEL]
+        spaces = f"shiplight/{lab}/", "shiplight/base/"
+        if lab != journal.lab_id() and labels.get(journal.NAME) == name and name.startswith(spaces):
+            names.append(name)
     return names
 
 
-def prune_cache(client) -> tuple[int, int, list[disk.CacheRecord]]:
-    """Prune this lab's cache records one by one; how many went, how many are in doubt, which stay.
+def _images_in_doubt(client) -> list[str]:
+    """Names in this lab's namespace whose images have its label, and are not in its journal."""
+    lab = journal.lab_id()
+    found = [name for name, _ in _labelled(client, f"{journal.LABEL}={lab}")]
+    known = set(_images_by_journal(client))
+    return [name for name in found if name.startswith(f"shiplight/{lab}/") and name not in known]
 
-    Those of ours stay that the engine still uses, or that one in doubt is based on.
+
+def _labelled(client, label: str) -> list[tuple[str, dict]]:
+    """Each name of each image with this label, and the image's labels."""
+    with answers.translated("listing images"):
+        found = client.api.images(filters={"label": label})
+    return [
+        (name.removeprefix("localhost/"), image.get("Labels") or {})
+        for image in found
+        for name in image.get("RepoTags") or []
+    ]
+
+
+def _left_image(client, name: str, why: str) -> Left:
+    found = images.find_image(client, name) or {}
+    return Left(name, why, found.get("Size"), f"docker rmi {name}")
+
+
+# --- the build cache -------------------------------------------------------------------------
+
+
+def prune_cache_of(client, names: Iterable[str]) -> int:
+    """Prune the cache records that builds of these names made, and nothing used since; how many."""
+    wanted, removed = set(names), 0
+    steps = lineage.of_builds(build for build in _builds(client) if build.get("name") in wanted)
+    while steps:
+        own, _ = lineage.ours(disk.cache_records(client), steps)
+        gone = _prune(client, [record for record in own if record.uses < 2])
+        removed += gone
+        if not gone:
+            break
+    return removed
+
+
+def prune_cache(client) -> tuple[int, list[disk.CacheRecord], list[disk.CacheRecord]]:
+    """Prune this lab's cache records; how many went, which of ours stay, which are in doubt.
+
+    Those of ours stay that the engine still uses, or that one of somebody else is based on.
     """
-    here = describing.identity(client)
-    builds = [b for b in journal.read("build") if b.get("engine") == here and "window" in b]
-    mounts = f'with id "shiplight-{journal.lab_id()}/'  # the namespace of our cache mounts
-    removed, doubt, deadline = 0, 0, time.monotonic() + IN_USE_SECONDS
+    if is_own_engine(client):
+        gone = disk.prune_whole_cache(client)
+        return gone, disk.cache_records(client), []
+    removed, deadline = 0, time.monotonic() + IN_USE_SECONDS
     # A record that another one is based on goes only after that one: so, until nothing more goes.
     while True:
-        ours, doubt = [], 0
-        for record in disk.cache_records(client):
-            inside = [b for b in builds if _was_during(record.created, b["window"])]
-            made_here = any(_is_step(record.description, s) for b in inside for s in b["steps"])
-            if made_here or mounts in record.description:
-                ours.append(record)
-            elif inside:
-                doubt += 1
-        gone = [record for record in ours if disk.prune_cache_record(client, record.id)]
-        removed += len(gone)
+        ours, doubt = _cache(client)
+        gone = _prune(client, ours)
+        removed += gone
         if not gone:
             # An engine lets go of what a build used a moment after the build.
             if time.monotonic() > deadline or not any(record.in_use for record in ours):
-                return removed, doubt, ours
+                return removed, ours, doubt
             time.sleep(0.2)
 
 
-def _was_during(created: float, window: list[float]) -> bool:
-    return window[0] - EARLIER_SECONDS <= created <= window[1]
+def is_own_engine(client) -> bool:
+    """Whether this is the private engine of this checkout, and this lab is the checkout's."""
+    endpoint = getattr(client, "shiplight_endpoint", None)
+    if journal.lab_id() != journal.checkout_id() or endpoint is None:
+        return False
+    if endpoint.url != f"unix://{endpoints.private_socket()}":
+        return False
+    with answers.translated("describing the engine"):
+        return client.api.info().get("DockerRootDir") == str(endpoints.private_data())
 
 
-def _is_step(description: str, instruction: str) -> bool:
-    """Whether an engine's description of a cache record is that of a step of ours.
-
-    >>> _is_step("mount / from exec /bin/sh -c make -j --x", "RUN --mount=type=tmpfs make -j --x")
-    True
-    >>> _is_step("fileop target", "COPY . .")
-    False
-    """
-    keyword, _, rest = instruction.partition(" ")
-    seen = " ".join(description.split())
-    if keyword != "RUN":
-        return seen.endswith(f"] {instruction}")
-    command = " ".join(itertools.dropwhile(lambda word: word.startswith("--"), rest.split()))
-    return bool(command) and seen.endswith((f"/bin/sh -c {command}", f"RUN {command}"))
+def _cache(client) -> tuple[list[disk.CacheRecord], list[disk.CacheRecord]]:
+    """The cache records that are ours, and those in doubt."""
+    records = disk.cache_records(client)
+    if is_own_engine(client):
+        return records, []
+    steps = lineage.of_builds(_builds(client))
+    return lineage.ours(records, steps, mounts=f"shiplight-{journal.lab_id()}")
 
 
-def _files() -> None:
-    """The lab's own files: caches and downloads. `out/` and `.venv/` stay."""
-    for name in ("layers", "downloads", "scanning", "trivy"):
-        shutil.rmtree(journal.path(name), ignore_errors=True)
+def _builds(client) -> list[dict]:
+    """What the journal has of this lab's builds on this engine."""
+    own = describing.identity(client), journal.lab_id()
+    return [b for b in journal.read("build") if (b.get("engine"), b.get("lab")) == own]
+
+
+def _prune(client, records: list[disk.CacheRecord]) -> int:
+    """Prune them, the newest first: what is based on another one is newer; how many went."""
+    newest_first = sorted(records, key=lambda record: -record.created)
+    return sum(disk.prune_cache_record(client, record.id) for record in newest_first)
+
+
+def _left_cache(stay: list[disk.CacheRecord], doubt: list[disk.CacheRecord]) -> list[Left]:
+    """What of the cache stays, by its reason."""
+    in_use = [record for record in stay if record.in_use]
+    needed = [record for record in stay if not record.in_use]
+    return [
+        Left(f"{len(records)} cache records", why, lineage.bytes_of(records), remove)
+        for records, why, remove in [
+            (in_use, "still in use", "./lab clean"),
+            (needed, "others are based on them", WHOLE_CACHE),
+            (doubt, PERHAPS, WHOLE_CACHE),
+        ]
+        if records
+    ]
+
+
+# --- the journal, and the lab's own files ----------------------------------------------------
+
+
+def _forget(client, began: float, named: tuple[str, ...], left: list[disk.CacheRecord]) -> None:
+    """Forget what is gone; what tells whose the rest is stays in the journal."""
+    here = describing.identity(client)
+    elsewhere = any(entry.get("engine", here) != here for entry in journal.read())
+
+    def stays(entry: dict) -> bool:
+        if entry["kind"] == "made":
+            return elsewhere  # it has no engine: what it marks may be on another one
+        steps = lineage.of_builds([entry])
+        if any(step.made(record) for record in left for step in steps):
+            return True
+        return entry.get("name") in named or entry.get("engine_id") in named
+
+    journal.forget(here, until=began, stays=stays)
+
+
+def _remove_files() -> list[Left]:
+    """Remove the lab's caches and downloads, where it made these folders; say which stay."""
+    left = []
+    journal.remove_workplaces()
+    for name in journal.CACHES:
+        folder = journal.path(name)
+        if journal.is_cache(folder):
+            if name != journal.WORK or {path.name for path in folder.iterdir()} == {journal.TAG}:
+                shutil.rmtree(folder, ignore_errors=True)
+        elif folder.exists():
+            left.append(Left(str(folder), PERHAPS, files.bytes_in(folder), f"rm -r {folder}"))
+    files.remove_parts(journal.path())
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
         journal.path().rmdir()
+    return left

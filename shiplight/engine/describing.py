@@ -15,6 +15,8 @@ from ..setting import Setting
 from .answers import translated
 from .endpoints import Endpoint
 
+OWN_ID = 23  # the first version of Docker's engine that keeps its Id with its data
+
 # --- describing it ---------------------------------------------------------------------------
 
 
@@ -68,9 +70,16 @@ def describe(client: docker.DockerClient) -> Engine:
 
 
 def _id(info: dict, is_podman: bool) -> str:
-    """What tells this engine from others; Podman gives itself another Id whenever it is asked."""
+    """What tells this engine from others.
+
+    Podman gives itself another Id whenever it is asked; before 23, all of a machine have one, made
+    from /etc/docker/key.json.
+    """
+    root = info.get("DockerRootDir", "")
     if is_podman:
-        return f"podman {info.get('Name', '')} {info.get('DockerRootDir', '')}"
+        return f"podman {info.get('Name', '')} {root}"
+    if int(re.match(r"\d*", info.get("ServerVersion", ""))[0] or 0) < OWN_ID:
+        return f"{info.get('ID', '')} {root}"
     return info.get("ID", "")
 
 
@@ -91,9 +100,22 @@ def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
     """Free bytes where the engine keeps its data, if that is a folder of this machine."""
     root = info.get("DockerRootDir", "")
     local = endpoint is not None and endpoint.url.startswith("unix://")
-    if not root or not local or info.get("Name") != platform.node() or not Path(root).is_dir():
+    if not root or not local or info.get("Name") != platform.node() or not _is_data(Path(root)):
         return None
     return shutil.disk_usage(root).free
+
+
+def _is_data(root: Path) -> bool:
+    """Whether an engine keeps its data in this folder, as it is seen from here.
+
+    An engine in a mount namespace of its own has another folder at the same path.
+    """
+    try:
+        return any(root.iterdir())
+    except PermissionError:
+        return True
+    except OSError:
+        return False
 
 
 def described(client: docker.DockerClient) -> Engine:

@@ -4,11 +4,12 @@ import json
 import random
 import re
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import EngineFailed
-from . import answers
+from . import answers, describing
 
 # For how long an engine that cannot say what is on its disk is asked again, by what it says: a room
 # full of labs waits for its turn; what was being counted is gone a moment later.
@@ -17,7 +18,12 @@ PATIENCE = {"already running": 120, "does not exist": 10}
 
 @dataclass(frozen=True)
 class CacheRecord:
-    """One record of the build cache; `created` is in seconds since 1970 on the engine's clock."""
+    """One record of the build cache.
+
+    `created`, and `used` (last; 0 where never or unknown), are in seconds since 1970 on the
+    engine's clock; `uses` counts the builds that used it; `shared` says that an image has its
+    bytes too.
+    """
 
     id: str
     kind: str
@@ -25,6 +31,10 @@ class CacheRecord:
     size: int
     created: float
     in_use: bool
+    parents: tuple[str, ...] = ()
+    used: float = 0.0
+    uses: int = 0
+    shared: bool = False
 
 
 def _disk(client) -> dict:
@@ -43,6 +53,38 @@ def _disk(client) -> dict:
             if time.monotonic() - began > max(patience, default=0):
                 raise
         time.sleep(random.uniform(0.05, 0.3))
+
+
+class Gauge:
+    """How full the engine's disk is when this is made, for what it has gained since."""
+
+    def __init__(self, client):
+        self._client = client
+        self._before = self._read()
+
+    def _read(self) -> tuple[int, int | None]:
+        return usage(self._client), describing.describe(self._client).free_bytes
+
+    def gained(self) -> int:
+        """Return the bytes that came back, 0 where the disk is fuller than before.
+
+        By the engine's own account; no more than its disk has more free, where that can be seen.
+        """
+        (used, free), (used_now, free_now) = self._before, self._read()
+        counted = max(0, used - used_now)
+        if free is None or free_now is None:
+            return counted
+        return min(counted, max(0, free_now - free))
+
+
+def bytes_of_images(client, names: Iterable[str]) -> int:
+    """Return the bytes of these images, by name or Id, that no other image shares."""
+    wanted = set(names)
+    return sum(
+        max(0, (image.get("Size") or 0) - max(0, image.get("SharedSize") or 0))
+        for image in _disk(client).get("Images") or []
+        if wanted.intersection([image.get("Id"), *(image.get("RepoTags") or [])])
+    )
 
 
 def usage(client) -> int:
@@ -69,6 +111,10 @@ def cache_records(client) -> list[CacheRecord]:
             size=record.get("Size") or 0,
             created=_timestamp(record.get("CreatedAt", "")),
             in_use=bool(record.get("InUse")),
+            parents=tuple(record.get("Parents") or filter(None, [record.get("Parent")])),
+            used=_timestamp(record.get("LastUsedAt") or ""),
+            uses=record.get("UsageCount") or 0,
+            shared=bool(record.get("Shared")),
         )
         for record in _items(_disk(client), "BuildCacheUsage", "BuildCache")
     ]
@@ -93,6 +139,14 @@ def _timestamp(text: str) -> float:
         return 0.0
     whole = datetime.fromisoformat(match[1] + match[3].replace("Z", "+00:00"))
     return whole.timestamp() + float(match[2] or 0)
+
+
+def prune_whole_cache(client) -> int:
+    """Remove the whole build cache that is not in use; how many records. For an engine of ours."""
+    api = client.api
+    with answers.translated("pruning the build cache"), answers.patience(client):
+        response = api._post(api._url("/build/prune"), params={"all": "true"})
+        return len(api._result(response, json=True).get("CachesDeleted") or [])
 
 
 def prune_cache_record(client, record_id: str) -> bool:

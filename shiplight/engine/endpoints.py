@@ -10,7 +10,7 @@ from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
 from ..errors import EngineNotReachable
-from . import journal
+from . import checkout, journal
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,17 @@ class Endpoint:
     chosen: bool = False
 
 
+RUN = Path("/run/shiplight")  # one folder for the socket of each private engine
+
+
 def private_socket() -> Path:
     """Where this checkout's private engine answers, once `./lab engine start` has started it."""
-    return Path("/run/shiplight") / journal.checkout_id() / "docker.sock"
+    return RUN / journal.checkout_id() / "docker.sock"
+
+
+def private_data() -> Path:
+    """Where that engine keeps its images, containers and cache."""
+    return checkout.ENGINES / journal.checkout_id()
 
 
 def endpoints() -> list[Endpoint]:

@@ -79,6 +79,11 @@ def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
     return found is not None and not found.get("RepoTags")
 
 
+def labels_of(found: dict) -> dict[str, str]:
+    """The labels in the engine's own description of an image."""
+    return (found.get("Config") or {}).get("Labels") or {}
+
+
 def image_history(client: docker.DockerClient, name: str) -> list[dict]:
     """Return the engine's history of an image, newest first, as `docker history` shows it."""
     with translated(f"reading the history of {name}"):

@@ -1,42 +1,43 @@
 """Whose lab this is, and what it made: labels, the folder `.lab/`, and the journal.
 
-A lab is one checkout on one machine. Images that it makes carry the label `shiplight.lab=<id>`, but
-an image or a container that somebody makes from one inherits that. So containers, networks and
-volumes of ours carry `shiplight.made=<id>` instead, which no image has; and images are ours by
-their namespace, or by name and Id as the journal has them.
+A lab is one checkout on one machine. Images that it makes carry `shiplight.lab=<id>` and their own
+name; containers, networks and volumes carry `shiplight.made=<id>` and a mark that is drawn for
+each. Whoever makes an image or a container from one of ours inherits these labels. So what is ours
+is also in the journal: images by name and Id, the others by their mark, before they are made.
 
 Labs whose ids begin with what `LAB_CACHES` names share what only saves time: cache mounts, what is
 known of layers and scans, and cold times. The workers of one test run are such labs.
 """
 
-import hashlib
 import json
 import os
-import platform
 import re
+import secrets
+import shutil
+import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from .. import files, setup
 from ..errors import LabFolderFailed, UsageError
 from ..setup import ROOT
-
-try:
-    import fcntl
-except ImportError:  # Windows: there, what is written while somebody cleans may be lost
-    fcntl = None
+from . import checkout
 
 LABEL = "shiplight.lab"  # on images
+NAME = "shiplight.name"  # on images: the name that we gave it
 MADE = "shiplight.made"  # on containers, networks and volumes
+MARK = "shiplight.mark"  # on those: drawn for each of them
 BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
+MOST_SECONDS = 1e11  # what is more is damaged, or no number
 ROOM = 1 << 16  # bytes: more than one build writes
 
 
 def checkout_id() -> str:
-    """8 hex digits of host name and folder: which checkout on which machine this is."""
-    return hashlib.sha256(f"{platform.node()}\0{ROOT}".encode()).hexdigest()[:8]
+    """8 hex digits: which checkout this is, wherever its folder is moved."""
+    return checkout.id_of(ROOT)
 
 
 def lab_id() -> str:
@@ -64,14 +65,19 @@ def cache_namespace(name: str = "") -> str:
     return f"shiplight-{shared_id()}" + (f"/{name}" if name else "")
 
 
-def labels() -> dict[str, str]:
-    """The labels of every image that this lab makes."""
-    return {LABEL: lab_id()}
+def labels(name: str) -> dict[str, str]:
+    """The labels of an image that this lab makes under this name."""
+    return {LABEL: lab_id(), NAME: name}
 
 
 def made() -> dict[str, str]:
-    """The labels of every container, network and volume that this lab makes."""
-    return {MADE: lab_id()}
+    """The labels of one container, network or volume that this lab is about to make.
+
+    They are in the journal when this returns. Raises LabFolderFailed.
+    """
+    mark = secrets.token_hex(8)
+    write("made", mark=mark)
+    return {MADE: lab_id(), MARK: mark}
 
 
 def label_of_made(*, every_lab: bool = False) -> str:
@@ -96,17 +102,85 @@ def folder(*parts: str) -> Path:
     """A folder under `.lab/`, made where it is missing. Raises LabFolderFailed."""
     made = path(*parts)
     with writable():
-        made.mkdir(parents=True, exist_ok=True)
+        files.private_folder(made)
     return made
+
+
+WORK = "work"
+CACHES = ("layers", "downloads", "trivy", WORK)  # folders that `clean` removes
+TAG = "CACHEDIR.TAG"  # in each that we made; backups leave out what has one
+TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# made by Ship Light for its caches\n"
+
+
+def cache(name: str, *, with_caches: bool = False) -> Path:
+    """One of the folders of caches, this lab's or a shared one, with our tag if we made it.
+
+    Where it cannot be made, it is not there.
+    """
+    place = shared(name) if with_caches else path(name)
+    if not place.exists():
+        part = place.with_name(f".{name}.{secrets.token_hex(4)}{files.PARTS}")
+        with suppress(OSError):
+            files.write(part / TAG, TAG_TEXT, private=True)
+            with suppress(OSError):  # another process was first
+                part.rename(place)
+            shutil.rmtree(part, ignore_errors=True)
+    return place
+
+
+def is_cache(place: Path) -> bool:
+    """Whether we made this folder of caches: it has our tag, and is no link."""
+    with suppress(OSError, ValueError):
+        return not place.is_symlink() and (place / TAG).read_text() == TAG_TEXT
+    return False
+
+
+@contextmanager
+def workplace() -> Iterator[Path]:
+    """A folder for the files of one piece of work, which goes however this is left.
+
+    What a killed process left goes as well. Raises LabFolderFailed.
+    """
+    remove_workplaces()
+    with writable():
+        try:
+            place, lock = _new_workplace()
+        except FileNotFoundError:  # `clean` has removed what was empty
+            place, lock = _new_workplace()
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+        if lock is not None:
+            lock.close()
+
+
+def _new_workplace() -> tuple[Path, files.Lock | None]:
+    with files.alone(cache(WORK)):  # nobody clears up before it is locked
+        place = Path(tempfile.mkdtemp(dir=cache(WORK)))
+        return place, files.try_lock(place)
+
+
+def remove_workplaces() -> None:
+    """Remove the folders of work whose processes were killed."""
+    base = path(WORK)
+    if not is_cache(base):
+        return
+    with suppress(OSError), files.alone(base):
+        for left in base.iterdir():
+            if left.is_dir() and (lock := files.try_lock(left)):
+                shutil.rmtree(left, ignore_errors=True)
+                lock.close()
 
 
 def write(kind: str, *, with_caches: bool = False, **fields) -> None:
     """Append one line to the journal, or to that beside the caches; it is on disk on return."""
-    line = json.dumps({"kind": kind, "when": round(time.time(), 3), **fields}, sort_keys=True)
+    checkout_id()  # first: in a copy of a checkout, it empties the journal
+    said = {"kind": kind, "when": round(time.time(), 3), "lab": lab_id()}
+    line = json.dumps(said | fields, sort_keys=True)
     with writable():
-        place = shared() if with_caches else folder()
-        place.mkdir(parents=True, exist_ok=True)
-    with writable(), _alone(place), open(place / "journal.jsonl", "ab+") as file:
+        place = files.private_folder(shared()) if with_caches else folder()
+    with writable(), files.alone(place), _opened(place / "journal.jsonl") as file:
         file.seek(-min(1, file.tell()), os.SEEK_END)
         begin = "\n" if file.read(1) not in (b"", b"\n") else ""  # the last write was cut short
         file.write(f"{begin}{line}\n".encode())
@@ -126,19 +200,13 @@ def writable() -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _alone(place: Path) -> Iterator[None]:
-    """Nobody else writes the journal meanwhile: two processes of one lab may build and clean."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(place, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some file systems lock nothing; writing works on them
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
+def _opened(file: Path):
+    """Open a journal to write at its end: a file of its own, and nothing behind a link."""
+
+    def private(name, flags: int) -> int:
+        return os.open(name, flags | getattr(os, "O_NOFOLLOW", 0), 0o600)
+
+    return open(file, "ab+", opener=private)
 
 
 def ready() -> None:
@@ -149,45 +217,110 @@ def ready() -> None:
 
 
 def read(kind: str | None = None, *, with_caches: bool = False) -> Iterator[dict]:
-    """The journal's entries, oldest first, of one kind or of all. A torn last line is left out."""
+    """The journal's entries, oldest first, of one kind or of all.
+
+    What is damaged, in whatever way, is left out, and said once.
+    """
     file = shared("journal.jsonl") if with_caches else path("journal.jsonl")
-    if not file.exists():
+    if os.path.lexists(file):
+        checkout_id()  # first: in a copy of a checkout, it empties the journal
+        yield from (entry for entry in _entries(file) if kind in (None, entry["kind"]))
+
+
+def _entries(file: Path) -> Iterator[dict]:
+    damaged = 0
+    try:
+        if not stat.S_ISREG(file.lstat().st_mode):
+            _say_once(f"{file} is not a file, and is not read; move it away")
+            return
+        with open(file, "rb") as opened:
+            for line in opened:
+                entry = _entry(line)
+                if entry is not None:
+                    yield entry
+                damaged += entry is None and line.endswith(b"\n")  # else its writer was killed
+    except FileNotFoundError:
         return
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            continue
-        if kind is None or entry.get("kind") == kind:
-            yield entry
+    except OSError as error:
+        _say_once(f"{file} cannot be read: {error.strerror}")
+    if damaged:
+        _say_once(f"{damaged} lines of {file} are damaged, and are left out")
+
+
+def _entry(line: bytes) -> dict | None:
+    """What a line says; None where that is not as `write` writes it."""
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(entry, dict) or not {"kind", "when"} <= set(entry):
+        return None
+    return entry if all(_FIELDS.get(key, _is_any)(entry[key]) for key in entry) else None
+
+
+def _is_text(value) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < MOST_SECONDS
+
+
+def _is_any(value) -> bool:
+    return True
+
+
+def _is_window(value) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(map(_is_number, value))
+
+
+def _is_list_of_ran(value) -> bool:
+    return isinstance(value, list) and all(map(_is_ran, value))
+
+
+def _is_ran(value) -> bool:
+    is_long_enough = isinstance(value, list) and len(value) > 2
+    return is_long_enough and _is_window(value[:2]) and all(map(_is_text, value[2:]))
+
+
+_FIELDS: dict[str, Callable[[object], bool]] = {
+    **dict.fromkeys(("kind", "lab", "engine", "engine_id", "name", "mark"), _is_text),
+    **dict.fromkeys(("key", "tag", "namespace"), _is_text),
+    **dict.fromkeys(("when", "seconds"), _is_number),
+    "window": _is_window,
+    "ran": _is_list_of_ran,
+}
+
+_said: set[str] = set()
+
+
+def _say_once(text: str) -> None:
+    if text not in _said:
+        _said.add(text)
+        setup.say(text)
 
 
 def forget(
-    engine: str, *, until: float, images: tuple[str, ...] = (), builds: bool = False
+    engine: str, *, until: float, stays: Callable[[dict], bool] = lambda entry: False
 ) -> None:
     """Drop the entries of one engine that were written before `until`: what they list is gone.
 
-    `images` are the names and Ids of those that stay; `builds` says that cache records do.
+    Those stay for which `stays` says so. What is of no engine is a mark, of every one.
     """
-
-    def stays(entry: dict) -> bool:
-        if builds and entry["kind"] == "build":
-            return True
-        return entry.get("name") in images or entry.get("engine_id") in images
-
     file = path("journal.jsonl")
     if not file.exists():
         return
-    with writable(), _alone(folder()):
+    with writable(), files.alone(folder()):
         left = [
             entry
             for entry in read()
-            if entry.get("engine") != engine or entry["when"] > round(until, 3) or stays(entry)
+            if entry.get("engine", engine) != engine
+            or entry["when"] > round(until, 3)
+            or stays(entry)
         ]
         if left:
             kept = [json.dumps(entry, sort_keys=True) for entry in left]
-            temporary = file.with_suffix(".new")
-            temporary.write_text("\n".join(kept) + "\n", encoding="utf-8")
-            os.replace(temporary, file)
-        else:
-            file.unlink(missing_ok=True)
+            files.write(file, "\n".join(kept) + "\n", private=True)
+        elif stat.S_ISREG(file.lstat().st_mode):
+            file.unlink()

@@ -7,6 +7,7 @@ import ipaddress
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -14,9 +15,9 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from .. import setup
+from .. import files, setup
 from ..errors import EngineFailed, EngineNotReachable, UsageError
-from . import connecting, endpoints, journal
+from . import checkout, connecting, endpoints, journal
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -24,47 +25,120 @@ STOP_SECONDS = 30
 
 @dataclass(frozen=True)
 class Status:
-    """The private engine: `pid` is None where it does not run; `data_bytes` is what it keeps."""
+    """A private engine: `pid` is None where it does not run; `data_bytes` is what it keeps.
+
+    `checkout` is the folder that it was started in; None where its data do not say.
+    """
 
     pid: int | None
     socket: str
     data: str
     data_bytes: int
+    checkout: str | None = None
 
 
-def _run() -> Path:
-    return endpoints.private_socket().parent
+@dataclass(frozen=True)
+class _Place:
+    """Where one private engine has what is its own."""
+
+    id: str
+
+    @property
+    def run(self) -> Path:
+        return endpoints.RUN / self.id
+
+    @property
+    def data(self) -> Path:
+        return checkout.ENGINES / self.id
+
+    @property
+    def bridge(self) -> str:
+        return f"sl-{self.id}"
 
 
-def _data() -> Path:
-    return Path("/var/lib/shiplight") / journal.checkout_id()
-
-
-def _bridge() -> str:
-    return f"sl-{journal.checkout_id()}"
+def _own() -> _Place:
+    return _Place(journal.checkout_id())
 
 
 def status() -> Status:
-    """Whether the private engine runs, and what its data takes on disk."""
+    """Whether the private engine of this checkout runs, and what its data takes on disk."""
+    remember_checkout()
+    return _status(_own())
+
+
+def _status(place: _Place) -> Status:
     kept = 0
-    if _data().exists():
-        done = subprocess.run(["du", "-sb", str(_data())], capture_output=True, text=True)
+    if place.data.exists():
+        done = subprocess.run(["du", "-sb", str(place.data)], capture_output=True, text=True)
         kept = int(done.stdout.split()[0]) if done.stdout[:1].isdigit() else 0
-    return Status(_pid(), f"unix://{endpoints.private_socket()}", str(_data()), kept)
+    known = _marked(place)
+    socket = f"unix://{place.run / 'docker.sock'}"
+    return Status(_pid(place), socket, str(place.data), kept, known and known["path"])
 
 
-def _pid() -> int | None:
-    """The process id of our dockerd, if it is alive and really ours."""
+def _marked(place: _Place) -> dict | None:
+    """What the data of an engine say of its checkout, where they belong to root."""
     try:
-        pid = int((_run() / "docker.pid").read_text())
+        return checkout.read(place.data / checkout.MARK)
+    except OSError:
+        return None
+
+
+def gone() -> tuple[Status, ...]:
+    """Return the private engines of this machine whose checkout is gone from where it was.
+
+    One of an earlier version does not say where that was, and is not among them.
+    """
+    return tuple(_status(place) for place in _gone())
+
+
+def unknown() -> tuple[Status, ...]:
+    """Return the private engines of which nothing tells whose they are, but this checkout's."""
+    others = [place for place in _all() if place != _own() and _marked(place) is None]
+    return tuple(_status(place) for place in others)
+
+
+def _gone() -> list[_Place]:
+    found = []
+    for place in _all():
+        known = _marked(place)
+        is_its_own = known is not None and known["id"] == place.id and place != _own()
+        if is_its_own and not checkout.lives(place.id, Path(known["path"])):
+            found.append(place)
+    return found
+
+
+def _all() -> list[_Place]:
+    """Every private engine of this machine, by its data."""
+    try:
+        names = sorted(path.name for path in checkout.ENGINES.iterdir() if not path.is_symlink())
+    except OSError:
+        return []
+    return [_Place(name) for name in names if re.fullmatch("[0-9a-f]{8}", name)]
+
+
+def remove_gone() -> tuple[Status, ...]:
+    """Stop the private engines whose checkout is gone, and remove their data; which they were."""
+    places = _gone()
+    found = tuple(_status(place) for place in places)
+    for place in places:
+        _stop(place)
+        _remove_data(place)
+    return found
+
+
+def _pid(place: _Place) -> int | None:
+    """The process id of a dockerd of ours, if it is alive and really ours."""
+    try:
+        pid = int((place.run / "docker.pid").read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except (OSError, ValueError):
         return None
-    return pid if f"\0--data-root\0{_data()}\0".encode() in command else None
+    return pid if f"\0--data-root\0{place.data}\0".encode() in command else None
 
 
 def _answers() -> bool:
-    return _pid() is not None and bool(
+    return _pid(_own()) is not None and bool(
         connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=5)
     )
 
@@ -78,41 +152,55 @@ def start() -> None:
         return
     _check_rights()
     _install()
-    for path in (_run(), _data()):
+    for path in (_own().run, _own().data):
         path.mkdir(parents=True, exist_ok=True, mode=0o711)
+    remember_checkout()
     with _one_at_a_time():
         if not _answers():
             _start()
+
+
+def remember_checkout() -> None:
+    """Keep with the engine's data where its checkout is now, so that others see when it is gone."""
+    place = _own()
+    if place.data.is_dir() and (_marked(place) or {}).get("path") != str(journal.ROOT):
+        with contextlib.suppress(OSError):  # not root: then nothing is started or removed either
+            files.write(place.data / checkout.MARK, checkout.mark(journal.ROOT))
 
 
 @contextlib.contextmanager
 def _one_at_a_time():
     import fcntl  # not on Windows, where no private engine can be
 
-    with open(_run() / "start.lock", "w") as file:
+    with open(_own().run / "start.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
 
 def _start() -> None:
-    if _pid() is None:  # dockerd would take whoever has the number of a crashed one for itself
-        (_run() / "docker.pid").unlink(missing_ok=True)
-    _make_bridge()
-    setup.say(f"starting a private engine (data in {_data()}; `./lab engine stop` stops it)")
-    with open(_run() / "dockerd.log", "wb") as log:
+    place = _own()
+    if _pid(place) is None:  # dockerd would take whoever has the number of a crashed one for itself
+        (place.run / "docker.pid").unlink(missing_ok=True)
+    _make_bridge(place.bridge)
+    setup.say(f"starting a private engine (data in {place.data}; `./lab engine stop` stops it)")
+    with open(place.run / "dockerd.log", "wb") as log:
         process = subprocess.Popen(
-            _command(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            _command(place),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
         if connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=1):
             return
     stop()
-    last = (_run() / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
+    last = (place.run / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
     raise EngineNotReachable(
         "the private engine did not start.\n  Last lines:\n"
         + "\n".join(f"    {x[:300]}" for x in last),
-        hint=f"the whole log is {_run() / 'dockerd.log'}",
+        hint=f"the whole log is {place.run / 'dockerd.log'}",
     )
 
 
@@ -149,28 +237,28 @@ def _install() -> None:
         raise EngineNotReachable(str(error)) from error
 
 
-def _command() -> list[str]:
+def _command(place: _Place) -> list[str]:
     """dockerd with everything of its own."""
-    name = f"shiplight-{journal.checkout_id()}"
+    name = f"shiplight-{place.id}"
     return [
         "dockerd",
-        *("--data-root", str(_data())),
-        *("--exec-root", str(_run() / "exec")),
-        *("--pidfile", str(_run() / "docker.pid")),
+        *("--data-root", str(place.data)),
+        *("--exec-root", str(place.run / "exec")),
+        *("--pidfile", str(place.run / "docker.pid")),
         *("--host", f"unix://{endpoints.private_socket()}"),
-        *("--bridge", _bridge()),
+        *("--bridge", place.bridge),
         *("--containerd-namespace", name),
         *("--containerd-plugins-namespace", f"{name}-plugins"),
     ]
 
 
-def _make_bridge() -> None:
+def _make_bridge(name: str) -> None:
     """A bridge on a subnet that no route of this machine has, with a link address that stays.
 
     Linux else gives a bridge the lowest address of what is plugged in: when one container ends, the
     others send to an address that is gone, and their connections stand still for minutes.
     """
-    if Path(f"/sys/class/net/{_bridge()}").exists():
+    if Path(f"/sys/class/net/{name}").exists():
         return
     routes = json.loads(_ip("-j", "route") or "[]")
     taken = [
@@ -185,9 +273,9 @@ def _make_bridge() -> None:
     else:
         raise EngineFailed("every subnet from 172.16.213.0/24 to 172.31.213.0/24 is taken.")
     address = "02:42:" + subnet[1].packed.hex(":")
-    _ip("link", "add", _bridge(), "address", address, "type", "bridge")
-    _ip("addr", "add", f"{subnet[1]}/24", "dev", _bridge())
-    _ip("link", "set", _bridge(), "up")
+    _ip("link", "add", name, "address", address, "type", "bridge")
+    _ip("addr", "add", f"{subnet[1]}/24", "dev", name)
+    _ip("link", "set", name, "up")
 
 
 def _ip(*arguments: str) -> str:
@@ -202,7 +290,14 @@ def stop(*, remove_data: bool = False) -> bool:
 
     `remove_data` also removes its images, containers and cache.
     """
-    pid = _pid()
+    was_running = _stop(_own())
+    if remove_data:
+        _remove_data(_own())
+    return was_running
+
+
+def _stop(place: _Place) -> bool:
+    pid = _pid(place)
     if pid is not None:
         try:
             os.kill(pid, signal.SIGTERM)
@@ -211,30 +306,42 @@ def stop(*, remove_data: bool = False) -> bool:
         except PermissionError as error:
             raise UsageError(f"stopping the private engine (PID {pid}) needs root.") from error
         deadline = time.monotonic() + STOP_SECONDS
-        while _pid() == pid and time.monotonic() < deadline:
+        while _pid(place) == pid and time.monotonic() < deadline:
             time.sleep(0.1)
-        if _pid() == pid:
+        if _pid(place) == pid:
             raise EngineFailed(
                 f"the private engine (PID {pid}) has not stopped after {STOP_SECONDS} s.",
                 hint="wait, then run `./lab engine stop` again",
             )
-    if Path(f"/sys/class/net/{_bridge()}").exists():
-        _ip("link", "delete", _bridge())
-    if remove_data:
-        _remove_data()
+    if Path(f"/sys/class/net/{place.bridge}").exists():
+        _ip("link", "delete", place.bridge)
+    if setup.is_root():
+        _remove_rules(place.bridge)
     return pid is not None
 
 
-def _remove_data() -> None:
+def _remove_rules(bridge: str) -> None:
+    """Remove the rules for packets that name a bridge of ours, which dockerd leaves behind."""
+    if shutil.which("iptables") is None:
+        return
+    for table in ("filter", "nat"):
+        command = ["iptables", "--wait", "5", "-t", table]
+        listed = subprocess.run([*command, "-S"], capture_output=True, text=True).stdout
+        for words in map(shlex.split, listed.splitlines()):
+            if words[:1] == ["-A"] and bridge in words:
+                subprocess.run([*command, "-D", *words[1:]], capture_output=True)
+
+
+def _remove_data(place: _Place) -> None:
     if not setup.is_root():
         raise UsageError("removing the private engine’s data needs root.")
-    while mounted := _mounts():
+    while mounted := _mounts(place):
         if subprocess.run(["umount", mounted[0]], capture_output=True).returncode:
             raise EngineFailed(  # what is behind it may be somebody's: nothing goes through it
                 f"{mounted[0]} is still mounted, so nothing is removed.",
                 hint=f"leave that folder, run `umount {mounted[0]}`, then this again",
             )
-    for path in (_data(), _run()):
+    for path in (place.data, place.run):
         shutil.rmtree(path, ignore_errors=True)
         if path.exists():
             raise EngineFailed(
@@ -242,10 +349,10 @@ def _remove_data() -> None:
             )
 
 
-def _mounts() -> list[str]:
+def _mounts(place: _Place) -> list[str]:
     """What a killed engine left mounted in its own folders and is in sight, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
-    ours = tuple(f"{path}/" for path in (_data(), _run()))
+    ours = tuple(f"{path}/" for path in (place.data, place.run))
     found = [(line.split()[0], _unescaped(line.split()[4])) for line in reversed(lines)]
     return [path for id, path in found if f"{path}/".startswith(ours) and _in_sight(id, path)]
 
@@ -267,11 +374,17 @@ def _in_sight(mount_id: str, path: str) -> bool:
         os.close(seen)
 
 
+def has_data() -> bool:
+    """Whether the private engine of this checkout was ever started, and has kept something."""
+    return _own().data.is_dir()
+
+
 def connect_or_start(*, may_start: bool):
     """The client of an engine that answers; as root on Debian or Ubuntu one is started if need be.
 
     Raises EngineNotReachable where none answers and none may be started.
     """
+    remember_checkout()
     try:
         return connecting.connect()
     except EngineNotReachable as error:

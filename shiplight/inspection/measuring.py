@@ -58,7 +58,7 @@ def measure(client, what, *, store: LayerStore | None = None) -> Image:
     before costs one question to the engine. Shows its progress. Raises ImageNotFound,
     ArchiveError, EngineFailed.
     """
-    store = store or LayerStore(journal.shared("layers"))
+    store = store or LayerStore(journal.cache("layers", with_caches=True))
     name_or_path = getattr(what, "tag", what)
     read = 0
 

@@ -11,7 +11,7 @@ from .. import catalogue, engine, recordings
 from ..boxes import ACCENT, QUIET, box, inline
 from ..builds import Build, bases, order
 from ..charts import short
-from ..engine import disk, journal
+from ..engine import cleaning, disk, journal
 from ..errors import ClaimFailed, UsageError
 from ..image import Image
 from ..units import format_bytes
@@ -177,13 +177,15 @@ def _remove(client, tags: list[str]) -> None:
     if isinstance(client, recordings.Recorded):
         display(Shown("Nothing was built in this recorded run, so nothing is removed.", mark="▸"))
         return
-    before = disk.usage(client)
+    before = disk.Gauge(client)
     gone = [tag for tag in tags if engine.remove_image(client, tag)]
-    freed = max(0, before - disk.usage(client))
+    shared = {order(row.name).tag for row in catalogue.rows()}  # with the scoreboard, at least
+    records = cleaning.prune_cache_of(client, set(tags) - shared)
     display(
         Shown(
-            f"Removed {len(gone)} image{'s' * (len(gone) != 1)}, freed {format_bytes(freed)}.",
-            "The build cache is still there; ./lab clean removes it too.",
+            f"Removed {len(gone)} image{'s' * (len(gone) != 1)} and {records} cache record"
+            f"{'s' * (records != 1)}, freed {format_bytes(before.gained())}.",
+            "What other lessons need too is still there: `./lab clean` removes that as well.",
             mark="▸",
         )
     )

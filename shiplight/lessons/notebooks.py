@@ -75,8 +75,8 @@ def record(path: Path) -> Run:
     Neither the recordings nor the lesson change unless both runs come to their end.
     """
     started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
-    with tempfile.TemporaryDirectory(dir=journal.folder()) as folder:
-        written = Path(folder) / f"{path.stem}.json"
+    with journal.workplace() as folder:
+        written = folder / f"{path.stem}.json"
         live = {"SHIPLIGHT_MODE": "live", "SHIPLIGHT_RECORD": str(written)}
         failure = _execute(notebook, f"{path.stem}, live", live)
         if not failure:

@@ -7,16 +7,15 @@ benchmarks from `benchmarks/results.json`.
 
 import json
 import shutil
-import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import median
 
 from .. import files, recordings
 from ..builds import Build, build, cold_build, own_cache
 from ..catalogue import find
+from ..engine import journal
 from ..inspection import measure
 from ..setting import Setting, together
 from ..setup import ROOT
@@ -138,8 +137,8 @@ def _edited(client) -> Reach:
     """
     row = find("rust/fixed")
     _, cold = cold_build(client, row.name)
-    with tempfile.TemporaryDirectory(prefix="shiplight-edit-") as parent:
-        folder = shutil.copytree(row.folder, Path(parent) / "app")
+    with journal.workplace() as parent:
+        folder = shutil.copytree(row.folder, parent / "app")
         main, original = folder / "src" / "main.rs", (row.folder / "src" / "main.rs").read_text()
         how = {"file": row.dockerfile, "name": "rust/edited"}
 

@@ -1,12 +1,8 @@
 """Running the scanner without a network: as a program of this machine, or in a container."""
 
 import os
-import shutil
 import subprocess
-import sys
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 
 from .. import engine
@@ -21,33 +17,6 @@ NO_DATABASE = b"cannot be specified on the first run"
 CONTAINER_SECONDS = 900
 
 Argument = str | Path  # a Path is a file or folder that the scanner reads
-
-
-@contextmanager
-def workplace() -> Iterator[Path]:
-    """A folder for one scan's files, which goes however this is left.
-
-    What a killed process left there goes as well.
-    """
-    base = journal.folder("scanning")
-    for left in base.iterdir():
-        if not _runs(left.name.partition("-")[0]):
-            shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=base, prefix=f"{os.getpid()}-") as folder:
-        yield Path(folder)
-
-
-def _runs(pid: str) -> bool:
-    """Whether a process of this number runs; on Windows, where asking would end it, always."""
-    if sys.platform == "win32":
-        return True
-    try:
-        os.kill(int(pid), 0)
-    except (ProcessLookupError, ValueError):
-        return False
-    except OSError:
-        return True
-    return True
 
 
 def run_program(

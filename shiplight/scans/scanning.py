@@ -18,7 +18,6 @@ from ..units import format_bytes
 from . import asking, trivy
 from .asking import SPARE_BYTES
 from .findings import ScanReport, read_report, scanned_by, unknown
-from .running import workplace
 from .trivy import Database, Scanner
 
 
@@ -88,7 +87,7 @@ def package_list(client, what, *, form: str = "cyclonedx") -> dict:
     Raises ScannerMissing, ScanFailed.
     """
     said, _, scanner, _ = _said(client, what)
-    with workplace() as place:
+    with journal.workplace() as place:
         named = said | {"ArtifactName": _name(what)}
         return json.loads(asking.package_list(scanner, named, form, place, client=client))
 
@@ -117,7 +116,7 @@ def _said(client, what) -> tuple[dict, Setting, Scanner, Database]:
     key = _archive_key(archive) if archive else _image_key(_image(client, name, what))
     scanner, database = trivy.find(client), trivy.database()
     key = f"{key} {scanner.version} {database.date}"
-    store = LayerStore(journal.shared("layers"))
+    store = LayerStore(journal.cache("layers", with_caches=True))
     known = store.scan(key)
     if known is None:
         said = _run(client, name, archive, scanner, database)
@@ -147,7 +146,7 @@ def _archive_key(path: Path) -> str:
 def _run(client, name: str, archive: Path | None, scanner, database) -> dict:
     """What the scanner says of an image that it has not seen yet."""
     state = f"Exporting {name}"
-    with progress.Screen(lambda: state), workplace() as place:
+    with progress.Screen(lambda: state), journal.workplace() as place:
         if archive is None:
             archive = place / "image.tar"
             for total in _export(client, name, archive):
@@ -163,7 +162,7 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
     if free < least + SPARE_BYTES:
         raise ScanFailed(
             f"{name} has to be exported ({format_bytes(least)}) to be scanned, and only "
-            f"{format_bytes(free)} are free in {journal.folder()}.",
+            f"{format_bytes(free)} are free in {journal.path()}.",
             hint="free some space there, or scan an archive that is elsewhere",
         )
     try:

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .. import engine, progress, setup
+from .. import engine, files, progress, setup
 from ..engine import journal
 from ..errors import EngineFailed, ScanFailed, ScannerMissing
 from ..units import format_bytes
-from .running import REQUIREMENTS, environment, run_program, workplace
+from .running import REQUIREMENTS, environment, run_program
 
 IMAGE = "aquasec/trivy:0.76.0"  # pulling it is not tried yet: no image registry was in reach
 OLDEST = (0, 63)  # the first that can be told not to call home
@@ -146,7 +146,7 @@ def _get_scanner(client) -> Scanner:
 def database() -> Database:
     """The database in TRIVY_CACHE_DIR, or the one that was downloaded. Raises ScannerMissing."""
     given = os.environ.get("TRIVY_CACHE_DIR")
-    folder = Path(given).absolute() if given else journal.folder("trivy")
+    folder = Path(given).absolute() if given else journal.cache("trivy")
     try:
         said = json.loads((folder / "db" / "metadata.json").read_text(encoding="utf-8"))
         made, next_one = str(said["UpdatedAt"]), str(said.get("NextUpdate", ""))
@@ -165,7 +165,7 @@ def database() -> Database:
 
 def _download(scanner: Scanner) -> Database:
     """The newest database, by Trivy itself, into our own folder."""
-    folder = journal.folder("trivy")
+    folder = journal.cache("trivy")
     if scanner.program is None or os.environ.get("TRIVY_CACHE_DIR"):
         raise ScannerMissing(
             f"{scanner.source} does not download a database."
@@ -175,10 +175,10 @@ def _download(scanner: Scanner) -> Database:
         )
     setup.say("downloading the scanner's vulnerability database, once")
     command = ["--cache-dir", folder, "image", "--download-db-only", "--no-progress", *QUIETLY]
-    with workplace() as place:
+    with journal.workplace() as place:
 
         def draw() -> str:
-            return f"Downloading the database · {format_bytes(_bytes_in(place))}"
+            return f"Downloading the database · {format_bytes(files.bytes_in(place))}"
 
         with progress.Screen(draw):
             try:
@@ -189,15 +189,3 @@ def _download(scanner: Scanner) -> Database:
                     hint="TRIVY_CACHE_DIR names a folder with one; behind a proxy, set HTTPS_PROXY",
                 ) from error
     return database()
-
-
-def _bytes_in(folder: Path) -> int:
-    """Bytes of the files in a folder that somebody else is filling."""
-    total = 0
-    for path, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.stat(os.path.join(path, name)).st_size
-            except OSError:
-                continue
-    return total

@@ -55,6 +55,24 @@ def test_a_disk_that_is_full_is_told_and_nothing_is_torn(monkeypatch):
     monkeypatch.undo()
 
 
+def test_the_journal_is_closed_to_others():
+    journal.write("pull", reference="a")
+    modes = [path.stat().st_mode & 0o777 for path in (journal.path(), journal.path().parent)]
+    assert modes == [0o700, 0o700]
+    assert (journal.path() / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+    journal.write("pull", reference="b", engine="two")
+    journal.forget("one", until=time.time() + 1)
+    assert (journal.path() / "journal.jsonl").stat().st_mode & 0o777 == 0o600
+
+
+def test_what_is_made_is_in_the_journal_before_it_is_made():
+    one, other = journal.made(), journal.made()
+    assert [entry["mark"] for entry in journal.read("made")] == [
+        labels[journal.MARK] for labels in (one, other)
+    ]
+    assert one[journal.MARK] != other[journal.MARK] and one[journal.MADE] == journal.lab_id()
+
+
 def test_asking_and_forgetting_make_no_folder():
     assert list(journal.read()) == [] and journal.forget("one", until=1) is None
     assert not journal.path().exists()
@@ -111,11 +129,7 @@ def test_what_stays_on_the_engine_stays_in_the_journal():
     journal.write("image", name="b", engine_id="sha256:b", engine="one")
     journal.write("image", name="c", engine_id="sha256:c", engine="one")
     journal.write("build", name="d", engine_id="sha256:d", engine="one")
-    journal.write("build", name="e", engine="one", window=[1, 2], steps=[])
-    now = time.time()
-    journal.forget("one", until=now, images=("a", "sha256:b"), builds=True)
-    assert [entry["name"] for entry in journal.read()] == ["a", "b", "d", "e"]
-    journal.forget("one", until=now, images=("a", "sha256:d"))
+    journal.forget("one", until=time.time(), stays=lambda entry: entry["name"] in "ad")
     assert [entry["name"] for entry in journal.read()] == ["a", "d"]
 
 

@@ -44,7 +44,7 @@ Built = tuple[str, dict[str, bool]]
 def docker_build(client, folder: Path, name: str, *more: str) -> Built:
     """Build as a person would; the tag, and whether each numbered step came from the cache."""
     tag = f"shiplight/{journal.lab_id()}/{name.replace('/', ':')}"
-    labels = journal.labels() | {journal.BASES: KIND}
+    labels = journal.labels(tag) | {journal.BASES: KIND}
     command = [DOCKER, "--host", client.shiplight_endpoint.url]
     command += ["build", "--progress=plain", "--tag", tag, *more]
     command += [part for key, value in labels.items() for part in ("--label", f"{key}={value}")]
@@ -109,6 +109,7 @@ def contents(client, tag: str) -> dict:
         for name in image["Layers"][1:]:
             with tarfile.open(fileobj=io.BytesIO(outer.extractfile(name).read())) as layer:
                 found.append(sorted(_entry(layer, entry) for entry in layer))
+    assert config["config"]["Labels"].pop(journal.NAME) == tag
     return {"layers": found, "config": config["config"]}
 
 

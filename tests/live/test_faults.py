@@ -80,7 +80,7 @@ def lab(own, monkeypatch):
     assert not journal.path().exists()
 
 
-# What BuildKit keeps of a context that was sent, which nobody can tell from a stranger's.
+# What may be left of a build whose process or engine was killed: nothing tells whose that is.
 IN_DOUBT = re.compile(r" (local source for (context|dockerfile)|fileop target|from local )$")
 
 
@@ -216,9 +216,7 @@ def test_clean_leaves_everything_of_strangers_to_the_last_record(own, lab, folde
     done = json.loads(said_by(run_lab("clean", "--json")))
     assert [done[kind] for kind in ("containers", "images", "networks", "volumes")] == [1] * 4
     after = everything(lab)
-    new = after["cache"] - strangers["cache"]
-    assert done["cache_in_doubt"] >= len(new) and all(IN_DOUBT.search(record) for record in new)
-    assert after == strangers | {"cache": strangers["cache"] | new}
+    assert after == strangers
 
 
 # --- the engine ends ---------------------------------------------------------------------------

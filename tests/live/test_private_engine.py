@@ -77,7 +77,7 @@ def inside(client, tmp_path):
 def here(client) -> tuple:
     """What a private engine that went astray would change outside of its name spaces."""
     devices = [path.name for path in Path("/sys/class/net").glob("sl-*")]
-    kept = [path.exists() for path in (endpoints.private_socket(), private._data())]
+    kept = [path.exists() for path in (endpoints.private_socket(), private._own().data)]
     return client.api.info()["ID"], devices, kept
 
 
@@ -180,8 +180,9 @@ def test_a_folder_of_somebodys_that_is_mounted_in_the_data_keeps_its_files(insid
 def elsewhere(tmp_path, monkeypatch):
     """This lab's private engine would be in `tmp_path`; nothing is there."""
     monkeypatch.setattr(journal, "checkout_id", lambda: "test0000")
-    monkeypatch.setattr(endpoints, "private_socket", lambda: tmp_path / "docker.sock")
-    return tmp_path
+    monkeypatch.setattr(endpoints, "RUN", tmp_path)
+    (tmp_path / "test0000").mkdir()
+    return tmp_path / "test0000"
 
 
 @pytest.fixture
@@ -204,7 +205,7 @@ def test_a_process_that_is_not_ours_is_never_signalled(elsewhere, signalled, con
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="not for this machine: no /proc")
 def test_a_process_that_only_names_our_data_is_not_our_engine(elsewhere, signalled):
-    command = [sys.executable, "-c", "input()", str(private._data())]
+    command = [sys.executable, "-c", "input()", str(private._own().data)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
         (elsewhere / "docker.pid").write_text(str(other.pid))
         assert private.stop() is False and signalled == []
@@ -222,7 +223,7 @@ def test_stopping_without_rights_says_so(elsewhere, monkeypatch):
     def refuse(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(private, "_pid", lambda: 4711)
+    monkeypatch.setattr(private, "_pid", lambda place: 4711)
     monkeypatch.setattr(os, "kill", refuse)
     with pytest.raises(UsageError, match=r"4711\) needs root"):
         private.stop()

