@@ -24,7 +24,7 @@ def opened(root: str | os.PathLike, name: str) -> int:
     """Return a descriptor, for reading, of the ordinary file `name` in the folder `root`.
 
     No link is followed below `root`, whatever happens meanwhile. Raises OSError, with words of ours
-    for what is no ordinary file.
+    for what is not an ordinary file.
     """
     *folders, last = [part for part in os.fspath(name).split("/") if part]
     if not _BENEATH:
@@ -57,14 +57,14 @@ def _refuse_odd(found: os.stat_result) -> None:
     if stat.S_ISSOCK(found.st_mode):
         raise OSError(errno.ENXIO, "it is a socket")
     if not stat.S_ISREG(found.st_mode):
-        raise OSError(errno.EINVAL, "it is no ordinary file")
+        raise OSError(errno.EINVAL, "it is not an ordinary file")
 
 
 def read(root: str | os.PathLike, name: str | os.PathLike, most: int) -> bytes:
     """Return the bytes of the ordinary file `name` in the folder `root`; at most `most` of them.
 
     Links are followed as far as they stay inside of `root`. Raises OSError, with words of ours for
-    what is no ordinary file, for a link that leads out, and for a file of more bytes.
+    what is not an ordinary file, for a link that leads out, and for a file of more bytes.
     """
     root = os.path.realpath(root)
     place = os.path.realpath(os.path.join(root, name))

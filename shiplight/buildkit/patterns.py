@@ -103,7 +103,7 @@ def may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) 
 
 
 def name_matcher(glob: str) -> Glob | None:
-    """Return what matches one name in a folder; None where `glob` is no pattern."""
+    """Return what matches one name in a folder; None if `glob` is not a pattern."""
     try:
         return Glob(glob)
     except ValueError:

@@ -339,7 +339,7 @@ def print_engine(
         f"  data      {status.data} ({format_bytes(status.data_bytes)})",
     )
     for one in gone:
-        _print(f"private engine of {escape(one.checkout)}, which is not there any more:")
+        _print(f"private engine of {escape(one.checkout)}, which no longer exists:")
         _print(f"  {_state(one)}, {one.data} ({format_bytes(one.data_bytes)})")
     if gone:
         _print("→ `./lab engine stop --remove-gone` ends and removes these")

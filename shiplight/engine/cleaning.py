@@ -177,7 +177,7 @@ def _remove_images(client, every_lab: bool) -> tuple[int, tuple[str, ...]]:
 
 
 def _images_by_journal(client) -> list[str]:
-    """What this lab pulled or built, by name if that still names it, and what has none any more."""
+    """What this lab pulled or built, by name if that still names it, and what no longer has one."""
     here, lab, names, begun = describing.identity(client), journal.lab_id(), {}, set()
     for entry in journal.read():
         name = entry.get("name", "")

@@ -66,7 +66,7 @@ class Gauge:
         return usage(self._client), describing.describe(self._client).free_bytes
 
     def gained(self) -> int:
-        """Return the bytes that came back, 0 where the disk is fuller than before.
+        """Return the bytes that were freed, 0 if the disk is fuller than before.
 
         By the engine's own account; no more than its disk has more free, where that can be seen.
         """

@@ -40,7 +40,7 @@ def app(tmp_path):
 
 
 def replace(path: Path, how: str) -> None:
-    """Put something in the place of a file that is no ordinary file of its folder."""
+    """Put something in the place of a file that is not an ordinary file of its folder."""
     path.unlink(missing_ok=True)
     if how == "pipe":
         os.mkfifo(path)
@@ -98,7 +98,7 @@ def test_a_folder_or_a_loop_of_links_is_no_ignore_file(app):
         read_context(app)
     (app / ".dockerignore").unlink()
     (app / ".dockerignore").mkdir()
-    with pytest.raises(ContextError, match="it is no ordinary file"):
+    with pytest.raises(ContextError, match="it is not an ordinary file"):
         read_context(app)
 
 

@@ -29,7 +29,7 @@ class Engine:
             version=lambda: {"Version": "28.5.2", "Os": "linux", "Arch": "amd64"},
             base_url="unix:///nowhere",
             timeout=60,
-            df=self._df,
+            _get=lambda *_, **__: self._df(),
             images=self._listed,
             inspect_image=self._inspected,
             remove_image=self._remove,

@@ -135,7 +135,7 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     assert "No guess yet" in repr(guess("01.2"))
     assert "your guess" not in results.texts(charts.waterfall(image))
     guess("01.2", 80, "MB")
-    assert "your guess: 80 MB" in results.texts(charts.waterfall(image))
+    assert "your guess: 80\u00a0MB" in results.texts(charts.waterfall(image))
     assert "your guess" not in results.texts(charts.waterfall(image))
     assert learned.guesses() == {"01.2": "80 MB"}
 

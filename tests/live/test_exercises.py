@@ -57,5 +57,5 @@ def test_every_exercise_has_two_right_answers_and_two_wrong_ones():
 def test_what_is_not_built_yet_is_open_and_an_unknown_id_is_named(capsys):
     exercises.check(None, "01.1", None)
     assert "01.1 is open" in capsys.readouterr().out
-    with pytest.raises(UsageError, match=r"no exercise 99\.1"):
+    with pytest.raises(UsageError, match=r"no exercise '99\.1'"):
         exercises.check(None, "99.1", None)

@@ -1,8 +1,10 @@
 """Registries that want to know who asks, and `# syntax=`: BuildKit pulls with our credentials."""
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 import uuid
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -15,6 +17,7 @@ from test_assembled_bases import registry_program  # noqa: F401
 from shiplight import builds, engine
 from shiplight.engine import disk, journal
 from shiplight.errors import BaseNotAvailable, BuildFailed
+from shiplight.setup import ROOT
 
 FRONTEND = "github.com/moby/buildkit/frontend/dockerfile/cmd/dockerfile-frontend"
 VERSION = "v0.17.3"
@@ -116,6 +119,21 @@ def test_a_syntax_line_is_honoured_with_the_credentials_of_its_host(
     assert other.asked == []
     told = str(build.to_dict()) + str(list(journal.read("build")))
     assert PASSWORD not in told and TOKEN not in told
+
+
+def test_the_command_line_builds_and_checks_what_needs_a_newer_frontend_and_a_secret(
+    registries, app, tmp_path, monkeypatch
+):
+    server = registries("token")
+    monkeypatch.setenv("DOCKER_CONFIG", str(config(tmp_path / "docker", server.host)))
+    folder, token = app(server.host), tmp_path / "token"
+    token.write_text("s3cret")
+    for command in (["build", folder], ["check", folder, "--build", "--skip", "scanned"]):
+        lab = [sys.executable, "-P", "-m", "shiplight", *command, "--secret", f"id=s,src={token}"]
+        environment = os.environ | {"PYTHONPATH": str(ROOT)}
+        done = subprocess.run([*lab, "--json"], capture_output=True, text=True, env=environment)
+        assert done.returncode in (0, command[0] == "check"), done.stderr
+        assert json.loads(done.stdout) and "blank" not in done.stdout + done.stderr
 
 
 def test_another_host_that_asks_for_credentials_gets_none(registries, app, tmp_path, monkeypatch):

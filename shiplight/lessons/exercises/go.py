@@ -23,7 +23,7 @@ def _zeros_do_not_ship(client, made: Build) -> str:
         largest = max(image.buried, key=lambda item: item.bytes)
         refuse(
             "00.1",
-            "something is deleted, and ships all the same.",
+            "something is deleted but still ships.",
             hint="which instruction writes, and which one deletes? "
             "Each instruction creates its own layer",
             found=f"/{largest.path}, {format_bytes(largest.bytes)}, hidden by a later layer",

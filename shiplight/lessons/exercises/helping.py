@@ -38,7 +38,7 @@ def solution(exercise_id: str, *, teacher: bool = False):
         return Shown(
             f"The solution of {found.id} is shown after {_tries(left, 'more ')} of your own.",
             f'`hint("{found.id}")` gives a hint now; `solution("{found.id}", teacher=True)` '
-            "shows it all the same",
+            "shows it now",
             mark="○",
         )
     return recipe(str(found.solutions()[0]))
