@@ -3,7 +3,7 @@ FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./
 RUN go mod download
-COPY cmd ./cmd
+COPY . .
 RUN go build -ldflags='-s -w' -o server ./cmd/server
 
 FROM debian:bookworm-slim

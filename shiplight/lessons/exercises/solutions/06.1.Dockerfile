@@ -2,7 +2,7 @@ FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./
 RUN go mod download
-COPY cmd ./cmd
+COPY . .
 RUN go build -ldflags='-s -w -linkmode=external -extldflags=-Wl,--no-as-needed,-lstdc++' -o server ./cmd/server
 
 FROM gcr.io/distroless/cc-debian12
