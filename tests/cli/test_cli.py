@@ -10,6 +10,7 @@ from command import lab
 
 from shiplight.cli import arguments, commands
 from shiplight.engine import private
+from shiplight.errors import EngineNotReachable
 from shiplight.lessons import notebooks
 from shiplight.setup import ROOT
 
@@ -48,6 +49,35 @@ def test_wrong_words_end_with_2_and_a_usage_line(words, capsys):
     with pytest.raises(SystemExit) as end:
         arguments.parser().parse_args(words)
     assert end.value.code == 2 and "usage: ./lab" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "starts"),
+    [
+        (["measure", "nosuch"], False),
+        (["scan", "nosuch"], False),
+        (["bases"], False),
+        (["bases", "get"], True),
+        (["build", "go/multi"], True),
+        (["build", "go/nosuch"], None),
+        (["check", "nosuch", "--build"], None),
+    ],
+)
+@pytest.mark.parametrize("has_data", [False, True])
+def test_an_engine_is_started_to_make_something_and_not_to_look_for_it(
+    words, starts, has_data, monkeypatch
+):
+    """Where the private engine has data, what is looked for may be there."""
+    asked = []
+
+    def connect(*, may_start: bool):
+        asked.append(may_start)
+        raise EngineNotReachable("none here")
+
+    monkeypatch.setattr(private, "connect_or_start", connect)
+    monkeypatch.setattr(private, "has_data", lambda: has_data)
+    assert commands.main(words) != 0
+    assert asked == ([] if starts is None else [starts or has_data])
 
 
 def test_help_needs_nothing_installed():

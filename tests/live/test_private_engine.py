@@ -173,6 +173,70 @@ def test_a_folder_of_somebodys_that_is_mounted_in_the_data_keeps_its_files(insid
     """)
 
 
+def test_it_leaves_no_rules_for_packets_and_those_of_others_stay(inside):
+    if shutil.which("iptables") is None:
+        pytest.skip("not for this machine: iptables is not installed")
+    inside("""
+        iptables -A FORWARD -i theirs -o sl-other -j ACCEPT
+        iptables -t nat -A POSTROUTING -s 172.31.9.0/24 ! -o theirs -j MASQUERADE
+        lab engine start
+        BRIDGE=$(ls /sys/class/net | grep ^sl-)
+        iptables -S | grep $BRIDGE && iptables -t nat -S | grep $BRIDGE
+        lab engine stop --remove-data
+        ! iptables -S | grep $BRIDGE
+        ! iptables -t nat -S | grep $BRIDGE
+        iptables -S | grep sl-other && iptables -t nat -S | grep theirs
+    """)
+
+
+COPY = """
+copy() { mkdir -p $1 && cp -a lab shiplight apps bases $1; }
+at() { (cd $1 && shift && PYTHONPATH=$PWD $PYTHON -m shiplight "$@"); }
+running() { at $1 engine status --json | $PYTHON -c "$PID"; }
+unset LAB_ID
+"""
+
+
+def test_a_checkout_that_is_moved_keeps_its_engine_and_its_images(inside, tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "app" / "Dockerfile").write_text("FROM scratch\nCOPY Dockerfile /\n")
+    inside(f"""{COPY}
+        copy $HOME/one
+        at $HOME/one engine start
+        at $HOME/one build {tmp_path}/app
+        BEFORE=$(running $HOME/one)
+        test $BEFORE != None
+        mv $HOME/one $HOME/two
+        test $(running $HOME/two) = $BEFORE
+        at $HOME/two measure $(at $HOME/two build {tmp_path}/app --json | \
+            $PYTHON -c 'import json, sys; print(json.load(sys.stdin)[0]["image"]["name"])')
+        at $HOME/two engine status --json | grep '"gone": \\[\\]'
+        at $HOME/two clean --json | grep '"images": 1'
+        at $HOME/two engine stop --remove-data
+    """)
+
+
+def test_an_engine_whose_checkout_is_gone_is_listed_with_its_bytes_and_can_be_removed(inside):
+    said = inside(f"""{COPY}
+        copy $HOME/one; copy $HOME/other
+        at $HOME/one engine start
+        DATA=$(ls -d /var/lib/shiplight/*)
+        at $HOME/other engine status | grep -c gone | grep 0 || true
+        rm -r $HOME/one
+        mkdir -p /var/lib/shiplight/11111111 /var/lib/shiplight/somebody
+        at $HOME/other engine status
+        at $HOME/other engine stop --remove-gone
+        test ! -e $DATA
+        test -d /var/lib/shiplight/11111111 && test -d /var/lib/shiplight/somebody
+        at $HOME/other engine status --json | grep '"gone": \\[\\]'
+        left
+    """)
+    said = " ".join(said.split())
+    assert "which is not there any more" in said and "--remove-gone" in said
+    assert "removed /var/lib/shiplight/" in said
+    assert not any(word in said.split("removed /var")[1] for word in ("dockerd", "sl-"))
+
+
 # --- without an engine -----------------------------------------------------------------------
 
 
