@@ -89,7 +89,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     left += [_left_image(client, name, PERHAPS) for name in _images_in_doubt(client)]
     records, stay, doubt = prune_cache(client)
     left += _left_cache(stay, doubt)
-    _forget(client, began, named, [*stay, *doubt])
+    _forget(client, began, left=[*stay, *doubt], kept=named)
     left += _remove_files()
     return Cleaned(
         containers=counts["containers"],
@@ -249,15 +249,15 @@ def _left_image(client, name: str, why: str) -> Left:
 
 def prune_cache_of(client, names: Iterable[str]) -> int:
     """Prune the cache records that builds of these names made, and nothing used since; how many."""
-    wanted, removed = set(names), 0
+    began, wanted = time.time(), set(names)
     steps = lineage.of_builds(build for build in _builds(client) if build.get("name") in wanted)
-    while steps:
-        own, _ = lineage.ours(disk.cache_records(client), steps)
-        gone = _prune(client, [record for record in own if record.uses < 2])
-        removed += gone
-        if not gone:
-            break
-    return removed
+    if not steps:
+        return 0
+    own, _ = lineage.ours(disk.cache_records(client), steps)
+    unused = [record for record in own if record.uses < 2]
+    left = _prune(client, unused) + [record for record in own if record not in unused]
+    _forget(client, began, left=left, names=wanted)
+    return len(own) - len(left)
 
 
 def prune_cache(client) -> tuple[int, list[disk.CacheRecord], list[disk.CacheRecord]]:
@@ -268,17 +268,29 @@ def prune_cache(client) -> tuple[int, list[disk.CacheRecord], list[disk.CacheRec
     if is_own_engine(client):
         gone = disk.prune_whole_cache(client)
         return gone, disk.cache_records(client), []
-    removed, deadline = 0, time.monotonic() + IN_USE_SECONDS
-    # A record that another one is based on goes only after that one: so, until nothing more goes.
-    while True:
-        ours, doubt = _cache(client)
-        gone = _prune(client, ours)
-        removed += gone
-        if not gone:
+    ours, doubt = _cache(client)
+    stay = _prune(client, ours)
+    return len(ours) - len(stay), stay, doubt
+
+
+def _prune(client, records: list[disk.CacheRecord]) -> list[disk.CacheRecord]:
+    """Prune these cache records; which of them stay.
+
+    Whose they are is not asked again: when ours are gone, others would seem to be ours.
+    """
+    deadline = time.monotonic() + IN_USE_SECONDS
+    # A record that another one is based on goes only after that one: so, until nothing more goes,
+    # and the newest first.
+    while records:
+        newest_first = sorted(records, key=lambda record: -record.created)
+        stay = [one.id for one in newest_first if not disk.prune_cache_record(client, one.id)]
+        if len(stay) == len(records):
             # An engine lets go of what a build used a moment after the build.
-            if time.monotonic() > deadline or not any(record.in_use for record in ours):
-                return removed, ours, doubt
+            if time.monotonic() > deadline or not any(record.in_use for record in records):
+                break
             time.sleep(0.2)
+        records = [record for record in disk.cache_records(client) if record.id in stay]
+    return records
 
 
 def is_own_engine(client) -> bool:
@@ -307,12 +319,6 @@ def _builds(client) -> list[dict]:
     return [b for b in journal.read("build") if (b.get("engine"), b.get("lab")) == own]
 
 
-def _prune(client, records: list[disk.CacheRecord]) -> int:
-    """Prune them, the newest first: what is based on another one is newer; how many went."""
-    newest_first = sorted(records, key=lambda record: -record.created)
-    return sum(disk.prune_cache_record(client, record.id) for record in newest_first)
-
-
 def _left_cache(stay: list[disk.CacheRecord], doubt: list[disk.CacheRecord]) -> list[Left]:
     """What of the cache stays, by its reason."""
     in_use = [record for record in stay if record.in_use]
@@ -331,20 +337,38 @@ def _left_cache(stay: list[disk.CacheRecord], doubt: list[disk.CacheRecord]) -> 
 # --- the journal, and the lab's own files ----------------------------------------------------
 
 
-def _forget(client, began: float, named: tuple[str, ...], left: list[disk.CacheRecord]) -> None:
-    """Forget what is gone; what tells whose the rest is stays in the journal."""
+def _forget(
+    client,
+    began: float,
+    *,
+    left: list[disk.CacheRecord],
+    kept: tuple[str, ...] = (),
+    names: set[str] | None = None,
+) -> None:
+    """Forget what is gone; what tells whose the rest is stays in the journal.
+
+    Of a build stay the steps that made what is `left`: what else was made while the others ran is
+    not ours. With `names`, only steps of builds of these names are forgotten.
+    """
     here = describing.identity(client)
     elsewhere = any(entry.get("engine", here) != here for entry in journal.read())
 
-    def stays(entry: dict) -> bool:
-        if entry["kind"] == "made":
-            return elsewhere  # it has no engine: what it marks may be on another one
-        steps = lineage.of_builds([entry])
-        if any(step.made(record) for record in left for step in steps):
-            return True
-        return entry.get("name") in named or entry.get("engine_id") in named
+    def rest_of(entry: dict) -> dict | None:
+        if entry["when"] > round(began, 3) or entry.get("engine", here) != here:
+            return entry
+        if names is None and entry["kind"] == "made":  # it has no engine, and may be on another
+            return entry if elsewhere else None
+        if names is None or entry.get("name") in names:
+            ran = [
+                ran
+                for ran, step in zip(entry.get("ran", []), lineage.of_builds([entry]), strict=False)
+                if any(step.made(record) and step.fits(record) for record in left)
+            ]
+            entry = entry | ({"ran": ran} if "ran" in entry else {})
+        stays = names is not None or entry.get("ran")
+        return entry if stays or {entry.get("name"), entry.get("engine_id")} & set(kept) else None
 
-    journal.forget(here, until=began, stays=stays)
+    journal.revise(rest_of)
 
 
 def _remove_files() -> list[Left]:

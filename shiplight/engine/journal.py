@@ -301,24 +301,13 @@ def _say_once(text: str) -> None:
         setup.say(text)
 
 
-def forget(
-    engine: str, *, until: float, stays: Callable[[dict], bool] = lambda entry: False
-) -> None:
-    """Drop the entries of one engine that were written before `until`: what they list is gone.
-
-    Those stay for which `stays` says so. What is of no engine is a mark, of every one.
-    """
+def revise(rest_of: Callable[[dict], dict | None]) -> None:
+    """Write the journal anew: of each entry what `rest_of` returns, and nothing for None."""
     file = path("journal.jsonl")
     if not file.exists():
         return
     with writable(), files.alone(folder()):
-        left = [
-            entry
-            for entry in read()
-            if entry.get("engine", engine) != engine
-            or entry["when"] > round(until, 3)
-            or stays(entry)
-        ]
+        left = [rest for entry in read() if (rest := rest_of(entry)) is not None]
         if left:
             kept = [json.dumps(entry, sort_keys=True) for entry in left]
             files.write(file, "\n".join(kept) + "\n", private=True)

@@ -17,10 +17,11 @@ from dataclasses import dataclass
 from .disk import CacheRecord
 
 EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
-RELEASE_SECONDS = (-0.5, 5.0)  # when, after a build has ended, its records are let go of,
+RELEASE_SECONDS = (-0.2, 1.0)  # when, after a build has ended, its records are let go of,
 AT_ONCE_SECONDS = (-0.1, 0.3)  # and when they are as a rule
 CONTEXT = ("[internal] load build context", "[internal] load .dockerignore")
 BASE = re.compile("from local|pulled from")
+MAKES = ("RUN ", "COPY ", "ADD ", "WORKDIR ")  # instructions that make a record
 DOCKERFILE = "[internal] load build definition"
 
 
@@ -47,8 +48,8 @@ def of_builds(entries: Iterable[dict]) -> list[Ran]:
     return [
         Ran(start, end, tuple(texts), entry["window"][1])
         for entry in entries
-        if "window" in entry
-        for start, end, *texts in entry.get("ran", [])
+        if "window" in entry and "ran" in entry
+        for start, end, *texts in entry["ran"]
     ]
 
 
@@ -65,11 +66,14 @@ def ours(
     groups, doubt = list(_groups(records, steps)), set()
     for group, count in groups:
         likely = [record for record in group if _is_let_go_with_ours(record, steps)]
-        doubt |= {record.id for record in group if record in likely or record.uses > 1}
-        if len(likely) > count:
-            likely = [r for r in likely if _is_let_go_with_ours(r, steps, within=AT_ONCE_SECONDS)]
+        at_once = [r for r in likely if _is_let_go_with_ours(r, steps, within=AT_ONCE_SECONDS)]
+        if len(likely) > count and at_once:
+            likely = at_once
+        doubt |= {record.id for record in likely}
         if len(likely) <= count:
             found |= {record.id for record in likely}
+        if len(likely) < count:  # what is missing may be what somebody used later
+            doubt |= {record.id for record in group if record.uses > 1}
     groups += _unrecognised(records, steps, doubt)
     more = found
     while more:  # and what follows from those
@@ -95,7 +99,8 @@ def _unrecognised(
     return [
         ([record for record in rest if step.made(record)], 1)
         for step in steps
-        if not any(step.made(r) and step.fits(r) for r in recognised)
+        if step.texts[0].startswith(MAKES)
+        and not any(step.made(r) and step.fits(r) for r in recognised)
     ]
 
 

@@ -306,6 +306,25 @@ def test_a_cache_record_that_was_in_use_goes_the_next_time(engine):
     assert cleaning.clean(engine).cache_records == 1
 
 
+def test_when_our_record_is_gone_that_of_somebody_at_the_same_time_is_not_ours(engine):
+    """Neither in the same clean, nor in the next one, which another record made necessary."""
+    ours = built(UsageCount=1)
+    end = next(journal.read("build"))["window"][1]
+    stamp = record("x", "", end + 0.01)["CreatedAt"]
+    ours |= {"LastUsedAt": stamp}
+    since = record("since", "", end + 0.7)["CreatedAt"]
+    theirs = ours | {"ID": "theirs000000", "LastUsedAt": since}
+    child = record("child", "fileop target", 1000, Parent=ours["ID"])
+    engine.cache = [ours, theirs, child]
+    for _ in range(2):
+        cleaning.clean(engine)
+    assert theirs in engine.cache
+    engine.cache.remove(child)
+    for _ in range(3):
+        cleaning.clean(engine)
+    assert engine.cache == [theirs]
+
+
 @pytest.fixture
 def private(monkeypatch, tmp_path):
     """The private engine of this checkout, with cache that nobody can tell whose it is."""

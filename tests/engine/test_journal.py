@@ -19,6 +19,16 @@ def _lab(monkeypatch, tmp_path):
     monkeypatch.setenv("LAB_ID", "journal")
 
 
+def forget(engine: str, *, until: float, stays=lambda entry: False) -> None:
+    """Forget the entries of one engine that are older, as `clean` does."""
+
+    def rest_of(entry: dict) -> dict | None:
+        is_old = entry["when"] <= round(until, 3) and entry.get("engine", engine) == engine
+        return None if is_old and not stays(entry) else entry
+
+    journal.revise(rest_of)
+
+
 def test_entries_come_back_in_order_and_by_kind():
     journal.write("pull", reference="a")
     journal.write("build", tag="b")
@@ -61,7 +71,7 @@ def test_the_journal_is_closed_to_others():
     assert modes == [0o700, 0o700]
     assert (journal.path() / "journal.jsonl").stat().st_mode & 0o777 == 0o600
     journal.write("pull", reference="b", engine="two")
-    journal.forget("one", until=time.time() + 1)
+    forget("one", until=time.time() + 1)
     assert (journal.path() / "journal.jsonl").stat().st_mode & 0o777 == 0o600
 
 
@@ -74,7 +84,7 @@ def test_what_is_made_is_in_the_journal_before_it_is_made():
 
 
 def test_asking_and_forgetting_make_no_folder():
-    assert list(journal.read()) == [] and journal.forget("one", until=1) is None
+    assert list(journal.read()) == [] and journal.revise(lambda entry: None) is None
     assert not journal.path().exists()
 
 
@@ -118,9 +128,9 @@ def test_an_id_that_cannot_name_an_image_is_refused(wrong, monkeypatch):
 def test_one_engine_is_forgotten_and_the_others_are_not():
     journal.write("image", name="a", engine="one")
     journal.write("image", name="b", engine="two")
-    journal.forget("one", until=time.time())
+    forget("one", until=time.time())
     assert [entry["name"] for entry in journal.read()] == ["b"]
-    journal.forget("two", until=time.time())
+    forget("two", until=time.time())
     assert list(journal.read()) == []
 
 
@@ -129,7 +139,7 @@ def test_what_stays_on_the_engine_stays_in_the_journal():
     journal.write("image", name="b", engine_id="sha256:b", engine="one")
     journal.write("image", name="c", engine_id="sha256:c", engine="one")
     journal.write("build", name="d", engine_id="sha256:d", engine="one")
-    journal.forget("one", until=time.time(), stays=lambda entry: entry["name"] in "ad")
+    forget("one", until=time.time(), stays=lambda entry: entry["name"] in "ad")
     assert [entry["name"] for entry in journal.read()] == ["a", "d"]
 
 
@@ -137,7 +147,7 @@ def test_what_is_written_while_somebody_cleans_is_not_forgotten():
     began = time.time()
     time.sleep(0.002)
     journal.write("image", name="new", engine_id="sha256:new", engine="one")
-    journal.forget("one", until=began)
+    forget("one", until=began)
     assert [entry["name"] for entry in journal.read()] == ["new"]
 
 
@@ -151,7 +161,7 @@ def test_nothing_is_lost_of_what_others_write_while_somebody_cleans(tmp_path):
     with subprocess.Popen([sys.executable, "-c", code]) as writer:
         while writer.poll() is None:
             journal.write("image", name="gone", engine="one")
-            journal.forget("one", until=time.time() + 1)
+            forget("one", until=time.time() + 1)
     assert writer.returncode == 0
     assert [entry["name"] for entry in journal.read()] == [str(n) for n in range(200)]
 
@@ -163,5 +173,5 @@ def test_where_nothing_can_be_locked_the_journal_is_still_written(monkeypatch):
     monkeypatch.setattr(pytest.importorskip("fcntl"), "flock", refuse)
     journal.write("image", name="a", engine="one")
     journal.write("image", name="b", engine="two")
-    journal.forget("one", until=time.time() + 1)
+    forget("one", until=time.time() + 1)
     assert [entry["name"] for entry in journal.read()] == ["b"]

@@ -23,6 +23,7 @@ STEPS = [
     [11.526, 12.927, "RUN --mount=type=cache,target=/c echo x > /c/x; sleep 1"],
     [12.940, 12.966, "COPY --from=a /one /one"],
     [12.967, 13.023, "COPY big /b2"],
+    [13.025, 13.070, "exporting to image"],
 ]
 BUILD = {"kind": "build", "window": [8.741, END], "ran": STEPS}
 
@@ -110,6 +111,7 @@ def test_what_another_lab_makes_on_a_record_that_both_have_is_theirs():
     theirs = [
         record("run2", "o6g0", RUN + "echo theirs", 11.46),
         record("run3", "m269", RUN + "echo theirs", 11.54),
+        record("run4", "m269", RUN + "echo theirs", 13.05),
     ]
     assert told([*OURS, *theirs]) == (ids(OURS), set())
     more = record("file", "o6g0", FILE, 11.46)
