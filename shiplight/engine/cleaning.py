@@ -87,6 +87,11 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     in_use = tuple(one.what for one in left if one.why == USED) + named
     left += [_left_image(client, name, USED) for name in named]
     left += [_left_image(client, name, PERHAPS) for name in _images_in_doubt(client)]
+    if is_own_engine(client):  # tests and others with a LAB_ID may work on it right now
+        others = [name for name in _images_of_others(client) if name not in named]
+        left += [
+            _left_image(client, name, "of another lab", "./lab clean --all") for name in others
+        ]
     records, stay, doubt = prune_cache(client)
     left += _left_cache(stay, doubt)
     _forget(client, began, left=[*stay, *doubt], kept=named)
@@ -239,9 +244,9 @@ def _labelled(client, label: str) -> list[tuple[str, dict]]:
     ]
 
 
-def _left_image(client, name: str, why: str) -> Left:
+def _left_image(client, name: str, why: str, remove: str = "") -> Left:
     found = images.find_image(client, name) or {}
-    return Left(name, why, found.get("Size"), f"docker rmi {name}")
+    return Left(name, why, found.get("Size"), remove or f"docker rmi {name}")
 
 
 # --- the build cache -------------------------------------------------------------------------

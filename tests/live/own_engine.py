@@ -83,6 +83,19 @@ class OwnEngine:
         command = ["nsenter", "--target", self._first, "--mount", "ls", "-A", str(folder)]
         return subprocess.run(command, capture_output=True, text=True).stdout.split()
 
+    def disk_bytes(self) -> int:
+        """The bytes that the engine's data take on its disk."""
+        command = [
+            "nsenter",
+            "--target",
+            self._first,
+            "--mount",
+            "du",
+            "-sk",
+            f"{self.folder}/data",
+        ]
+        return 1024 * int(subprocess.run(command, capture_output=True, text=True).stdout.split()[0])
+
     def close(self) -> None:
         """End everything in it, and remove its folder."""
         self._holder.kill()

@@ -216,6 +216,30 @@ def test_a_checkout_that_is_moved_keeps_its_engine_and_its_images(inside, tmp_pa
     """)
 
 
+def test_clean_leaves_nothing_on_it_not_even_cache_of_other_labs(inside, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "Dockerfile").write_text("FROM scratch\nCOPY . /\nWORKDIR /a\n")
+        (tmp_path / name / "big").write_bytes(os.urandom(20_000_000))
+    said = inside(f"""{COPY}
+        copy $HOME/checkout
+        at $HOME/checkout engine start
+        data() {{ du -sm /var/lib/shiplight/* | cut -f1; }}
+        EMPTY=$(data)
+        at $HOME/checkout build {tmp_path}/one > /dev/null
+        LAB_ID=beside at $HOME/checkout build {tmp_path}/two > /dev/null
+        LAB_ID=beside at $HOME/checkout clean > /dev/null
+        BUILT=$(data)
+        at $HOME/checkout clean --json
+        echo "EMPTY $EMPTY BUILT $BUILT CLEAN $(data)"
+        at $HOME/checkout engine stop --remove-data
+    """)
+    _, empty, _, built, _, clean = said[said.index("EMPTY") :].split()[:6]
+    assert int(built) >= int(empty) + 37 and int(clean) <= int(empty) + 1
+    done = json.loads(said[said.index("{") : said.index("EMPTY")])
+    assert done["left"] == [] and done["freed_bytes"] >= 38_000_000
+
+
 def test_an_engine_whose_checkout_is_gone_is_listed_with_its_bytes_and_can_be_removed(inside):
     said = inside(f"""{COPY}
         copy $HOME/one; copy $HOME/other
