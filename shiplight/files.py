@@ -5,6 +5,7 @@ Standard library only. A private file is 0600 in a folder of 0700 from its first
 
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-PARTS = ".part"  # how the name of a file ends that is still being written
+PARTS = ".shiplight-part"  # how the name of a file ends that is still being written
 
 
 def private_folder(path: Path) -> Path:
@@ -142,4 +143,4 @@ def remove_parts(folder: Path) -> None:
     with suppress(OSError):
         for part in folder.glob(f".*{PARTS}"):
             with suppress(OSError):
-                part.unlink()
+                shutil.rmtree(part) if part.is_dir() else part.unlink()

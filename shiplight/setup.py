@@ -5,6 +5,7 @@ Standard library only: `./lab` calls this before anything is installed.
 
 import contextlib
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -138,8 +139,8 @@ def _install(python: Path, requirements: Path, *options: str) -> None:
         *(str(python), "-m", "pip", "install", "--disable-pip-version-check"),
         *("--no-input", "--progress-bar", "off", *options, "-r", str(requirements)),
     ]
-    log_path = files.private_folder(ROOT / ".lab") / "setup.log"
-    with open(log_path, "w+", encoding="utf-8") as log:
+    log_file = files.create_private(ROOT / ".lab" / "setup.log")
+    with io.TextIOWrapper(log_file, encoding="utf-8") as log:
         with subprocess.Popen(
             command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         ) as process:

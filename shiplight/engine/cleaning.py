@@ -185,8 +185,13 @@ def _images_by_journal(client) -> list[str]:
     """What this lab pulled or built, by name if that still names it, and what no longer has one."""
     here, lab, names, begun = describing.identity(client), journal.lab_id(), {}, set()
     for entry in journal.read():
-        name = entry.get("name", "")
-        if entry.get("engine") != here or entry.get("lab", lab) != lab or _is_anothers(name):
+        name = entry.get("name")
+        if (
+            name is None
+            or entry.get("engine") != here
+            or entry.get("lab", lab) != lab
+            or _is_anothers(name)
+        ):
             continue
         if entry["kind"] == "begun":
             begun.add(name)

@@ -262,6 +262,10 @@ def _is_text(value) -> bool:
     return isinstance(value, str)
 
 
+def _is_reference(value) -> bool:
+    return isinstance(value, str) and bool(re.fullmatch(r"[\w.:/@\[\]-]{1,500}", value, re.ASCII))
+
+
 def _is_number(value) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) < MOST_SECONDS
@@ -285,7 +289,8 @@ def _is_ran(value) -> bool:
 
 
 _FIELDS: dict[str, Callable[[object], bool]] = {
-    **dict.fromkeys(("kind", "lab", "engine", "engine_id", "name", "mark"), _is_text),
+    **dict.fromkeys(("name", "engine_id"), _is_reference),
+    **dict.fromkeys(("kind", "lab", "engine", "mark"), _is_text),
     **dict.fromkeys(("key", "tag", "namespace"), _is_text),
     **dict.fromkeys(("when", "seconds"), _is_number),
     "window": _is_window,

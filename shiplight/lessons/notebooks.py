@@ -244,13 +244,10 @@ def _token() -> Iterator[Path]:
 
     Not a variable, which every kernel would inherit, and show.
     """
-    path = ROOT / ".lab" / "jupyter.token"
-    with files.create_private(path) as file:
-        file.write(secrets.token_hex(24).encode())
-    try:
-        yield path
-    finally:
-        path.unlink(missing_ok=True)
+    with journal.workplace() as place:
+        with files.create_private(place / "token") as file:
+            file.write(secrets.token_hex(24).encode())
+        yield place / "token"
 
 
 def _die_with_parent():

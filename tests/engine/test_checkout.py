@@ -58,8 +58,8 @@ def test_a_copy_gets_an_id_of_its_own_and_an_empty_journal(tmp_path, first, monk
     (first / ".lab" / "labs" / "mine").mkdir(parents=True)
     shutil.copy(first / ".lab" / "journal.jsonl", first / ".lab" / "labs" / "mine")
     shutil.copytree(first, copy)
-    write(monkeypatch, copy, "the copy's")
-    assert names(monkeypatch, copy) == ["the copy's"]
+    write(monkeypatch, copy, "copies-own")
+    assert names(monkeypatch, copy) == ["copies-own"]
     assert "copy of another" in capsys.readouterr().err
     assert not list(copy.glob(".lab/labs/*/journal.jsonl"))
     assert checkout.id_of(copy) != known == checkout.id_of(first)

@@ -80,7 +80,7 @@ import signal, sys
 from pathlib import Path
 from shiplight.lessons import notebooks
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-notebooks.ROOT = Path(sys.argv[1])
+notebooks.ROOT = notebooks.journal.ROOT = Path(sys.argv[1])
 notebooks.serve(notebooks.ROOT / "lesson.ipynb", port=None, browser=True)
 """
 
