@@ -19,8 +19,9 @@
     ├── CheckFailed            what a learner made for an exercise is not yet what it asks for
     └── UsageError             the command line or a call asks for what there is not
 
-A message says what happened, where, and what was seen; `hint` says what to do next. Where nobody
-catches one, IPython shows that and no traceback: in a notebook a box, in a terminal its lines.
+A message says what happened, where, and what was seen; `hint` says what to do next. Neither has the
+password of an address. Where nobody catches one, IPython shows that and no traceback: in a notebook
+a box, in a terminal its lines.
 """
 
 import re
@@ -28,7 +29,7 @@ import sys
 import traceback
 
 from .boxes import WRONG, box, folded, inline, verbatim
-from .units import visible
+from .units import visible, without_passwords
 
 
 class ShipLightError(Exception):
@@ -42,6 +43,8 @@ class ShipLightError(Exception):
         self.message = message
         self.hint = hint
         self._shown_in = None  # the cell whose box is on the page already
+        self.message = without_passwords(message)
+        self.hint = without_passwords(hint)
 
     def __str__(self) -> str:
         hint = f"\n  {self.hint_word}: {self.hint}" if self.hint else ""

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 import unicodedata
 
 UNKNOWN = "—"
@@ -31,6 +32,19 @@ def visible_line(text: str) -> str:
     'image\\nFAKE: all is well'
     """
     return visible(text).replace("\n", "\\n")
+
+
+# The user before a password, and the host after it: an address, or an image's name with them.
+_ADDRESS = re.compile(r"(?<![^\s/'\"(])([^\s/:@'\"(]{0,256}):(?!//)[^\s/]{1,256}@(?!sha\d+:)")
+
+
+def without_passwords(text: str) -> str:
+    """Text without the passwords of its addresses.
+
+    >>> without_passwords("tcp://me:s3cr3t@host:1 me:s3cr3t@host/x golang:1.23@sha256:ab")
+    'tcp://me:…@host:1 me:…@host/x golang:1.23@sha256:ab'
+    """
+    return _ADDRESS.sub(r"\1:…@", text)
 
 
 def in_one_line(method):

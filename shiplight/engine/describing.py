@@ -12,6 +12,7 @@ import docker.auth
 import docker.errors
 
 from ..setting import Setting
+from ..units import without_passwords
 from .answers import translated
 from .endpoints import Endpoint
 
@@ -56,7 +57,7 @@ def describe(client: docker.DockerClient) -> Engine:
         kind="Podman" if is_podman else "Docker",
         version=version.get("Version", "unknown"),
         api_version=version.get("ApiVersion", "unknown"),
-        endpoint=endpoint.url if endpoint else client.api.base_url,
+        endpoint=without_passwords(endpoint.url if endpoint else client.api.base_url),
         source=endpoint.source if endpoint else "a client of yours",
         store=_store(info),
         platform=f"{version.get('Os', 'linux')}/{_architecture(version.get('Arch', ''))}",

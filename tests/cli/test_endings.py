@@ -7,10 +7,13 @@ import subprocess
 import sys
 
 import checking
+import docker
 import pytest
 from command import lab
 
-from shiplight.cli import commands
+from shiplight import engine
+from shiplight.cli import commands, doctor
+from shiplight.errors import EngineFailed, UsageError
 from shiplight.setup import ROOT
 
 NOWHERE = {"DOCKER_HOST": "unix:///nowhere.sock"}
@@ -75,3 +78,33 @@ def test_a_name_that_the_engine_cannot_be_asked_for(monkeypatch, capsys):
     monkeypatch.setattr(commands, "_measure", lambda given: given.image.encode())
     assert commands.main(["measure", os.fsdecode(b"\xff")]) == 1
     assert capsys.readouterr().err.startswith("lab: not UTF-8: \\udcff\n  Try:")
+
+
+MIRRORS = ["user:s3cr3t@host.invalid/x", "http://user:s3cr3t@h.invalid", "https://u:s3cr3t@h/x y"]
+
+
+@pytest.mark.parametrize("mirror", MIRRORS)
+def test_the_doctor_says_what_is_wrong_with_a_mirror_and_no_password(monkeypatch, mirror):
+    def refuse(*_):
+        raise UsageError(f"SHIPLIGHT_MIRROR is {mirror}.", hint=f"unset {mirror}")
+
+    [found] = doctor._or_problem("mirror", refuse, None)
+    assert found.state == "problem" and "SHIPLIGHT_MIRROR" in found.seen
+    assert "s3cr3t" not in found.seen + found.advice and ":…@h" in found.seen
+
+
+@pytest.mark.parametrize(
+    "host", ["tcp://me:s3cr3t@127.0.0.1:1", "tcp://me:s3c@r3t@[bad", "me:s3cr3t@x"]
+)
+def test_no_password_of_an_endpoint_is_repeated(host):
+    for command in (["doctor", "--json"], ["measure", "x"]):
+        done = lab(*command, "--no-engine", DOCKER_HOST=host)
+        said = done.stdout + done.stderr
+        assert done.returncode == 1 and "Traceback" not in said
+        assert "s3c" not in said and "r3t" not in said and "me:" in said
+
+
+def test_a_name_that_is_none_is_an_error_of_ours():
+    with pytest.raises(EngineFailed, match=r"asking: .*scheme \(http://me:…@h/x\)"):  # noqa: SIM117
+        with engine.translated("asking"):
+            docker.auth.resolve_repository_name("http://me:s3cr3t@h/x")
