@@ -13,6 +13,7 @@ __getattr__, __dir__, __all__ = offered(
     {
         "CHECKS": "checklist",
         "Checklist": "checklist",
+        "mask": "reading.secretwords",
         "print_checklist": "reporting.report",
         "read_subject": "checklist",
         "run": "checklist",

@@ -347,7 +347,7 @@ def _scan(given) -> int:
 
 def _check(given) -> int:
     """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
-    from ..checks import checklist
+    from ..checks import checklist, mask
     from ..errors import BuildCancelled, ShipLightError
 
     try:
@@ -366,7 +366,7 @@ def _check(given) -> int:
     except BuildCancelled:
         raise
     except ShipLightError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        print(mask(f"lab: {error}"), file=sys.stderr)
         return 2
     _print_checklist(given, found)
     return 1 if found.failed else 0

@@ -6,9 +6,8 @@ from collections.abc import Container
 
 from ...units import format_bytes
 from ..reading.known import commands
-from ..reading.secretwords import mask
 from ..reading.subject import Built, Step, Subject
-from .outcomes import Place, at, at_base
+from .outcomes import Place, at, at_base, shown
 
 MIN_BYTES = 1_000_000
 
@@ -43,7 +42,7 @@ def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
         return at(steps[layer], found, **more)
     if steps and layer < min(steps):
         return at_base(subject, found, **more)
-    instruction = mask(subject.built.image.layers[layer].instruction[:1000])[:100]
+    instruction = shown(subject.built.image.layers[layer].instruction)[:100]
     return Place(found, instruction=instruction, **more)
 
 

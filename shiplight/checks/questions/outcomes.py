@@ -81,19 +81,19 @@ class Result:
 
 
 def passed(evidence: str, *places: Place) -> Outcome:
-    return Outcome(PASSED, evidence, places)
+    return Outcome(PASSED, mask(evidence), places)
 
 
 def failed(evidence: str, places: Iterable[Place], advice: str) -> Outcome:
-    return Outcome(FAILED, evidence, tuple(dict.fromkeys(places)), advice)
+    return Outcome(FAILED, mask(evidence), tuple(dict.fromkeys(places)), advice)
 
 
 def not_applicable(why: str) -> Outcome:
-    return Outcome(NOT_APPLICABLE, why)
+    return Outcome(NOT_APPLICABLE, mask(why))
 
 
 def unseen(why: str, advice: str, *places: Place) -> Outcome:
-    return Outcome(UNSEEN, why, places, advice)
+    return Outcome(UNSEEN, mask(why), places, advice)
 
 
 def at(step: Step, found: str, **more) -> Place:
@@ -111,9 +111,14 @@ def at_target(subject: Subject, found: str, **more) -> Place:
     return _place(subject.target.from_instruction, found, **more)
 
 
+def shown(text: str) -> str:
+    """The beginning of a text in one line, without its secrets: these may be longer than it is."""
+    return mask(" ".join(text[:MOST_READ].split()))
+
+
 def _place(instruction, found: str, **more) -> Place:
     words = [instruction.keyword, *instruction.flags, instruction.value[:MOST_READ]]
-    text = mask(" ".join(" ".join(words)[:MOST_READ].split())[:1000])
+    text = shown(" ".join(words))
     short = text if len(text) <= 100 else text[:99] + "…"
     place = Place(mask(found), instruction.line, instruction.end_line, short)
     return replace(place, **more)

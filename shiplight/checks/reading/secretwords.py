@@ -1,79 +1,42 @@
-"""What looks like a secret in a text, and the text without it: evidence never repeats a secret."""
+"""What looks like a secret: one table of words and shapes, for the check and for masking alike.
+
+Evidence never repeats a secret. What is found is masked; of that, the check reports what has a real
+value. Everything is matched in time that grows with the text.
+"""
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
+# --- names ---------------------------------------------------------------------------------------
+
 _WORDS = {
-    "PASSWORD",
-    "PASSWD",
-    "PASSPHRASE",
-    "SECRET",
-    "TOKEN",
-    "APIKEY",
-    "CREDENTIAL",
-    "CREDENTIALS",
+    *("PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "APIKEY", "CREDENTIAL"),
+    *("CREDENTIALS", "AUTHORIZATION", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY", "AUTHKEY"),
+    *("STOREPASS", "KEYPASS"),
 }
+_ENDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY")
 _SHORT = {"PASS", "PWD"}  # as the last of several words: PWD alone is a folder
 _KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
 _HARMLESS_ENDS = {
-    *(
-        "FILE",
-        "PATH",
-        "DIR",
-        "URL",
-        "URI",
-        "NAME",
-        "HEADER",
-        "LENGTH",
-        "TTL",
-        "EXPIRY",
-        "EXPIRATION",
-    ),
-    *("ENABLED", "DUMMY", "ID", "LIFETIME", "TYPE", "PREFIX", "ISSUER", "AUDIENCE", "ENDPOINT"),
-    *("COUNT", "LIMIT", "MIN", "MAX", "ALGORITHM", "TIMEOUT"),
+    *("FILE", "PATH", "DIR", "URL", "URI", "NAME", "HEADER", "LENGTH", "TTL", "EXPIRY", "FIELD"),
+    *("EXPIRATION", "EXPIRE", "EXPIRES", "ENABLED", "ENABLE", "DISABLED", "DUMMY", "ID", "IDS"),
+    *("LIFETIME", "TYPE", "PREFIX", "SUFFIX", "ISSUER", "AUDIENCE", "ENDPOINT", "COUNT", "LIMIT"),
+    *("MIN", "MAX", "ALGORITHM", "ALG", "TIMEOUT", "MINUTES", "SECONDS", "HOURS", "DAYS", "AGE"),
+    *("DURATION", "INTERVAL", "RETRIES", "SIZE", "BYTES", "BITS", "LEN", "HOST", "HOSTNAME"),
+    *("PORT", "DOMAIN", "REGION", "VERSION", "PROVIDER", "BACKEND", "DRIVER", "MODE", "POLICY"),
+    *("STRATEGY", "REQUIRED", "ROUNDS", "COST", "USER", "USERNAME", "EMAIL", "FORMAT", "STDIN"),
+    *("SERVICE", "SERVER", "ADDRESS", "ADDR", "SCOPE", "SCOPES", "STORE", "MANAGER", "REGEX"),
+    *("PATTERN", "LEEWAY", "COLUMN", "CLASS", "NAMESPACE", "DIGEST", "CHECKSUM", "SHA256"),
 }
 _PUBLIC = re.compile(
     r"^(?:NEXT_PUBLIC|NUXT_PUBLIC|EXPO_PUBLIC|PUBLIC|VITE|REACT_APP|GATSBY)_|PUBLIC"
 )
-_PLACEHOLDERS = re.compile(
-    r"(?i)|\$.*|<.*>|x+|\*+|\.+|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
-    r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
-    r"example|your[-_]|fake|notset|unset|insecure).*|/run/secrets/.*"
-)
-_DEFAULT = re.compile(r"\$\{\w+:?-(.*)\}", re.DOTALL)
-_SHAPES = {
-    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
-    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
-    "a GitLab token": r"\bglpat-[\w-]{20,}",
-    "an npm token": r"\bnpm_[A-Za-z0-9]{36}\b",
-    "a Slack token": r"\bxox[abeprs]-[\w-]{10,}",
-    "a private key": r"-----BEGIN [A-Z ]*PRIVATE KEY-----",
-    "a Google API key": r"\bAIza[\w-]{35}",
-}
-_IN_URL = re.compile(r"(?<=://)([^\s:/@'\"$]+):([^\s/@'\"$]+)(?=@)")
-_USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
-# A word as a shell takes it; a comma after a quote parts the strings of a JSON form.
-_WORD = re.compile(r"""(?:\\.|"(?:\\.|[^"\\])*(?:"|$)|'[^']*(?:'|$)|[^\s'"\\,]|(?<!['"]),)+""")
-_INSIDE = {'"': re.compile(r'(?:\\.|[^"\\])*'), "'": re.compile(r"[^']*")}
-_NAME = re.compile(r"""\b([A-Za-z_]\w*)(=|\\?['"]\s*:\s*|:\s+)""")
-_FIRST = re.compile(r"""[\\'"]*([^\s'"\\,]+)""")
-_BETWEEN = r"""(?:[= ]+|['"],?\s*(?=['"]))"""  # an option and its value, in JSON too
-_LONG = r"(?<![\w-])--?(?:(?!no-|disable|without)\w+-)?"
-_THEN = r"""['",\s](?:[^;&|]*?['",\s])??(?-i:-p)"""  # later in the same command
-_OPTION = re.compile(
-    rf"(?i)({_LONG}(?:password|passwd|passphrase|token|secret|api[-_]?key){_BETWEEN}|"
-    rf"\bbearer\s+|(?<!-)\blogin{_THEN}{_BETWEEN}|\bsshpass['\",\s]+(?-i:-p){_BETWEEN}?|"
-    rf"\b(?:mysql|mariadb)\w*{_THEN}(?=[^\s'\",]))(?!['\"]?\$){_WORD.pattern}"
-)
-_USER = re.compile(
-    rf"(?i)((?<![\w-])(?:-u|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}"
-    rf"(?P<quote>['\"])?(?P<user>[^\s:'\",]+):)(?!//|\$)"
-    rf"(?P<word>(?(quote)(?:(?!(?P=quote)).)*|{_WORD.pattern}))"
-)
-_ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(.+)$", re.DOTALL)
 
 
+@lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
     """Whether a variable of that name holds a secret, as far as names go.
 
@@ -83,13 +46,32 @@ def is_secret_name(name: str) -> bool:
     (False, False)
     >>> is_secret_name("PGPASSWORD"), is_secret_name("MYSQL_PWD"), is_secret_name("PWD")
     (True, True, False)
+    >>> is_secret_name("X-Api-Key"), is_secret_name("TOKEN_EXPIRE_MINUTES")
+    (True, False)
     """
-    words = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper().split("_")
+    words = re.split(r"[-_.]+", re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper())
     if _PUBLIC.search(name.upper()) or words[-1] in _HARMLESS_ENDS:
         return False
     keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
-    ends = words[-1].endswith("PASSWORD") or (len(words) > 1 and words[-1] in _SHORT)
-    return keys or ends or bool(_WORDS & set(words))
+    ends = words[-1].endswith(_ENDS) or (len(words) > 1 and words[-1] in _SHORT)
+    return keys or ends or bool(_WORDS & set(words)) or name.lower() == "_auth"
+
+
+# --- values --------------------------------------------------------------------------------------
+
+_PLACEHOLDERS = re.compile(
+    r"(?is)|\$.*|<.*>|\{\{.*|%\w+%|x+|\*+|\.+|…|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
+    r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
+    r"example|your[-_]|fake|notset|unset|insecure).*|"
+    r"sha(?:1|256|384|512)[-:].*|"  # a digest of an image, or of what a lock file names
+    r"/(?:run|etc|var|opt|usr|home|root|tmp|app|mnt|srv|secrets|config|data)(?:/[\w.-]+)*/?|"
+    r"(?:https?|file|unix)://[^@]*|localhost(?::\d+)?|"
+    r"[a-z\d-]+(?:\.[a-z\d-]+)*\.(?:com|org|net|io|dev|local|internal|svc|test|invalid)(?::\d+)?|"
+    r"\d+(?:\.\d+)?(?:ms|s|m|h|d|min|mins|minutes?|seconds?|hours?|days?)"
+)
+_DEFAULT = re.compile(r"\$\{\w+:?-(.*)\}", re.DOTALL)
+_USUAL = re.compile(r"(?i)pass|password|postgres|root|user|username|secret|mysql|admin|test|db|app")
+_NUMBER = re.compile(r"\d{1,6}")
 
 
 def is_value(text: str | None) -> bool:
@@ -97,62 +79,305 @@ def is_value(text: str | None) -> bool:
 
     >>> is_value("$WORD"), is_value("${WORD:-}"), is_value("${WORD:-hunter2}")
     (False, False, True)
+    >>> is_value("/run/secrets/db"), is_value("sha256:0a1b"), is_value("15m")
+    (False, False, False)
     """
-    plain = (text or "").strip("'\"")
+    plain = (text or "")[:2000].strip("'\"")
     default = _DEFAULT.fullmatch(plain)
     plain = default[1].strip("'\"") if default else plain
     return bool(plain) and not _PLACEHOLDERS.fullmatch(plain)
 
 
+def is_secret(name: str, value: str | None) -> bool:
+    """Whether a variable of that name with that value is a secret; a number may be a password."""
+    number = _NUMBER.fullmatch((value or "").strip("'\""))
+    return is_value(value) and not (number and "PASS" not in name.upper())
+
+
+def _is_random(text: str) -> bool:
+    """Whether a word is of the kind that only programs make: letters with digits, or very long."""
+    has = [any(map(kind, text)) for kind in (str.isdigit, str.islower, str.isupper)]
+    return (len(text) >= 8 and has[0] and (has[1] or has[2])) or (len(text) >= 20 and all(has[1:]))
+
+
+# --- shapes --------------------------------------------------------------------------------------
+
+# What is a secret wherever it stands.
+_SHAPES = {
+    "a private key": (
+        r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
+        r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
+    ),
+    "a private key in base64": r"\bLS0tLS1CRUdJTi(?!BDRV|BQVU)[A-Za-z0-9+/]{20,}={0,2}",
+    "an age key": r"\bAGE-SECRET-KEY-1[A-Z0-9]{30,}",
+    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
+    "a GitLab token": r"\bgl(?:pat|dt|rt|soat|cbt|ptt|ft|imt|agent|oas)-[\w-]{20,}",
+    "an npm token": r"\bnpm_[A-Za-z0-9]{36,}",
+    "a PyPI token": r"\bpypi-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{16,}",
+    "a Docker token": r"\bdckr_(?:pat|oat)_[\w-]{16,}|\bSWMTKN-1-[\w-]{20,}",
+    "a Slack token": r"\bxox[abceprs]-[\w-]{10,}|\bhooks\.slack\.com/services/[\w/]{20,}",
+    "a Google key": r"\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}",
+    "an Anthropic key": r"\bsk-ant-[\w-]{16,}",
+    "an OpenAI key": r"\bsk-(?:proj|svcacct|admin|None)-[\w-]{16,}|\bsk-[A-Za-z0-9]{32,}",
+    "a Stripe key": r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|\bwhsec_[A-Za-z0-9+/]{24,}",
+    "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
+    "a SendGrid key": r"\bSG\.[\w-]{16,}\.[\w-]{16,}",
+    "a JSON web token": r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+    "a Vault token": r"\bhv[sbr]\.[\w-]{20,}",
+    "a token of a service": (
+        r"\b(?:dop_v1_|doo_v1_|dor_v1_|shp(?:at|ca|pa|ss)_|dapi|rubygems_|lin_api_|pscale_\w{2,5}_|"
+        r"glsa_|glc_|sntr[yu]s_|ATATT3|ATCTT3|nfp_|ntn_|figd_|NRAK-|HRKU-|pul-|r8_|sq0(?:atp|csp)-|"
+        r"EAAA|FlyV1 fm\d_|key-|SK|oy2|AKCp|phc_|xkeysib-|tfp_)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])"
+        r"[\w-]{28,}|\b\d{8,10}:AA[\w-]{33}\b|\b\w{14}\.atlasv1\.[\w-]{40,}"
+    ),
+}
+_ANY_SHAPE = [(what, re.compile(pattern, re.DOTALL)) for what, pattern in _SHAPES.items()]
+
+# A word as a shell takes it, and quotes that are escaped for a JSON form or an outer shell. A comma
+# after a quote parts the strings of a JSON form.
+_WORD = (
+    r"""(?:\\(?P<q%d>["'])(?:(?!\\(?P=q%d)).){0,2000}\\(?P=q%d)|\\.|"(?:\\.|[^"\\])*(?:"|$)|"""
+    r"""'[^']*(?:'|$)|[^\s'"\\,;&|)]|(?<!['"]),)+"""
+)
+_VALUE = re.compile(_WORD % (0, 0, 0), re.DOTALL)
+_INSIDE = {
+    '"': re.compile(r'(?:\\.|[^"\\])*', re.DOTALL),
+    "'": re.compile(r"[^']*"),
+    '\\"': re.compile(r'(?:(?!\\")[^"])*'),
+}
+_BEGIN = r"(?:(?<![\w$-])(?<!\$\{)|(?<=\\[ntr]))"  # of a name, which may stand behind a \n
+_NAME = re.compile(
+    rf"""{_BEGIN}(?P<dash>-{{0,2}})(?P<name>[A-Za-z_][\w.-]{{0,99}})"""
+    r"""(?P<is>=|\s{1,3}=\s{1,3}|\\?['"]\s*:\s*|:\s+|:(?=['"]))"""
+)
+_FIRST = re.compile(r"""[^\s'"\\,]*""")
+_SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
+
+_BETWEEN = r"""(?:\s*=\s*|\s+|\\?['"]\s*,?\s*(?=\\?['"]))"""  # an option and its value, in JSON too
+_LONG = r"(?<![\w-])--?(?!no-|disable|without)(?:[a-z]\w*-){0,3}"
+_THEN = r"""['",\s](?:[^;&|]{0,300}?['",\s])??"""  # later in the same command
+_SEP = r"(?:\s|\\n|\\t|\\r|['\"]\s*,?\s*['\"])+"
+
+_PLAIN = r"[^\s\\'\"]{1,200}"
+_PROSE = {"a bearer token", "a login's password"}  # or what people write about
+
+# What makes the word after it a secret: (what, pattern that ends where the value begins).
+_BEFORE = [
+    (
+        "a password as an option",
+        rf"(?i){_LONG}(?:password|passwd|passphrase|storepass|keypass|pass(?=[= ])){_BETWEEN}",
+    ),
+    (
+        "a token as an option",
+        rf"(?i){_LONG}(?:token|api[-_]?key|access[-_]?key|auth[-_]?key|secret[-_]?key|"
+        rf"(?<=-)secret){_BETWEEN}(?!(?:id|type|src|source|env)=)",
+    ),
+    ("a bearer token", r"(?i)\bbearer\s+"),
+    ("a password as an option", rf"(?<!-)\blogin{_THEN}-p(?:{_BETWEEN}|(?=[^\s'\",-]))"),
+    ("a password as an option", rf"\bsshpass{_THEN}-p{_BETWEEN}?"),
+    ("a password as an option", rf"(?i:\b(?:mysql|mariadb)\w*){_THEN}-p(?=[^\s'\",])"),
+    ("a password as an option", rf"\bredis-cli{_THEN}-a{_BETWEEN}"),
+    ("a password as an option", rf"\bldap\w+{_THEN}-w{_BETWEEN}"),
+    ("a password as an option", rf"\bsqlcmd{_THEN}-P{_BETWEEN}?"),
+    ("a password as an option", rf"\b(?:mongo|mongosh|mongodump){_THEN}-p{_BETWEEN}"),
+    ("a password as an option", rf"\b(?:zip|unzip){_THEN}-P{_BETWEEN}"),
+    ("a password as an option", rf"\b(?:useradd|usermod){_THEN}-p{_BETWEEN}"),
+    (
+        "a password as an option",
+        r"\bhtpasswd\s+(?:-\w+\s+){0,4}-\w*b\w*\s+(?:-\w+\s+){0,4}(?:(?!-)\S+\s+){1,2}?(?=\S+\s*(?:$|[;&|>]))",
+    ),
+    ("a password of OpenSSL", r"(?<=[\s'\"])pass:"),
+    (
+        "a password of a .netrc",
+        rf"{_BEGIN}machine{_SEP}{_PLAIN}{_SEP}(?:(?:login|account){_SEP}{_PLAIN}{_SEP}){{0,2}}"
+        rf"password{_SEP}",
+    ),
+    ("a login's password", rf"{_BEGIN}login{_SEP}{_PLAIN}{_SEP}password{_SEP}"),
+    (
+        "a token in a configuration",
+        rf"(?i){_BEGIN}[\w/:.@-]{{0,200}}?(?:_authtoken|_auth|_password|npmauthtoken|"
+        r"aws_secret_access_key|aws_session_token)['\"]?\s+(?=[^\s=])",
+    ),
+    (
+        "a token in a configuration",
+        r"(?i)\b(?:config|configure)\s+(?:[^\s;&|]+\s+){0,3}?set\s+(?:-\S+\s+){0,2}[^\s;&|=]{0,200}"
+        r"(?:password|token|secret|api[-_]?key|access[-_]?key)['\"]?\s+",
+    ),
+    ("a password for the registry", r"\\?[\"']auth\\?[\"']\s*:\s*(?=\\?[\"'][\w+/=]{8,}\\?[\"'])"),
+]
+_ALL_BEFORE = [(what, re.compile(pattern)) for what, pattern in _BEFORE]
+
+# What has the secret in its middle.
+_USER = r"(?P<quote>\\?['\"])?(?P<user>[^\s:'\",$\\]+):(?!//|\$)"
+_MIDDLE = [
+    (
+        "a password in an address",
+        r"://(?P<user>[^\s:/@'\"$]{0,200}):(?P<secret>[^\s/'\"$]{1,500})(?=@)",
+    ),
+    (
+        "a password in an image's name",  # what follows a digest's @ is its kind
+        r"(?<![^\s'\"=])(?P<user>[^\s:/@'\"=$]{1,100}):(?P<secret>[^\s:/@'\"$]{1,200})"
+        r"(?=@(?!sha\d+:)[\w.-]{1,200}[:/])",
+    ),
+    ("a token in an address", r"://(?P<secret>[\w.~%+-]{16,300})(?=(?::(?:x-oauth-basic)?)?@)"),
+    (
+        "a password as an option",
+        rf"(?<![\w-])(?:-u|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}{_USER}"
+        rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
+    ),
+    (
+        "a password as an option",
+        rf"\bcurl\s(?:[^;&|]{{0,300}}?\s)??-[A-Za-z#]*u\s*{_USER}"
+        rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
+    ),
+    (
+        "a password of a user",
+        r"\bchpasswd\b[^\n|;&]{0,100}?<<<?-?\s*(?:\\?['\"]?\w+\\?['\"]?[^\n]*\n)?\\?['\"]?"
+        r"(?P<user>[\w.-]+):(?P<secret>[^\s'\"]+)",
+    ),
+]
+# What takes a password from the end of a pipe, and how that stands in what is echoed.
+_PIPED = [
+    (
+        re.compile(r"\|\s*(?:[\w/]+\s+){0,2}chpasswd\b"),
+        re.compile(r"[\w.-]:(?P<secret>[^\s'\"\\]+)"),
+    ),
+    (
+        re.compile(r"\|\s*(?:sudo\s+-\w*S|passwd\s+(?:-\S+\s+){0,3}--stdin)"),
+        re.compile(r"\s(?P<secret>[^\s'\"\\-][^\s'\"\\]*|'[^']+|\"[^\"]+)"),
+    ),
+]
+_ECHO = re.compile(r"\b(?:echo|printf)(?=\s)")
+_ALL_MIDDLE = [(what, re.compile(pattern, re.DOTALL)) for what, pattern in _MIDDLE]
+_FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b[^;&|]{0,300}\Z")
+_ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(?!=)(?P<secret>.+)$", re.DOTALL)
+
+
+# --- finding and masking -------------------------------------------------------------------------
+
+VALUE_OF = "the value of "  # and a name
+
+
+@dataclass(frozen=True)
+class Secret:
+    """Where in a text a secret stands, what it is, and whether it `counts`: is a real one."""
+
+    start: int
+    end: int
+    what: str
+    counts: bool
+
+
+def secrets_in(text: str) -> Iterator[Secret]:
+    """Yield all that looks like a secret in a text, some of it twice."""
+    for what, pattern in _ANY_SHAPE:
+        for found in pattern.finditer(text):
+            yield Secret(*found.span(), what, True)
+    for what, pattern in _ALL_BEFORE:
+        for found in pattern.finditer(text):
+            yield from _after(text, found.start(), found.end(), what)
+    for what, pattern in _ALL_MIDDLE:
+        for found in pattern.finditer(text):
+            yield from _in_the_middle(text, found, what)
+    yield from _piped(text)
+    yield from _named(text)
+
+
+def _piped(text: str) -> Iterator[Secret]:
+    """What is echoed into a program that takes passwords."""
+    for taker, secret in _PIPED:
+        for found in taker.finditer(text):
+            begin = max(0, found.start() - 300)
+            echoes = [echo.end() for echo in _ECHO.finditer(text, begin, found.start())]
+            for said in secret.finditer(text, echoes[-1], found.start()) if echoes else ():
+                word = said["secret"]
+                yield Secret(*said.span("secret"), "a password of a user", is_value(word))
+
+
+def _after(text: str, start: int, at: int, what: str) -> Iterator[Secret]:
+    """The word at `at`, which something that began at `start` says is a secret."""
+    before = text[max(0, start - 1) : start]
+    quoted = before in _INSIDE and text[at - 1 : at] == "="
+    value = (_INSIDE[before] if quoted else _VALUE).match(text, at)
+    word = _bare(value)
+    if not word or word.startswith(("-", "$")):
+        return
+    if what not in _PROSE or _is_random(word):
+        yield Secret(at, value.end(), what, _is_real(word))
+
+
+def _is_real(word: str) -> bool:
+    """Whether a value, or its first word, may be a real one: more of a command may be quoted."""
+    return is_value(word) or is_value(_FIRST.match(word)[0])
+
+
+def _bare(value: re.Match | None) -> str:
+    return value[0].strip("\\'\"") if value else ""
+
+
+def _in_the_middle(text: str, found: re.Match, what: str) -> Iterator[Secret]:
+    user, word = found.groupdict().get("user"), found["secret"]
+    counts = is_value(word) and word != user
+    if what == "a token in an address":
+        if not _is_random(word):
+            return
+    elif what == "a password in an image's name":
+        counts = _is_random(word)
+    elif what == "a password in an address":
+        counts = counts and not _USUAL.fullmatch(word)
+    elif "quote" in found.groupdict():
+        if word == user or (user + word).isdigit():
+            return  # a group
+        counts = counts and bool(_is_random(word) or _FETCHES.search(text[: found.end()][-600:]))
+    elif word.startswith("$"):
+        return
+    yield Secret(*found.span("secret"), what, counts)
+
+
+def _named(text: str) -> Iterator[Secret]:
+    """The values of names that hold secrets: `NAME=value`, `"name": "value"`, `Name: value`."""
+    done = 0
+    for found in _NAME.finditer(text):
+        name, start = found["name"], found.start("name")
+        own = name[1:] if found["dash"] == "-" and name[0] == "D" else name  # -Dpassword=
+        if start < done or not (is_secret_name(name) or is_secret_name(own)):
+            continue
+        at = found.end()
+        # With the quote before the name, as in "NAME=a b", the value ends where it closes.
+        before = text[max(0, found.start() - 2) : found.start()]
+        quote = before if before in _INSIDE else before[-1:]
+        is_header = found["is"].strip() == ":"
+        if scheme := _SCHEME.match(text, at) if is_header else None:
+            at = scheme.end()
+        opened = quote in _INSIDE and (found["is"] == "=" or is_header)
+        value = (_INSIDE[quote] if opened else _VALUE).match(text, at)
+        word = _bare(value)
+        if word and _is_real(word):
+            prose = is_header and not scheme and not opened and word.isalpha()  # "the token: it is"
+            done = value.end()
+            yield Secret(at, done, VALUE_OF + own, is_secret(own, word) and not prose)
+
+
 def shapes(text: str) -> Iterator[str]:
-    """What a text holds that has the shape of a secret, in words."""
-    for what, pattern in _SHAPES.items():
-        if re.search(pattern, text):
-            yield what
-    for match in _IN_URL.finditer(text):
-        user, word = match.groups()
-        if is_value(word) and user != word and not _USUAL.fullmatch(word):
-            yield "a password in an address"
+    """What a text holds that is a secret with a real value, in words, each once."""
+    yield from dict.fromkeys(found.what for found in secrets_in(text) if found.counts)
 
 
+@lru_cache(maxsize=2048)
 def mask(text: str) -> str:
     """The text with everything that looks like a secret replaced by `…`.
 
     >>> mask("ENV DB_PASSWORD=hunter2 A=b"), mask("git clone https://me:s3cr3t@host/x")
     ('ENV DB_PASSWORD=… A=b', 'git clone https://me:…@host/x')
     """
-    for pattern in _SHAPES.values():
-        text = re.sub(pattern, "…", text)
-    text = _IN_URL.sub(lambda match: f"{match[1]}:…", text)
-    text = _USER.sub(_without_password, _OPTION.sub(r"\1…", text))
-    if (match := _ENV_PAIR.match(text)) and "=" not in match[2] and is_secret_name(match[2]):
-        return f"{match[1]} {match[2]} …" if not match[3].startswith("=") else text
-    return _without_values(text)
-
-
-def _without_password(option: re.Match) -> str:
-    user, word = option["user"], option["word"]
-    is_group = word == user or (user + word).isdigit()
-    return option[0] if is_group else f"{option[1]}…"
-
-
-def _without_values(text: str) -> str:
-    """The text without the values of names that hold secrets: `NAME=value`, `"name": "value"`."""
+    spans = [(found.start, found.end) for found in secrets_in(text)]
+    pair = _ENV_PAIR.match(text)
+    if pair and "=" not in pair[2] and is_secret_name(pair[2]):
+        spans.append(pair.span("secret"))
     parts, done = [], 0
-    for name in _NAME.finditer(text):
-        if name.start() < done or not _holds_a_secret(text, name):
-            continue
-        # With the quote before the name, as in "NAME=a b", the value ends where it closes.
-        quote = text[name.start() - 1 : name.start()] if name[2] == "=" else ""
-        value = _INSIDE.get(quote, _WORD).match(text, name.end())
-        first = value and _FIRST.match(value[0])
-        if first and is_value(first[1]):
-            parts += [text[done : name.end()], "…"]
-            done = value.end()
+    for start, end in sorted(spans):
+        if start >= done:
+            parts += [text[done:start], "…"]
+        done = max(done, end)
     return "".join([*parts, text[done:]])
-
-
-def _holds_a_secret(text: str, name: re.Match) -> bool:
-    """Whether a name does, or that of a property, as in -Dpassword=."""
-    is_property = text[: name.start()].endswith("-") and name[1].startswith("D")
-    return is_secret_name(name[1]) or (is_property and is_secret_name(name[1][1:]))

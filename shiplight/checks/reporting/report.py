@@ -7,6 +7,7 @@ from rich.padding import Padding
 from ...units import format_bytes, visible_line
 from ..checklist import Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
+from ..reading.secretwords import mask
 
 _MOST_PLACES = 5
 
@@ -24,7 +25,7 @@ def print_checklist(checklist: Checklist) -> None:
         if subject.built
         else "text only: nothing was built or run"
     )
-    stage = f"stage {subject.target.label} on {subject.final_base.reference}"
+    stage = mask(f"stage {subject.target.label} on {subject.final_base.reference}")
     console.print(f"[bold]{escape(checklist.file)}[/]  {escape(stage)} [dim]({escape(how)})[/]")
     if subject.context and subject.context.resolve() != subject.path.resolve().parent:
         console.print(f"[dim]its context seems to be {escape(str(subject.context))}[/]")

@@ -1,0 +1,264 @@
+"""Secrets as people leave them in Dockerfiles, found and never repeated; and what looks so."""
+
+import base64
+import json
+import random
+import re
+import string
+import time
+
+import checking
+import pytest
+from checking import check, result
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from shiplight.checks.reading.secretwords import is_secret_name, mask, secrets_in, shapes
+from shiplight.checks.reporting.sarif import to_sarif
+
+LETTERS = string.ascii_letters + string.digits
+
+
+def made(seed: int, count: int = 24, letters: str = LETTERS) -> str:
+    """A secret as a generator makes them: letters of both cases and digits."""
+    return "q7Z" + "".join(random.Random(seed).choices(letters, k=count - 3))
+
+
+KEY = "-----BEGIN {0}PRIVATE KEY-----{1}{2}{1}{2}{1}-----END {0}PRIVATE KEY-----"
+# How a secret S stands in a Dockerfile. What is said before it need not be hidden.
+SHAPES = {
+    "a private key": "RUN echo '" + KEY.format("RSA ", "\\n", "S") + "' > /k",
+    "a key of OpenSSH": "RUN printf '" + KEY.format("OPENSSH ", "\\n", "S") + "' > /k",
+    "a key over several lines": 'RUN echo "' + KEY.format("EC ", "\\n\\\n", "S") + '" > /k',
+    "a key in ENV": 'ENV KEY="' + KEY.format("", "\\n", "S") + '"',
+    "a key without an end": "RUN echo '-----BEGIN PRIVATE KEY-----S' > /k",
+    "basic authorization": "RUN curl -H 'Authorization: Basic S' https://x",
+    "a token's authorization": 'RUN curl -H "Authorization: token S" https://x',
+    "a bearer's authorization": 'RUN curl -H "Authorization: Bearer S" https://x',
+    "an authorization alone": "RUN wget --header 'Authorization: S' https://x",
+    "a header in JSON": 'CMD ["curl", "-H", "Authorization: Bearer S", "https://x"]',
+    "a header in a shell in a shell": 'RUN sh -c "curl -H \\"Authorization: Basic S\\" x"',
+    "a key's header": "RUN curl -H 'X-Api-Key: S' https://x",
+    "a header without a blank": 'RUN curl -H X-Auth-Token:"S" https://x',
+    "a private token": "RUN curl --header 'PRIVATE-TOKEN: S' https://x",
+    "a token in an address": "RUN git clone https://S@github.com/x/y",
+    "a token for a password": "RUN git clone https://x-access-token:S@github.com/x/y",
+    "a password without a user": "RUN git clone https://:S@host/x",
+    "a token before x-oauth-basic": "RUN git clone https://S:x-oauth-basic@github.com/x/y",
+    "an address of a database": "ENV DATABASE_URL=postgres://me:S@db:5432/x",
+    "a query": "RUN curl 'https://x/y?a=b&access_token=S&c=d'",
+    "a base": "COPY --from=https://me:S@h/x /a /a",
+    "an image's name": "COPY --from=me:S@registry.example/x:1 /a /a",
+    "netrc": "RUN echo 'machine github.com login me password S' > ~/.netrc",
+    "netrc by printf": "RUN printf 'machine x\\nlogin me\\npassword S\\n' > ~/.netrc",
+    "npm's configuration": "RUN npm config set //r.example/:_authToken S",
+    "npm's file": "RUN echo '//r.example/:_authToken=S' > .npmrc",
+    "npm's _auth": "RUN npm config set _auth S",
+    "yarn's configuration": "RUN yarn config set npmAuthToken S",
+    "AWS by configure": "RUN aws configure set aws_secret_access_key S",
+    "AWS by its file": "RUN printf '[default]\\naws_secret_access_key = S\\n' > ~/.aws/credentials",
+    "chpasswd": "RUN echo 'root:S' | chpasswd",
+    "chpasswd with a string": "RUN chpasswd <<< 'root:S'",
+    "passwd": "RUN echo S | passwd --stdin me",
+    "curl attached": "RUN curl -ume:S https://x",
+    "curl in a cluster": "RUN curl -fsSLu me:S https://x",
+    "curl": "RUN curl --user me:S https://x",
+    "curl through a proxy": "RUN curl -x http://p --proxy-user 'me:S' https://x",
+    "docker login": "RUN docker login -u me -p S host",
+    "docker login in JSON": 'CMD ["docker", "login", "-u", "me", "-p", "S"]',
+    "PGPASSWORD": "RUN PGPASSWORD=S psql -h db",
+    "MYSQL_PWD": "RUN MYSQL_PWD='S' mysql",
+    "mysql": "RUN mysql -u root -pS -h db",
+    "sshpass": "RUN sshpass -p S ssh me@h",
+    "an option": "RUN app --password S",
+    "an option with =": "RUN app --db-password=S",
+    "an option in quotes": 'RUN app --password "a S b"',
+    "an option escaped": "RUN app --password a\\ S",
+    "an option in JSON": 'CMD ["app", "--password", "S"]',
+    "an option and its value in JSON": 'CMD ["app", "--password=a S"]',
+    "an option in a shell in JSON": 'CMD ["sh", "-c", "app --password \\"a S\\""]',
+    "a token as an option": "RUN app --auth-token S",
+    "a client's secret": "RUN app --client-secret=S",
+    "a property": "RUN java -Dpassword=S -jar x",
+    "JSON": 'RUN echo \'{"token": "S"}\' > x',
+    "Docker's configuration": 'RUN echo \'{"auths":{"x":{"auth":"S"}}}\' > config.json',
+    "exported": "RUN export SECRET_KEY=S && make",
+    "a label": "LABEL deploy.token=S",
+    "a build argument": "ARG NPM_TOKEN=S",
+    "in ENV": "ENV API_KEY S",
+    "redis": "RUN redis-cli -h x -a S ping",
+    "openssl": "RUN openssl enc -aes-256-cbc -pass pass:S -in x",
+    "keytool": "RUN keytool -genkey -storepass S -alias x",
+    "htpasswd": "RUN htpasswd -bc /x me S",
+}
+TOKENS = {
+    "GitHub": "ghp_" + made(1, 36),
+    "GitHub, fine-grained": "github_pat_" + made(2, 60),
+    "GitLab": "glpat-" + made(3, 20),
+    "npm": "npm_" + made(4, 36),
+    "Stripe": "sk_live_" + made(5, 24),
+    "Anthropic": "sk-ant-api03-" + made(6, 40),
+    "OpenAI": "sk-proj-" + made(7, 40),
+    "Hugging Face": "hf_" + made(8, 34),
+    "Docker Hub": "dckr_pat_" + made(9, 27),
+    "Python's registry": "pypi-AgEIcHlw" + made(10, 60),
+    "SendGrid": "SG." + made(11, 22) + "." + made(12, 43),
+    "a web token": "eyJhbGciOiJIUzI1NiJ9.eyJ" + made(13, 30) + "." + made(14, 43),
+    "Slack": "xoxb-" + made(15, 40),
+    "Google": "AIza" + made(16, 35),
+    "AWS": "AKIA" + made(17, 16).upper(),
+    "Vault": "hvs." + made(18, 30),
+    "DigitalOcean": "dop_v1_" + made(19, 64).lower(),
+    "a key in base64": base64.b64encode(KEY.format("", "\n", made(20)).encode()).decode(),
+}
+# What only looks like one.
+FAIR = [
+    "ENV TOKEN_TTL=3600 ACCESS_TOKEN_EXPIRE_MINUTES=1440 PASSWORD_MIN_LENGTH=12",
+    "ENV SECRET_HOST=vault.example.com PASSWORD_PORT=8443 TOKEN_ISSUER=https://x.example/y",
+    "ENV DB_PASSWORD_FILE=/run/secrets/db SECRET_KEY=/run/secrets/key",
+    "ENV MAX_TOKENS=4096 TOKENIZERS_PARALLELISM=false COMPASS=north SESSION_TOKEN_TIMEOUT=15m",
+    "RUN docker login -u me --password-stdin host < /run/secrets/x",
+    "RUN --mount=type=secret,id=token TOKEN=$(cat /run/secrets/token) npm ci",
+    "RUN curl -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/html' https://x",
+    "RUN curl -H \"X-Api-Key: ${KEY}\" -u \"$U:$P\" https://x && mysql -p$P -u root",
+    "RUN git clone https://git@github.com/x/y && git clone ssh://git@host:22/x",
+    "RUN git clone https://$TOKEN@github.com/x/y https://me:${T}@host/z",
+    "RUN useradd -u 1000 me && adduser --disabled-password x && passwd -d root; mkdir -p a",
+    "RUN chown -R me:me /x && docker run --user 1000:1000 -u 0:0 x && su -u me",
+    "RUN pip install --require-hashes x==1 --hash=sha256:" + "0a" * 32,
+    "RUN echo 'sha512-" + base64.b64encode(bytes(range(64))).decode() + "' > integrity",
+    "RUN npm ci --integrity sha512-" + base64.b64encode(bytes(range(64))).decode(),
+    "RUN git checkout " + "0123456789abcdef" * 2 + "01234567",
+    "COPY --from=golang:1.23@sha256:" + "ab" * 32 + " /x /x",
+    "LABEL maintainer='Me: me@example.com' org.opencontainers.image.revision=" + "ab" * 20,
+    "RUN apt-get install -y libsecret-1-0 gnome-keyring passwd && gpg --batch --yes x",
+    "RUN app --password-file /run/secrets/x --token-ttl 60 --no-password --secret id=x,src=y",
+    "RUN docker build --secret id=token,env=TOKEN --build-arg A=b .",
+    "RUN openssl req -passin env:PASS -passout file:/run/secrets/x",
+    "RUN echo 'the token: it is set later; bearer of news; login and password follow'",
+    "RUN openssl x509 -in c && echo '-----BEGIN CERTIFICATE-----MIIB-----END CERTIFICATE-----'",
+    "RUN echo '-----BEGIN PUBLIC KEY-----MIIB" + made(30) + "-----END PUBLIC KEY-----'",
+    "HEALTHCHECK CMD mysqladmin ping -u root -p$MYSQL_ROOT_PASSWORD || exit 1",
+    "ENV NEXT_PUBLIC_API_KEY=" + made(31) + " GPG_KEY=" + "AB" * 20,
+    "RUN npm config set //r/:_authToken $NPM_TOKEN && npm config set registry https://r.example",
+    "RUN pass=1 && echo $pass && tar -xzpf x.tgz && ssh -p 2222 h && cp -p a b",
+    "ENV SK_LANGUAGE=sk-SK HF_HOME=/models/hf_cache SG.x=1 PYPI=pypi-server-of-ours",
+]  # fmt: skip
+
+
+def dockerfile(line: str) -> str:
+    base = "" if line.startswith("FROM") else "FROM alpine:3.22\n"
+    return f"{base}{line}\n" + ("FROM alpine:3.22\nCOPY --from=b / /\n" if not base else "")
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_no_way_to_leave_a_secret_is_repeated_and_each_is_reported(tmp_path, name):
+    for seed in range(3):
+        secret = made(100 + seed)
+        line = _with(SHAPES[name], secret)
+        assert secret in line and secret not in mask(" ".join(line.split()))
+        found = check(tmp_path, dockerfile(line))
+        assert secret not in json.dumps(found.to_list()) + json.dumps(to_sarif(found))
+        if not line.startswith("FROM"):
+            assert result(found, "secrets").outcome.result == "failed", line
+
+
+def _with(shape: str, secret: str) -> str:
+    """The shape with the secret in the place of its S, which stands alone."""
+    return re.sub(r"(?<![A-Za-z])S(?![A-Za-z])|(?<=-p)S(?= )|(?<=\\n)S|(?<=-----)S", secret, shape)
+
+
+@pytest.mark.parametrize("name", TOKENS)
+@pytest.mark.parametrize(
+    "text", ["RUN x S", "RUN x 'S'", 'CMD ["x", "S"]', "ENV A=b,S", "# S", "(S)"]
+)
+def test_a_token_is_known_by_itself_wherever_it_stands(name, text):
+    line = text.replace("S", TOKENS[name])
+    assert TOKENS[name] not in mask(line) and list(shapes(line)), line
+
+
+@pytest.mark.parametrize("line", FAIR)
+def test_what_only_looks_like_a_secret_is_none(tmp_path, line):
+    assert list(shapes(line)) == [], line
+    assert result(check(tmp_path, dockerfile(line)), "secrets").outcome.result == "passed"
+
+
+def test_a_key_in_a_here_document_is_reported_and_not_repeated(tmp_path):
+    secret = made(40, 64)
+    key = KEY.format("RSA ", "\n", secret)
+    for head in ("RUN cat > /k <<EOF", "COPY <<EOF /k", "RUN <<EOF\ncat > /k"):
+        found = check(tmp_path, f"FROM alpine:3.22\n{head}\n{key}\nEOF\n")
+        assert result(found, "secrets").outcome.result == "failed"
+        assert secret not in json.dumps(found.to_list())
+    heredoc = f"FROM alpine:3.22\nRUN chpasswd <<EOF\nroot:{secret}\nEOF\n"
+    assert result(check(tmp_path, heredoc), "secrets").outcome.result == "failed"
+
+
+def test_a_secret_that_is_cut_off_is_not_repeated_by_its_beginning(tmp_path):
+    token = TOKENS["GitHub"]
+    for blanks in range(900, 1010, 5):
+        found = check(tmp_path, f"FROM alpine:3.22\nRUN apk update {'a' * blanks} {token}\n")
+        assert token[:20] not in json.dumps(found.to_list())
+    found = check(
+        tmp_path, f"FROM alpine:3.22\nRUN echo {KEY.format('', ' ', 'a' * 30_000)} {token}\n"
+    )
+    assert token[:20] not in json.dumps(found.to_list())
+
+
+def test_an_error_repeats_no_secret_either(tmp_path, capsys):
+    from shiplight.cli import commands
+
+    for text in (f"FROM alpine\nPASSWORD={made(50)}", f"FROM me:{made(50)}@host/x:1"):
+        checking.write(tmp_path, text)
+        assert commands.main(["check", str(tmp_path)]) == 2
+        said = capsys.readouterr().err
+        assert "Dockerfile, line" in said and made(50) not in said
+
+
+WORD = st.text(LETTERS + "-_.:=@/'\"\\ \n$", max_size=40)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.one_of(WORD, st.sampled_from(sorted(SHAPES.values()))), max_size=4))
+def test_masking_takes_any_text_and_takes_it_once(parts):
+    text = " ".join(parts)
+    masked = mask(text)
+    assert all(0 <= found.start <= found.end <= len(text) for found in secrets_in(text))
+    assert len(masked) <= len(text) + len(parts) * 40
+
+
+LONG = {
+    "logins": "login ",
+    "mysql": "mysql -u x ",
+    "names": "a-",
+    "dotted names": "token.",
+    "quotes": 'token="\\"',
+    "escaped quotes": '--password \\" ',
+    "keys": "-----BEGIN PRIVATE KEY-----",
+    "half keys": "-----BEGIN " + "A" * 30,
+    "addresses": "http://a:",
+    "addresses without an end": "://aaaaaaaaaaaaaaaaaaaaa",
+    "headers": "Authorization: ",
+    "curls": "curl -u a:",
+    "machines": "machine a login b ",
+    "options": "--a-b-c-password",
+    "configuration": "config set a b ",
+    "echoes": "echo a:b ",
+    "one word": "a",
+    "web tokens": "eyJaaaaaaaaa.",
+    "at signs": "a:b@",
+    "heads": "npmauthtoken/",
+}
+
+
+@pytest.mark.parametrize("piece", LONG.values(), ids=LONG)
+def test_no_text_is_looked_at_for_long(piece):
+    text = piece * (60_000 // len(piece))
+    begun = time.process_time()
+    list(secrets_in(text))
+    assert time.process_time() - begun < 2
+
+
+@pytest.mark.parametrize("end", ["HOST", "PORT", "MINUTES", "FILE", "TTL", "LENGTH", "URL"])
+def test_a_name_that_ends_harmlessly_names_no_secret(end):
+    assert not is_secret_name(f"TOKEN_{end}") and is_secret_name(f"{end}_TOKEN")
