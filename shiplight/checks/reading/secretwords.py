@@ -250,7 +250,7 @@ _PIPED = [
 ]
 _ECHO = re.compile(r"\b(?:echo|printf)(?=\s)")
 _ALL_MIDDLE = [(what, re.compile(pattern, re.DOTALL)) for what, pattern in _MIDDLE]
-_FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b[^;&|]{0,300}\Z")
+_FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
 _ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(?!=)(?P<secret>.+)$", re.DOTALL)
 
 
@@ -329,7 +329,8 @@ def _in_the_middle(text: str, found: re.Match, what: str) -> Iterator[Secret]:
     elif "quote" in found.groupdict():
         if word == user or (user + word).isdigit():
             return  # a group
-        counts = counts and bool(_is_random(word) or _FETCHES.search(text[: found.end()][-600:]))
+        command = re.split("[;&|]", text[max(0, found.start() - 300) : found.end()])[-1]
+        counts = counts and bool(_is_random(word) or _FETCHES.search(command))
     elif word.startswith("$"):
         return
     yield Secret(*found.span("secret"), what, counts)
