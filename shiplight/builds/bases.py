@@ -116,13 +116,12 @@ def text_to_send(
 ) -> tuple[str, tuple[str, ...]]:
     """The Dockerfile's text with its bases mapped, and remarks on what else was changed.
 
-    Line numbers and what is on disk stay. On a containerd store bases get their digests. A
-    `# syntax=` line asks the engine for a frontend image: where that is neither here nor to be
-    pulled, the line is sent blank, and the engine's own frontend reads the file.
+    Line numbers and what is on disk stay. A `# syntax=` line asks the engine for a frontend image:
+    where that is neither here nor to be pulled, the line is sent blank, and the engine's own
+    frontend reads the file.
     """
     remarks: tuple[str, ...] = ()
-    named = {base.reference: engine.unchanging(client, base.used) for base in provided}
-    mapping = {written: sent for written, sent in named.items() if written != sent}
+    mapping = {base.reference: base.used for base in provided if base.used != base.reference}
     if read.syntax and not _can_have(client, read.syntax):
         remarks = (
             f"line {read.syntax_line}, `# syntax={read.syntax}`, is sent blank: its image is not "
@@ -130,11 +129,7 @@ def text_to_send(
         )
         warnings.warn(remarks[0], stacklevel=3)
         read = dockerfile.parse(stages.blank_syntax(read))
-    building = {
-        base.reference: engine.unchanging(client, base.building)
-        for base in provided
-        if base.building
-    }
+    building = {base.reference: base.building for base in provided if base.building}
     builders = stages.building_stages(read, target, build_args) if building else ()
     froms = dict.fromkeys(builders, building)
     return stages.map_images(read, mapping, build_args=build_args, froms=froms), remarks

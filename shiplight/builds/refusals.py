@@ -51,13 +51,13 @@ _ROWS = (
     ),
     (
         "what answers there is no registry",
-        "does this network want a login in a browser? or is SHIPLIGHT_MIRROR another kind of page?",
+        "log in to this network in a browser, if it wants that; check SHIPLIGHT_MIRROR",
         r"invalid character '<'|text/html|only manifests may be exported",
     ),
     (
         "the engine took it only in part",
-        "`docker rmi` the images that share its layers, and pull again; does the network want a"
-        " login in a browser?",
+        "`docker rmi` the images that share its layers, and pull again; if that does not help,"
+        " see whether this network wants a login in a browser",
         r"only in part",
     ),
     ("no host of that name is known to the engine", _ENGINES_NETWORK, r"no such host|misbehaving"),

@@ -99,7 +99,7 @@ def sent(
     if offer.output is not None:
         parameters["outputs"] = [{"Type": "local", "Attrs": {}}]
     parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
-    if wider:
+    if wider or engine.image_store(client) == "containerd":
         with session.serving(sock), _solved(client, wider, parameters) as lines:
             yield Sent(lines, "session", "", session, sync)
         return
@@ -193,8 +193,13 @@ def _as_lines(news, wider: Wider) -> Iterator[dict]:
 
 
 def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
-    """Return what the Dockerfile frontend reads, as buildx writes it."""
-    found = {"filename": parameters["dockerfile"]}
+    """Return what the Dockerfile frontend reads, as buildx writes it.
+
+    An image that is here is used as it is. Else a containerd store asks its registry what the tag
+    is now in every build: which may be another image, and takes minutes where the registry is
+    silent. `/build` has no way to say so; on graph drivers it is so anyway.
+    """
+    found = {"filename": parameters["dockerfile"], "image-resolve-mode": "local"}
     if platform := ",".join(wider.platforms) or parameters.get("platform"):
         found["platform"] = platform
     if parameters.get("target"):

@@ -25,7 +25,6 @@ from .images import (
     remove_image,
     split_reference,
     tagged,
-    unchanging,
 )
 from .journal import made
 from .logins import credentials
@@ -75,6 +74,5 @@ __all__ = [
     "split_reference",
     "tagged",
     "translated",
-    "unchanging",
     "wait_until_answers",
 ]

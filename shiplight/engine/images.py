@@ -11,7 +11,7 @@ import docker.errors
 from ..errors import EngineFailed, ImageNotFound
 from . import journal
 from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
-from .describing import identity, image_store
+from .describing import identity
 from .logins import login_header
 
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
@@ -204,19 +204,6 @@ def tagged(reference: str) -> str:
     ('busybox:latest', 'host:5000/a:latest', 'busybox@sha256:1')
     """
     return reference if "@" in reference else ":".join(split_reference(reference))
-
-
-def unchanging(client: docker.DockerClient, name: str) -> str:
-    """Return what to call an image in a build so that it is the one that is here, and no other.
-
-    On a containerd store a build asks the registry what a tag is now; a digest it asks nobody for.
-    Graph drivers ask for nothing that is here.
-    """
-    if image_store(client) != "containerd":
-        return name
-    digests = (find_image(client, name) or {}).get("RepoDigests") or []
-    own = _plain(split_reference(name)[0])
-    return next((one for one in digests if _plain(one.partition("@")[0]) == own), name)
 
 
 def registry_has(client: docker.DockerClient, reference: str) -> bool:

@@ -6,7 +6,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from replay import ANSWERS, INFO, engine_of, recorded
+from replay import ANSWERS, engine_of, recorded
 
 from shiplight import builds, engine
 from shiplight.builds import assembling
@@ -91,20 +91,6 @@ def test_a_base_that_is_here_as_an_equivalent_is_mapped_in_what_is_sent(replayed
     assert len(sent.splitlines()) == len(builds.recipe("go/multi").splitlines())
     assert build.setting.bases == "equivalent"
     assert build.bases == {"golang:1.23": "shiplight/base/golang:1.23"}
-
-
-def test_on_a_containerd_store_a_base_is_sent_by_its_digest(replayed, monkeypatch, tmp_path):
-    """There a tag would be asked for, at a registry that may be silent or have another image."""
-    status = [["driver-type", "io.containerd.snapshotter.v1"]]
-    digest, other = f"sha256:{'1' * 64}", f"sha256:{'2' * 64}"
-    digests = [f"mirror.example/library/busybox@{other}", f"busybox@{digest}"]
-    store = (r"/info$", INFO | {"Driver": "overlayfs", "DriverStatus": status})
-    here = (r"/images/busybox:latest/json", HERE[1] | {"RepoDigests": digests})
-    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), store, here)
-    build = builds.build(client, str(folder_with(tmp_path, "FROM busybox\nRUN x\n")))
-    body = next(body for _, path, body in seen if path.startswith("/build"))
-    assert sent_text(body, "Dockerfile").startswith(f"FROM busybox@{digest}\n")
-    assert build.bases == {"busybox": "busybox:latest"}
 
 
 def test_behind_a_proxy_only_stages_that_build_get_the_certificates(

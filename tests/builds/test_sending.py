@@ -4,11 +4,12 @@ import json
 import queue
 import threading
 from base64 import b64encode
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from grpclib.exceptions import GRPCError
-from replay import engine_of, recorded
+from replay import INFO, engine_of, recorded
 from test_build import HERE, folder_with
 from test_buildkit import call, fetched
 
@@ -71,6 +72,24 @@ def test_the_text_that_is_sent_is_the_one_on_disk_byte_for_byte(asked, tmp_path)
     assert build.way == "session" and build.remarks == ()
     [(_, path, body)] = [item for item in seen if item[1].startswith("/build")]
     assert "remote=client-session" in path and "session=" in path and body == b""
+
+
+def test_on_a_containerd_store_a_base_that_is_here_is_taken_as_it_is(asked, tmp_path, monkeypatch):
+    """Asked by /build, BuildKit asks a registry there, which may be silent or have another."""
+    status = [["driver-type", "io.containerd.snapshotter.v1"]]
+    store = (r"/info$", INFO | {"Driver": "overlayfs", "DriverStatus": status})
+    client, seen, _ = asked(None, store)
+    said = []
+
+    @contextmanager
+    def solved(client, wider, parameters):
+        said.append(sending._attributes(wider, parameters))
+        yield iter([{"aux": {"ID": "sha256:1"}}])
+
+    monkeypatch.setattr(sending, "_solved", solved)
+    builds.build(client, str(folder_with(tmp_path, "FROM busybox\n")))
+    assert [attributes["image-resolve-mode"] for attributes in said] == ["local"]
+    assert not [path for _, path, _ in seen if path.startswith("/build")]
 
 
 def test_bases_are_mapped_in_what_is_sent_from_memory_and_the_file_stays(asked, monkeypatch):

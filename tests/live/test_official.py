@@ -194,6 +194,17 @@ def test_a_registry_that_is_silent_delays_no_build_whose_base_is_here(place, lab
     assert place.asked()[asked:] == []
 
 
+def test_nobody_is_asked_for_an_offline_equivalent(place, lab, tmp_path, monkeypatch):
+    """Least of all Docker Hub, where its name could be somebody's."""
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    place.client.api.load_image(place.saved["busybox:latest"])
+    asked = len(place.asked())
+    build = builds.build(place.client, folder_with(tmp_path, "FROM busybox\nCOPY salt /\nRUN ls\n"))
+    assert build.bases == {"busybox": "shiplight/base/busybox:latest"}
+    assert place.asked()[asked:] == []
+    engine.remove_image(place.client, "shiplight/base/busybox:latest")
+
+
 def test_a_page_in_place_of_a_registry_leaves_nothing_and_the_next_pull_is_good(place, lab):
     with (
         place.wrong({"match": "/manifests/|/blobs/", "do": "html"}),
