@@ -1,15 +1,19 @@
 """Try every wrong answer that the rules make; write what became of each to docs/wrong-answers.md.
 
-    ./lab engine status                               # makes .venv, once
-    .venv/bin/python tests/exercises/try_all.py       # about an hour; or name exercises: 00.1 01.1
+    ./lab engine status                                  # makes .venv, once
+    .venv/bin/python tests/exercises/try_all.py          # one or two hours
+    .venv/bin/python tests/exercises/try_all.py 00.1     # these exercises only, again
 
-Ends with 1 where an answer is accepted that nobody argued for. Needs an engine, and for lesson 07 a
-scanner.
+What was tried is kept in the lab's own folder, so that a run that was stopped goes on where it was;
+`--again` tries everything again. The page is written once every answer was tried. Ends with 1 where
+one is accepted that nobody argued for. Needs an engine, and for lesson 07 a scanner.
 """
 
+import json
 import os
 import sys
-from datetime import date
+from datetime import UTC, datetime
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,9 +23,11 @@ os.environ.setdefault("SHIPLIGHT_PROGRESS", "off")
 import answers
 
 from shiplight import engine
+from shiplight.engine import journal
 from shiplight.lessons import exercises
 
 TABLE = ROOT / "docs" / "wrong-answers.md"
+KINDS = ("does not build", "refused", "right", "accepted")
 HEAD = """# Wrong answers, made by rule
 
 Each exercise was given its solution with one line deleted, line by line, its start unchanged, and the solutions of the exercises before and after it.
@@ -35,35 +41,56 @@ Written by `tests/exercises/try_all.py` on {day} · {setting}.
 """
 
 
-def main(wanted: list[str]) -> int:
-    client = engine.connect()
-    tried: dict[str, list[tuple]] = {found.id: [] for found in exercises.every()}
+def main(arguments: list[str]) -> int:
+    client, file = engine.connect(), journal.folder() / "wrong-answers.json"
+    wanted = [name for name in arguments if name != "--again"]
+    known = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if "--again" in arguments:
+        known = {}
     for answer in answers.made_by_rule():
-        if wanted and answer.exercise not in wanted:
-            continue
-        outcome, said = answers.verdict(client, answer)
-        if outcome == "accepted" and (why := answers.why_right(answer)):
-            outcome, said = "right", why
-        tried[answer.exercise].append((answer, outcome, said))
-        print(answer.exercise, answer.how, repr(answer.line), outcome, said, sep=" · ", flush=True)
-    if not wanted:
-        TABLE.write_text(table(tried, engine.setting(client)), encoding="utf-8")
-    return int(any(one[1] == "accepted" for its in tried.values() for one in its))
+        if answer.exercise in wanted or (not wanted and key(answer) not in known):
+            known[key(answer)] = answers.verdict(client, answer)
+            file.write_text(json.dumps(known, indent=1), encoding="utf-8")
+            print(
+                answer.exercise, answer.how, answer.line, *known[key(answer)], sep=" · ", flush=True
+            )
+    tried = [
+        (one, *judged(one, known[key(one)])) for one in answers.made_by_rule() if key(one) in known
+    ]
+    if len(tried) == len(list(answers.made_by_rule())):
+        TABLE.write_text(page(tried, engine.setting(client)), encoding="utf-8")
+    unexplained = [one for one in tried if one[1] == "accepted"]
+    for answer, *_ in unexplained:
+        print("accepted without a reason:", answer.exercise, answer.how, answer.line)
+    return int(bool(unexplained))
 
 
-def table(tried: dict[str, list[tuple]], setting) -> str:
-    """The page: counts of each exercise, then each answer that built, with what was said to it."""
-    text = HEAD.format(day=date.today(), setting=str(setting).partition(", ")[2] or setting)
-    for name, its in tried.items():
-        kinds = ("does not build", "refused", "right", "accepted")
-        counts = [sum(outcome == kind for _, outcome, _ in its) for kind in kinds]
-        text += f"| {name} | {len(its)} | " + " | ".join(map(str, counts)) + " |\n"
-    for name, its in tried.items():
+def key(answer) -> str:
+    """What names an answer from run to run: its exercise and its text."""
+    return f"{answer.exercise} {sha256(answer.text.encode()).hexdigest()[:12]}"
+
+
+def judged(answer, verdict: tuple[str, str]) -> tuple[str, str]:
+    """The verdict, `right` with its reason where one was argued for what was accepted."""
+    outcome, said = verdict
+    why = answers.why_right(answer) if outcome == "accepted" else ""
+    return ("right", why) if why else (outcome, said)
+
+
+def page(tried: list[tuple], setting) -> str:
+    """Counts of each exercise, then each answer that built, with what was said to it."""
+    text = HEAD.format(day=datetime.now(UTC).date(), setting=setting)
+    names = [found.id for found in exercises.every()]
+    for name in names:
+        its = [outcome for answer, outcome, _ in tried if answer.exercise == name]
+        counts = " | ".join(str(its.count(kind)) for kind in KINDS)
+        text += f"| {name} | {len(its)} | {counts} |\n"
+    for name in names:
         text += f"\n## {name}\n\n| answer | verdict |\n|---|---|\n"
-        for answer, outcome, said in its:
-            if outcome != "does not build":
-                line = f": `{answer.line}`" if answer.line else ""
-                text += f"| {answer.how}{line.replace('|', chr(92) + '|')} | {outcome}: {said} |\n"
+        for answer, outcome, said in tried:
+            if answer.exercise == name and outcome != "does not build":
+                line = f": `{answer.line}`".replace("|", "\\|") if answer.line else ""
+                text += f"| {answer.how}{line} | {outcome}: {said} |\n"
     return text
 
 
