@@ -5,6 +5,7 @@ standard error, so that `--json` on standard output stays clean; in a notebook i
 output; elsewhere, and with SHIPLIGHT_PROGRESS=off, it shows only what stays.
 """
 
+import html
 import io
 import os
 import sys
@@ -23,11 +24,12 @@ from rich.text import Text
 
 from .boxes import ACCENT, QUIET, WRONG
 from .buildkit import Step
-from .units import format_seconds, visible_line
+from .units import format_seconds, visible, visible_line
 
 REFRESH_SECONDS = 0.2  # a person sees that it lives
 TAIL_LINES = 4
-WIDTH = 76  # columns, at most: what a notebook shows without scrolling
+WIDTH = 76  # columns of what a notebook keeps as text
+WIDEST = 120  # columns, at most: a time stays near what took it
 TIME_WIDTH = 10
 
 _MARKS = {
@@ -134,12 +136,14 @@ class _Html:
         )  # fmt: skip
 
     def _repr_html_(self) -> str:
+        if isinstance(self.renderable, _Lines):
+            return self.renderable.to_html()
         console = self._console()
         console.print(self.renderable)
         frame = (
-            '<pre style="white-space:pre;overflow-x:auto;line-height:1.4;'
-            "margin:0;padding:0;font-size:var(--jp-code-font-size,13px);"
-            'font-family:var(--jp-code-font-family,monospace)">{code}</pre>'
+            '<pre style="white-space:pre;overflow-x:auto;margin:0;padding:0;'
+            + _FONT
+            + '">{code}</pre>'
         )
         return console.export_html(inline_styles=True, code_format=frame)
 
@@ -164,25 +168,26 @@ def steps_table(
     for step in shown[hidden:]:
         mark, style = _MARKS[step.state]
         text_style = QUIET if step.state in ("cached", "waiting") else style
-        name = " ".join(step.name.split())
-        lines.append(((mark, style), (name, text_style), _time(step, now)))
+        lines.append(((mark, style), (step.label, text_style), _time(step, now)))
         if step.state == "failed" or (now is not None and step.state == "running"):
             tail = step.log[-TAIL_LINES:]
             lines += [((" ", ""), (f"  {line}", QUIET), ("", "")) for line in tail]
-    return Group(Text(visible_line(title), style="bold"), _Lines(lines))
+    return _Lines(visible_line(title), lines)
 
 
 class _Lines:
-    """Lines of a mark, a text that is cut where there is no room for it, and a time, with styles.
+    """A title, and lines of a mark, a text that is cut where there is no room, and a time.
 
-    As a `Table` would show them, without its search for the best widths: these are known.
+    As a `Table` would show them, without its search for the best widths: these are known. As HTML
+    a page decides how wide they are, and where a text is cut.
     """
 
-    def __init__(self, lines: list[tuple[tuple[str, str], ...]]):
-        self.lines = lines
+    def __init__(self, title: str, lines: list[tuple[tuple[str, str], ...]]):
+        self.title, self.lines = title, lines
 
     def __rich_console__(self, console, options):
-        room = max(1, min(options.max_width, WIDTH) - 1 - TIME_WIDTH - 2)
+        yield Text(self.title, style="bold")
+        room = max(1, min(options.max_width, WIDEST) - 1 - TIME_WIDTH - 2)
         for mark, (text, style), end in self.lines:
             text = visible_line(text).expandtabs(8)
             if cell_len(text) > room:
@@ -190,6 +195,35 @@ class _Lines:
             gap = " " * (room - cell_len(text) + 1 + TIME_WIDTH - cell_len(end[0]))
             line = Text.assemble(mark, " ", (text, style), gap, end)
             yield from (*line.render(console), Segment.line())
+
+    def to_html(self) -> str:
+        """The lines as wide as the page is, up to WIDEST characters."""
+        rows = []
+        for (mark, style), (text, text_style), (end, end_style) in self.lines:
+            cell = "overflow:hidden;text-overflow:ellipsis;flex:1;white-space:pre;"
+            rows.append(
+                f'<div style="display:flex;gap:1ch">{_span(mark or " ", style, "width:1ch")}'
+                f"{_span(text.expandtabs(8), text_style, cell)}"
+                f"{_span(end, end_style, 'white-space:pre')}</div>"
+            )
+        return (
+            f'<div style="{_FONT}max-width:{WIDEST}ch"><b>{html.escape(visible(self.title))}</b>'
+            f"{''.join(rows)}</div>"
+        )
+
+
+_FONT = (
+    "line-height:1.4;font-size:var(--jp-code-font-size,13px);"
+    "font-family:var(--jp-code-font-family,monospace);"
+)
+
+
+def _span(text: str, style: str, css: str) -> str:
+    """A text in a style of rich's, `bold #d1495b`, as HTML; the whole of it where it points."""
+    weight, color = ("bold" in style) * "font-weight:bold;", style.removeprefix("bold").strip()
+    ink = f"color:{color};" if color else ""
+    text = html.escape(visible(text))
+    return f'<span title="{text}" style="{css};{ink}{weight}">{text}</span>'
 
 
 def _telling(step: Step) -> bool:

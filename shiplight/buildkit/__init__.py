@@ -21,7 +21,7 @@ their own names, by those who need them.
 from . import files
 from .errors import BuildKitError, NotUpgraded, SourceChanged
 from .patterns import BadPattern, Rule, apply_rules, may_hold_kept
-from .status import StatusResponse, Step, Trace, tail
+from .status import StatusResponse, Step, Trace, command_first, counted, tail
 
 __all__ = [
     "BadPattern",
@@ -33,6 +33,8 @@ __all__ = [
     "Step",
     "Trace",
     "apply_rules",
+    "command_first",
+    "counted",
     "files",
     "may_hold_kept",
     "tail",

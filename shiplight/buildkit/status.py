@@ -20,6 +20,28 @@ _STEP_NAME = re.compile(
     r"(?P<number>\d+)/(?P<total>\d+)\] (?P<instruction>.*)$",
     re.DOTALL,
 )
+_RUN_FLAGS = re.compile(r"(?<=\] RUN )(?:--\w+(?:=\S+)? )+")
+
+
+def command_first(name: str) -> str:
+    """Return a step's name in one line, a RUN without its flags, so that its command is seen.
+
+    >>> command_first("[build 2/2] RUN --mount=type=bind,target=. --network=none go build")
+    '[build 2/2] RUN go build'
+    """
+    return _RUN_FLAGS.sub("", " ".join(name.split()))
+
+
+def counted(steps) -> str:
+    """Return how many steps of a Dockerfile there are, and how many came from the cache.
+
+    A build of which every instruction did is `all cached`: a FROM makes nothing that could be.
+    """
+    numbered = [step for step in steps if step.stage is not None]
+    made = [step for step in numbered if not step.instruction.startswith("FROM ")]
+    cached = sum(step.cached for step in numbered)
+    wholly = bool(made) and all(step.cached for step in made)
+    return f"{len(numbered)} steps, {'all' if wholly else cached} cached"
 
 
 @dataclass(frozen=True)
@@ -42,6 +64,11 @@ class Step:
     digest: str
     inputs: tuple[str, ...]
     line: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The name for one line: of a RUN, its command and not its mounts."""
+        return command_first(self.name)
 
     @property
     def state(self) -> str:

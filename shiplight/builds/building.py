@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
-from ..buildkit import Step, files
+from ..buildkit import Step, counted, files
 from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
@@ -53,8 +53,7 @@ class Build:
 
     @in_one_line
     def __repr__(self) -> str:
-        steps = f"{len(self.numbered_steps)} steps, {self.cached_steps} cached"
-        return f"Build {self.tag}  {format_seconds(self.seconds)}, {steps}"
+        return f"Build {self.tag}  {format_seconds(self.seconds)}, {counted(self.steps)}"
 
     @property
     def name(self) -> str:

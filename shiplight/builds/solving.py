@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass, replace
 
 from .. import dockerfile, engine, progress
-from ..buildkit import Step, Trace
+from ..buildkit import Step, Trace, counted
 from ..dockerfile import Sources, stages
 from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
@@ -150,9 +150,7 @@ def _add(trace: Trace, encoded) -> None:
 
 def done_table(steps: tuple[Step, ...], title: str, seconds: float, mode: str = "Built"):
     """What stays on the screen of a build that is done."""
-    numbered = [step for step in steps if step.stage is not None]
-    cached = sum(step.cached for step in numbered)
-    took = f"{mode} {title} in {format_seconds(seconds)} · {len(numbered)} steps, {cached} cached"
+    took = f"{mode} {title} in {format_seconds(seconds)} · {counted(steps)}"
     return progress.steps_table(steps, title=took)
 
 

@@ -1,5 +1,6 @@
 """Charts of builds: the steps of one over time, and how long ways to build take."""
 
+from ..buildkit import command_first
 from ..builds import Build, Times, spread
 from ..units import format_percent, format_seconds
 from . import frames
@@ -50,7 +51,7 @@ def timeline(build: Build, *, name: str | None = None):
         _bands(figure, table["stage"])
     add_bars(
         figure,
-        labels=table["step"],
+        labels=[command_first(step) for step in table["step"]],
         values=table["seconds"].where(~table["cached"], 0.0),
         starts=table["start"],
         texts=[
@@ -145,5 +146,5 @@ def _open_circles(figure, table) -> None:
 
 
 def _command(step: str) -> str:
-    """`RUN go build` out of `[builder 6/6] RUN go build`."""
-    return step.partition("] ")[2] or step
+    """`RUN go build` out of `[builder 6/6] RUN --mount=… go build`."""
+    return command_first(step).partition("] ")[2] or step
