@@ -13,7 +13,13 @@ from functools import cache
 from pathlib import Path
 
 from shiplight import builds, lessons
-from shiplight.errors import BuildFailed, CheckFailed, ContextError, DockerfileError
+from shiplight.errors import (
+    BuildFailed,
+    CheckFailed,
+    ContextError,
+    DockerfileError,
+    ShipLightError,
+)
 from shiplight.lessons import exercises
 from shiplight.setup import ROOT
 
@@ -97,6 +103,8 @@ def verdict(client, answer: Answer) -> tuple[str, str]:
         return "refused", error.message.partition(": ")[2].partition("\n")[0]
     except (BuildFailed, ContextError, DockerfileError) as error:
         return "does not build", error.message.partition("\n")[0]
+    except ShipLightError as error:
+        return "error", f"{type(error).__name__}: {error.message.partition(chr(10))[0]}"
     return "accepted", ""
 
 

@@ -6,7 +6,8 @@
 
 What was tried is kept in the lab's own folder, so that a run that was stopped goes on where it was;
 `--again` tries everything again. The page is written once every answer was tried. Ends with 1 where
-one is accepted that nobody argued for. Needs an engine, and for lesson 07 a scanner.
+one is accepted that nobody argued for, or where a check came to no verdict. Needs an engine, and for
+lesson 07 a scanner.
 """
 
 import json
@@ -27,7 +28,7 @@ from shiplight.engine import journal
 from shiplight.lessons import exercises
 
 TABLE = ROOT / "docs" / "wrong-answers.md"
-KINDS = ("does not build", "refused", "right", "accepted")
+KINDS = ("does not build", "refused", "right", "accepted", "error")
 HEAD = """# Wrong answers, made by rule
 
 Each exercise was given its solution with one line deleted, line by line, its start unchanged, and the solutions of the exercises before and after it.
@@ -36,8 +37,8 @@ What does not build counts for nothing: no check ever saw it.
 
 Written by `tests/exercises/try_all.py` on {day} · {setting}.
 
-| exercise | made | did not build | refused | right all the same | accepted without a reason |
-|---|---|---|---|---|---|
+| exercise | made | did not build | refused | right all the same | accepted without a reason | no verdict |
+|---|---|---|---|---|---|---|
 """
 
 
@@ -59,9 +60,9 @@ def main(arguments: list[str]) -> int:
     ]
     if len(tried) == len(list(answers.made_by_rule())):
         TABLE.write_text(page(tried, engine.setting(client)), encoding="utf-8")
-    unexplained = [one for one in tried if one[1] == "accepted"]
-    for answer, *_ in unexplained:
-        print("accepted without a reason:", answer.exercise, answer.how, answer.line)
+    unexplained = [one for one in tried if one[1] in ("accepted", "error")]
+    for answer, outcome, said in unexplained:
+        print(f"{outcome}:", answer.exercise, answer.how, answer.line, said)
     return int(bool(unexplained))
 
 

@@ -3,7 +3,7 @@
 from ...builds import Build
 from ...inspection import follow, linked, measure
 from .go import files_of
-from .grading import answering, asked, exercise, refuse
+from .grading import answering, asked, exercise, refuse, refuse_lost, refuse_silent
 
 
 @exercise("05.1")
@@ -16,13 +16,16 @@ def _dynamic_without_a_shell(client, made: Build) -> str:
             hint="which setting of the build makes it static?",
             found="a static program" if program else "no program that the image starts",
         )
-    if answering(client, "05.1", made).shell:
+    probed = asked(client, "05.1", made)
+    refuse_silent("05.1", probed)
+    if probed.shell:
         refuse(
             "05.1",
             "there is a shell.",
             hint="which rows of the table have the C library and no shell?",
             found="/bin/sh",
         )
+    refuse_lost("05.1", probed)
     return f"{program.interpreter} is there, and no shell"
 
 
@@ -51,7 +54,7 @@ def _library_brought(client, made: Build) -> str:
             hint="read its last words again: is it still the same name that they miss?",
             found=probed.last_words[-1] if probed.last_words else "it printed nothing",
         )
-    answering(client, "06.1", made)
+    refuse_lost("06.1", probed)
     return f"it finds {', '.join(program.needed)}"
 
 

@@ -7,7 +7,7 @@ from ...dockerfile import parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
-from .grading import answering, exercise, own_files, refuse
+from .grading import answering, exercise, own_files, refuse, refuse_idle
 
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
@@ -41,6 +41,7 @@ def _zeros_do_not_ship(client, made: Build) -> str:
         )
     if not _writes_zeros(made.text):
         refuse("00.1", "no zeros are ever written.", hint="they are to be written, and deleted")
+    refuse_idle("00.1", image)
     if (said := run_once(client, made)) != "Build heavy, ship light.":
         refuse(
             "00.1",

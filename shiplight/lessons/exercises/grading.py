@@ -92,8 +92,10 @@ def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected
 def asked(client, exercise_id: str, made: Build | str) -> Probe:
     """Probe what was built, on the port of its app, exposed or not.
 
-    Raises ProbeFailed where its port cannot be reached from here: nobody can say then what works.
+    Raises CheckFailed where the image says nothing of what to start, and ProbeFailed where its port
+    cannot be reached from here: nobody can say then what works.
     """
+    refuse_idle(exercise_id, measure(client, made))
     found = probe(client, made, port=ALL[exercise_id].port)
     if found.answered is None:
         raise ProbeFailed(
@@ -103,9 +105,27 @@ def asked(client, exercise_id: str, made: Build | str) -> Probe:
     return found
 
 
+def refuse_idle(exercise_id: str, image: Image) -> None:
+    """Raise CheckFailed for an image that starts no program: an engine makes no container of it."""
+    if not image.entrypoint and not image.cmd:
+        refuse(
+            exercise_id,
+            "the image does not say which program to start.",
+            hint="which instruction of your last stage says it?",
+            found="no ENTRYPOINT and no CMD",
+        )
+
+
 def answering(client, exercise_id: str, made: Build | str) -> Probe:
     """Probe what was built; raise CheckFailed where it does not answer, or lost what it had."""
     found = asked(client, exercise_id, made)
+    refuse_silent(exercise_id, found)
+    refuse_lost(exercise_id, found)
+    return found
+
+
+def refuse_silent(exercise_id: str, found: Probe) -> None:
+    """Raise CheckFailed where the lesson's service did not answer."""
     if not found.answered:
         refuse(
             exercise_id,
@@ -120,6 +140,10 @@ def answering(client, exercise_id: str, made: Build | str) -> Probe:
             hint="which program does the image start?",
             found="no answer at /selfcheck",
         )
+
+
+def refuse_lost(exercise_id: str, found: Probe) -> None:
+    """Raise CheckFailed where the service no longer finds what it found in the start's image."""
     if lost := [name for name in ALL[exercise_id].keeps if not found[name]]:
         refuse(
             exercise_id,
@@ -127,7 +151,6 @@ def answering(client, exercise_id: str, made: Build | str) -> Probe:
             hint="compare `probe(client, mine)` with that of the image that you started from",
             found=", ".join(f"{name}: {found[name]}" for name in lost),
         )
-    return found
 
 
 def own_files(client, made: Build, image: Image) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from ...builds import Build
 from ...inspection import linked, measure
 from ...units import format_bytes, format_seconds
-from .grading import answering, asked, exercise, refuse
+from .grading import answering, asked, exercise, refuse, refuse_lost, refuse_silent
 
 
 @exercise("04.1")
@@ -17,7 +17,7 @@ def _not_empty(client, made: Build) -> str:
             "knows one source file: which?",
             found="it printed nothing, and exited with 0",
         )
-    probed = answering(client, "04.1", made)
+    refuse_silent("04.1", probed)
     if probed.shell:
         refuse("04.1", "the builder ships.", hint="which base does your last FROM name?")
     ran = [step.instruction for step in made.numbered_steps]
@@ -28,6 +28,7 @@ def _not_empty(client, made: Build) -> str:
             hint="keep both builds and all file times, and make cargo forget what it built",
             expected="`cargo build` twice, and no `touch`",
         )
+    refuse_lost("04.1", probed)
     return f"it answers after {format_seconds(probed.seconds_to_answer)}"
 
 
