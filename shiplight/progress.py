@@ -140,12 +140,7 @@ class _Html:
             return self.renderable.to_html()
         console = self._console()
         console.print(self.renderable)
-        frame = (
-            '<pre style="white-space:pre;overflow-x:auto;margin:0;padding:0;'
-            + _FONT
-            + '">{code}</pre>'
-        )
-        return console.export_html(inline_styles=True, code_format=frame)
+        return console.export_html(inline_styles=True, code_format=_FRAME.replace("{css}", ""))
 
     def __repr__(self) -> str:
         console = self._console()
@@ -197,33 +192,33 @@ class _Lines:
             yield from (*line.render(console), Segment.line())
 
     def to_html(self) -> str:
-        """The lines as wide as the page is, up to WIDEST characters."""
-        rows = []
+        """The lines as wide as the page is, up to WIDEST; without styles they are still lines."""
+        rows = [f"<b>{html.escape(visible(self.title))}</b>"]
         for (mark, style), (text, text_style), (end, end_style) in self.lines:
-            cell = "overflow:hidden;text-overflow:ellipsis;flex:1;white-space:pre;"
-            rows.append(
-                f'<div style="display:flex;gap:1ch">{_span(mark or " ", style, "width:1ch")}'
-                f"{_span(text.expandtabs(8), text_style, cell)}"
-                f"{_span(end, end_style, 'white-space:pre')}</div>"
+            parts = (
+                _span(mark or " ", style, "width:1ch"),
+                _span(text.expandtabs(8), text_style, _CUT),
+                _span(end, end_style),
             )
-        return (
-            f'<div style="{_FONT}max-width:{WIDEST}ch"><b>{html.escape(visible(self.title))}</b>'
-            f"{''.join(rows)}</div>"
-        )
+            rows.append(f'<div style="display:flex;gap:1ch">{" ".join(parts)}</div>')
+        return _FRAME.format(css=f"max-width:{WIDEST}ch", code="\n".join(rows))
 
 
-_FONT = (
-    "line-height:1.4;font-size:var(--jp-code-font-size,13px);"
-    "font-family:var(--jp-code-font-family,monospace);"
+_CUT = "flex:1;overflow:hidden;text-overflow:ellipsis"
+_FRAME = (
+    '<pre style="white-space:pre;overflow-x:auto;line-height:1.4;margin:0;padding:0;{css};'
+    "font-size:var(--jp-code-font-size,13px);"
+    'font-family:var(--jp-code-font-family,monospace)">{code}</pre>'
 )
 
 
-def _span(text: str, style: str, css: str) -> str:
-    """A text in a style of rich's, `bold #d1495b`, as HTML; the whole of it where it points."""
-    weight, color = ("bold" in style) * "font-weight:bold;", style.removeprefix("bold").strip()
-    ink = f"color:{color};" if color else ""
-    text = html.escape(visible(text))
-    return f'<span title="{text}" style="{css};{ink}{weight}">{text}</span>'
+def _span(text: str, style: str, css: str = "") -> str:
+    """A text in a style of rich's, such as `bold #d1495b`, as HTML."""
+    color = style.removeprefix("bold").strip()
+    styles = [css, f"color:{color}" if color else "", "font-weight:bold" * ("bold" in style)]
+    said = ";".join(filter(None, styles))
+    shown = html.escape(visible(text), quote=False)
+    return f'<span style="{said}">{shown}</span>' if said else f"<span>{shown}</span>"
 
 
 def _telling(step: Step) -> bool:
