@@ -14,6 +14,7 @@ from pathlib import Path
 
 from shiplight import builds, lessons
 from shiplight.errors import (
+    BaseNotAvailable,
     BuildFailed,
     CheckFailed,
     ContextError,
@@ -101,7 +102,7 @@ def verdict(client, answer: Answer) -> tuple[str, str]:
         exercises.check(client, answer.exercise, built(client, answer))
     except CheckFailed as error:
         return "refused", error.message.partition(": ")[2].partition("\n")[0]
-    except (BuildFailed, ContextError, DockerfileError) as error:
+    except (BaseNotAvailable, BuildFailed, ContextError, DockerfileError) as error:
         return "does not build", error.message.partition("\n")[0]
     except ShipLightError as error:
         return "error", f"{type(error).__name__}: {error.message.partition(chr(10))[0]}"
