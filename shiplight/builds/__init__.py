@@ -18,12 +18,14 @@ from .building import Build, build, image_name, order, recipe
 from .mirrors import canonical, mirrored, named, registry_of
 from .providing import here, provide
 from .refusals import Refusal, refusal
+from .showing import Recipe
 from .solving import solve
 from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
 
 __all__ = [
     "KINDS",
     "Build",
+    "Recipe",
     "Refusal",
     "Times",
     "build",

@@ -12,10 +12,11 @@ from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
-from ..units import format_seconds, in_one_line, visible
+from ..units import format_seconds, in_one_line
 from . import bases, caches, cold, mirrors, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import here, provide
+from .showing import Recipe
 
 
 @dataclass(frozen=True)
@@ -326,13 +327,6 @@ def _read(folder: Path, file: str) -> str:
     if "\0" in text:
         raise DockerfileError(f"{folder / file} is not text.", hint="name a Dockerfile")
     return text
-
-
-class Recipe(str):
-    """The text of a Dockerfile, shown as it is written."""
-
-    def __repr__(self) -> str:
-        return visible(self.rstrip("\n"))
 
 
 def recipe(what: str) -> Recipe:

@@ -26,6 +26,7 @@ __getattr__, __dir__, __all__ = offered(
         "held_against": "lesson",
         "hint": "exercises",
         "Progress": "exercises",
+        "load_ipython_extension": "magics",
         "reaches": "results",
         "solution": "exercises",
         "sizes": "board_charts",

@@ -49,7 +49,9 @@ def main(arguments: list[str]) -> int:
     if "--again" in arguments:
         known = {}
     for answer in answers.made_by_rule():
-        if answer.exercise in wanted or (not wanted and known.get(key(answer), ["error"])[0] == "error"):
+        if answer.exercise in wanted or (
+            not wanted and known.get(key(answer), ["error"])[0] == "error"
+        ):
             known[key(answer)] = answers.verdict(client, answer)
             file.write_text(json.dumps(known, indent=1), encoding="utf-8")
             print(

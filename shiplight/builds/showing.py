@@ -1,0 +1,49 @@
+"""The text of a Dockerfile as a notebook shows it: its words in colours, its lines numbered."""
+
+from html import escape
+
+from ..boxes import ACCENT, QUIET
+from ..units import visible
+
+_STYLES = {  # by the beginning of what pygments calls a token
+    "Token.Keyword": f"color:{ACCENT};font-weight:600",
+    "Token.Comment": f"color:{QUIET};font-style:italic",
+    "Token.Literal.String": "color:#a8763e",
+    "Token.Name.Variable": "color:#9a6fb0",
+}
+_FONT = (
+    "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
+    "line-height:1.4;white-space:pre-wrap;overflow-wrap:anywhere"
+)
+
+
+class Recipe(str):
+    """The text of a Dockerfile, shown as it is written; in a notebook with the lines' numbers."""
+
+    def __repr__(self) -> str:
+        return visible(self.rstrip("\n"))
+
+    def _repr_html_(self) -> str:
+        """The text in colours that read on light and on dark; MathJax leaves it alone."""
+        rows = [
+            f"<div style='display:flex'><span style='color:{QUIET};min-width:3ch;text-align:right;"
+            f"padding-right:1.5ch;user-select:none;flex:none'>{number}</span>"
+            f"<span>{line or '&nbsp;'}</span></div>"
+            for number, line in enumerate(_lines(visible(self.rstrip("\n"))), 1)
+        ]
+        return f"<div class='tex2jax_ignore mathjax_ignore' style='{_FONT}'>{''.join(rows)}</div>"
+
+
+def _lines(text: str) -> list[str]:
+    """Each line of a text as HTML, a token that spans lines cut where they end."""
+    from pygments.lexers import DockerLexer
+
+    lines = [""]
+    for kind, words in DockerLexer(stripnl=False, ensurenl=False).get_tokens(text):
+        style = next((css for name, css in _STYLES.items() if str(kind).startswith(name)), "")
+        for number, part in enumerate(words.split("\n")):
+            if number:
+                lines.append("")
+            shown = escape(part, quote=False)
+            lines[-1] += f"<span style='{style}'>{shown}</span>" if style and part else shown
+    return lines

@@ -1,0 +1,90 @@
+"""`%%dockerfile`: a cell that is a Dockerfile, written to a file of the learner's and built.
+
+    %%dockerfile go/mine
+    FROM golang:1.23 AS builder
+    …
+
+The file is `Dockerfile.mine` in a copy of the app's folder that stays from cell to cell; the build
+is in the variable `mine` afterwards. `--target STAGE` builds up to a stage.
+"""
+
+import shlex
+import shutil
+from pathlib import Path
+
+from IPython import get_ipython
+from IPython.display import display
+
+from .. import catalogue, dockerfile, recordings
+from ..builds import Build, Recipe, build
+from ..engine import journal
+from ..errors import UsageError
+from .shown import Shown
+
+
+def register() -> None:
+    """Make `%%dockerfile` known to the IPython that runs this; nothing where there is none."""
+    shell = get_ipython()
+    if shell is not None and "dockerfile" not in shell.magics_manager.magics["cell"]:
+        load_ipython_extension(shell)
+
+
+def load_ipython_extension(shell) -> None:
+    """Make `%%dockerfile` known: `%load_ext shiplight.lessons`, or a lesson's banner, does it."""
+
+    def magic(line: str, cell: str):
+        app, name, target = _read(line)
+        shell.user_ns[name] = None  # whatever goes wrong, an older build is not taken for this one
+        shell.user_ns[name] = written_and_built(app, name, cell, target=target)
+
+    magic.__doc__ = __doc__
+    shell.register_magic_function(magic, "cell", "dockerfile")
+
+
+def written_and_built(app: str, name: str, text: str, *, target: str | None = None) -> Build | None:
+    """Check the text of a Dockerfile, write it to the learner's own copy of an app, and build it.
+
+    Shows the text with its lines' numbers, then the steps. None where no engine is connected.
+    Raises DockerfileError before anything is written, and whatever `build` raises.
+    """
+    dockerfile.parse(text)
+    folder = own_copy(app)
+    file = folder / f"Dockerfile.{name}"
+    with journal.writable():
+        file.write_text(text, encoding="utf-8")
+    display(Recipe(text))
+    client = recordings.connected()
+    if client is None:
+        display(Shown(f"{app}/{name} is written, and an engine is needed to build it.", mark="○"))
+        return None
+    return build(client, folder, file=file.name, name=f"{app}/{name}", target=target)
+
+
+def own_copy(app: str) -> Path:
+    """Return the learner's own copy of an app's folder, made where it is missing.
+
+    Raises UsageError for an app that there is not.
+    """
+    source, copy = catalogue.APPS / app, journal.folder("mine") / app
+    if not source.is_dir():
+        known = sorted(path.name for path in catalogue.APPS.iterdir() if path.is_dir())
+        raise UsageError(f"there is no app {app!r}.", hint=f"one of {', '.join(known)}")
+    with journal.writable():
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+    return copy
+
+
+def _read(line: str) -> tuple[str, str, str | None]:
+    """App, name and target out of `go/mine --target builder`. Raises UsageError."""
+    try:
+        words = shlex.split(line)
+    except ValueError:
+        words = []
+    app, slash, name = words[0].partition("/") if words else ("", "", "")
+    target = words[2] if len(words) == 3 and words[1] == "--target" else None
+    if not slash or not app or not name.isidentifier() or (len(words) > 1 and target is None):
+        raise UsageError(
+            f"%%dockerfile cannot read {line.strip()!r}.",
+            hint="%%dockerfile go/mine, or %%dockerfile go/mine --target builder",
+        )
+    return app, name, target

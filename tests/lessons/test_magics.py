@@ -1,0 +1,96 @@
+"""`%%dockerfile`: what it writes, what it refuses, what it leaves in the notebook and in `mine`."""
+
+import subprocess
+
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+from shiplight import builds, catalogue
+from shiplight.errors import DockerfileError, UsageError
+from shiplight.lessons import magics
+
+TEXT = 'FROM busybox:latest\nRUN echo "a $B" && true\n# why <b>\nCMD ["cat", "/message.txt"]\n'
+
+
+@pytest.fixture
+def shell(tmp_path, monkeypatch):
+    """An IPython with the magic, a lab of its own, and a build that only says what it was given."""
+
+    def fake(client, folder, **how):
+        return ("built", folder, how)
+
+    monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath)
+    monkeypatch.setattr(magics, "build", fake)
+    monkeypatch.setattr(magics.recordings, "connected", lambda: "a client")
+    shell = InteractiveShell.instance()
+    magics.load_ipython_extension(shell)
+    yield shell
+    InteractiveShell.clear_instance()
+
+
+def test_the_cell_is_written_to_the_learners_copy_and_built_as_mine(shell, tmp_path, capsys):
+    shell.run_cell_magic("dockerfile", "first/mine", TEXT)
+    folder = tmp_path / "mine" / "first"
+    assert (folder / "Dockerfile.mine").read_text(encoding="utf-8") == TEXT
+    assert (folder / "message.txt").exists(), "the app's files are beside it"
+    assert shell.user_ns["mine"] == (
+        "built", folder, {"file": "Dockerfile.mine", "name": "first/mine", "target": None},
+    )  # fmt: skip
+    assert "FROM busybox:latest" in capsys.readouterr().out
+
+
+def test_a_target_is_passed_on_and_the_name_is_the_variable(shell):
+    shell.run_cell_magic("dockerfile", "first/other --target a", TEXT)
+    assert shell.user_ns["other"][2]["target"] == "a"
+
+
+def test_apps_stay_as_they_are(shell):
+    before = subprocess.run(
+        ["git", "status", "--porcelain", "apps"], cwd=catalogue.APPS.parent, capture_output=True
+    )
+    shell.run_cell_magic("dockerfile", "first/mine", TEXT)
+    assert not (catalogue.APPS / "first" / "Dockerfile.mine").exists()
+    after = subprocess.run(
+        ["git", "status", "--porcelain", "apps"], cwd=catalogue.APPS.parent, capture_output=True
+    )
+    assert before.stdout == after.stdout
+
+
+def test_what_cannot_be_read_is_neither_written_nor_built_and_mine_is_nothing(shell, tmp_path):
+    shell.user_ns["mine"] = "an older build"
+    with pytest.raises(DockerfileError, match="line 2"):
+        shell.run_cell_magic("dockerfile", "first/mine", "FROM busybox\nRNU true\n")
+    assert shell.user_ns["mine"] is None and not (tmp_path / "mine").exists()
+
+
+@pytest.mark.parametrize("line", ["", "go", "go/", "/mine", "go/mine builder", "go/a-b", "'"])
+def test_a_line_that_names_no_build_is_refused(shell, line):
+    with pytest.raises(UsageError, match="cannot read"):
+        shell.run_cell_magic("dockerfile", line, TEXT)
+
+
+def test_an_unknown_app_is_named_with_those_that_there_are(shell):
+    with pytest.raises(UsageError, match="no app 'perl'") as refused:
+        shell.run_cell_magic("dockerfile", "perl/mine", TEXT)
+    assert "python" in refused.value.hint
+
+
+def test_without_an_engine_it_is_written_and_said_to_need_one(shell, monkeypatch, capsys):
+    monkeypatch.setattr(magics.recordings, "connected", lambda: None)
+    shell.run_cell_magic("dockerfile", "first/mine", TEXT)
+    assert shell.user_ns["mine"] is None and "an engine is needed" in capsys.readouterr().out
+
+
+def test_a_dockerfile_is_shown_with_numbers_and_colours_and_as_text_as_it_is():
+    page = builds.Recipe(TEXT)._repr_html_()
+    assert page.count("user-select:none") == 4 and ">4</span>" in page
+    assert "&lt;b&gt;" in page and "<b>" not in page and "mathjax_ignore" in page
+    assert "font-weight:600'>FROM</span>" in page and "font-style:italic" in page
+    assert repr(builds.Recipe(TEXT)) == TEXT.rstrip("\n")
+
+
+def test_a_token_over_several_lines_ends_with_each_line():
+    page = builds.Recipe("FROM x\nRUN a \\\n    b\n\nCMD c\n")._repr_html_()
+    assert page.count("<div style='display:flex'>") == 5
+    for row in page.split("<div style='display:flex'>")[1:]:
+        assert row.count("<span") == row.count("</span>")
