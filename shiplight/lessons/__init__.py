@@ -31,6 +31,7 @@ __getattr__, __dir__, __all__ = offered(
         "solution": "exercises",
         "sizes": "board_charts",
         "survey": "scoreboard",
+        "typed": "typed_commands",
         "verdicts": "judging",
         "vulnerabilities": "board_charts",
     },
