@@ -1,20 +1,23 @@
 """The checks of lesson 02, Node.js."""
 
 import json
+import re
 
 from ... import catalogue
 from ...builds import Build
-from ...charts import frames
+from ...image import Image
 from ...inspection import measure
 from ...units import format_bytes
 from .go import refuse_root
 from .grading import answering, exercise, own_files, refuse, stands_on
 
+_PACKAGE = re.compile(r"(?:.*/)?node_modules/((?:@[^/]+/)?[^/@]+)/package\.json")
+
 
 @exercise("02.1")
 def _node_not_root(client, made: Build) -> str:
     image = measure(client, made)
-    _only_what_runs("02.1", image)
+    _only_what_runs("02.1", _packages(client, made, image))
     if image.user.partition(":")[0] in ("", "root"):
         refuse_root("02.1", image)
     user = answering(client, "02.1", made)["user_id"]
@@ -28,13 +31,12 @@ def _bundle_on_alpine(client, made: Build) -> str:
     image = measure(client, made)
     if not stands_on(client, made, image, "node:22-alpine"):
         refuse("02.2", "this is not node:22-alpine.", hint="keep the last FROM of the three stages")
-    packages = frames.node_packages(image)
-    if len(packages):
+    if packages := _packages(client, made, image):
         refuse(
             "02.2",
             "packages ship beside the bundle.",
             hint="the bundle already contains what it uses of them: does anything still need them?",
-            found=f"{len(packages)} packages, {packages['package'][0]} among them",
+            found=f"{len(packages)} packages, {min(packages)} among them",
         )
     answering(client, "02.2", made)
     own = own_files(client, made, image)
@@ -49,14 +51,26 @@ def _bundle_on_alpine(client, made: Build) -> str:
     return f"/{path}, {format_bytes(size)}, answers"
 
 
-def _only_what_runs(exercise_id: str, image) -> None:
-    """CheckFailed where a dev dependency of the Node app is in an image."""
+def _packages(client, made: Build, image: Image) -> set[str]:
+    """Name every package in a `node_modules` of the learner's own, wherever that is."""
+    found = map(_PACKAGE.fullmatch, own_files(client, made, image))
+    return {match[1] for match in found if match}
+
+
+def _only_what_runs(exercise_id: str, installed: set[str]) -> None:
+    """Raise CheckFailed where an image has a dev dependency of the app, or lacks what runs it."""
     package = json.loads((catalogue.APPS / "node" / "package.json").read_text(encoding="utf-8"))
-    installed = set(frames.node_packages(image)["package"])
     if found := sorted(installed & set(package["devDependencies"])):
         refuse(
             exercise_id,
             "dev dependencies ship.",
             hint="from which stage do the packages of your last stage come?",
             found=", ".join(found),
+        )
+    if missing := sorted(set(package["dependencies"]) - installed):
+        refuse(
+            exercise_id,
+            "the packages for running are not in node_modules.",
+            hint="the task keeps the three stages: which one installs them?",
+            found=f"no {', '.join(missing)}",
         )

@@ -1,0 +1,15 @@
+# hint: keeps the three stages
+FROM node:22-alpine AS builder
+WORKDIR /app
+COPY package.json package-lock.json ./
+RUN npm ci
+COPY . .
+RUN npm run bundle
+
+FROM node:22-alpine
+WORKDIR /app
+ENV NODE_ENV=production
+COPY --from=builder /app/dist/server.cjs ./
+EXPOSE 3000
+USER node
+CMD ["node", "server.cjs"]
