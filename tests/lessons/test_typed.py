@@ -1,4 +1,4 @@
-"""What to type for what a function does: the files and stages are there, the lesson is the first."""
+"""What to type for what a function does: its files are there, its lesson is the first."""
 
 import ast
 import shlex
