@@ -201,7 +201,7 @@ class _Lines:
                 _span(end, end_style),
             )
             rows.append(f'<div style="display:flex;gap:1ch">{" ".join(parts)}</div>')
-        return _FRAME.format(css=f"max-width:{WIDEST}ch", code="\n".join(rows))
+        return _FRAME.format(css=f"max-width:{WIDEST}ch", code="".join(rows))
 
 
 _CUT = "flex:1;overflow:hidden;text-overflow:ellipsis"

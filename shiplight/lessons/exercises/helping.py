@@ -88,7 +88,7 @@ class Progress:
 
     def _repr_html_(self) -> str:
         cells = [
-            f"<tr><td>{mark} {found.id}</td><td>{found.level}</td>"
+            f"<tr><td style='white-space:nowrap'>{mark} {found.id}</td><td>{found.level}</td>"
             f"<td style='text-align:left'>{inline(said)}</td></tr>"
             for mark, found, said in self._told()
         ]
