@@ -50,7 +50,8 @@ def texts() -> Iterator[tuple[str, str]]:
     for path in [*ROOT.glob("*.md"), *ROOT.glob("*/*.md"), *ROOT.glob("*/*/README.md")]:
         if not {".venv", ".lab", "out", "node_modules"} & set(path.parts):
             yield _name(path), path.read_text(encoding="utf-8")
-    yield "apps/catalogue.toml", (ROOT / "apps/catalogue.toml").read_text(encoding="utf-8")
+    for path in [ROOT / "apps" / "catalogue.toml", *(ROOT / "shiplight").rglob("*.toml")]:
+        yield _name(path), path.read_text(encoding="utf-8")
     for path in (ROOT / "shiplight").rglob("*.py"):
         for line, text in _strings(path.read_text(encoding="utf-8")):
             yield f"{_name(path)}:{line}", text
