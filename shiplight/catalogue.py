@@ -56,7 +56,7 @@ class ArticleClaim:
     why: str = ""
 
     def verdict(self, measured: float | bool) -> str:
-        """`holds`, `partly` (the right direction, another figure), or `does not hold`.
+        """Return `holds`, `partly` (the right direction, another figure), or `does not hold`.
 
         What is true or not holds or does not. Bytes hold within 15 % of the figure, and partly
         within a factor of two. A share (what is saved, say) holds within 15 % of the figure and of

@@ -42,7 +42,7 @@ _MARKS = {
 
 
 def in_notebook() -> bool:
-    """Whether this process is a Jupyter kernel."""
+    """Return whether this process is a Jupyter kernel."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython else None
     return shell is not None and hasattr(shell, "kernel")
@@ -151,7 +151,7 @@ class _Html:
 def steps_table(
     steps: Iterable[Step], *, title: str, now: float | None = None, rows: int | None = None
 ) -> RenderableType:
-    """The steps as a table; with `now` (seconds since 1970) running steps show time and log tail.
+    """Return the steps as a table; with `now`, running steps show their time and log tail.
 
     At most the last `rows` steps are shown, where that is given.
     """
@@ -236,7 +236,7 @@ def _time(step: Step, now: float | None) -> tuple[str, str]:
 
 
 def terminal_rows() -> int:
-    """How many steps fit on the terminal beside what else is shown."""
+    """Return how many steps fit on the terminal beside what else is shown."""
     return max(6, Console(stderr=True).size.height - 3 * TAIL_LINES)
 
 
@@ -251,7 +251,7 @@ class Tasks:
 
     @contextmanager
     def screen(self, draw: Callable[[], RenderableType]) -> Iterator[SimpleNamespace]:
-        """A Screen inside this one: `draw()` is shown below the tasks; nothing of it stays."""
+        """Open a Screen inside this one: `draw()` is shown below the tasks, and then disappears."""
         self.inner = draw
         try:
             yield SimpleNamespace(keep=None)
@@ -273,7 +273,7 @@ class Tasks:
             screen.keep = None if told else self.draw()
 
     def begin(self, name: str, detail: str = "") -> None:
-        """The task begins, or is taken up again."""
+        """Begin the task, or take it up again."""
         self.rows[name] = {"state": "running", "detail": detail, "since": time.monotonic()}
         self._tell(name)
 
@@ -289,14 +289,14 @@ class Tasks:
         self.rows[name]["detail"] = detail
 
     def end(self, name: str, detail: str = "", *, state: str = "done") -> None:
-        """The task is over; `state` is one of those of a step."""
+        """End the task; `state` is one of those of a step."""
         row = self.rows[name]
         row.update(state=state, detail=detail)
         row["seconds"] = time.monotonic() - row["since"]
         self._tell(name)
 
     def draw(self) -> RenderableType:
-        """The tasks as they are now."""
+        """Return the tasks as they are now."""
         table = Table.grid(padding=(0, 1))
         for name, row in list(self.rows.items()):
             mark, style = _MARKS[row["state"]]

@@ -47,7 +47,7 @@ _inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default
 
 
 def mode() -> str:
-    """`auto`, `live` (nothing may fall back) or `recorded`, as SHIPLIGHT_MODE says."""
+    """Return `auto`, `live` (nothing may fall back) or `recorded`, as SHIPLIGHT_MODE says."""
     asked = os.environ.get("SHIPLIGHT_MODE", "auto")
     if asked not in ("auto", "live", "recorded"):
         raise UsageError(f"SHIPLIGHT_MODE is {asked!r}.", hint="auto, live or recorded")
@@ -76,7 +76,7 @@ def connect(lesson: str | None = None):
 
 
 def connected():
-    """The live client that a lesson connected last; None where it replays, or did not connect."""
+    """Return the live client that a lesson connected last; None if it replays or has none."""
     return _live[-1] if _live else None
 
 
@@ -87,7 +87,7 @@ def kind_so_far() -> str:
 
 
 def sets(lesson: str | None = None) -> list[Path]:
-    """The files with recordings of one lesson or of all, each of the best kind of bases it has."""
+    """Return the files with recordings of one lesson or of all, each of its best kind of bases."""
     best = {}
     for folder in reversed(folders()):
         best |= {path.name: path for path in folder.glob(f"{lesson or '[0-9][0-9]-*'}.json")}
@@ -95,7 +95,7 @@ def sets(lesson: str | None = None) -> list[Path]:
 
 
 def folders() -> list[Path]:
-    """The folders of recordings that there can be, one a kind of bases, the best first.
+    """Return the folders of recordings that there can be, one a kind of bases, the best first.
 
     SHIPLIGHT_RECORDINGS names another folder of the same form.
     """
@@ -137,15 +137,15 @@ class Recorded:
         )
 
     def contents(self, diff_id: str) -> LayerContent | None:
-        """The list of the files in this layer; None where it was not recorded."""
+        """Return the list of the files in this layer; None if it was not recorded."""
         return next(filter(None, (store.get(diff_id) for store in self._layers)), None)
 
     def has(self, call: str) -> bool:
-        """Whether this call was recorded."""
+        """Return whether this call was recorded."""
         return call in self._left
 
     def next(self, call: str) -> dict:
-        """The next entry of this call; the last one again where there are no more."""
+        """Return the next entry of this call; the last one again where there are no more."""
         entries = self._left.get(call)
         if not entries:
             raise NotRecorded(

@@ -28,17 +28,17 @@ class Setting:
         return " · ".join(part for part in parts if part)
 
     def to_dict(self) -> dict:
-        """The setting as JSON holds it."""
+        """Return the setting as JSON holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "Setting":
-        """The setting that `to_dict` wrote."""
+        """Return the setting that `to_dict` wrote."""
         return cls(**data)
 
 
 def together(*settings: Setting | None) -> Setting | None:
-    """One setting for results shown together, as old as the oldest; None where none has one.
+    """Return one setting for results shown together, as old as the oldest; None without any.
 
     What they share stays; engines, stores and platforms that differ are listed.
     """

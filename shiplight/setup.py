@@ -28,7 +28,7 @@ class SetupFailed(Exception):
 
 
 def environment(*, for_tests: bool = False) -> Path:
-    """The Python of `.venv` with everything installed; makes or repairs it where needed.
+    """Return the Python of `.venv` with everything installed, creating or repairing it.
 
     A stamp is written last, so an interrupted set-up is taken up again by the next one. What is
     whole is used without a right to write, whoever made it. Raises SetupFailed.
@@ -174,12 +174,12 @@ def _flash(line: str) -> None:
 
 
 def say(text: str) -> None:
-    """One line to the person who waits."""
+    """Print one line for the person who waits."""
     print(f"lab: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def on_debian() -> bool:
-    """Whether this machine is Debian, Ubuntu, or made from them."""
+    """Return whether this machine is Debian, Ubuntu, or made from them."""
     try:
         words = Path("/etc/os-release").read_text(encoding="utf-8").lower()
     except OSError:
@@ -188,7 +188,7 @@ def on_debian() -> bool:
 
 
 def is_root() -> bool:
-    """Whether this process may install packages and start engines."""
+    """Return whether this process may install packages and start engines."""
     return hasattr(os, "geteuid") and os.geteuid() == 0
 
 
@@ -211,7 +211,7 @@ def install_packages(names: list[str], why: str) -> None:
 
 
 def has_package(name: str) -> bool:
-    """Whether a Debian package is installed."""
+    """Return whether a Debian package is installed."""
     if shutil.which("dpkg-query") is None:
         return False
     done = subprocess.run(

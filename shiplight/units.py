@@ -26,7 +26,7 @@ def visible(text: str) -> str:
 
 
 def visible_line(text: str) -> str:
-    r"""The same for what is one line: it stays one.
+    r"""Return the same for what is one line: it stays one.
 
     >>> visible_line("image\nFAKE: all is well")
     'image\\nFAKE: all is well'
@@ -123,7 +123,7 @@ def format_bytes(count: int | None) -> str:
 
 
 def format_seconds(seconds: float | None) -> str:
-    """A duration: milliseconds below one second, minutes from two minutes on.
+    """Format a duration: milliseconds below one second, minutes from two minutes on.
 
     >>> format_seconds(0.042), format_seconds(14.84), format_seconds(135)
     ('42 ms', '14.8 s', '2 min 15 s')
@@ -139,7 +139,7 @@ def format_seconds(seconds: float | None) -> str:
 
 
 def format_ratio(large: float | None, small: float | None) -> str:
-    """How many times larger: `88.5×`; unknown where either is, or where `small` is 0.
+    """Format how many times larger: `88.5×`; unknown if either is, or if `small` is 0.
 
     >>> format_ratio(885, 10), format_ratio(1, 0)
     ('88.5×', '—')
@@ -150,7 +150,7 @@ def format_ratio(large: float | None, small: float | None) -> str:
 
 
 def format_percent(part: float | None, whole: float | None) -> str:
-    """A share in whole percent; more than 99 but not all stays visible as `>99 %`.
+    """Format a share in whole percent; more than 99 but not all stays visible as `>99 %`.
 
     >>> format_percent(99, 100), format_percent(999, 1000), format_percent(0, 0)
     ('99 %', '>99 %', '—')

@@ -96,6 +96,20 @@ def test_what_people_read_has_none_of_the_words_that_are_never_right():
     assert not found, "\n".join(found)
 
 
+def test_docstrings_of_public_functions_begin_with_what_they_do():
+    """PEP 257: in the imperative. What a property is, it may say with a noun."""
+    found = [
+        f"{_name(path)}:{node.lineno} {node.name}: {said}"
+        for path in (ROOT / "shiplight").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")
+        if not any("property" in ast.unparse(mark) for mark in node.decorator_list)
+        if (said := (ast.get_docstring(node) or "Nothing").partition("\n")[0])
+        if re.match(r"(?:The|An?|This|That|What|Whether|How|Every|One|No|Each)\b|\W", said)
+    ]
+    assert not found, "\n".join(found)
+
+
 @pytest.mark.parametrize(
     "text",
     [

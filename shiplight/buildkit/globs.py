@@ -114,14 +114,14 @@ class _Automaton:
         self._by_char: dict[str, int] = {}
 
     def fullmatch(self, text: str) -> bool:
-        """Whether the whole of a text matches."""
+        """Return whether the whole of a text matches."""
         node = self._node(self._skipped(1))
         for char in text:
             node = node[char]
         return bool(node.state & self._end)
 
     def after(self, state: int, char: str) -> "_Node":
-        """The state after one more character."""
+        """Return the state after one more character."""
         stays = self._stays[_ALL] | (self._stays[_ANY] if char != "/" else 0)
         return self._node(self._skipped((state & self._taking(char)) << 1 | state & stays))
 

@@ -26,7 +26,7 @@ class Rule:
     parts: tuple[Glob | None, ...] = field(repr=False)
 
     def reaches_into(self, folder: str) -> bool:
-        """Whether something below `folder` can match; None matches anything."""
+        """Return whether something below `folder` can match; None matches anything."""
         names = folder.split("/")
         for name, part in zip(names, self.parts, strict=False):
             if part is None:
@@ -82,7 +82,7 @@ def compiled(patterns: Iterable[str]) -> tuple[Rule, ...]:
 def apply_rules(
     rules: tuple[Rule, ...], path: str, folder_hits: tuple[bool, ...] = ()
 ) -> tuple[bool, tuple[bool, ...]]:
-    """Whether `path` is excluded, and the rules that matched it or the folder that it is in.
+    """Return whether `path` is excluded, and the rules that matched it or the folder that it is in.
 
     The last rule that matches wins. As in moby's MatchesUsingParentResults, a rule counts only
     where it would change the verdict so far: `!a` after `a/b` brings back no `a/b`.
@@ -97,7 +97,7 @@ def apply_rules(
 
 
 def may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) -> bool:
-    """Whether a rule after the last that excludes `folder` can keep something inside it."""
+    """Return whether a rule after the last that excludes `folder` can keep something inside it."""
     last = max(n for n, rule in enumerate(rules) if hits[n] and not rule.keeps)
     return any(rule.keeps and rule.reaches_into(folder) for rule in rules[last + 1 :])
 
@@ -111,5 +111,5 @@ def name_matcher(glob: str) -> Glob | None:
 
 
 def has_wildcards(name: str) -> bool:
-    """Whether a name is a pattern: it has one of `*?[` that no backslash escapes."""
+    """Return whether a name is a pattern: it has one of `*?[` that no backslash escapes."""
     return re.search(r"(?<!\\)(?:\\\\)*[*?\[]", name) is not None

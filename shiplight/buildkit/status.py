@@ -82,12 +82,12 @@ class Step:
         return "running" if self.seconds is None else "done"
 
     def to_dict(self) -> dict:
-        """The step as JSON holds it."""
+        """Return the step as JSON holds it."""
         return asdict(self) | {"log": list(self.log), "inputs": list(self.inputs)}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Step":
-        """The step that `to_dict` wrote."""
+        """Return the step that `to_dict` wrote."""
         return cls(**data | {"log": tuple(data["log"]), "inputs": tuple(data["inputs"])})
 
 
@@ -112,7 +112,7 @@ class Trace:
         self._latest, self._heard = 0.0, time.monotonic()
 
     def now(self) -> float:
-        """The time on the engine's clock, which need not be ours, and which may jump as ours may.
+        """Return the time on the engine's clock, which can differ from ours and can jump.
 
         It is the last time that the engine named, and what has passed since it did.
         """
@@ -190,7 +190,7 @@ def _step(digest: str, vertex: _Vertex) -> Step:
 
 
 def tail(log: bytes, lines: int = LOG_TAIL_LINES) -> tuple[str, ...]:
-    """The last lines of a log, as a terminal would show them (a `\\r` starts its line again).
+    """Return a log's last lines as a terminal would show them (`\\r` starts a line again).
 
     >>> tail(b"10 %\\r20 %\\ndone\\n")
     ('20 %', 'done')

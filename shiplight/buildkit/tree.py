@@ -192,7 +192,7 @@ class _Choice:
         return cls(compiled(include or ()) or None, compiled(wanted.exclude))
 
     def verdict(self, path: str, above: "tuple[Hits | None, Hits]"):
-        """(whether it is sent, whether something below it may be, what is known for below)."""
+        """Return (whether it is sent, whether something below may be, what is known for below)."""
         included, below, in_hits = True, True, None
         if self.include is not None and above[0] is not None:
             included, in_hits = apply_rules(self.include, path, above[0])

@@ -76,7 +76,7 @@ class Frames:
             stream._transport.write(connection.data_to_send())
 
     def has_more(self) -> bool:
-        """Whether something that came is still to be read."""
+        """Return whether something that came is still to be read."""
         return self._at < len(self._in) or not self._stream.buffer._unacked.empty()
 
     async def received(self) -> AsyncIterator[bytes]:

@@ -44,7 +44,7 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
 
 
 def ca_bundle() -> bytes:
-    """The certificate bundle that this machine's variables name; empty where they name none."""
+    """Return the CA bundle that this machine's variables name, or an empty one."""
     for variable in CA_VARIABLES:
         path = os.environ.get(variable, "")
         if path and Path(path).is_file():
@@ -53,14 +53,14 @@ def ca_bundle() -> bytes:
 
 
 def building_name(base: Base) -> str | None:
-    """What `base` is called with this machine's CA bundle in it; None where it needs none."""
+    """Return the name of `base` with this machine's CA bundle in it; None if it needs none."""
     recipe = recipes().get(canonical(base.reference))
     needed = recipe is not None and recipe.builder and base.kind == "equivalent"
     return f"{base.used}-with-ca" if needed and ca_bundle() else None
 
 
 def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
-    """`base` with what stands for it in stages that build: one layer more, with the CA bundle."""
+    """Return `base` with an image for stages that build: one more layer, with the CA bundle."""
     name = building_name(base)
     if name is None or base.building:
         return base

@@ -57,7 +57,7 @@ class Base:
 
 @cache
 def recipes() -> dict[str, Recipe]:
-    """Every recipe by the official reference that it stands for."""
+    """Return every recipe by the official reference that it stands for."""
     found = {}
     for path in sorted(FOLDER.glob("*/base.toml")):
         for entry in tomllib.loads(path.read_text(encoding="utf-8"))["base"]:
@@ -67,7 +67,7 @@ def recipes() -> dict[str, Recipe]:
 
 
 def wanted_kind() -> str | None:
-    """The kind that SHIPLIGHT_BASES asks for, or None where any will do."""
+    """Return the kind that SHIPLIGHT_BASES asks for, or None if any will do."""
     asked = os.environ.get("SHIPLIGHT_BASES", "auto")
     if asked not in ("auto", *KINDS):
         raise UsageError(f"SHIPLIGHT_BASES is {asked!r}.", hint=f"auto, {', '.join(KINDS)}")
@@ -114,7 +114,7 @@ def kind_of_image(name: str, labels: dict[str, str]) -> str:
 def text_to_send(
     client, read: dockerfile.Dockerfile, provided: list[Base], build_args, target: str | None = None
 ) -> tuple[str, tuple[str, ...]]:
-    """The Dockerfile's text with its bases mapped, and remarks on what else was changed.
+    """Return the Dockerfile's text with its bases mapped, and remarks on other changes.
 
     Line numbers and what is on disk stay. A `# syntax=` line asks the engine for a frontend image:
     where that is neither here nor to be pulled, the line is sent blank, and the engine's own

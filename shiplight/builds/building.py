@@ -62,7 +62,7 @@ class Build:
         return f"{self.app}/{self.variant}"
 
     def to_dict(self) -> dict:
-        """The build as JSON holds it."""
+        """Return the build as JSON holds it."""
         return {
             "app": self.app,
             "variant": self.variant,
@@ -80,7 +80,7 @@ class Build:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Build":
-        """The build that `to_dict` wrote."""
+        """Return the build that `to_dict` wrote."""
         return cls(
             **{
                 key: data[key] for key in ("app", "variant", "tag", "engine_id", "seconds", "bases")

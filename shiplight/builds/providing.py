@@ -18,7 +18,7 @@ from .refusals import TOO_MANY, Refusal, refusal
 
 
 def provide(client, references, *, platform: str | None = None) -> list[Base]:
-    """One Base for each of `references`, on the engine when this returns.
+    """Get one Base for each of `references` onto the engine.
 
     Raises BaseNotAvailable, which says what was tried. Shows its progress.
     """
@@ -33,7 +33,7 @@ def provide(client, references, *, platform: str | None = None) -> list[Base]:
 
 
 def here(client, reference: str) -> Base | None:
-    """The base that is on the engine already, if its kind is allowed."""
+    """Return the base that is on the engine already, if its kind is allowed."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     candidates = [
         ("official", engine.tagged(reference)),

@@ -149,7 +149,7 @@ def _add(trace: Trace, encoded) -> None:
 
 
 def done_table(steps: tuple[Step, ...], title: str, seconds: float, mode: str = "Built"):
-    """What stays on the screen of a build that is done."""
+    """Return what stays on the screen of a build that is done."""
     took = f"{mode} {title} in {format_seconds(seconds)} · {counted(steps)}"
     return progress.steps_table(steps, title=took)
 

@@ -33,16 +33,16 @@ class Times:
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def runs(self) -> dict[str, tuple[float, ...]]:
-        """The seconds by what was the case before the builds."""
+        """Return the seconds by what was the case before the builds."""
         return {"cold": (self.cold,), "unchanged": self.unchanged, "after an edit": self.edited}
 
     def to_dict(self) -> dict:
-        """The times as JSON holds them."""
+        """Return the times as JSON holds them."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "Times":
-        """The times that `to_dict` wrote."""
+        """Return the times that `to_dict` wrote."""
         setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
         lists = {name: tuple(data[name]) for name in ("unchanged", "edited")}
         return cls(**data | lists | {"setting": setting})

@@ -14,7 +14,7 @@ from .tables import short, table_of
 
 
 def source(reports: Sequence[ScanReport]) -> str:
-    """The setting of those that were scanned, and every scanner and database."""
+    """Return the setting of those that were scanned, and every scanner and database."""
     scanned = [report for report in reports if report.setting]
     scanners = dict.fromkeys(report.scanned_by for report in scanned)
     setting = together(*(report.setting for report in scanned))
@@ -80,7 +80,7 @@ def fates(before: ScanReport, after: ScanReport):
 
 
 def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
-    """One row an image and severity, worst first: vulnerabilities, how many have a fix, findings.
+    """Return one row for each image and severity, worst first: vulnerabilities, fixable, findings.
 
     A vulnerability counts once, with its worst severity. Unknown is `<NA>`, where a scan could not
     run or found no package database.

@@ -74,12 +74,12 @@ class Checklist:
         return any(result.counts for result in self.results)
 
     def to_list(self) -> list[dict]:
-        """The results as `./lab check --json` prints them."""
+        """Return the results as `./lab check --json` prints them."""
         return [result.to_dict(self.file) for result in self.results]
 
 
 def shown(path: Path) -> str:
-    """A path relative to where we are, if it is below."""
+    """Return a path relative to where we are, if it is below."""
     absolute, here = Path(os.path.abspath(path)), Path.cwd()
     return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
 
@@ -123,7 +123,7 @@ def _assigning(read: Dockerfile) -> list:
 
 
 def find_dockerfile(path: Path) -> Path:
-    """The Dockerfile that `path` is or holds. UsageError where there is none."""
+    """Return the Dockerfile that `path` is or contains. Raises UsageError without one."""
     if path.is_dir():
         for name in ("Dockerfile", "Containerfile"):
             if (path / name).is_file():
@@ -190,7 +190,7 @@ def run(subject: Subject, *, skip: Iterable[str] = ()) -> Checklist:
 
 
 def outcome(check: Check, subject: Subject) -> Outcome:
-    """What one check finds. Nothing here is for images of Windows."""
+    """Run one check on the subject. No check is for Windows images."""
     if any(subject.base(stage).windows for stage in subject.needed):
         return not_applicable("a Windows image")
     return check.run(subject)
@@ -203,7 +203,7 @@ def _uses(result: Result, each: Acceptance) -> bool:
 
 
 def accept(result: Result, accepted: tuple[Acceptance, ...]) -> Result:
-    """The result with the reasons that comments give for it."""
+    """Return the result with the reasons that comments give for it."""
     reasons = {each.scope: each.reason for each in accepted if each.id == result.check.id}
     if result.outcome.result != FAILED or not reasons:
         return result
@@ -218,7 +218,7 @@ def _accepted(place: Place, reasons: dict[int, str]) -> Place:
 
 
 def acceptances(read: Dockerfile) -> tuple[tuple[Acceptance, ...], tuple[str, ...]]:
-    """What the comments of a Dockerfile accept, and remarks about those that do not work."""
+    """Return what a Dockerfile's comments accept, and remarks about those that do not work."""
     found, remarks = [], []
     instructions = _instructions(read)
     for number, line in enumerate(read.text.split("\n"), start=1):

@@ -43,7 +43,7 @@ class Finding:
 
 
 def examine() -> list[Finding]:
-    """Every finding, in the order in which one thing needs the other."""
+    """Return every finding, in the order in which one thing needs the other."""
     findings = [Finding("python", "ok", f"{platform.python_version()} in .venv")]
     try:
         client = engine.connect()
@@ -63,7 +63,7 @@ def examine() -> list[Finding]:
 
 
 def to_dict(findings: list[Finding]) -> dict:
-    """The findings as `./lab doctor --json` prints them."""
+    """Return the findings as `./lab doctor --json` prints them."""
     return {
         "ready": all(finding.state != "problem" for finding in findings),
         "findings": [asdict(finding) for finding in findings],

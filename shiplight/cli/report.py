@@ -24,7 +24,7 @@ _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "b
 
 
 def escape(text: str) -> str:
-    """One line from elsewhere that is neither markup for us nor an order for the terminal."""
+    """Make one line from elsewhere safe: no markup for us, no order for the terminal."""
     return markup.escape(visible_line(text))
 
 
@@ -54,7 +54,7 @@ def _print(*parts) -> None:
 
 
 def print_findings(findings) -> None:
-    """What the doctor saw; advice below what needs it."""
+    """Print what the doctor found, with advice below each finding that needs it."""
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         mark, style = _STATES[finding.state]
@@ -65,7 +65,7 @@ def print_findings(findings) -> None:
 
 
 def print_catalogue(rows: list[Row]) -> None:
-    """What there is to build."""
+    """Print what can be built."""
     table = _table("build", "what", "teaches")
     for row in rows:
         table.add_row(row.name, row.title, row.teaches)
@@ -78,7 +78,7 @@ def packed(count: int | None, is_estimate: bool) -> str:
 
 
 def print_images(images: list[Image], setting: Setting) -> None:
-    """One line an image, and the setting of the first."""
+    """Print one line for each image, and the setting of the first."""
     numbers = ("unpacked", "packed", "reclaimable", "layers")
     table = _table("image", *numbers, right=numbers)
     for image in images:
@@ -93,7 +93,7 @@ def print_images(images: list[Image], setting: Setting) -> None:
 
 
 def print_image(image: Image) -> None:
-    """The layers of one image, base first, then what later layers buried."""
+    """Print the layers of one image, base first, then what later layers hide."""
     numbers = ("unpacked", "packed", "reclaimable", "files")
     table = _table("", *numbers, "instruction", right=("", *numbers))
     for layer in image.layers:
@@ -133,7 +133,7 @@ def _buried(image: Image) -> Table:
 
 
 def print_comparison(found: Comparison) -> None:
-    """How two images differ: files, packages, layers, and the largest files that differ."""
+    """Print how two images differ: files, packages, layers, and the largest files that differ."""
     names = {FIRST: f"only in {found.first}", SECOND: f"only in {found.second}"}
     table = _table("", "files", "unpacked", "packages", right=("files", "unpacked", "packages"))
     for where in WHERE:
@@ -227,14 +227,14 @@ def _shortened(text: str, width: int) -> str:
 
 
 def build_to_dict(build: Build, image: Image | None) -> dict:
-    """One variant as `./lab build --json` prints it; without an image, an output in a folder."""
+    """Return one variant as `./lab build --json` prints it, with an image or an output folder."""
     build_dict = build.to_dict()
     top = {key: build_dict.pop(key) for key in ("app", "variant", "setting")}
     return top | {"image": image and image.to_dict(), "build": build_dict}
 
 
 def run_to_dict(run: "Run") -> dict:
-    """One lesson as `./lab run --json` prints it."""
+    """Return one lesson as `./lab run --json` prints it."""
     return {
         "lesson": run.lesson,
         "path": str(run.path),
@@ -245,7 +245,7 @@ def run_to_dict(run: "Run") -> dict:
 
 
 def print_run(run: "Run") -> None:
-    """The claims that a lesson proved, or where it failed."""
+    """Print the claims that a lesson proved, or where it failed."""
     state = "[bold red]failed[/]" if run.failure else f"{len(run.claims)} claims hold"
     _print(f"[bold]{run.lesson}[/]  {state} in {format_seconds(run.seconds)}  {run.path}")
     for text in run.claims:
@@ -258,7 +258,7 @@ def print_run(run: "Run") -> None:
 
 
 def print_verdicts(found: tuple[Verdict, ...]) -> None:
-    """The scoreboard: what the article says, and whether it holds here or did when recorded."""
+    """Print the scoreboard: the article's claims, and whether they hold here or held then."""
     table = _table("", "the article says", "verdict", "seen", "source")
     for row in found:
         table.add_row(
@@ -272,7 +272,7 @@ def print_verdicts(found: tuple[Verdict, ...]) -> None:
 
 
 def base_rows(client, references: list[str]) -> list[dict]:
-    """One row a base: what stands for it here, its bytes beside the published, its contents."""
+    """Return one row for each base: its image here, its bytes here and published, its contents."""
     rows = []
     for reference in references:
         recipe, base = recipes().get(reference), here(client, reference)
@@ -294,7 +294,7 @@ def base_rows(client, references: list[str]) -> list[dict]:
 
 
 def print_bases(rows: list[dict]) -> None:
-    """The bases, measured beside published, and what is in them."""
+    """Print the bases, measured and published, and what they contain."""
     table = _table("base", "here", "unpacked", "packed", "age", right=("unpacked", "packed", "age"))
     for row in rows:
         table.add_row(
@@ -332,7 +332,7 @@ def _age(created: str | None) -> str:
 def print_engine(
     status: Status, gone: tuple[Status, ...] = (), unknown: tuple[Status, ...] = ()
 ) -> None:
-    """The private engine of this checkout, and those of checkouts that are gone."""
+    """Print the state of the private engine."""
     _print(
         f"private engine: {_state(status)}",
         f"  endpoint  {status.socket}",
@@ -354,7 +354,7 @@ def _state(status: Status) -> str:
 
 
 def print_removed(removed: tuple[Status, ...]) -> None:
-    """The private engines whose checkout is gone, and which went as well."""
+    """Print the private engines whose checkout is gone, and which were removed as well."""
     for one in removed:
         _print(f"removed {one.data} of {escape(one.checkout)} ({format_bytes(one.data_bytes)})")
     if not removed:
@@ -362,7 +362,7 @@ def print_removed(removed: tuple[Status, ...]) -> None:
 
 
 def print_cleaned(done: Cleaned) -> None:
-    """What went, what stayed and why."""
+    """Print what was removed, and what stayed and why."""
     counts = [
         (done.containers, "containers"),
         (done.images, "images"),

@@ -27,7 +27,7 @@ _LONGEST_NAME = 100  # a longer one would put a GNU long-name header first
 
 
 def ignore_rules(text: str, *, name: str = ".dockerignore") -> tuple[Rule, ...]:
-    """The rules of a .dockerignore, in order. ContextError, with its line, for a bad pattern."""
+    """Return the rules of a .dockerignore, in order. Raises ContextError for a bad pattern."""
     try:
         return patterns.ignore_rules(text.removeprefix("\ufeff").split("\n"))
     except BadPattern as bad:
@@ -54,7 +54,7 @@ class Entry:
     text: bytes | None = field(default=None, repr=False)
 
     def header(self) -> bytes:
-        """The tar header: nobody's in particular (uid 0, no names), in GNU format."""
+        """Return the tar header in GNU format: nobody's in particular (uid 0, no names)."""
         info = tarfile.TarInfo(self.name)
         info.type, info.mode, info.mtime = self.type, self.mode, self.mtime
         info.size, info.linkname = self.unpacked_bytes, self.link
@@ -79,7 +79,7 @@ class Context:
         return f"<Context {self.folder}: {self.files} files, {bytes_}, {self.excluded} excluded>"
 
     def tar(self) -> Iterator[bytes]:
-        """The archive, in chunks of at most 1 MiB. ContextError if a file changes meanwhile."""
+        """Yield the archive in chunks of at most 1 MiB. Raises ContextError if a file changes."""
         buffer = bytearray()
         for piece in _pieces(self):
             if len(buffer) + len(piece) > CHUNK:
@@ -89,7 +89,7 @@ class Context:
         yield bytes(buffer)
 
     def content(self, entry: Entry) -> Iterator[bytes]:
-        """The bytes of a file, exactly as many as its header says. ContextError otherwise."""
+        """Yield the bytes of a file, as many as its header says; else raise ContextError."""
         if entry.text is not None:
             yield from (entry.text[at : at + CHUNK] for at in range(0, len(entry.text), CHUNK))
         elif entry.type == tarfile.REGTYPE:
@@ -277,7 +277,7 @@ def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextEr
 
 
 def read_rules(folder: Path, dockerfile: Path) -> tuple[Rule, ...] | None:
-    """The rules of `<Dockerfile>.dockerignore` if that exists, else those of `.dockerignore`.
+    """Return the rules of `<Dockerfile>.dockerignore` if it exists, else of `.dockerignore`.
 
     None where there is neither. Raises ContextError.
     """
@@ -317,7 +317,7 @@ def read_context(
     dockerfile: str | os.PathLike = "Dockerfile",
     dockerfile_text: bytes | str | None = None,
 ) -> Context:
-    """The files of `folder` that a build is sent, and the Dockerfile, ignored or not.
+    """Read the files of `folder` that a build is sent, and the Dockerfile, ignored or not.
 
     `dockerfile` is relative to the folder; one from outside is sent as `.shiplight.Dockerfile`.
     `dockerfile_text` is sent in place of its content, and then it need not exist. ContextError

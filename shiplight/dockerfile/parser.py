@@ -104,7 +104,7 @@ class _Line:
 
 
 def physical_lines(text: str) -> list[tuple[int, str]]:
-    """(offset, text with its end) of each line, without a byte order mark."""
+    """Return (offset, text with its end) of each line, without a byte order mark."""
     lines = [(match.start(), match.group()) for match in re.finditer(r"[^\n]*\n|[^\n]+", text)]
     if text.startswith("\ufeff"):
         lines[0] = (1, lines[0][1][1:])
@@ -112,7 +112,7 @@ def physical_lines(text: str) -> list[tuple[int, str]]:
 
 
 def directives(lines: list[tuple[int, str]], start: int = 0) -> dict[str, tuple[int, str]]:
-    """(line index, value) of each directive at the top; the first other line ends them."""
+    """Return (line index, value) of each directive at the top; the first other line ends them."""
     found = {}
     for index, (_, line) in enumerate(lines[start:], start):
         match = _DIRECTIVE.match(line)
@@ -125,7 +125,7 @@ def directives(lines: list[tuple[int, str]], start: int = 0) -> dict[str, tuple[
 
 
 def syntax_directive(lines: list[tuple[int, str]]) -> tuple[int, str] | None:
-    """(line index, image) of the `# syntax=` in effect, which may stand below a `#!` line."""
+    """Return (line index, image) of the `# syntax=` in effect, which may follow a `#!` line."""
     start = 1 if lines and lines[0][1].startswith("#!") else 0
     index, value = directives(lines, start).get("syntax", (0, ""))
     return (index, value.split(" ")[0]) if value and lines[index][1].startswith("#") else None
@@ -180,7 +180,7 @@ def _flag(line: str, at: int, escape: str) -> tuple[list[tuple[int, str]], int]:
 
 
 def parts(line: str, escape: str) -> tuple[str, list[list[tuple[int, str]]], int]:
-    """(keyword, flags as `_flag` gives them, where the value starts) of a joined line."""
+    """Return (keyword, flags as `_flag` gives them, start of the value) of a joined line."""
     start = _SPACES.match(line).end()
     keyword = GAP.split(line[start:], 1)[0]
     flags, at = [], _SPACES.match(line, start + len(keyword)).end()
@@ -313,7 +313,7 @@ def _instruction(text: str, escape: str) -> Instruction:
 
 @lru_cache(maxsize=8)
 def instructions_of(text: str) -> tuple[tuple[Instruction, _Line], ...]:
-    """Each instruction of a Dockerfile, with its joined line."""
+    """Return each instruction of a Dockerfile, with its joined line."""
     return tuple(_instructions_of(text))
 
 
@@ -356,7 +356,7 @@ def _stage(index: int, instructions: list[Instruction]) -> Stage:
 
 
 def parse(text: str) -> Dockerfile:
-    """The Dockerfile in `text`. DockerfileError, with its line, where BuildKit would refuse it."""
+    """Parse the Dockerfile in `text`. Raises DockerfileError if BuildKit would reject it."""
     lines = physical_lines(text)
     syntax = syntax_directive(lines)
     instructions = [instruction for instruction, _ in instructions_of(text)]

@@ -113,7 +113,7 @@ def global_values(
 
 
 def resolve(dockerfile: Dockerfile, text: str, build_args: Mapping[str, str] | None = None) -> str:
-    """`text` as a FROM would read it: with the global ARGs put in, and without quotes.
+    """Return `text` as a FROM reads it: with the global ARGs put in, and without quotes.
 
     The automatic platform arguments stay as written unless `build_args` has them.
     """
@@ -144,7 +144,7 @@ def _source(dockerfile: Dockerfile, keyword: str, reference: str, line: int) -> 
 
 
 def triggers_of(dockerfile: Dockerfile, base: int | None) -> list[Instruction]:
-    """What the ONBUILDs of a base stage run in the stage that begins from it."""
+    """Return what the ONBUILDs of a base stage run in the stage that begins from it."""
     instructions = dockerfile.stages[base].instructions if base is not None else ()
     return [found.trigger for found in instructions if found.trigger]
 
@@ -152,7 +152,7 @@ def triggers_of(dockerfile: Dockerfile, base: int | None) -> list[Instruction]:
 def links_of(
     dockerfile: Dockerfile, build_args: Mapping[str, str] | None = None
 ) -> dict[int, list[Link]]:
-    """What each stage uses, in the order of its instructions. Later stages are not refused yet."""
+    """Return what each stage uses, in order of its instructions; later stages are not refused."""
     values, names, links, room = global_values(dockerfile, build_args), {}, {}, Room()
     for stage in dockerfile.stages:
         base = expanded(stage.base, values, dockerfile.escape, stage.line, room)
@@ -206,7 +206,7 @@ def _refuse_later(dockerfile: Dockerfile, links: dict[int, list[Link]], stages: 
 
 
 def stage_of(dockerfile: Dockerfile, target: str | int | None = None) -> Stage:
-    """The stage of that name (in any case) or index; the last one where there is no target."""
+    """Return the stage of that name (in any case) or index; the last one without a target."""
     if target is None or target == "":
         return dockerfile.stages[-1]
     wanted = str(target).lower()
@@ -220,7 +220,7 @@ def stage_of(dockerfile: Dockerfile, target: str | int | None = None) -> Stage:
 
 
 def name_of(dockerfile: Dockerfile, target: str | int | None) -> str | None:
-    """The name by which BuildKit finds the target: it knows none by number. None for the last.
+    """Return the name by which BuildKit finds the target; None for the last stage.
 
     DockerfileError where the target has no name of its own, and another stage comes after it.
     """
@@ -250,7 +250,7 @@ def needed_stages(
     target: str | int | None = None,
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[Stage, ...]:
-    """The stages that a build of `target` runs, in the order of the Dockerfile."""
+    """Return the stages that a build of `target` runs, in the order of the Dockerfile."""
     links = links_of(dockerfile, build_args)
     needed = _reach(links, stage_of(dockerfile, target).index)
     _refuse_later(dockerfile, links, needed)
@@ -262,7 +262,7 @@ def building_stages(
     target: str | int | None = None,
     build_args: Mapping[str, str] | None = None,
 ) -> frozenset[int]:
-    """The stages that build what the image of `target` gets, and whose layers it does not have.
+    """Return the stages that build what the target's image gets, but whose layers it lacks.
 
     What one of them begins from counts with it. Where there are none, the stages that ship build.
     """
@@ -287,7 +287,7 @@ def image_uses(
     target: str | int | None = None,
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[ImageUse, ...]:
-    """The images from outside that a build of `target` uses, in order. `scratch` is none."""
+    """Return the images from outside that a build of `target` uses, in order. `scratch` is none."""
     links, values = links_of(dockerfile, build_args), global_values(dockerfile, build_args)
     uses = []
     for stage in needed_stages(dockerfile, target, build_args=build_args):
@@ -324,7 +324,7 @@ def map_images(
     build_args: Mapping[str, str] | None = None,
     froms: Mapping[int, Mapping[str, str]] | None = None,
 ) -> str:
-    """The text with images replaced: `mapping` goes from a reference as resolved to a new one.
+    """Return the text with images replaced: `mapping` maps resolved references to new ones.
 
     `froms` has, by stage, what goes before it in that stage's FROM.
     FROM, COPY --from and RUN --mount=from= are changed, in ONBUILD too; a stage's name, a comment
@@ -356,7 +356,7 @@ def map_images(
 
 
 def blank_syntax(dockerfile: Dockerfile | str) -> str:
-    """The text without its `# syntax=`, with as many lines, and its other directives in effect.
+    """Return the text without its `# syntax=`, with as many lines and the other directives.
 
     An empty line ends the directives, so it goes below the last of them, and they move up.
     """
@@ -383,7 +383,7 @@ def step_instructions(
     *,
     build_args: Mapping[str, str] | None = None,
 ) -> tuple[Instruction, ...]:
-    """The instructions that become BuildKit steps, in order, FROM first.
+    """Return the instructions that become BuildKit steps, in order, FROM first.
 
     BuildKit makes no step of `FROM scratch`, and none of a FROM that names a stage; the latter is
     known where the `dockerfile` is given.
@@ -398,7 +398,7 @@ def step_instructions(
 
 
 def line_of_step(dockerfile: Dockerfile, step_name: str) -> int | None:
-    """The line of a BuildKit step such as `[build 2/5] RUN make`; None where none is to blame.
+    """Return the line of a BuildKit step such as `[build 2/5] RUN make`, or None.
 
     What the ONBUILDs of a base run has the line of the FROM. They come first, and only some of
     them count as steps, so where a stage has more steps than ours, the text decides.

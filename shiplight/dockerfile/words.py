@@ -66,7 +66,7 @@ class Lexer:
         return char
 
     def pieces(self, stop: str = "", escapes: bool | None = None) -> list[tuple[str, bool]]:
-        """The text up to `stop`, in pieces, each with whether white space in it parts words."""
+        """Return the text up to `stop`, in pieces, each with whether its spaces separate words."""
         before, self.escapes = self.escapes, self.escapes if escapes is None else escapes
         special = {"$": self.dollar, "'": self.single, '"': self.double, "<": self.arrow}
         found = []
@@ -130,7 +130,7 @@ class Lexer:
             room.take(count)
 
     def dollar(self) -> str:
-        """`$NAME` or `${…}`: what it stands for."""
+        """Return the value of `$NAME` or `${…}`."""
         start, found = self.at, self._expanded()
         self.take(max(0, len(found) - (self.at - start)))
         return found
@@ -159,7 +159,7 @@ class Lexer:
         return match.group()
 
     def substituted(self, name: str) -> Callable[[], str]:
-        """What will give the value of `${name…}`, read from after the name to the brace."""
+        """Return what will give the value of `${name…}`, read from after the name to the brace."""
         value, how = self.values.get(name), self.next()
         if how == "}":
             return lambda: value or ""
@@ -176,7 +176,7 @@ class Lexer:
         return lambda: _substitution(name, how, value or "", word, missing)
 
     def cut(self, value: str, how: str, word: str) -> str:
-        """`${name#word}` and its relatives: a value without what its begin or its end matches."""
+        """Return the value of `${name#word}` and the like: without the matching start or end."""
         longest = word.startswith(how)
         pattern = self._pattern(word[longest:], value, backwards=how == "%")
         value = value if how == "#" else value[::-1]
@@ -185,7 +185,7 @@ class Lexer:
         return left if how == "#" else left[::-1]
 
     def replaced(self, value: str) -> Callable[[], str]:
-        """What will replace in `${name/pattern/new}` the first match, after two slashes each."""
+        """Return what `${name/pattern/new}` puts in place of a match."""
         every = self.peek() == "/" and self.next()
         pattern, new = self.string("/", escapes=True), self.string("}", escapes=True)
         return lambda: self._replaced(pattern, new, value, most=len(value) + 1 if every else 1)
@@ -250,7 +250,7 @@ class _Pattern:
         return len(text) - last.start() if fits else None
 
     def matches(self, text: str) -> Iterator[tuple[int, int]]:
-        """(start, end) of each match from the left, the longest at its place."""
+        """Yield (start, end) of each match from the left, the longest at its place."""
         at, before = 0, -1
         while at <= len(text) and (found := self.first.search(text, at)):
             start, end = found.start(), self.end(text, found.start(), longest=True)
@@ -262,7 +262,7 @@ class _Pattern:
 
 
 def split_words(value: str, escape: str = "\\") -> tuple[str, ...]:
-    """The words of an ENV, LABEL or ARG value, split at white space, quotes and all."""
+    """Return the words of an ENV, LABEL or ARG value, split at white space, quotes and all."""
     e = re.escape(escape)
     double = rf'"(?:{e}.|[^"{e}])*(?:"|(?={e}?\Z))'
     word = rf"""(?:{e}.|'[^']*(?:'|\Z)|{double}|[^{SPACE}'"{e}])+"""

@@ -30,7 +30,7 @@ GONE = (
 
 
 def why(error: Exception) -> str:
-    """The reason inside the layers that requests and urllib3 wrap around an OSError."""
+    """Return the reason inside the layers that requests and urllib3 wrap around an OSError."""
     text = str(error)
     for pattern, reason in [
         (r"Permission ?denied", "permission denied"),
@@ -70,7 +70,7 @@ def patience(client: docker.DockerClient) -> Iterator[None]:
 
 
 def engine_failed(doing: str, said: str) -> EngineFailed:
-    """What the engine said, with the way out of the commonest: a full disk."""
+    """Return what the engine said, with the way out of the commonest: a full disk."""
     hint = "`./lab doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL
@@ -78,7 +78,7 @@ def engine_failed(doing: str, said: str) -> EngineFailed:
 
 
 def or_none(call, *arguments):
-    """The answer of a call; None where the engine knows nothing of that name."""
+    """Return the answer of a call; None if the engine knows nothing of that name."""
     try:
         return call(*arguments)
     except docker.errors.NotFound:
@@ -86,7 +86,7 @@ def or_none(call, *arguments):
 
 
 def json_lines(response) -> Iterator[dict]:
-    """One dict a line, as soon as the line has come."""
+    """Yield one dict for each line, as soon as the line has come."""
     rest = b""
     for chunk in response.iter_content(chunk_size=None):
         *lines, rest = (rest + chunk).split(b"\n")

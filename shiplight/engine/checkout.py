@@ -65,7 +65,7 @@ def read(file: Path) -> dict | None:
 
 
 def lives(checkout_id: str, path: Path) -> bool:
-    """Whether a checkout of this id is at `path`, or may be: what cannot be read may be."""
+    """Return whether a checkout of this id is at `path`, or may be: what cannot be read may be."""
     try:
         known = read(path / ".lab" / FILE)
     except OSError:

@@ -50,7 +50,7 @@ class Cleaned:
     left: tuple[Left, ...] = ()
 
     def to_dict(self) -> dict:
-        """What was done, as JSON holds it."""
+        """Return what was done, as JSON holds it."""
         return asdict(self)
 
 
@@ -304,7 +304,7 @@ def _prune(client, records: list[disk.CacheRecord]) -> list[disk.CacheRecord]:
 
 
 def is_own_engine(client) -> bool:
-    """Whether this is the private engine of this checkout, and this lab is the checkout's."""
+    """Return whether this is this checkout's private engine, and this lab the checkout's."""
     endpoint = getattr(client, "shiplight_endpoint", None)
     if journal.lab_id() != journal.checkout_id() or endpoint is None:
         return False

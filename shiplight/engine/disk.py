@@ -102,7 +102,7 @@ def usage(client) -> int:
 
 
 def cache_records(client) -> list[CacheRecord]:
-    """The records of the build cache; none on Podman, which does not show them."""
+    """Return the records of the build cache; none on Podman, which does not show them."""
     return [
         CacheRecord(
             id=record["ID"],

@@ -73,14 +73,14 @@ def id_of(client: docker.DockerClient, name: str) -> str | None:
 
 
 def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
-    """Whether the image of this Id is here and has no name (or no longer)."""
+    """Return whether the image of this Id is here and has no name (or no longer)."""
     with translated(f"looking for {engine_id}"):
         found = or_none(client.api.inspect_image, engine_id)
     return found is not None and not found.get("RepoTags")
 
 
 def labels_of(found: dict) -> dict[str, str]:
-    """The labels in the engine's own description of an image."""
+    """Return the labels in the engine's own description of an image."""
     return (found.get("Config") or {}).get("Labels") or {}
 
 
@@ -92,7 +92,7 @@ def image_history(client: docker.DockerClient, name: str) -> list[dict]:
 
 @contextmanager
 def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iterator[dict]]:
-    """The lines of the engine's answer to a build, built by BuildKit, which `version=2` asks for.
+    """Build with BuildKit (`version=2`), and yield the lines of the engine's reply.
 
     `body` is a context as a tar, or None where a session has the files. Leaving the block closes
     the connection, which cancels a build that still runs. `timeout=None`, because the SDK's own is

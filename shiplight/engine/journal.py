@@ -41,12 +41,12 @@ def checkout_id() -> str:
 
 
 def lab_id() -> str:
-    """The id of this lab: `LAB_ID` where it is set, else the checkout's."""
+    """Return the id of this lab: `LAB_ID` where it is set, else the checkout's."""
     return _id_in("LAB_ID") or checkout_id()
 
 
 def shared_id() -> str:
-    """The id under which this lab keeps its caches: its own, or the one that LAB_CACHES names."""
+    """Return the id under which this lab keeps its caches: LAB_CACHES, or its own."""
     given = _id_in("LAB_CACHES")
     return given if given and lab_id().startswith(given) else lab_id()
 
@@ -61,17 +61,17 @@ def _id_in(variable: str) -> str:
 
 
 def cache_namespace(name: str = "") -> str:
-    """The namespace of this lab's cache mounts, or one inside it, where `./lab clean` finds it."""
+    """Return the namespace of this lab's cache mounts, or one inside it."""
     return f"shiplight-{shared_id()}" + (f"/{name}" if name else "")
 
 
 def labels(name: str) -> dict[str, str]:
-    """The labels of an image that this lab makes under this name."""
+    """Return the labels of an image that this lab makes under this name."""
     return {LABEL: lab_id(), NAME: name}
 
 
 def made() -> dict[str, str]:
-    """The labels of one container, network or volume that this lab is about to make.
+    """Return the labels of one container, network or volume that this lab is about to make.
 
     They are in the journal when this returns. Raises LabFolderFailed.
     """
@@ -81,25 +81,25 @@ def made() -> dict[str, str]:
 
 
 def label_of_made(*, every_lab: bool = False) -> str:
-    """What an engine filters by to list what `made()` labels, of this lab or of every one."""
+    """Return the filter that lists what `made()` labels, of this lab or of every lab."""
     return MADE if every_lab else f"{MADE}={lab_id()}"
 
 
 def path(*parts: str) -> Path:
-    """A path under `.lab/`, there or not. One lab, one folder."""
+    """Return a path under `.lab/`, there or not. One lab, one folder."""
     base = ROOT / ".lab" if not os.environ.get("LAB_ID") else ROOT / ".lab" / "labs" / lab_id()
     return base.joinpath(*parts)
 
 
 def shared(*parts: str) -> Path:
-    """A path in the folder where this lab keeps its caches, there or not."""
+    """Return a path in the folder where this lab keeps its caches, there or not."""
     if shared_id() == lab_id():
         return path(*parts)
     return (ROOT / ".lab" / "labs" / shared_id()).joinpath(*parts)
 
 
 def folder(*parts: str) -> Path:
-    """A folder under `.lab/`, made where it is missing. Raises LabFolderFailed."""
+    """Return a folder under `.lab/`, made where it is missing. Raises LabFolderFailed."""
     made = path(*parts)
     with writable():
         files.private_folder(made)
@@ -113,7 +113,7 @@ TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# made by Ship Light fo
 
 
 def cache(name: str, *, with_caches: bool = False) -> Path:
-    """One of the folders of caches, this lab's or a shared one, with our tag if we made it.
+    """Return a folder of caches, this lab's or a shared one, with our tag if we made it.
 
     Where it cannot be made, it is not there.
     """
@@ -129,7 +129,7 @@ def cache(name: str, *, with_caches: bool = False) -> Path:
 
 
 def is_cache(place: Path) -> bool:
-    """Whether we made this folder of caches: it has our tag, and is no link."""
+    """Return whether we made this folder of caches: it has our tag, and is no link."""
     with suppress(OSError, ValueError):
         return not place.is_symlink() and (place / TAG).read_text() == TAG_TEXT
     return False
@@ -137,7 +137,7 @@ def is_cache(place: Path) -> bool:
 
 @contextmanager
 def workplace() -> Iterator[Path]:
-    """A folder for the files of one piece of work, which goes however this is left.
+    """Make a folder for one scan's files, which is removed however the block is left.
 
     What a killed process left goes as well. Raises LabFolderFailed.
     """
@@ -217,7 +217,7 @@ def ready() -> None:
 
 
 def read(kind: str | None = None, *, with_caches: bool = False) -> Iterator[dict]:
-    """The journal's entries, oldest first, of one kind or of all.
+    """Yield the journal's entries, oldest first, of one kind or of all, without a torn last line.
 
     What is damaged, in whatever way, is left out, and said once.
     """

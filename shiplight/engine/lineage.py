@@ -35,11 +35,11 @@ class Ran:
     build_end: float
 
     def made(self, record: CacheRecord) -> bool:
-        """Whether this step ran when the record was made."""
+        """Return whether this step ran when the record was made."""
         return self.start - EARLIER_SECONDS <= record.created <= self.end + EARLIER_SECONDS
 
     def fits(self, record: CacheRecord) -> bool:
-        """Whether the record is described as a result of this step."""
+        """Return whether the record is described as a result of this step."""
         return any(fits(record.description, text) for text in self.texts)
 
 
@@ -161,7 +161,7 @@ def _is_let_go_with_ours(
 
 
 def fits(description: str, text: str) -> bool:
-    """Whether an engine's description of a cache record is what it says of a step of ours.
+    """Return whether an engine's description of a cache record is what it says of a step of ours.
 
     >>> fits("mount / from exec /bin/sh -c make -j --x", "RUN --mount=type=tmpfs make -j --x")
     True

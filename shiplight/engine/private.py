@@ -61,7 +61,7 @@ def _own() -> _Place:
 
 
 def status() -> Status:
-    """Whether the private engine of this checkout runs, and what its data takes on disk."""
+    """Return whether the private engine of this checkout runs, and what its data takes on disk."""
     remember_checkout()
     return _status(_own())
 
@@ -375,12 +375,12 @@ def _in_sight(mount_id: str, path: str) -> bool:
 
 
 def has_data() -> bool:
-    """Whether the private engine of this checkout was ever started, and has kept something."""
+    """Return whether this checkout's private engine was ever started, and kept something."""
     return _own().data.is_dir()
 
 
 def connect_or_start(*, may_start: bool):
-    """The client of an engine that answers; as root on Debian or Ubuntu one is started if need be.
+    """Return a client of a running engine; as root on Debian or Ubuntu, start one if needed.
 
     Raises EngineNotReachable where none answers and none may be started.
     """

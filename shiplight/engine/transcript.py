@@ -40,7 +40,7 @@ class Transcript:
             self._tell(logs=[{"vertex": self._digest, "stream": 1, "msg": text.encode()}])
 
     def fail(self, message: str, now: float) -> None:
-        """The build ended with this message: the step that runs is to blame."""
+        """End the build with this message, and blame the step that runs."""
         self._end(now, error=message.strip())
 
     @property
@@ -68,7 +68,7 @@ class Transcript:
 
 
 def step_name(dockerfile: Dockerfile, index: int, number: int, text: str) -> str | None:
-    """What BuildKit calls the instruction `number` (FROM is 1) of a stage; None for what it omits.
+    """Return BuildKit's name for instruction `number` (FROM is 1) of a stage, or None.
 
     A FROM is a step unless it names `scratch` or an earlier stage.
     """

@@ -117,7 +117,7 @@ class _Aside:
             raise self._error
 
     def feed(self, eat: Callable[[bytes], None], blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same blocks, after handing each to `eat`."""
+        """Yield the same blocks, after handing each to `eat`."""
         for block in blocks:
             self._blocks.put((eat, block))
             yield block
@@ -156,7 +156,7 @@ class PackedEstimate:
         self._kept = b""  # the last bytes that were seen, as many as a window and its reach
 
     def update(self, block: bytes | memoryview) -> None:
-        """The next block, of any length."""
+        """Take in the next block, of any length."""
         if self._whole:
             self._packed += len(self._whole.compress(block))
             return
@@ -222,7 +222,7 @@ class _Blob:
         return f"sha256:{self.hashed.hexdigest() if self.hashed else self.named}"
 
     def content(self, diff_id: str) -> LayerContent:
-        """The layer, called `diff_id` where only that names it; what was wrong is raised now."""
+        """Return the layer, called `diff_id` if only that names it; raise what was wrong."""
         if self.error:
             raise self.error
         if self.known:
@@ -267,13 +267,13 @@ class _Archive:
         stream.drain()
 
     def summary(self) -> str:
-        """What is at its top, in a few words."""
+        """Describe what is at its top, in a few words."""
         top = sorted({path.partition("/")[0] for path in self._blobs})
         held = ", ".join(top[:5]) + (", …" if len(top) > 5 else "") or "no files"
         return f"it contains {held}; no manifest.json or index.json names an image"
 
     def get(self, path: str) -> _Blob | None:
-        """The file at a path, links followed; None where there is none."""
+        """Return the file at a path, links followed; None if there is none."""
         for _ in range(16):
             path = clean_path(path, "the archive")
             if path not in self._links:
@@ -282,7 +282,7 @@ class _Archive:
         raise ArchiveError(f"{path} is a link to itself.", hint=_HINT)
 
     def need(self, path: str, what: str) -> _Blob:
-        """The file at a path, its digest checked where its name is one."""
+        """Return the file at a path, its digest checked where its name is one."""
         blob = self.get(path)
         if blob is None:
             raise ArchiveError(
@@ -297,7 +297,7 @@ class _Archive:
         return blob
 
     def json(self, path: str, what: str) -> dict | list:
-        """The JSON document at a path."""
+        """Return the JSON document at a path."""
         blob = self.need(path, what)
         if blob.data is None:
             most = f"JSON of at most {MAX_JSON >> 20} MiB"

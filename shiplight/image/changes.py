@@ -73,12 +73,12 @@ def unpacked_bytes(entries: Iterable[Entry]) -> int:
 
 
 def count_files(entries: Iterable[Entry]) -> int:
-    """How many names of regular files one layer holds, as `find -type f` counts them."""
+    """Count the names of regular files in one layer, as `find -type f` does."""
     return sum(entry.kind in ("file", "hardlink") for entry in entries)
 
 
 def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
-    """The layers, base first, laid over one another.
+    """Lay the layers over one another, base first.
 
     >>> base = [Entry("app", "file", 1000, content="aa")]
     >>> overlay([base, [Entry("app", "whiteout")]]).buried
@@ -89,7 +89,7 @@ def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
 
 
 def buried(layers: Iterable[Sequence[Entry]]) -> tuple[Buried, ...]:
-    """What `overlay` says is buried, in two thirds of its memory."""
+    """Return what `overlay` reports as buried, in two thirds of its memory."""
     return tuple(_stacked(layers).buried)
 
 
@@ -131,7 +131,7 @@ class _Stack:
         self.layer, self.folders = -1, 0
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """One more layer: first what it hides below, wherever it says so, then what it adds."""
+        """Apply one more layer: first what it hides, wherever it says so, then what it adds."""
         self.layer += 1
         for entry in entries:
             if entry.kind == "whiteout":
@@ -143,7 +143,7 @@ class _Stack:
                 self._add(entry)
 
     def live(self) -> dict[str, tuple[Entry, int]]:
-        """Every live path; where a file's own name is gone, its first other name is the file."""
+        """Return every live path; if a file's own name is gone, its next name is the file."""
         live = {}
         firsts = {id(name.content) for name in self.names.values() if name.entry.kind == "file"}
         for path, (entry, layer, content) in self.names.items():

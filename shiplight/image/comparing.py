@@ -90,7 +90,7 @@ class Comparison:
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def count(self, where: str) -> int:
-        """How many files are there."""
+        """Count the files there."""
         if where == SAME:
             return self.same_files
         return sum(file.where == where for file in self.files)
@@ -168,7 +168,7 @@ def _where(before, after) -> str:
 
 
 def packages(image: Image) -> dict[tuple[str, str], str]:
-    """The packages that the paths of an image name: {(kind, name): versions, "" if not told}."""
+    """Return the packages that an image's paths name: {(kind, name): versions, "" if unknown}."""
     found: dict[tuple[str, str], set[str]] = {}
     for path in image.tree():
         for kind, pattern in _PACKAGES.items():

@@ -39,12 +39,12 @@ class Program:
         return "" if not self.interpreter else "musl" if "musl" in self.interpreter else "glibc"
 
     def to_dict(self) -> dict:
-        """The program as JSON holds it."""
+        """Return the program as JSON holds it."""
         return asdict(self) | {"needed": list(self.needed)}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Program":
-        """The program that `to_dict` wrote."""
+        """Return the program that `to_dict` wrote."""
         return cls(**data | {"needed": tuple(data["needed"])})
 
 
@@ -80,7 +80,7 @@ class _Reader:
         return Program(path, interpreter, tuple(self.needed(segments)), symbols, debug)
 
     def segments(self):
-        """(kind, offset, address, bytes) of each program header."""
+        """Return (kind, offset, address, bytes) of each program header."""
         start, width, count = self._table(program=True)
         for at in range(start, start + width * count, width):
             if self.wide:
@@ -90,7 +90,7 @@ class _Reader:
             yield kind, offset, address, size
 
     def sections(self):
-        """(name, kind, bytes) of each section header."""
+        """Return (name, kind, bytes) of each section header."""
         start, width, count = self._table(program=False)
         names = self.unpack("H", 62 if self.wide else 50)[0]
         rows = []
@@ -112,7 +112,7 @@ class _Reader:
         return start, max(width, 1), min(count, _MOST_ENTRIES) if start else 0
 
     def needed(self, segments) -> list[str]:
-        """The names of the libraries that it links."""
+        """Return the names of the libraries that it links."""
         entries = []
         for kind, offset, _, size in segments:
             if kind == _DYNAMIC:

@@ -33,7 +33,7 @@ class Manifest:
 
 
 def manifests(archive) -> list[Manifest]:
-    """Every image in the archive, each once, with all its names; empty where there is none."""
+    """Return every image in the archive, each once, with all its names; empty if there is none."""
     tagged = list(_from_manifest_json(archive)) if archive.get("manifest.json") else []
     indexed = []
     if archive.get("index.json"):
@@ -114,7 +114,7 @@ def _platform(described) -> str:
 
 
 def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> Manifest:
-    """The one that is meant; an error that lists what there is where that is not clear."""
+    """Choose the image that is meant; raise an error that lists them if that is unclear."""
     if name is not None:
         fitting = [m for m in found if any(_tagged(n) == _tagged(name) for n in m.names)]
         if not fitting:
@@ -138,7 +138,7 @@ def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> 
 
 
 def host_platform() -> str:
-    """The platform of images on this machine; containers are Linux everywhere."""
+    """Return the platform of images on this machine; containers are Linux everywhere."""
     name = machine.machine()
     return f"linux/{_MACHINES.get(name, name.lower())}"
 
@@ -164,7 +164,7 @@ def _tagged(name: str) -> str:
 
 
 def checked_config(config, *, layers: int) -> dict:
-    """An OCI configuration of which every part that is used has the type it should have."""
+    """Return an OCI configuration after checking the types of all parts that are used."""
     what = "the configuration"
     _expect(config, dict, what)
     diff_ids = _texts(_expect(config.get("rootfs"), dict, what).get("diff_ids"), what)

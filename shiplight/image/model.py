@@ -142,11 +142,11 @@ class Image:
         return self.config.get("StopSignal") or "SIGTERM"
 
     def tree(self) -> dict[str, tuple[Entry, int]]:
-        """What a container sees: {path: (entry, index of its layer)}, directories included."""
+        """Return what a container sees: {path: (entry, index of its layer)}, with directories."""
         return self._overlay.live
 
     def find(self, pattern: str) -> dict[str, tuple[Entry, int]]:
-        """The part of `tree()` whose paths match, as in a shell; `*` crosses slashes too."""
+        """Return the part of `tree()` whose paths match, as in a shell; `*` crosses slashes too."""
         matches = re.compile(translate(pattern.lstrip("/"))).match
         return {path: found for path, found in self.tree().items() if matches(path)}
 
@@ -195,7 +195,7 @@ class Image:
 
     @classmethod
     def from_dict(cls, saved: dict) -> "Image":
-        """The image that `to_dict` wrote down."""
+        """Return the image that `to_dict` wrote down."""
         return cls(
             name=saved["name"],
             engine_id=saved["engine_id"],
@@ -279,12 +279,12 @@ def platform_of(described: dict) -> str:
 
 
 def platform_inspected(info: dict) -> str:
-    """The same out of what an engine says of an image."""
+    """Return the same out of what an engine says of an image."""
     return platform_of({key.lower(): value for key, value in info.items()})
 
 
 def plain_config(config: dict) -> dict:
-    """What a configuration says, without empty values and engines' own fields."""
+    """Return what a configuration says, without empty values and engines' own fields."""
     return {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
 
 
@@ -312,7 +312,7 @@ def instruction_of(step: dict) -> str:
 
 
 def clean_instruction(created_by: str) -> str:
-    """An instruction as its author wrote it, out of what builders write into the history.
+    """Return an instruction as its author wrote it, from what builders write into history.
 
     >>> clean_instruction('/bin/sh -c #(nop)  CMD ["bash"]')
     'CMD ["bash"]'

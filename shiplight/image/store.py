@@ -31,7 +31,7 @@ class LayerStore:
         self._estimated: set[str] = set()  # layers that are known to be here in full
 
     def get(self, diff_id: str) -> LayerContent | None:
-        """What a layer holds; None where that is not known."""
+        """Return what a layer holds; None if that is not known."""
         saved = self._read("layers", diff_id)
         if saved is None:
             return None
@@ -52,7 +52,7 @@ class LayerStore:
             self._write("layers", content.diff_id, saved)
 
     def image(self, engine_id: str) -> Image | None:
-        """An image measured before, file lists and all; None where any of it is not known."""
+        """Return an image measured before, with its file lists; None if any of it is unknown."""
         saved = self._read("images", engine_id)
         if saved is None:
             return None
@@ -72,7 +72,7 @@ class LayerStore:
             self._write("images", image.engine_id, {"image": image.to_dict()})
 
     def scan(self, key: str) -> dict | None:
-        """What a scanner said before under this key; None where that is not known."""
+        """Return what a scanner said before under this key; None if that is not known."""
         return self._read("scans", key)
 
     def put_scan(self, key: str, said: dict) -> None:

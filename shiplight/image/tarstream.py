@@ -56,7 +56,7 @@ class Limits:
             raise ArchiveError(f"the archive unpacks to {times}.", hint=_HINT)
 
     def counted(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """The same blocks of what was unpacked, or an error as soon as they are too many."""
+        """Yield the same blocks of what was unpacked; raise once they are too many."""
         for block in blocks:
             self.count_bytes(len(block))
             yield block
@@ -71,7 +71,7 @@ class Stream:
         self.position, self.cut = 0, False
 
     def peek(self, count: int) -> bytes:
-        """The next bytes, fewer only at the end, without taking them."""
+        """Return the next bytes, fewer only at the end, without taking them."""
         while len(self._buffer) - self._start < count:
             left, start = self._buffer, self._start
             if not self._refill():
@@ -82,7 +82,7 @@ class Stream:
         return bytes(self._buffer[self._start : self._start + count])
 
     def read(self, count: int) -> bytes:
-        """The next bytes, fewer only at the end."""
+        """Return the next bytes, fewer only at the end."""
         end = self._start + count
         if end > len(self._buffer):
             return b"".join(self._up_to(count))
@@ -92,7 +92,7 @@ class Stream:
         return data
 
     def readinto(self, buffer: memoryview) -> int:
-        """The same, into a buffer, as gzip readers like it."""
+        """Return the same, into a buffer, as gzip readers like it."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
@@ -144,7 +144,7 @@ class Stream:
 
 
 def packing(head: bytes) -> str:
-    """How data that begins like this is packed: gzip, zstd, or "" for not at all."""
+    """Return how data that begins like this is packed: gzip, zstd, or "" for not at all."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     is_zstd = head.startswith(b"\x28\xb5\x2f\xfd") or head[1:4] == b"\x2a\x4d\x18"
@@ -152,12 +152,12 @@ def packing(head: bytes) -> str:
 
 
 def looks_like_tar(head: bytes) -> bool:
-    """Whether a tar may begin like this; an empty one is nothing or zeros."""
+    """Return whether a tar may begin like this; an empty one is nothing or zeros."""
     return len(head) >= 512 and (_checksum_holds(head[:512]) or not any(head[:512]))
 
 
 def unpacked(packed: Stream, kind: str) -> Iterator[bytes]:
-    """The bytes of a gzip or zstd stream of any number of members, in blocks."""
+    """Yield the bytes of a gzip or zstd stream of any number of members, in blocks."""
     if kind == "gzip":
         reader = GzipFile(fileobj=packed, mode="rb")
     else:
@@ -199,7 +199,7 @@ _KINDS = {
 
 
 def members(stream: Stream, limits: Limits) -> Iterator[Header]:
-    """The members of a tar; what the caller leaves unread of one is skipped."""
+    """Yield the members of a tar; what the caller leaves unread of one is skipped."""
     extra: dict[str, str] = {}
     while (block := stream.read(512)) and any(block):
         if len(block) < 512:
@@ -321,7 +321,7 @@ def _whole(text: str | None, otherwise: int, stream: Stream) -> int:
 
 
 def clean_path(name: str, what: str) -> str:
-    """A member's path without `./`, doubled or trailing slashes; an error where it climbs out.
+    """Return a member's path without `./` and extra slashes; raise if it leads outside.
 
     >>> clean_path("./usr//bin/../lib/", "a layer")
     'usr/lib'

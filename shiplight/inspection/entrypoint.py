@@ -26,7 +26,7 @@ def _program(client, name: str, path: str) -> Program | None:
 
 
 def find(image: Image, word: str) -> str | None:
-    """The file that a command's first word starts, links followed; None where there is none."""
+    """Return the file that a command's first word starts, links followed, or None."""
     if "/" in word:
         return follow(image, posixpath.join(image.workdir, word))
     folders = image.env.get("PATH", _PATH).split(":")

@@ -68,7 +68,7 @@ class Probe:
         )
 
     def unlike(self, expected: dict) -> dict[str, tuple]:
-        """What is not as a catalogue row expects: {question: (expected, seen)}; {} where all is.
+        """Return differences from a catalogue row, as {question: (expected, seen)}; {} if none.
 
         `ca_certificates = true` asks for any at all: how many there are is the base's own matter.
         """
@@ -82,7 +82,7 @@ class Probe:
         }
 
     def to_dict(self) -> dict:
-        """The probe as JSON holds it."""
+        """Return the probe as JSON holds it."""
         return asdict(self) | {
             "last_words": list(self.last_words),
             "setting": self.setting and self.setting.to_dict(),
@@ -90,7 +90,7 @@ class Probe:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Probe":
-        """The probe that `to_dict` wrote."""
+        """Return the probe that `to_dict` wrote."""
         setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
         return cls(**data | {"last_words": tuple(data["last_words"]), "setting": setting})
 
@@ -266,7 +266,7 @@ def _has_shell(container) -> bool:
 
 
 def file_in(client, image: str, path: str) -> bytes:
-    """What a file of an image holds, through a container that never runs. Raises EngineFailed.
+    """Return what a file of an image contains, without running it. Raises EngineFailed.
 
     `path` is one without symlinks in it.
     """

@@ -53,7 +53,7 @@ class Runtime:
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def row(self) -> dict:
-        """The row of this base in a table."""
+        """Return the row of this base in a table."""
         return {
             "base": short(self.reference),
             "unpacked_bytes": self.unpacked_bytes,
@@ -68,7 +68,7 @@ class Runtime:
         }
 
     def to_dict(self) -> dict:
-        """The runtime as JSON holds it."""
+        """Return the runtime as JSON holds it."""
         return asdict(self) | {
             "libraries": list(self.libraries),
             "users": list(self.users),
@@ -77,7 +77,7 @@ class Runtime:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Runtime":
-        """The runtime that `to_dict` wrote."""
+        """Return the runtime that `to_dict` wrote."""
         setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
         lists = {name: tuple(data[name]) for name in ("libraries", "users")}
         return cls(**data | lists | {"setting": setting})
@@ -110,7 +110,7 @@ class Try:
         return "" if self.runs else words[-1]
 
     def row(self) -> dict:
-        """The row of this try in a table."""
+        """Return the row of this try in a table."""
         return {
             "program": self.program,
             "base": short(self.base),
@@ -120,7 +120,7 @@ class Try:
         }
 
     def to_dict(self) -> dict:
-        """The try as JSON holds it."""
+        """Return the try as JSON holds it."""
         return {
             "program": self.program,
             "base": self.base,
@@ -131,7 +131,7 @@ class Try:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Try":
-        """The try that `to_dict` wrote."""
+        """Return the try that `to_dict` wrote."""
         setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
         return cls(**data | {"asked": Probe.from_dict(data["asked"]), "setting": setting})
 
@@ -166,7 +166,7 @@ def look(client, reference: str) -> Runtime:
 
 
 def offered(reference: str, image: Image) -> Runtime:
-    """What the files of an image offer; its users are in a file, and so not among it."""
+    """Return what the files of an image offer; its users are in a file, and so not among it."""
     tree, inside = image.tree(), measuring.contents(image)
     names = {found[1] for path in tree if (found := _LIBRARY.fullmatch(path))}
     return Runtime(

@@ -29,7 +29,7 @@ class State:
     unpacked_bytes: int | None = None
 
     def to_dict(self) -> dict:
-        """The state as JSON holds it."""
+        """Return the state as JSON holds it."""
         return {
             "tries": list(self.tries),
             "mistakes": list(self.mistakes),
@@ -39,7 +39,7 @@ class State:
 
     @classmethod
     def from_dict(cls, data: dict) -> "State":
-        """The state that `to_dict` wrote."""
+        """Return the state that `to_dict` wrote."""
         return cls(
             tuple(data["tries"]), tuple(data["mistakes"]), data["solved"], data["unpacked_bytes"]
         )

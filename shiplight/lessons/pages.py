@@ -44,7 +44,7 @@ def write_text(source: Path, path: Path) -> None:
 
 
 def title_of(notebook) -> str:
-    """The first heading of a notebook."""
+    """Return the first heading of a notebook."""
     for cell in notebook.cells:
         if found := re.match(r"# (.+)", cell.source):
             return found[1]

@@ -45,12 +45,12 @@ class Reach:
     setting: Setting = field(repr=False, compare=False)
 
     def to_dict(self) -> dict:
-        """The reach as JSON holds it."""
+        """Return the reach as JSON holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "Reach":
-        """The reach that `to_dict` wrote."""
+        """Return the reach that `to_dict` wrote."""
         return cls(**data | {"setting": Setting.from_dict(data["setting"])})
 
 
@@ -88,12 +88,12 @@ class Benchmark:
         return median(self.each)
 
     def to_dict(self) -> dict:
-        """The benchmark as JSON holds it."""
+        """Return the benchmark as JSON holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "Benchmark":
-        """The benchmark that `to_dict` wrote."""
+        """Return the benchmark that `to_dict` wrote."""
         runs = {key: tuple(data[key]) for key in ("ours", "theirs")}
         return cls(**data | runs | {"setting": Setting.from_dict(data["setting"])})
 
@@ -175,7 +175,7 @@ def recorded() -> tuple[tuple[Surveyed, ...], tuple[Reach, ...]]:
 
 
 def benchmarks() -> tuple[Benchmark, ...]:
-    """The benchmarks as they were last run; empty where they never were."""
+    """Return the benchmarks as they were last run; empty if they never were."""
     if not BENCHMARKS.exists():
         return ()
     return tuple(map(Benchmark.from_dict, json.loads(BENCHMARKS.read_text(encoding="utf-8"))))
@@ -246,7 +246,7 @@ def claims_part(found: Sequence[Verdict]) -> str:
 
 
 def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
-    """Every variant, then what had to be reached; Markdown."""
+    """Return every variant, then what had to be reached; Markdown."""
     if not rows and not reached:
         return "Not recorded yet: `./lab record` of the lesson that surveys every variant does it."
     head = (
@@ -289,7 +289,7 @@ def _reached(reach: Reach) -> tuple[str, ...]:
 
 
 def benchmarks_part(done: Sequence[Benchmark]) -> str:
-    """One line a benchmark; Markdown."""
+    """Return one line for each benchmark; Markdown."""
     if not done:
         return "Not run yet: see benchmarks/README.md."
     head = ("what", "against", "ours", "theirs", "measured", "range", "reach", "load", "verdict")

@@ -39,12 +39,12 @@ class Surveyed:
         return f"{self.app}/{self.variant}"
 
     def to_dict(self) -> dict:
-        """The row as JSON holds it."""
+        """Return the row as JSON holds it."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, data: dict) -> "Surveyed":
-        """The row that `to_dict` wrote."""
+        """Return the row that `to_dict` wrote."""
         return cls(**data | {"setting": Setting.from_dict(data["setting"])})
 
 

@@ -21,7 +21,7 @@ NOT_AS_DESCRIBED = LookupError, ValueError, TypeError, AttributeError, Recursion
 
 
 def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, client=None) -> dict:
-    """What Trivy says of a saved image, as it says it. Raises ScanFailed."""
+    """Return Trivy's report on a saved image, unchanged. Raises ScanFailed."""
     command = [
         *("--cache-dir", data.folder, "image", "--cache-backend", "memory"),  # writes nothing
         *("--format", "json", "--scanners", "vuln", *OFFLINE, "--input"),
@@ -86,7 +86,7 @@ def _is_of_layout(file: tarfile.TarInfo) -> bool:
 
 
 def package_list(scanner: Scanner, report: dict, form: str, place: Path, *, client=None) -> bytes:
-    """The packages of a report of Trivy's, as CycloneDX or SPDX JSON. Raises ScanFailed."""
+    """Return the packages of a report of Trivy's, as CycloneDX or SPDX JSON. Raises ScanFailed."""
     saved = place / "report.json"
     saved.write_text(json.dumps(report), encoding="utf-8")
     return _run(scanner, ["convert", "--quiet", "--format", form, saved], place, client)

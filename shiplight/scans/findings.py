@@ -43,12 +43,12 @@ class Finding:
     instruction: str
 
     def to_dict(self) -> dict:
-        """The finding as JSON holds it, its layer by its index."""
+        """Return the finding as JSON holds it, its layer by its index."""
         return {key: value for key, value in vars(self).items() if key not in OF_THE_LAYER}
 
     @classmethod
     def from_dict(cls, data: dict, layers: list[dict]) -> "Finding":
-        """The finding that `to_dict` wrote, of an image with these layers."""
+        """Return the finding that `to_dict` wrote, of an image with these layers."""
         layer = layers[data["layer"]] if data["layer"] is not None else dict.fromkeys(OF_THE_LAYER)
         return cls(**data, **{key: layer[key] or "" for key in OF_THE_LAYER})
 
@@ -148,7 +148,7 @@ class ScanReport:
         )
 
     def without_kernel_headers(self) -> "ScanReport":
-        """The same without `linux-libc-dev`: headers, for which each flaw of the kernel counts."""
+        """Return the report without `linux-libc-dev`, which every kernel vulnerability affects."""
         kept = tuple(f for f in self.findings if not f.package.startswith(KERNEL_HEADERS))
         return replace(self, findings=kept)
 
@@ -197,7 +197,7 @@ class ScanReport:
 
     @classmethod
     def from_dict(cls, data: dict) -> "ScanReport":
-        """The report that `to_dict` wrote."""
+        """Return the report that `to_dict` wrote."""
         plain = ("image", "status", "why", "scanner", "database_date", "snapshot")
         layers = data["layers"]
         return cls(
@@ -217,7 +217,7 @@ def scanned_by(scanner: str, database_date: str, snapshot: bool) -> str:
 
 
 def unknown(name: str, error: ShipLightError) -> ScanReport:
-    """The report of a scan that could not run, and why."""
+    """Return the report of a scan that could not run, and why."""
     return ScanReport(name, "unknown", why=str(error))
 
 
@@ -225,7 +225,7 @@ def unknown(name: str, error: ShipLightError) -> ScanReport:
 
 
 def read_report(said: dict, *, name: str) -> ScanReport:
-    """A ScanReport from the JSON of `trivy image`, without database and setting.
+    """Read a ScanReport from the JSON of `trivy image`, without database and setting.
 
     Raises ScanFailed where it is not what it should be.
     """

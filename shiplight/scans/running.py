@@ -22,7 +22,7 @@ Argument = str | Path  # a Path is a file or folder that the scanner reads
 def run_program(
     program: Path, command: Sequence[Argument], place: Path, *, network: bool = False
 ) -> bytes:
-    """What the scanner prints. It works in `place` and nowhere else. Raises ScanFailed."""
+    """Run the scanner in `place`, and return what it prints. Raises ScanFailed."""
     own = environment(network) | {"TMPDIR": str(place), "TEMP": str(place)}
     with open(place / "said", "w+b") as said, open(place / "complaints", "w+b") as complaints:
         try:
@@ -46,7 +46,7 @@ def run_program(
 
 
 def environment(network: bool = False) -> dict[str, str]:
-    """This environment, without what would change what Trivy does, and its way to the network."""
+    """Return this environment without what would change Trivy's results or its network access."""
     given = {key: value for key, value in os.environ.items() if not key.startswith("TRIVY_")}
     if not network:
         given = {key: value for key, value in given.items() if not key.lower().endswith("_proxy")}
@@ -64,7 +64,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
-    """What the scanner prints in a container that has no network, and whose files are read-only.
+    """Return what the scanner prints in a container without network and with read-only files.
 
     The container goes, however this is left. Raises ScanFailed.
     """

@@ -59,12 +59,12 @@ class Prepared:
         return f"{scanned_by(self.scanner, self.database_date, self.snapshot)} · {used}"
 
     def to_dict(self) -> dict:
-        """What is used, as JSON holds it."""
+        """Return what is used, as JSON holds it."""
         return vars(self) | {"setting": self.setting.to_dict()}
 
     @classmethod
     def from_dict(cls, data: dict) -> "Prepared":
-        """What `to_dict` wrote."""
+        """Return what `to_dict` wrote."""
         return cls(**data | {"setting": Setting.from_dict(data["setting"])})
 
 

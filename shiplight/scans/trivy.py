@@ -57,7 +57,7 @@ class Database:
 
 
 def find(client=None) -> Scanner:
-    """The first scanner that can be used: on PATH, beside this Python, on the engine.
+    """Find the first scanner that can be used: on PATH, beside this Python, on the engine.
 
     Raises ScannerMissing, which says what was seen.
     """
@@ -144,7 +144,7 @@ def _get_scanner(client) -> Scanner:
 
 
 def database() -> Database:
-    """The database in TRIVY_CACHE_DIR, or the one that was downloaded. Raises ScannerMissing."""
+    """Return the database in TRIVY_CACHE_DIR, or the downloaded one. Raises ScannerMissing."""
     given = os.environ.get("TRIVY_CACHE_DIR")
     folder = Path(given).absolute() if given else journal.cache("trivy")
     try:

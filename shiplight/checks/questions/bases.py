@@ -25,7 +25,7 @@ _BUILD_HINT = "`./lab check --build` looks at what the program links"
 
 
 def smallest_base(subject: Subject) -> Outcome:
-    """The final stage is based on the smallest base that runs the program."""
+    """Check that the final stage is based on the smallest base that runs the program."""
     base, name = subject.final_base, subject.final_base.reference
     if base.size == "toolchain":
         return _toolchain(subject, base)
@@ -110,12 +110,12 @@ def _at_line(subject: Subject, line: int, found: str):
 
 
 def at_from(stage, found: str):
-    """The place of a stage's FROM."""
+    """Return the place of a stage's FROM."""
     return at(Step(stage, stage.from_instruction, "/", ""), found)
 
 
 def pinned_bases(subject: Subject) -> Outcome:
-    """Every image that is used is named with a version or a digest."""
+    """Check that every image that is used is named with a version or a digest."""
     uses = _uses(subject)
     if not uses:
         return not_applicable("no external image is used")
@@ -158,7 +158,7 @@ def _why_loose(base: Known) -> str:
 
 
 def supported_bases(subject: Subject) -> Outcome:
-    """No image that is used is past the end of its security support."""
+    """Check that no image that is used is past the end of its security support."""
     uses = _uses(subject)
     over = [(base, line, ended(base, subject.today)) for base, line in uses]
     over = [(base, line, what) for base, line, what in over if what]
@@ -189,7 +189,7 @@ def _when(what: list[tuple[str, date]]) -> str:
 
 
 def one_suite(subject: Subject) -> Outcome:
-    """What is linked in one stage finds its C library in the stage that runs it."""
+    """Check that what one stage links finds its C library in the stage that runs it."""
     final = subject.final_base
     if subject.built and subject.built.program:
         if subject.built.program.static:

@@ -17,7 +17,7 @@ _TRIAL = re.compile(
 
 
 def separate_stages(subject: Subject) -> Outcome:
-    """What is compiled is compiled in another stage than the one that ships."""
+    """Check that programs are compiled in another stage than the one that ships."""
     here = compilings(subject, subject.final_steps)
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
@@ -51,7 +51,7 @@ def _short(command) -> str:
 
 
 def production_last(subject: Subject) -> Outcome:
-    """A plain `docker build` gives the stage that is meant for production."""
+    """Check that a plain `docker build` builds the stage that is meant for production."""
     if len(subject.read.stages) == 1:
         return not_applicable("there is one stage only")
     if subject.target_named:
@@ -176,7 +176,7 @@ def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None
 
 
 def cache_mounts(subject: Subject) -> Outcome:
-    """What fetches or compiles dependencies keeps its cache between builds."""
+    """Check that fetching or compiling dependencies keeps its cache between builds."""
     steps = [(step, _fetching(step)) for step in subject.all_steps]
     steps = [(step, tools) for step, tools in steps if tools]
     bare = [(step, tools) for step, tools in steps if not _has_cache(step)]

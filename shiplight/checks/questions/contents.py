@@ -18,7 +18,7 @@ _TESTS = ("test", "tests", "spec", "__tests__", "e2e")
 
 
 def only_needed(subject: Subject) -> Outcome:
-    """No compiler, sources, tests or history in the final image."""
+    """Check that the final image contains no compiler, sources, tests or history."""
     tools = tools_in(subject) if subject.built else []
     lines = {place.line for place in tools}
     named = [place for place in _compilers(subject) if place.line not in lines]
@@ -91,7 +91,7 @@ _UNWANTED = (
 
 
 def dockerignore(subject: Subject) -> Outcome:
-    """A copy of the whole context leaves out what does not belong into an image."""
+    """Check that a copy of the whole context leaves out what does not belong in an image."""
     whole = [s for s in context_copies(subject.all_steps) if any(map(is_all, s.sources))]
     if not whole:
         return not_applicable("no instruction copies the whole context")
@@ -135,7 +135,7 @@ _SMALL_BYTES = 100_000
 
 
 def reclaimable(subject: Subject) -> Outcome:
-    """No instruction ships bytes that a later one hides, and no package lists or caches."""
+    """Check that no instruction ships bytes that a later one hides, package lists or caches."""
     if subject.built:
         places = buried_in(subject)
         if places:

@@ -35,7 +35,7 @@ _PYTHON_HOMES = re.compile(
 
 
 def dev_dependencies(subject: Subject) -> Outcome:
-    """What only development needs is not in the final image."""
+    """Check that development dependencies are not in the final image."""
     found = []
     for step in subject.all_steps:
         for tool, command in _installs(step):
@@ -84,7 +84,7 @@ def _installs(step: Step) -> list[tuple[str, Command]]:
 
 
 def is_bare_yarn(command: Command) -> bool:
-    """Whether a command is `yarn` alone, options aside, which installs."""
+    """Return whether a command is `yarn` alone, options aside, which installs."""
     return command.program == "yarn" and not command.arguments and "--version" not in command.words
 
 

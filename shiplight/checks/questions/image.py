@@ -13,7 +13,7 @@ MIN_BYTES = 1_000_000
 
 
 def instructions_of_layers(subject: Subject) -> dict[int, Step]:
-    """The step behind each layer that the Dockerfile itself added; the base's are not in it.
+    """Return the step behind each layer that the Dockerfile itself added, without the base's.
 
     The history's last entries are the Dockerfile's own; Podman adds one for the labels that came
     with the build. Where keywords do not agree, the builder wrote something else and nothing is
@@ -47,7 +47,7 @@ def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
 
 
 def missing_libraries(built: Built) -> list[str]:
-    """What the program links and the image does not have: its loader by path, libraries by name."""
+    """Return what the program links and the image lacks: its loader's path, libraries' names."""
     tree, program = built.image.tree(), built.program
     names = {path.rpartition("/")[2] for path in tree}
     loader = [program.interpreter] if program.interpreter else []

@@ -67,7 +67,7 @@ class Result:
         return self.outcome.result == FAILED and self.accepted is None
 
     def to_dict(self, file: str) -> dict:
-        """The result as `./lab check --json` prints it."""
+        """Return the result as `./lab check --json` prints it."""
         return {
             "id": self.check.id,
             "title": self.check.title,
@@ -97,17 +97,17 @@ def unseen(why: str, advice: str, *places: Place) -> Outcome:
 
 
 def at(step: Step, found: str, **more) -> Place:
-    """The place of a step, with what was found there."""
+    """Return the place of a step, with what was found there."""
     return _place(step.instruction, found, **more)
 
 
 def at_base(subject: Subject, found: str, **more) -> Place:
-    """The place of the FROM that names the base of the final stage."""
+    """Return the place of the FROM that names the base of the final stage."""
     return _place(subject.lineage(subject.target)[0].from_instruction, found, **more)
 
 
 def at_target(subject: Subject, found: str, **more) -> Place:
-    """The place of the FROM of the final stage itself."""
+    """Return the place of the FROM of the final stage itself."""
     return _place(subject.target.from_instruction, found, **more)
 
 
@@ -125,7 +125,7 @@ def _place(instruction, found: str, **more) -> Place:
 
 
 def listed(words: Iterable[str], most: int = 4) -> str:
-    """`a, b and c`; what is more than `most` is counted, and what has an `and` is set apart.
+    """Return `a, b and c`; count what is more than `most`, set apart what contains an `and`.
 
     >>> listed(["a", "b", "c"]), listed("abcdefg")
     ('a, b and c', 'a, b, c, d and 3 more')

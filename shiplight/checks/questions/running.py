@@ -15,7 +15,7 @@ from .outcomes import Outcome, Place, at, at_target, failed, listed, not_applica
 
 
 def user(subject: Subject) -> Outcome:
-    """The program does not run as root."""
+    """Check that the program does not run as root."""
     if subject.built:
         return _user_of_image(subject)
     step = subject.ending.user
@@ -80,7 +80,7 @@ def _steps_down(subject: Subject) -> bool:
 
 
 def signals(subject: Subject) -> Outcome:
-    """The program itself is the first process, and gets the signals that end it."""
+    """Check that the program itself is PID 1 and receives the signals that stop it."""
     entry, cmd = subject.ending.entrypoint, subject.ending.cmd
     if (
         entry
@@ -223,7 +223,7 @@ _FILES = re.compile(
 
 
 def secrets(subject: Subject) -> Outcome:
-    """No secret is written into the Dockerfile, its arguments, its variables or its layers."""
+    """Check that no secret is in the Dockerfile, its arguments, its variables or its layers."""
     places = [place for step in subject.all_steps for place in _secrets_in(subject, step)]
     places += _global_secrets(subject)
     if subject.built:

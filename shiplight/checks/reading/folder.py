@@ -14,17 +14,17 @@ _LONGEST_PATH = 4096  # of Linux
 
 
 def is_all(source: str) -> bool:
-    """Whether a COPY's source is the whole context."""
+    """Return whether a COPY's source is the whole context."""
     return source.rstrip("/") in ("", ".") or source in ("*", "./*")
 
 
 def context_copies(steps) -> list[Step]:
-    """The steps that copy from the context."""
+    """Return the steps that copy from the context."""
     return [step for step in steps if step.keyword in ("COPY", "ADD") and not step.origin]
 
 
 def find_context(path: Path, steps) -> Path | None:
-    """The folder that holds what these steps copy: the Dockerfile's own or one above it.
+    """Return the folder that holds what these steps copy: the Dockerfile's own or one above it.
 
     None where neither does, as for a Dockerfile that came alone.
     """
@@ -48,7 +48,7 @@ def _is_ours(name: str) -> bool:
 
 
 def ignored(subject: Subject, name: str) -> bool:
-    """Whether the .dockerignore keeps a path of the context out."""
+    """Return whether the .dockerignore keeps a path of the context out."""
     if len(name) > _LONGEST_PATH:
         return False
     excluded, hits, parts = False, (), name.split("/")
@@ -66,7 +66,7 @@ def sent(subject: Subject, *names: str) -> list[str]:
 
 
 def bytes_of(subject: Subject, name: str) -> int | None:
-    """The bytes of a file of the context; None for a folder and for what is not there."""
+    """Return the bytes of a file of the context; None for a folder and for what is not there."""
     if ".." in name or len(name) > _LONGEST_PATH:
         return None
     try:
@@ -77,7 +77,7 @@ def bytes_of(subject: Subject, name: str) -> int | None:
 
 
 def text_of(subject: Subject, name: str) -> str | None:
-    """The text of a small file of the context; None where there is none.
+    """Return the text of a small file of the context; None if there is none.
 
     All that is read of one context is bounded too.
     """
@@ -94,7 +94,7 @@ def text_of(subject: Subject, name: str) -> str | None:
 
 
 def table_of(subject: Subject, name: str) -> dict | None:
-    """A TOML or JSON file of the context; None where there is none that can be read."""
+    """Return a TOML or JSON file of the context; None if there is none that can be read."""
     text = text_of(subject, name)
     if text is None:
         return None
@@ -106,7 +106,7 @@ def table_of(subject: Subject, name: str) -> dict | None:
 
 
 def part_of(table: dict, *keys: str) -> dict:
-    """The table inside of a table, {} where something else or nothing is there."""
+    """Return the table inside of a table, {} where something else or nothing is there."""
     for key in keys:
         table = table.get(key)
         if not isinstance(table, dict):
@@ -115,7 +115,7 @@ def part_of(table: dict, *keys: str) -> dict:
 
 
 def head_of(root: Path, path: Path) -> str:
-    """The text of a file below `root`; "" where it cannot be read, or is no small one."""
+    """Return the text of a file below `root`; "" where it cannot be read, or is no small one."""
     try:
         data = files.read(root, path.relative_to(root).as_posix(), _MOST_BYTES)
     except OSError:
@@ -124,6 +124,6 @@ def head_of(root: Path, path: Path) -> str:
 
 
 def repository(folder: Path) -> Path:
-    """The root of the repository that a folder is in, if that is near; else the folder itself."""
+    """Return the root of the repository that a folder is in, or the folder itself."""
     near = [folder, *list(folder.resolve().parents)[:4]]
     return next((each for each in near if (each / ".git").exists()), folder)

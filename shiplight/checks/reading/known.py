@@ -59,7 +59,7 @@ class Known:
 
 @cache
 def data(name: str) -> dict:
-    """One of the data files."""
+    """Read one of the data files."""
     return tomllib.loads((FOLDER / f"{name}.toml").read_text(encoding="utf-8"))
 
 
@@ -70,7 +70,7 @@ def commands(table: str, kind: str | None = None):
 
 
 def split(reference: str) -> tuple[str, str, str]:
-    """(name, tag, digest) of a reference; the name without Docker Hub's own.
+    """Split a reference into (name, tag, digest); the name without Docker Hub's own.
 
     >>> split("docker.io/library/golang:1.23"), split("host:5000/a@sha256:12")
     (('golang', '1.23', ''), ('host:5000/a', '', 'sha256:12'))
@@ -84,7 +84,7 @@ def split(reference: str) -> tuple[str, str, str]:
 
 @cache
 def describe(reference: str) -> Known:
-    """What is known of the image of that name."""
+    """Return what is known about the image of that name."""
     name, tag, digest = split(reference)
     row = _row(name, tag) if "$" not in name else {}
     suite = _suite(name, tag)
@@ -160,7 +160,7 @@ def _libc(name: str, tag: str, suite) -> str:
 
 
 def ended(image: Known, today: date) -> list[tuple[str, date]]:
-    """What of an image no longer has security support: (what, its last day)."""
+    """Return what of an image no longer has security support: (what, its last day)."""
     support, found = data("support"), []
     if image.name in support["retired"]:
         found.append((f"the image {image.name}", support["retired"][image.name]))
@@ -172,7 +172,7 @@ def ended(image: Known, today: date) -> list[tuple[str, date]]:
 
 
 def supported(image: Known) -> list[tuple[str, date]]:
-    """What of an image the data knows a last day of, as `ended` does."""
+    """Return what of an image the data knows a last day of, as `ended` does."""
     return ended(image, date.max)
 
 

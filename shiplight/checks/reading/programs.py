@@ -80,7 +80,7 @@ def _is_runner(command: Command) -> bool:
 
 
 def shipped(subject: Subject) -> list[Compiling]:
-    """What is compiled in a stage that something ships from, or in the final stage itself."""
+    """Return what is compiled in the final stage, or in a stage that something ships from."""
     steps = [step for step in subject.all_steps if step in subject.shipping]
     return compilings(subject, steps)
 
@@ -136,7 +136,7 @@ _REMOVING = ("remove", "purge", "autoremove", "del", "erase", "rm")
 
 
 def installed(step: Step) -> tuple[str, ...]:
-    """Packages of the distribution that a step installs, without their versions."""
+    """Return packages of the distribution that a step installs, without their versions."""
     found = []
     for command in step.commands:
         if not (verbs := _MANAGERS.get(command.program)):
@@ -160,7 +160,7 @@ def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
 
 
 def is_named(name: str, patterns: list[str]) -> bool:
-    """Whether one of `patterns` names a package."""
+    """Return whether one of `patterns` names a package."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
@@ -171,7 +171,7 @@ def _plain(name: str) -> str:
 
 
 def removes_packages(step: Step) -> bool:
-    """Whether a step takes packages of the distribution away again."""
+    """Return whether a step takes packages of the distribution away again."""
     return any(
         command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
         for command in step.commands

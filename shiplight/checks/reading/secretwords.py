@@ -38,7 +38,7 @@ _PUBLIC = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Whether a variable of that name holds a secret, as far as names go.
+    """Return whether a variable of that name holds a secret, as far as names go.
 
     >>> is_secret_name("DB_PASSWORD"), is_secret_name("apiKey"), is_secret_name("PUBLIC_KEY")
     (True, True, False)
@@ -75,7 +75,7 @@ _NUMBER = re.compile(r"\d{1,6}")
 
 
 def is_value(text: str | None) -> bool:
-    """Whether a value may be a real one: not empty, no variable, no placeholder.
+    """Return whether a value may be a real one: not empty, no variable, no placeholder.
 
     >>> is_value("$WORD"), is_value("${WORD:-}"), is_value("${WORD:-hunter2}")
     (False, False, True)
@@ -367,7 +367,7 @@ def shapes(text: str) -> Iterator[str]:
 
 @lru_cache(maxsize=2048)
 def mask(text: str) -> str:
-    """The text with everything that looks like a secret replaced by `…`.
+    """Replace everything in the text that looks like a secret by `…`.
 
     >>> mask("ENV DB_PASSWORD=hunter2 A=b"), mask("git clone https://me:s3cr3t@host/x")
     ('ENV DB_PASSWORD=… A=b', 'git clone https://me:…@host/x')

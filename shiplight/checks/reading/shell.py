@@ -68,7 +68,7 @@ class Command:
         return tuple(word for word in self.words[1:] if not word.startswith("-"))
 
     def matches(self, patterns) -> bool:
-        """Whether one of `patterns` (`npm ci`, `gradle *Jar`) names this command."""
+        """Return whether one of `patterns` (`npm ci`, `gradle *Jar`) names this command."""
         return any(map(self._matches, patterns))
 
     def _matches(self, pattern: str) -> bool:
@@ -87,7 +87,7 @@ def _parts(pattern: str) -> tuple[Callable, tuple[Callable, ...]]:
 
 
 def commands(instruction: Instruction) -> tuple[Command, ...]:
-    """The commands of a RUN, CMD or ENTRYPOINT, in the shell form, the JSON form or a heredoc."""
+    """Return the commands of a RUN, CMD or ENTRYPOINT, in shell form, JSON form or a heredoc."""
     if instruction.json is not None:
         return tuple(_unwrapped(list(instruction.json), {}, 0))
     found = tuple(islice(parse(instruction.value), _MOST_COMMANDS))
@@ -111,7 +111,7 @@ def script(instruction: Instruction) -> str:
 
 
 def parse(text: str, depth: int = 0) -> Iterator[Command]:
-    """The simple commands of a script, those of a `$(…)` after the command that it stands in."""
+    """Yield the simple commands of a script, those in a `$(…)` after the command around them."""
     script, words = _Script(text), []
     for word in script.words():
         if word is not None:
@@ -162,7 +162,7 @@ class _Script:
         self.broken = False  # something never closes: no more looking for its end
 
     def words(self) -> Iterator[str | None]:
-        """The words in order, and None after each command. A redirection's target is no word."""
+        """Yield the words in order, and None after each command, without redirection targets."""
         word, target = None, False
         while self.at < len(self.text):
             if word is None and self.text[self.at] == "#":

@@ -88,7 +88,7 @@ class Step:
         return script(self.instruction)
 
     def setting(self, command: Command, name: str) -> str | None:
-        """What a variable is worth to a command of this step; None where nothing sets it."""
+        """Return what a variable is worth to a command of this step; None if nothing sets it."""
         return next(
             (of[name] for of in (command.variables, self._exports, self.values) if name in of), None
         )
@@ -99,7 +99,7 @@ class Step:
         return dict(word.split("=", 1) for word in words if "=" in word)
 
     def expand(self, text: str) -> str:
-        """`text` with the variables put in that have a known value."""
+        """Put the variables that have a known value into `text`."""
         return expand(text, self.values, self.escape, self.line, self.room)
 
     @cached_property
@@ -182,7 +182,7 @@ class Subject:
         return stages.needed_stages(self.read, self.target.index, self.build_args)
 
     def lineage(self, stage: Stage) -> tuple[Stage, ...]:
-        """The stages that `stage` is based on, from the base up, itself last."""
+        """Return the stages that `stage` is based on, from the base up, itself last."""
         found = [stage]
         while (source := self.links[found[-1].index][0].source) is not None:
             found.append(self.read.stages[source])
@@ -197,7 +197,7 @@ class Subject:
         return found
 
     def base(self, stage: Stage) -> Known:
-        """The external image that `stage` is based on in the end."""
+        """Return the external image that `stage` is based on in the end."""
         return self._bases[stage.index]
 
     @property
@@ -237,11 +237,11 @@ class Subject:
         return walked
 
     def own_steps(self, stage: Stage) -> tuple[Step, ...]:
-        """The steps of this stage alone, those that a base's ONBUILD adds first."""
+        """Return the steps of this stage alone, those that a base's ONBUILD adds first."""
         return self._walked[stage.index][0]
 
     def steps(self, stage: Stage) -> tuple[Step, ...]:
-        """The steps of a stage and of what it is based on."""
+        """Return the steps of a stage and of what it is based on."""
         return tuple(step for each in self.lineage(stage) for step in self.own_steps(each))
 
     @cached_property
@@ -258,7 +258,7 @@ class Subject:
         return self._walked[self.target.index][1]
 
     def source_stage(self, step: Step) -> Stage | None:
-        """The stage that a COPY --from takes from; None for an image or the context."""
+        """Return the stage that a COPY --from takes from; None for an image or the context."""
         for link in self.links[step.stage.index]:
             if link.kind == "COPY" and (link.line, link.reference) == (step.line, step.origin):
                 return None if link.source is None else self.read.stages[link.source]
@@ -281,7 +281,7 @@ class Subject:
         return tuple(found)
 
     def ships(self, step: Step, path: str) -> bool:
-        """Whether what `step` put at `path` comes into the final image, all of it."""
+        """Return whether what `step` put at `path` comes into the final image, all of it."""
         return any(arrival.step == step and under(path, arrival.path) for arrival in self.arrivals)
 
     @cached_property
@@ -326,7 +326,7 @@ def _exported(steps: list[Step]) -> set[str]:
 
 
 def pairs_of(step: Step) -> list[tuple[str, str | None]]:
-    """(name, value as written) of an ENV, ARG or LABEL; None where an ARG has no default."""
+    """Return (name, value as written) of an ENV, ARG or LABEL; None if an ARG has no default."""
     return _pairs(step.instruction, step.escape)
 
 
@@ -353,7 +353,7 @@ def _assigned(
 
 
 def expand(text: str, values: Mapping[str, str], escape: str, line: int | None, room: Room) -> str:
-    """`text` with known variables put in, without quotes; as it is where it cannot be read.
+    """Put known variables into `text`, without quotes; leave it if it cannot be read.
 
     DockerfileError where they are too large.
     """
@@ -366,13 +366,13 @@ def expand(text: str, values: Mapping[str, str], escape: str, line: int | None, 
 
 
 def absolute(workdir: str, path: str) -> str:
-    """A path in an image, made absolute and plain."""
+    """Return a path in an image, made absolute and plain."""
     joined = posixpath.normpath(posixpath.join(workdir, path))
     return joined if joined.startswith(("/", "$")) else f"/{joined}"
 
 
 def under(path: str, folder: str) -> bool:
-    """Whether `path` is `folder` or inside it."""
+    """Return whether `path` is `folder` or inside it."""
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
@@ -390,7 +390,7 @@ def _taken(step: Step, path: str) -> Iterator[str]:
 
 
 def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
-    """The build arguments to read a Dockerfile with: `given`, and a usual platform.
+    """Return the build arguments to read a Dockerfile with: `given`, and a usual platform.
 
     Where a base needs one that has no value, that is its own name. DockerfileError where a base
     names what is not declared.

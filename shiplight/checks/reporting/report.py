@@ -13,7 +13,7 @@ _MOST_PLACES = 5
 
 
 def escape(text: str) -> str:
-    """One line of a stranger's: neither markup for us nor an order for the terminal."""
+    """Make one line of a stranger's text safe: no markup for us, no order for the terminal."""
     return markup.escape(visible_line(text))
 
 

@@ -50,7 +50,7 @@ class Exercise:
         return str(recipe(str(_place(self.start))))
 
     def solutions(self) -> list[Path]:
-        """Every right answer that is kept: first the one that a learner is shown."""
+        """Return every right answer that is kept: first the one that a learner is shown."""
         found = [*(HERE / "solutions").glob(f"{self.id}*.Dockerfile")]
         return sorted(found, key=lambda path: path.name.removesuffix(".Dockerfile"))
 
@@ -154,7 +154,7 @@ def refuse_lost(exercise_id: str, found: Probe) -> None:
 
 
 def own_files(client, made: Build, image: Image) -> dict[str, int]:
-    """What a container sees that came with no base: {path: bytes}; links too, folders not."""
+    """Return what a container sees that is not from a base: {path: bytes}; links, no folders."""
     below = set().union(*(_layers(client, reference) for reference in made.bases))
     return {
         path: entry.size
@@ -164,7 +164,7 @@ def own_files(client, made: Build, image: Image) -> dict[str, int]:
 
 
 def stands_on(client, made: Build, image: Image, reference: str) -> bool:
-    """Whether the image begins with the layers of this base, by its official name."""
+    """Return whether the image begins with the layers of this base, by its official name."""
     if reference not in made.bases:
         return False
     base = measure(client, made.bases[reference])
