@@ -192,7 +192,7 @@ class _Lines:
             yield from (*line.render(console), Segment.line())
 
     def to_html(self) -> str:
-        """The lines as wide as the page is, up to WIDEST; without styles they are still lines."""
+        """Return the lines, as wide as the page, up to WIDEST; lines even without styles."""
         rows = [f"<b>{html.escape(visible(self.title))}</b>"]
         for (mark, style), (text, text_style), (end, end_style) in self.lines:
             parts = (

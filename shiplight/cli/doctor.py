@@ -217,8 +217,8 @@ def _bases(client) -> Finding:
         if base is not None
     ]
     if not found:
-        return [Finding("base images", "note", "none yet", "`./lab bases get` gets them")]
-    return [Finding("base images", "ok", ", ".join(found))]
+        return Finding("base images", "note", "none yet", "`./lab bases get` gets them")
+    return Finding("base images", "ok", ", ".join(found))
 
 
 def _scanner(client=None) -> Finding:

@@ -307,7 +307,7 @@ def _say_once(text: str) -> None:
 
 
 def revise(rest_of: Callable[[dict], dict | None]) -> None:
-    """Write the journal anew: of each entry what `rest_of` returns, and nothing for None."""
+    """Rewrite the journal: of each entry what `rest_of` returns, and nothing for None."""
     file = path("journal.jsonl")
     if not file.exists():
         return

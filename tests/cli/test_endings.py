@@ -88,7 +88,8 @@ def test_the_doctor_says_what_is_wrong_with_a_mirror_and_no_password(monkeypatch
     def refuse(*_):
         raise UsageError(f"SHIPLIGHT_MIRROR is {mirror}.", hint=f"unset {mirror}")
 
-    [found] = doctor._or_problem("mirror", refuse, None)
+    monkeypatch.setattr(doctor, "named", refuse)
+    [found] = doctor._origins(None)
     assert found.state == "problem" and "SHIPLIGHT_MIRROR" in found.seen
     assert "s3cr3t" not in found.seen + found.advice and ":…@h" in found.seen
 

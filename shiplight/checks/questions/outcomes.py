@@ -112,7 +112,7 @@ def at_target(subject: Subject, found: str, **more) -> Place:
 
 
 def shown(text: str) -> str:
-    """The beginning of a text in one line, without its secrets: these may be longer than it is."""
+    """Return the beginning of a text in one line, without its secrets, which may be longer."""
     return mask(" ".join(text[:MOST_READ].split()))
 
 

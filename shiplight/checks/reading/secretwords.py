@@ -89,7 +89,7 @@ def is_value(text: str | None) -> bool:
 
 
 def is_secret(name: str, value: str | None) -> bool:
-    """Whether a variable of that name with that value is a secret; a number may be a password."""
+    """Return whether a variable with that name and value is a secret; a number may be a password."""
     number = _NUMBER.fullmatch((value or "").strip("'\""))
     return is_value(value) and not (number and "PASS" not in name.upper())
 
@@ -361,7 +361,7 @@ def _named(text: str) -> Iterator[Secret]:
 
 
 def shapes(text: str) -> Iterator[str]:
-    """What a text holds that is a secret with a real value, in words, each once."""
+    """Return what a text contains that is a secret with a real value, in words, each once."""
     yield from dict.fromkeys(found.what for found in secrets_in(text) if found.counts)
 
 
