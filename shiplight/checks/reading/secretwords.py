@@ -89,7 +89,7 @@ def is_value(text: str | None) -> bool:
 
 
 def is_secret(name: str, value: str | None) -> bool:
-    """Return whether a variable with that name and value is a secret; a number may be a password."""
+    """Return whether a variable with that name and value is a secret; numbers may be passwords."""
     number = _NUMBER.fullmatch((value or "").strip("'\""))
     return is_value(value) and not (number and "PASS" not in name.upper())
 
