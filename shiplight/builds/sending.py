@@ -99,8 +99,11 @@ def sent(
     if offer.output is not None:
         parameters["outputs"] = [{"Type": "local", "Attrs": {}}]
     parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
+    control = None
     if wider or engine.image_store(client) == "containerd":
-        with session.serving(sock), _solved(client, wider, parameters) as lines:
+        control = _control(client, needed=bool(wider))
+    if control is not None:
+        with session.serving(sock), _solved(control, wider, parameters) as lines:
             yield Sent(lines, "session", "", session, sync)
         return
     with session.serving(sock), engine.post_build(client, None, **parameters) as lines:
@@ -156,10 +159,26 @@ def _no_answer(error: Exception) -> EngineFailed:
     )
 
 
+def _control(client, *, needed: bool):
+    """Return a socket to BuildKit's own calls; None where the engine has none and none is needed.
+
+    Raises EngineFailed.
+    """
+    from ..buildkit import transport
+
+    try:
+        connection = engine.open_connection(client)
+        return transport.upgrade(connection, engine.session_path(client, "/grpc"))
+    except (BuildKitError, OSError) as error:
+        if isinstance(error, NotUpgraded) and error.status in NO_SESSION and not needed:
+            return None
+        raise _no_answer(error) from error
+
+
 @contextmanager
-def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
+def _solved(sock, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
     """Begin a build by Solve; its news come as the lines of an answer to /build."""
-    from ..buildkit import control, transport
+    from ..buildkit import control
 
     exports = [("moby", {"name": parameters["t"]})] if parameters.get("t") else [("local", {})]
     build = control.Solve(
@@ -168,11 +187,6 @@ def _solved(client, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
         exports=exports,
         cache_exports=[cache.export() for cache in wider.cache_to],
     )
-    path = engine.session_path(client, "/grpc")
-    try:
-        sock = transport.upgrade(engine.open_connection(client), path)
-    except (BuildKitError, OSError) as error:
-        raise _no_answer(error) from error
     with control.solving(sock, build) as news:
         yield _as_lines(news, wider)
 

@@ -74,22 +74,32 @@ def test_the_text_that_is_sent_is_the_one_on_disk_byte_for_byte(asked, tmp_path)
     assert "remote=client-session" in path and "session=" in path and body == b""
 
 
+STATUS = [["driver-type", "io.containerd.snapshotter.v1"]]
+CONTAINERD = (r"/info$", INFO | {"Driver": "overlayfs", "DriverStatus": STATUS})
+
+
 def test_on_a_containerd_store_a_base_that_is_here_is_taken_as_it_is(asked, tmp_path, monkeypatch):
     """Asked by /build, BuildKit asks a registry there, which may be silent or have another."""
-    status = [["driver-type", "io.containerd.snapshotter.v1"]]
-    store = (r"/info$", INFO | {"Driver": "overlayfs", "DriverStatus": status})
-    client, seen, _ = asked(None, store)
+    client, seen, _ = asked(None, CONTAINERD)
     said = []
 
     @contextmanager
-    def solved(client, wider, parameters):
+    def solved(sock, wider, parameters):
         said.append(sending._attributes(wider, parameters))
         yield iter([{"aux": {"ID": "sha256:1"}}])
 
     monkeypatch.setattr(sending, "_solved", solved)
+    monkeypatch.setattr(sending, "_control", lambda client, needed: object())
     builds.build(client, str(folder_with(tmp_path, "FROM busybox\n")))
     assert [attributes["image-resolve-mode"] for attributes in said] == ["local"]
     assert not [path for _, path, _ in seen if path.startswith("/build")]
+
+
+def test_a_containerd_store_without_solve_builds_as_others_do(asked, tmp_path):
+    client, seen, asking = asked(lambda sock: fetched(sock, "dockerfile"), CONTAINERD)
+    builds.build(client, str(folder_with(tmp_path, "FROM busybox\n")))
+    asked_for = [path.partition("?")[0] for how, path, _ in seen if how == "POST"]
+    assert asked_for == ["/session", "/grpc", "/build"] and asking.said
 
 
 def test_bases_are_mapped_in_what_is_sent_from_memory_and_the_file_stays(asked, monkeypatch):
