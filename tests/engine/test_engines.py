@@ -4,7 +4,7 @@ import lzma
 import re
 
 import pytest
-from engines import BEGIN, END, TABLE, pack_layers, with_table
+from engines import BEGIN, END, NOT_OURS, TABLE, pack_layers, with_table
 from other_engines import OTHERS
 from replay import FIXTURES, engine_of, recorded
 
@@ -105,3 +105,7 @@ def test_a_saved_image_is_packed_once_wherever_it_was_saved(name, tmp_path):
         packed = read_image(file)
     assert [layer.unpacked_bytes for layer in packed.layers] == [100_015, 4, 0]
     assert not packed.packed_is_estimate
+
+
+def test_what_is_not_tried_on_other_engines_is_there_to_be_left_out():
+    assert all((README.parent / option.partition("=")[2]).is_file() for option in NOT_OURS)

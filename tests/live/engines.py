@@ -51,9 +51,8 @@ ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
 GZIP = b"\x1f\x8b"
 NOT_OURS = [  # of the machine, and not of its engine
-    "--ignore=tests/test_private_engine.py",
-    "--ignore=tests/test_bases_live.py",
-    "--ignore=tests/test_faults_live.py",
+    f"--ignore=tests/live/test_{name}.py"
+    for name in ("assembled_bases", "faults", "official", "private_engine")
 ]
 
 
