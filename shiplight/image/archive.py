@@ -240,6 +240,10 @@ class _Blob:
         return self.known
 
 
+def _no_number(name: str):
+    raise ValueError(f"{name} is no JSON")
+
+
 class _Archive:
     """The files of an archive by path, after one pass over it."""
 
@@ -306,7 +310,7 @@ class _Archive:
         if self._parsed > MAX_PARSED:
             raise ArchiveError("the archive describes the same images again and again.", hint=_HINT)
         try:
-            return json.loads(blob.data)
+            return json.loads(blob.data, parse_constant=_no_number)
         except (ValueError, RecursionError) as error:
             raise ArchiveError(f"{what} is not valid JSON: {path}.", hint=_HINT) from error
 

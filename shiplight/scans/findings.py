@@ -236,18 +236,19 @@ def read_report(said: dict, *, name: str) -> ScanReport:
         made = {index: text for text, index in align(history, len(diff_ids)) if index is not None}
         instructions = tuple(made[index] for index in range(len(diff_ids)))
         results = said.get("Results") or []
-        first = {diff_id: diff_ids.index(diff_id) for diff_id in diff_ids}
+        first = {diff_id: index for index, diff_id in reversed(list(enumerate(diff_ids)))}
         return ScanReport(
             image=name,
             status="scanned",
             findings=tuple(_findings(results, first, instructions)),
             package_databases=_package_databases(results),
             instructions=instructions,
-            diff_ids=tuple(diff_ids),
-            scanner=f"Trivy {said['Trivy']['Version']}",
+            diff_ids=tuple(map(_text, diff_ids)),
+            scanner=f"Trivy {_text(said['Trivy']['Version'])}",
         )
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise ScanFailed(f"the scanner's report cannot be read: {error!r}") from error
+    except (LookupError, TypeError, AttributeError, ValueError, RecursionError) as error:
+        problem = repr(error)[:200]
+        raise ScanFailed(f"the scanner's report cannot be read: {problem}") from error
 
 
 def _findings(results: list[dict], layers: dict[str, int], instructions) -> Iterable[Finding]:
@@ -256,21 +257,29 @@ def _findings(results: list[dict], layers: dict[str, int], instructions) -> Iter
         for row in result.get("Vulnerabilities") or ():
             diff_id = (row.get("Layer") or {}).get("DiffID", "")
             layer, severity = layers.get(diff_id), row.get("Severity", "UNKNOWN")
+            fixed, of_os = row.get("FixedVersion"), result["Class"] == OS
+            where = "" if of_os else row.get("PkgPath") or result["Target"]
             yield Finding(
-                id=row["VulnerabilityID"],
+                id=_text(row["VulnerabilityID"]),
                 severity=severity if severity in SEVERITIES else "UNKNOWN",
-                package=row["PkgName"],
-                source_package=sources.get(row.get("PkgID")) or row["PkgName"],
-                installed=row.get("InstalledVersion", ""),
-                fixed=row.get("FixedVersion") or None,
-                status=row.get("Status", "unknown"),
-                kind=result["Class"],
-                type=result["Type"],
-                where="" if result["Class"] == OS else row.get("PkgPath") or result["Target"],
+                package=_text(row["PkgName"]),
+                source_package=_text(sources.get(row.get("PkgID")) or row["PkgName"]),
+                installed=_text(row.get("InstalledVersion", "")),
+                fixed=_text(fixed) if fixed else None,
+                status=_text(row.get("Status", "unknown")),
+                kind=_text(result["Class"]),
+                type=_text(result["Type"]),
+                where=_text(where),
                 layer=layer,
                 diff_id="" if layer is None else diff_id,
                 instruction="" if layer is None else instructions[layer],
             )
+
+
+def _text(value) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
 
 
 def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
@@ -281,6 +290,6 @@ def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
     found: dict[tuple[str, str], list[int]] = {}
     for result in results:
         if result.get("Class") in (OS, "lang-pkgs"):
-            counts = found.setdefault((result["Class"], result["Type"]), [])
+            counts = found.setdefault((result["Class"], _text(result["Type"])), [])
             counts.append(len(result.get("Packages") or ()))
     return tuple(PackageDatabase(*key, len(n), sum(n)) for key, n in found.items() if sum(n))

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.checks import checklist
+from shiplight.checks import checklist, print_checklist, to_sarif
 from shiplight.errors import DockerfileError, ShipLightError, UsageError
 from shiplight.setup import ROOT
+from shiplight.units import as_json
 
 STYLES = ROOT / "tests" / "fixtures" / "dockerfiles"
 IGNORE = {".dockerignore": ".git\n.env*\nnode_modules\n"}
@@ -297,3 +298,5 @@ def test_random_text_gives_results_or_words_and_never_a_traceback(text):
             assert refused.message
         else:
             assert len(found.to_list()) == len(checklist.CHECKS)
+            assert as_json([found.to_list(), to_sarif(found)]).isascii()
+            print_checklist(found)

@@ -179,6 +179,17 @@ def test_following_a_pattern_state_by_state_gives_what_its_regular_expression_gi
     assert bool(globs.Glob(glob).matches(path)) == bool(whole)
 
 
+@settings(max_examples=300, deadline=None)
+@given(st.text(st.sampled_from("ab/*?[]^-!#\\\n\r .") | st.characters()), st.text(max_size=12))
+def test_an_ignore_file_of_any_text_is_read_or_refused_with_its_line(text, path):
+    try:
+        rules = ignore_rules(text)
+    except ContextError as refused:
+        assert "bad pattern" in refused.message and ", line " in refused.message
+        return
+    assert excluded(rules, path) in (True, False)
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(LINE, max_size=4), st.sets(PATH, min_size=1, max_size=8))
 def test_the_walk_sends_what_the_rules_say(tmp_path_factory, lines, paths):

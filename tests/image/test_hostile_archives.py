@@ -3,6 +3,7 @@ is written. Each attack runs in a process of its own, whose memory is limited by
 """
 
 import copy
+import gzip
 import io
 import json
 import os
@@ -200,3 +201,26 @@ def test_whatever_a_layer_names(layers):
         return
     refused_or_read(legacy(Image(described)))
     refused_or_read(oci(Image(described), packing="zstd"))
+
+
+WHOLE = [legacy(IMAGE), oci(IMAGE, packing="gzip"), oci(IMAGE), oci(IMAGE, packing="zstd")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_bytes_that_were_changed_lost_or_doubled_anywhere(data):
+    archive = bytearray(data.draw(st.sampled_from(WHOLE)))
+    if data.draw(st.booleans()):
+        archive = bytearray(gzip.compress(bytes(archive)))
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(archive)))
+        count = data.draw(st.sampled_from([0, 1, 7, 512, 1024]))
+        archive[at : at + count] = data.draw(st.binary(max_size=12))
+    refused_or_read(bytes(archive))
+
+
+def test_numbers_that_are_not_in_json_are_refused():
+    files = FILES["legacy"]
+    described = files["manifest.json"].replace(b"[{", b'[{"a": NaN, ', 1)
+    with pytest.raises(ArchiveError, match="no valid JSON"):
+        read_image(io.BytesIO(factories.archive(files | {"manifest.json": described})))
