@@ -19,7 +19,10 @@ _WORDS = {
 }
 _ENDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY")
 _SHORT = {"PASS", "PWD"}  # as the last of several words: PWD alone is a folder
-_KEYS = {"API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER", "DEPLOY", "AUTH"}
+_KEYS = {
+    *("ACCOUNT", "API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER"),
+    *("DEPLOY", "AUTH"),
+}
 _HARMLESS_ENDS = {
     *("FILE", "PATH", "DIR", "URL", "URI", "NAME", "HEADER", "LENGTH", "TTL", "EXPIRY", "FIELD"),
     *("EXPIRATION", "EXPIRE", "EXPIRES", "ENABLED", "ENABLE", "DISABLED", "DUMMY", "ID", "IDS"),
@@ -149,9 +152,10 @@ _INSIDE = {
 _BEGIN = r"(?:(?<![\w$-])(?<!\$\{)|(?<=\\[ntr]))"  # of a name, which may stand behind a \n
 _NAME = re.compile(
     rf"""{_BEGIN}(?P<dash>-{{0,2}})(?P<name>[A-Za-z_][\w.-]{{0,99}})"""
-    r"""(?P<is>=|\s{1,3}=\s{1,3}|\\?['"]\s*:\s*|:\s+|:(?=['"]))"""
+    r"""(?P<is>=|\s{1,3}=\s{1,3}|\\?['"]=|\\?['"]\s*:\s*|:\s+|:(?=\S))"""
 )
 _FIRST = re.compile(r"""[^\s'"\\,]*""")
+_HEADER = re.compile("(?i)-|authorization")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 
 _BETWEEN = r"""(?:\s*=\s*|\s+|\\?['"]\s*,?\s*(?=\\?['"]))"""  # an option and its value, in JSON too
@@ -160,7 +164,8 @@ _THEN = r"""['",\s](?:[^;&|]{0,300}?['",\s])??"""  # later in the same command
 _SEP = r"(?:\s|\\n|\\t|\\r|['\"]\s*,?\s*['\"])+"
 
 _PLAIN = r"[^\s\\'\"]{1,200}"
-_PROSE = {"a bearer token", "a login's password"}  # or what people write about
+# Or what people write about: only words that a program made are secrets there.
+_PROSE = {"a bearer token", "basic credentials", "a login's password", "a login's token"}
 
 # What makes the word after it a secret: (what, pattern that ends where the value begins).
 _BEFORE = [
@@ -174,10 +179,22 @@ _BEFORE = [
         rf"(?<=-)secret){_BETWEEN}(?!(?:id|type|src|source|env)=)",
     ),
     ("a bearer token", r"(?i)\bbearer\s+"),
+    ("basic credentials", r"(?i)\bbasic\s+(?=[\w+/-]{12,}=*)"),
+    ("a login's token", rf"{_BEGIN}machine{_SEP}{_PLAIN}{_SEP}login{_SEP}"),
+    ("a token as an argument", r"\b(?:(?:vault|cargo)\s+login|snyk\s+auth)\s+(?=[^-\s])"),
+    ("a password as an option", rf"\b(?:twine|7z\w?){_THEN}-p{_BETWEEN}?(?=[^\s,\]])"),
+    (
+        "a token in a configuration",
+        r"\b(?:poetry|composer)\s+config\s+(?:-\S+\s+){0,3}(?:http-basic\.\S+\s+\S+|"
+        r"(?:pypi-token|github-oauth|gitlab-token|bearer)\.\S+)\s+",
+    ),
     ("a password as an option", rf"(?<!-)\blogin{_THEN}-p(?:{_BETWEEN}|(?=[^\s'\",-]))"),
     ("a password as an option", rf"\bsshpass{_THEN}-p{_BETWEEN}?"),
-    ("a password as an option", rf"(?i:\b(?:mysql|mariadb)\w*){_THEN}-p(?=[^\s'\",])"),
-    ("a password as an option", rf"\bredis-cli{_THEN}-a{_BETWEEN}"),
+    (
+        "a password as an option",
+        rf"(?i:\b(?:mysql|mariadb)\w*){_THEN}-p(?=[^\s'\",]|['\"][^\s,'\"\]])",
+    ),
+    ("a password as an option", rf"\bredis-cli{_THEN}-a{_BETWEEN}?(?=[^\s,\]])"),
     ("a password as an option", rf"\bldap\w+{_THEN}-w{_BETWEEN}"),
     ("a password as an option", rf"\bsqlcmd{_THEN}-P{_BETWEEN}?"),
     ("a password as an option", rf"\b(?:mongo|mongosh|mongodump){_THEN}-p{_BETWEEN}"),
@@ -220,7 +237,7 @@ _MIDDLE = [
         r"(?<![^\s'\"=])(?P<user>[^\s:/@'\"=$]{1,100}):(?P<secret>[^\s:/@'\"$]{1,200})"
         r"(?=@(?!sha\d+:)[\w.-]{1,200}[:/])",
     ),
-    ("a token in an address", r"://(?P<secret>[\w.~%+-]{16,300})(?=(?::(?:x-oauth-basic)?)?@)"),
+    ("a token in an address", r"://(?P<secret>[\w.~%+-]{16,300})(?=(?::[^\s/@'\"]{0,200})?@)"),
     (
         "a password as an option",
         rf"(?<![\w-])(?:-u|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}{_USER}"
@@ -231,6 +248,13 @@ _MIDDLE = [
         rf"\bcurl\s(?:[^;&|]{{0,300}}?\s)??-[A-Za-z#]*u\s*{_USER}"
         rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
     ),
+    ("a password as an option", r"\s-U\s*['\"]?(?P<user>[\w.-]+)%(?P<secret>[^\s'\"$]+)"),
+    ("a password in XML", r"<(?P<name>[\w.:-]{1,60})>(?P<secret>[^<>$]{1,300})</(?P=name)>"),
+    (
+        "a password in XML",
+        r"\bkey=\\?['\"](?P<name>[\w.:-]{1,60})\\?['\"]\s+value=\\?['\"](?P<secret>[^'\"\\$]{1,300})",
+    ),
+    ("a password of a connection", r"(?<=;)\s?[Pp]wd\s?=\s?(?P<secret>[^;'\"\s$]{1,200})"),
     (
         "a password of a user",
         r"\bchpasswd\b[^\n|;&]{0,100}?<<<?-?\s*(?:\\?['\"]?\w+\\?['\"]?[^\n]*\n)?\\?['\"]?"
@@ -244,7 +268,9 @@ _PIPED = [
         re.compile(r"[\w.-]:(?P<secret>[^\s'\"\\]+)"),
     ),
     (
-        re.compile(r"\|\s*(?:sudo\s+-\w*S|passwd\s+(?:-\S+\s+){0,3}--stdin)"),
+        re.compile(
+            r"\|\s*(?:sudo\s+-\w*S|passwd\s+(?:\S+\s+){0,3}--stdin|\w+\s+(?:\w+\s+){0,2}login\b[^|;&]{0,200}--password-stdin)"
+        ),
         re.compile(r"\s(?P<secret>[^\s'\"\\-][^\s'\"\\]*|'[^']+|\"[^\"]+)"),
     ),
 ]
@@ -292,6 +318,8 @@ def _piped(text: str) -> Iterator[Secret]:
             echoes = [echo.end() for echo in _ECHO.finditer(text, begin, found.start())]
             for said in secret.finditer(text, echoes[-1], found.start()) if echoes else ():
                 word = said["secret"]
+                if word.strip("'\"").startswith("$"):
+                    continue
                 yield Secret(*said.span("secret"), "a password of a user", is_value(word))
 
 
@@ -303,7 +331,7 @@ def _after(text: str, start: int, at: int, what: str) -> Iterator[Secret]:
     word = _bare(value)
     if not word or word.startswith(("-", "$")):
         return
-    if what not in _PROSE or _is_random(word):
+    if what not in _PROSE or _is_random(_FIRST.match(word)[0]):
         yield Secret(at, value.end(), what, _is_real(word))
 
 
@@ -331,7 +359,7 @@ def _in_the_middle(text: str, found: re.Match, what: str) -> Iterator[Secret]:
             return  # a group
         command = re.split("[;&|]", text[max(0, found.start() - 300) : found.end()])[-1]
         counts = counts and bool(_is_random(word) or _FETCHES.search(command))
-    elif word.startswith("$"):
+    elif word.startswith("$") or not is_secret_name(found.groupdict().get("name", "PASSWORD")):
         return
     yield Secret(*found.span("secret"), what, counts)
 
@@ -349,6 +377,9 @@ def _named(text: str) -> Iterator[Secret]:
         before = text[max(0, found.start() - 2) : found.start()]
         quote = before if before in _INSIDE else before[-1:]
         is_header = found["is"].strip() == ":"
+        bare = found["is"] == ":" and text[at : at + 1] not in "'\""
+        if bare and (quote not in _INSIDE or not _HEADER.search(name)):
+            continue
         if scheme := _SCHEME.match(text, at) if is_header else None:
             at = scheme.end()
         opened = quote in _INSIDE and (found["is"] == "=" or is_header)
