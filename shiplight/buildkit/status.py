@@ -118,6 +118,11 @@ class Trace:
         """
         return self._latest + time.monotonic() - self._heard
 
+    @property
+    def ended(self) -> int:
+        """How many steps have ended so far, in whatever way."""
+        return sum(vertex.completed is not None for vertex in self._vertices.values())
+
     def add(self, data: bytes) -> None:
         """Take in one encoded StatusResponse. Raises ValueError where it is not one."""
         try:

@@ -6,6 +6,7 @@ stages. So the same engine is asked, over the same client, for a build with `ver
 
 import base64
 import re
+import secrets
 import time
 from dataclasses import dataclass, replace
 
@@ -92,11 +93,12 @@ def solve(
             for _ in range(TRIES):
                 trace, engine_id = Trace(), None
                 try:
+                    noted = _Noted(on, tag, read, trace)
                     with sending.sent(client, sources, offer, wider, **parameters) as sent:
-                        engine_id, said = _follow(sent, trace, Transcript(read, trace))
+                        engine_id, said = _follow(sent, trace, Transcript(read, trace), noted)
                 finally:
+                    noted.end(engine_id)
                     steps = _with_lines(trace.steps(), read)
-                    _remember(on, tag, engine_id, steps, read)
                 if TOO_MANY not in said:
                     break
         except KeyboardInterrupt as interrupt:
@@ -114,7 +116,9 @@ def solve(
     return Solved(engine_id, seconds, steps, sent.way, sent.why)
 
 
-def _follow(sent: sending.Sent, trace: Trace, transcript: Transcript) -> tuple[str | None, str]:
+def _follow(
+    sent: sending.Sent, trace: Trace, transcript: Transcript, noted: "_Noted"
+) -> tuple[str | None, str]:
     """The image's id and nothing, or None and what the engine said went wrong.
 
     Raises ContextError where files changed while they were sent.
@@ -131,6 +135,7 @@ def _follow(sent: sending.Sent, trace: Trace, transcript: Transcript) -> tuple[s
             transcript.add(line["stream"], time.time())
         elif line.get("id") == "moby.buildkit.trace":
             _add(trace, line.get("aux"))
+            noted.steps()
         elif isinstance(line.get("aux"), dict) and "ID" in line["aux"]:
             engine_id = line["aux"]["ID"]
     if engine_id is None and not (sent.exported and sent.exported.done):
@@ -206,24 +211,47 @@ def _look(said: str) -> str:
     return "the last lines above; `target=` builds the stage before this one, to look into it"
 
 
-def _remember(on: str, tag: str, engine_id: str | None, steps: tuple[Step, ...], read) -> None:
-    """Journal what was built, and what ran when: `clean` tells our image and cache records by it.
+class _Noted:
+    """What the journal has of one build: `clean` tells our image and cache records by it.
 
-    A step's name has its build arguments put in; a cache record is described without.
+    Each step is there as soon as it has ended, for the case that this process is killed.
     """
-    made = {"engine_id": engine_id} if engine_id else {}
-    spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
-    if spans:
-        own = [instruction for stage in read.stages for instruction in stage.instructions]
+
+    def __init__(self, on: str, tag: str, read, trace: Trace):
+        self._where = {"name": tag, "engine": on, "build": secrets.token_hex(4)}
+        self._read, self._trace, self._ended = read, trace, 0
+
+    def steps(self) -> None:
+        """Note the steps that have ended since this was called last."""
+        if self._trace.ended > self._ended:
+            before, self._ended = self._ended, self._trace.ended
+            ran = self._ran()
+            if ran and before:  # the first are BuildKit's own, and come all at once
+                journal.write("ran", to_disk=False, ran=ran, **self._where)
+
+    def end(self, engine_id: str | None) -> None:
+        """Note the image, all steps, and when the build ended on the engine's clock."""
+        made = {"engine_id": engine_id} if engine_id else {}
+        steps = self._trace.steps()
+        spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
+        if spans:
+            last = max(self._trace.now(), *(end for _, end in spans))
+            made |= {"window": [min(start for start, _ in spans), last], "ran": self._ran()}
+        journal.write("build", **self._where, **made)
+
+    def _ran(self) -> list[list]:
+        """Begin and end of each step that made something, and what it said.
+
+        Its name has its build arguments put in; a cache record is described without.
+        """
+        own = [instruction for stage in self._read.stages for instruction in stage.instructions]
         written = {found.line: f"{found.keyword} {found.value}" for found in own}
-        made["window"] = [min(start for start, _ in spans), max(end for _, end in spans)]
-        made["ran"] = [
+        return [
             [
                 step.started,
                 step.started + step.seconds,
                 *dict.fromkeys([step.instruction, written.get(step.line, step.instruction)]),
             ]
-            for step in steps
+            for step in _with_lines(self._trace.steps(), self._read)
             if step.seconds is not None and not step.cached and not step.error
         ]
-    journal.write("build", name=tag, engine=on, **made)

@@ -326,7 +326,7 @@ def _cache(client) -> tuple[list[disk.CacheRecord], list[disk.CacheRecord]]:
 def _builds(client) -> list[dict]:
     """What the journal has of this lab's builds on this engine."""
     own = describing.identity(client), journal.lab_id()
-    return [b for b in journal.read("build") if (b.get("engine"), b.get("lab")) == own]
+    return [b for b in journal.read() if (b.get("engine"), b.get("lab")) == own]
 
 
 def _left_cache(stay: list[disk.CacheRecord], doubt: list[disk.CacheRecord]) -> list[Left]:
@@ -368,13 +368,13 @@ def _forget(
             return entry
         if names is None and entry["kind"] == "made":  # it has no engine, and may be on another
             return entry if elsewhere else None
-        if names is None or entry.get("name") in names:
+        if "ran" in entry and (names is None or entry.get("name") in names):
             ran = [
                 ran
-                for ran, step in zip(entry.get("ran", []), lineage.of_builds([entry]), strict=False)
+                for ran, step in zip(entry["ran"], lineage.of_builds([entry]), strict=True)
                 if any(step.made(record) and step.fits(record) for record in left)
             ]
-            entry = entry | ({"ran": ran} if "ran" in entry else {})
+            entry = entry | {"ran": ran}
         stays = names is not None or entry.get("ran")
         return entry if stays or {entry.get("name"), entry.get("engine_id")} & set(kept) else None
 

@@ -173,7 +173,7 @@ def remove_workplaces() -> None:
                 lock.close()
 
 
-def write(kind: str, *, with_caches: bool = False, **fields) -> None:
+def write(kind: str, *, with_caches: bool = False, to_disk: bool = True, **fields) -> None:
     """Append one line to the journal, or to that beside the caches; it is on disk on return."""
     checkout_id()  # first: in a copy of a checkout, it empties the journal
     said = {"kind": kind, "when": round(time.time(), 3), "lab": lab_id()}
@@ -185,7 +185,8 @@ def write(kind: str, *, with_caches: bool = False, **fields) -> None:
         begin = "\n" if file.read(1) not in (b"", b"\n") else ""  # the last write was cut short
         file.write(f"{begin}{line}\n".encode())
         file.flush()
-        os.fsync(file.fileno())
+        if to_disk:
+            os.fsync(file.fileno())
 
 
 @contextmanager
@@ -290,7 +291,7 @@ def _is_ran(value) -> bool:
 
 _FIELDS: dict[str, Callable[[object], bool]] = {
     **dict.fromkeys(("name", "engine_id"), _is_reference),
-    **dict.fromkeys(("kind", "lab", "engine", "mark"), _is_text),
+    **dict.fromkeys(("kind", "lab", "engine", "mark", "build"), _is_text),
     **dict.fromkeys(("key", "tag", "namespace"), _is_text),
     **dict.fromkeys(("when", "seconds"), _is_number),
     "window": _is_window,

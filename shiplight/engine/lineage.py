@@ -18,6 +18,7 @@ from .disk import CacheRecord
 
 EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
 RELEASE_SECONDS = (-0.2, 1.0)  # when, after a build has ended, its records are let go of,
+BROKEN_SECONDS = (-0.2, 10.0)  # the same, after a build that was broken off,
 AT_ONCE_SECONDS = (-0.1, 0.3)  # and when they are as a rule
 CONTEXT = ("[internal] load build context", "[internal] load .dockerignore")
 BASE = re.compile("from local|pulled from")
@@ -27,16 +28,30 @@ DOCKERFILE = "[internal] load build definition"
 
 @dataclass(frozen=True)
 class Ran:
-    """One step of ours: when it ran, what it said, and when its build ended."""
+    """One step of ours: when it ran, what it said, and when its build ended.
+
+    That is unknown, and `build_end` None, where our process was killed.
+    """
 
     start: float
     end: float
     texts: tuple[str, ...]
-    build_end: float
+    build_end: float | None
+    is_whole: bool = True
 
     def made(self, record: CacheRecord) -> bool:
         """Return whether this step ran when the record was made."""
         return self.start - EARLIER_SECONDS <= record.created <= self.end + EARLIER_SECONDS
+
+    def let_go_at(self, used: float, within: tuple[float, float]) -> bool:
+        """Return whether what this build used was let go of at that time.
+
+        One that failed or was cancelled takes longer to end.
+        """
+        if self.build_end is None:
+            return self.end <= used
+        low, high = within if self.is_whole else BROKEN_SECONDS
+        return low <= used - self.build_end <= high
 
     def fits(self, record: CacheRecord) -> bool:
         """Return whether the record is described as a result of this step."""
@@ -44,12 +59,22 @@ class Ran:
 
 
 def of_builds(entries: Iterable[dict]) -> list[Ran]:
-    """Return the steps of the builds that a journal lists."""
+    """Return the steps of the builds that a journal lists.
+
+    Those of a build that has no end in it, as its process was killed, are listed as they ended:
+    the last entry has them all.
+    """
+    last = {entry.get("build") or number: entry for number, entry in enumerate(entries)}
     return [
-        Ran(start, end, tuple(texts), entry["window"][1])
-        for entry in entries
-        if "window" in entry and "ran" in entry
-        for start, end, *texts in entry["ran"]
+        Ran(
+            start,
+            end,
+            tuple(texts),
+            entry["window"][1] if "window" in entry else None,
+            "engine_id" in entry,
+        )
+        for entry in last.values()
+        for start, end, *texts in entry.get("ran", [])
     ]
 
 
@@ -155,9 +180,8 @@ def _is_let_go_with_ours(
         return True  # it is in use for the first time, or the engine does not tell
     if record.uses > 1 and record.description.startswith("cached mount"):
         return True  # in a namespace of this lab, so nobody else has used it
-    low, high = within
     users = steps if record.uses > 1 else [step for step in steps if step.made(record)]
-    return any(low <= record.used - step.build_end <= high for step in users)
+    return any(step.let_go_at(record.used, within) for step in users)
 
 
 def fits(description: str, text: str) -> bool:

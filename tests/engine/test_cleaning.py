@@ -140,7 +140,8 @@ def built(description: str = "mount / from exec /bin/sh -c make", **more) -> dic
     """A build is in the journal, and one record of it on the engine."""
     now = time.time()
     steps = [[now - 1, now, "RUN make"]]
-    journal.write("build", engine="one", name=own("a:b"), window=[now - 1, now], ran=steps)
+    made = {"name": own("a:b"), "engine_id": "sha256:x"}
+    journal.write("build", engine="one", window=[now - 1, now], ran=steps, **made)
     return record("ours", description, now - 0.5, **more)
 
 

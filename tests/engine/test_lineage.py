@@ -25,7 +25,7 @@ STEPS = [
     [12.967, 13.023, "COPY big /b2"],
     [13.025, 13.070, "exporting to image"],
 ]
-BUILD = {"kind": "build", "window": [8.741, END], "ran": STEPS}
+BUILD = {"kind": "build", "engine_id": "x", "window": [8.741, END], "ran": STEPS}
 
 
 def record(id, parent, description, created, used=13.11, uses=1, **more) -> disk.CacheRecord:
@@ -128,7 +128,12 @@ def test_a_record_of_ours_that_somebody_used_later_is_left_to_them():
 
 
 def test_a_record_that_a_later_build_of_ours_used_is_ours():
-    again = {"kind": "build", "window": [50.0, 51.0], "ran": [[50.0, 50.1, "COPY x /x"]]}
+    again = {
+        "kind": "build",
+        "engine_id": "x",
+        "window": [50.0, 51.0],
+        "ran": [[50.0, 50.1, "COPY x /x"]],
+    }
     since = [record(r.id, *r.parents or [""], r.description, r.created, 51.04, 2) for r in OURS]
     assert told(since, BUILD, again)[0] == ids(OURS)
 
@@ -138,6 +143,28 @@ def test_a_step_that_came_from_the_cache_claims_nothing(gone):
     steps = STEPS[:gone] + STEPS[gone + 1 :]
     own, _ = told(THEIRS, BUILD | {"ran": steps})
     assert own == set()
+
+
+def test_of_a_build_that_was_cancelled_the_cache_is_let_go_of_later():
+    cancelled = {"kind": "build", "window": [8.741, 12.0], "ran": STEPS[:7]}
+    made = [dataclasses.replace(one, used=15.0) for one in OURS[:7]]
+    assert told(made, cancelled)[0] == ids(made)
+    whole = cancelled | {"engine_id": "x"}
+    assert told(made, whole)[0] == set()
+
+
+def test_of_a_build_whose_process_was_killed_the_steps_are_known_that_had_ended():
+    lines = [
+        {"kind": "ran", "build": "b1", "ran": STEPS[:5]},
+        {"kind": "ran", "build": "b1", "ran": STEPS[:7]},
+    ]
+    made = [dataclasses.replace(one, used=99.0) for one in OURS[:7]]
+    assert told([*made, *THEIRS], *lines)[0] == ids(made)
+
+
+def test_the_last_line_of_a_build_says_all_that_the_ones_before_do():
+    lines = [{"kind": "ran", "build": "b1", "ran": STEPS[:5]}, BUILD | {"build": "b1"}]
+    assert lineage.of_builds(lines) == lineage.of_builds([BUILD])
 
 
 def test_a_cache_mount_is_ours_by_the_namespace_that_newer_engines_tell():
@@ -196,7 +223,7 @@ def simulated(draw: random.Random, begin: float, mark: str) -> tuple[dict, list[
             step(f"RUN {command}", RUN + command, draw.uniform(0.2, 3), True)
         else:
             step("COPY . .", FILE, draw.uniform(0.01, 0.05), True)
-    build = {"kind": "build", "window": [begin, now], "ran": steps}
+    build = {"kind": "build", "engine_id": "x", "window": [begin, now], "ran": steps}
     return build, [record(*one, now + 0.05 * draw.random()) for one in records]
 
 

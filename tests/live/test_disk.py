@@ -5,6 +5,7 @@ On an engine of its own (own_engine.py), whose data is a small memory disk: its 
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -108,11 +109,35 @@ def test_nine_tenths_come_back_and_nothing_of_others_goes(own, lab, tmp_path):
     finished(theirs("during", *during))  # with all of their cache
 
 
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
+def test_the_cache_of_a_build_that_was_broken_off_comes_back(own, lab, tmp_path, how):
+    before, empty = kept(lab), own.disk_bytes()
+    place = folder(tmp_path, f"broken{how}", megabytes=10)
+    text = (tmp_path / f"broken{how}" / "Dockerfile").read_text()
+    slow = text.replace("FROM busybox\nCOPY", "RUN sleep 60\nFROM busybox\nCOPY")
+    (tmp_path / f"broken{how}" / "Dockerfile").write_text(slow)
+    building = subprocess.Popen(
+        [sys.executable, "-m", "shiplight", "build", place],
+        cwd=ROOT, stderr=subprocess.PIPE, stdout=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while own.disk_bytes() < empty + 29 * MEGABYTE and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1.5)
+    building.send_signal(how)
+    building.communicate(timeout=30)
+    time.sleep(2)
+    full = own.disk_bytes()
+    cleaning.clean(lab)
+    assert full - own.disk_bytes() >= 0.9 * (full - empty) >= 27 * MEGABYTE
+    assert before <= kept(lab)
+
+
 def test_a_lessons_clean_up_gives_back_what_only_its_own_builds_made(own, lab, tmp_path, capsys):
     first = builds.build(lab, folder(tmp_path, "first", megabytes=10))
     second = builds.build(lab, folder(tmp_path, "second", megabytes=10))
     full = own.disk_bytes()
-    clean_up(lab, first)
+    clean_up(lab, first, yes=True)
     gained = full - own.disk_bytes()
     assert gained >= 0.95 * 4 * 10 * MEGABYTE, "but for the cache mount, which both have"
     assert engine.has_image(lab, second.tag)
