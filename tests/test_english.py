@@ -14,7 +14,7 @@ ROOT = shelf.ROOT
 
 THINGS = (
     "archive|image|layer|tar|digest|number|JSON|checkout|base|pattern|file|Dockerfile|folder|socket"
-    "|report|step|place|port|name"
+    "|report|step|place|port|name|registry"
 )
 
 # What is wrong, as a regular expression, and what to say instead.
@@ -23,7 +23,7 @@ NEVER = [
     (r"\b(?:lend|lends|lending|lent)\b", "mount"),
     (r"\b(?:brings?|brought|came|comes?|taken?) along\b", "contains, includes, is copied"),
     (r"(?<!certificate )\bauthorit(?:y|ies)\b", "CA certificates"),
-    (r"\bprocess 1\b", "PID 1"),
+    (r"\bprocess 1\b|\(process\b", "PID 1, PID …"),
     (r"\bname spaces?\b", "namespace"),
     (r"\bentry points?\b", "entrypoint"),
     (r"\bempty program\b", "dummy program, dummy main.rs"),
@@ -34,7 +34,7 @@ NEVER = [
     (r"\bits rooms?\b|\bthe only room\b|\barrows run\b", "module, package, dependency direction"),
     (r"\bfor ever\b", "always"),
     (r"\banew\b", "again; re-record, re-run, rebuild"),
-    (r"\bto be had\b", "is available, can be read"),
+    (r"\b(?:to|cannot) be had\b", "is (not) available, can(not) be read"),
     (r"\ball the same\b", "still, anyway"),
     (r"\bstands? on\b(?! its own)", "is based on"),
     (r"\bsees? to (?:it|both|all)\b", "takes care of"),

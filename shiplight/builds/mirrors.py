@@ -70,7 +70,7 @@ def named() -> dict[str, str]:
     for entry in os.environ.get("SHIPLIGHT_MIRROR", "").split(","):
         registry, equals, mirror = entry.strip().rpartition("=")
         if equals and "@" not in registry and not re.fullmatch(_HOST, registry):
-            raise _invalid(entry, f"{_masked(registry)!r} is no registry")
+            raise _invalid(entry, f"{_masked(registry)!r} is not a registry")
         if mirror or equals:
             registry = HUB if registry in _HUB_NAMES else registry or _EVERY
             found[registry] = _checked(mirror)

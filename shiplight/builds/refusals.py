@@ -40,8 +40,8 @@ _ROWS = (
         r"no matching manifest|no match for platform|not match the specified platform",
     ),
     (
-        "what came is not what its digest says",
-        "pull again; if that stays, a proxy or a mirror on the way changes or damages it",
+        "the content does not match its digest",
+        "pull again; if it persists, a proxy or a mirror in between changes it",
         r"verification failed|unexpected commit digest|digest mismatch|not match digest",
     ),
     (
@@ -50,8 +50,8 @@ _ROWS = (
         r"invalid tar header|unsupported compression|unknown compression",
     ),
     (
-        "what answers there is no registry",
-        "log in to this network in a browser, if it wants that; check SHIPLIGHT_MIRROR",
+        "what responds there is not a registry",
+        "does this network require a login in a browser? or is SHIPLIGHT_MIRROR not a registry?",
         r"invalid character '<'|text/html|only manifests may be exported",
     ),
     (
@@ -60,9 +60,9 @@ _ROWS = (
         " see whether this network wants a login in a browser",
         r"only in part",
     ),
-    ("no host of that name is known to the engine", _ENGINES_NETWORK, r"no such host|misbehaving"),
+    ("the engine cannot resolve its host name", _ENGINES_NETWORK, r"no such host|misbehaving"),
     (
-        "the engine has no way to it",
+        "the engine cannot reach it",
         _ENGINES_NETWORK,
         r"network is unreachable|no route to host",
     ),
@@ -72,23 +72,23 @@ _ROWS = (
         r"connection refused",
     ),
     (
-        "nothing of that name is there",
+        "it has nothing of that name",
         "check the spelling of name and tag",
         r"HTTP 404|not found|manifest unknown|manifest for .* unknown",
     ),
     (
-        "it is out of order",
+        "it reports a server error",
         "try again later, or set SHIPLIGHT_MIRROR to a mirror",
         r"status: 5|server error|bad gateway|service unavailable|HTTP 5\d\d",
     ),
     (
-        "no answer comes in time",
+        "it did not respond in time",
         _ENGINES_NETWORK,
         r"Client\.Timeout|[a-z] timeout|deadline exceeded|said nothing",
     ),
     (
-        "it broke off the connection",
-        "try again; if that stays, a proxy on the way does it",
+        "it closed the connection",
+        "try again; if it persists, a proxy in between may cause it",
         r"connection reset|unexpected EOF|\bEOF\b|short read",
     ),
 )

@@ -73,7 +73,7 @@ def _learning(add) -> None:
     doctor.add_argument(
         "--report",
         action="store_true",
-        help="what to paste into an issue: without names, paths and secrets",
+        help="print what you can paste into an issue, without names, paths and secrets",
     )
 
     run = add(
@@ -190,7 +190,7 @@ def _bases_and_engine(add) -> None:
     engine.add_argument(
         "--remove-gone",
         action="store_true",
-        help="with stop: those whose checkout is gone, with their data, and not this one's",
+        help="with stop: remove private engines whose checkout is gone instead, with their data",
     )
     _json(engine)
 

@@ -202,7 +202,7 @@ def _judged(asked: list[tuple[str, Refusal | None]], needed: list[str]) -> Itera
         elif refused.is_login and name in NAMES.values():
             yield Finding(name, "ok", "answers, without a login")
         elif all_fail and needed:
-            more = f"; {len(needed)} bases cannot be had without it"
+            more = f"; {len(needed)} bases are not available without it"
             yield Finding(name, "problem", refused.short + more, refused.hint)
         else:
             advice = "not needed: the bases are here, or come from elsewhere"

@@ -342,7 +342,7 @@ def print_engine(
         _print(f"private engine of {escape(one.checkout)}, which no longer exists:")
         _print(f"  {_state(one)}, {one.data} ({format_bytes(one.data_bytes)})")
     if gone:
-        _print("→ `./lab engine stop --remove-gone` ends and removes these")
+        _print("→ `./lab engine stop --remove-gone` stops and removes these")
     for one in unknown:
         _print(f"private engine of a checkout that it does not name: {_state(one)}")
         _print(f"  {one.data} ({format_bytes(one.data_bytes)})")
@@ -350,7 +350,7 @@ def print_engine(
 
 
 def _state(status: Status) -> str:
-    return f"runs (process {status.pid})" if status.pid else "does not run"
+    return f"running (PID {status.pid})" if status.pid else "not running"
 
 
 def print_removed(removed: tuple[Status, ...]) -> None:
@@ -358,7 +358,7 @@ def print_removed(removed: tuple[Status, ...]) -> None:
     for one in removed:
         _print(f"removed {one.data} of {escape(one.checkout)} ({format_bytes(one.data_bytes)})")
     if not removed:
-        _print("every private engine that names its checkout is that of one which is there")
+        _print("no private engine belongs to a checkout that is gone")
 
 
 def print_cleaned(done: Cleaned) -> None:

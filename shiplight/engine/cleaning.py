@@ -21,8 +21,8 @@ from . import answers, describing, disk, endpoints, images, journal, lineage
 from .containers import remove_container
 
 IN_USE_SECONDS = 3  # how long a cache record of ours may still be in use, and is waited for
-PERHAPS, USED = "perhaps not ours", "something else uses it"
-WHOLE_CACHE = "docker builder prune --all  # the cache of everybody on this engine"
+PERHAPS, USED = "it may belong to someone else", "in use by something else"
+WHOLE_CACHE = "docker builder prune --all  # everyone's cache on this engine"
 
 
 @dataclass(frozen=True)

@@ -165,7 +165,9 @@ def _clear(client, tags: list[str], *, yes: bool) -> None:
         names = ", ".join(short(tag) for tag in left)
         display(
             Shown(
-                f"This lesson’s images are still here ({len(left)})." if left else "All is clear.",
+                f"This lesson’s images are still here ({len(left)})."
+                if left
+                else "Everything is removed.",
                 f"{names}. To remove them: add `yes=True` to this call." if left else "",
                 mark="▸",
             )
@@ -186,7 +188,7 @@ def _remove(client, tags: list[str]) -> None:
         Shown(
             f"Removed {len(gone)} image{'s' * (len(gone) != 1)} and {records} cache record"
             f"{'s' * (records != 1)}, freed {format_bytes(before.gained())}.",
-            "What other lessons need too is still there: `./lab clean` removes that as well.",
+            "What other lessons also need is still there; `./lab clean` removes that, too.",
             mark="▸",
         )
     )

@@ -46,7 +46,7 @@ def test_each_registry_has_a_mirror_of_its_own(hub, monkeypatch):
         ("mirror.example//x", "HOST"),
         ("mirror/hub", "a name on Docker Hub"),
         ("docker.io=", "HOST"),
-        ("Docker Hub=mirror.example", "is no registry"),
+        ("Docker Hub=mirror.example", "is not a registry"),
         ("mirror.example/x:tag", "HOST"),
     ],
 )

@@ -138,7 +138,7 @@ def test_a_name_without_an_image_behind_it_is_not_there(client_of):
 
 @pytest.mark.parametrize(
     ("said", "means"),
-    [([], "only in part"), ([refused("only manifests may be exported")], "is no registry")],
+    [([], "only in part"), ([refused("only manifests may be exported")], "is not a registry")],
 )
 def test_a_pull_that_met_no_registry_leaves_no_broken_image(client_of, monkeypatch, said, means):
     monkeypatch.setenv("SHIPLIGHT_BASES", "official")
@@ -172,17 +172,17 @@ PLAIN = [
     ("error parsing HTTP 403 response body: invalid character '<'", "not let this user", "login"),
     ("http: server gave HTTP response to HTTPS client", "plain HTTP", "insecure-registries"),
     ("tls: failed to verify certificate: x509: unknown authority", "certificate", "certs.d"),
-    ("dial tcp: lookup m.example: no such host", "no host of that name", "DNS"),
-    ("dial udp 10.0.0.1:53: connect: network is unreachable", "no way to it", "network"),
+    ("dial tcp: lookup m.example: no such host", "cannot resolve its host name", "DNS"),
+    ("dial udp 10.0.0.1:53: connect: network is unreachable", "cannot reach it", "network"),
     ("dial tcp 127.0.0.1:5: connect: connection refused", "nothing listens", "port"),
     ("no matching manifest for linux/amd64 in the manifest list", "platform", "platform"),
-    ("filesystem layer verification failed for digest sha256:1", "its digest says", "pull again"),
+    ("filesystem layer verification failed for digest sha256:1", "match its digest", "pull again"),
     ("failed to register layer: archive/tar: invalid tar header", "cannot read", "zstd"),
-    ("invalid character '<' looking for beginning of value", "is no registry", "browser"),
-    ("received unexpected HTTP status: 503 Service Unavailable", "out of order", "later"),
+    ("invalid character '<' looking for beginning of value", "is not a registry", "browser"),
+    ("received unexpected HTTP status: 503 Service Unavailable", "reports a server error", "later"),
     ("manifest for nobody/has:this not found", "nothing of that name", "spelling"),
-    ("net/http: TLS handshake timeout", "no answer comes in time", "network"),
-    ("read tcp 127.0.0.1:1: read: connection reset by peer", "broke off", "proxy"),
+    ("net/http: TLS handshake timeout", "did not respond in time", "network"),
+    ("read tcp 127.0.0.1:1: read: connection reset by peer", "closed the connection", "proxy"),
 ]
 
 

@@ -43,7 +43,9 @@ def test_without_a_registry_what_only_it_has_is_a_problem(seen_by, monkeypatch, 
     monkeypatch.setenv("SHIPLIGHT_BASES", kind)
     found, _ = seen_by((r"/auth", REFUSED))
     assert states(found) == {"Docker Hub": "problem", "gcr.io": "problem", "base images": "note"}
-    assert "no host of that name" in found["gcr.io"].seen and "5 bases" in found["gcr.io"].seen
+    assert (
+        "cannot resolve its host name" in found["gcr.io"].seen and "5 bases" in found["gcr.io"].seen
+    )
     assert doctor._mode(list(found.values())).state == "problem"
 
 

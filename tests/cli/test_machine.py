@@ -26,13 +26,13 @@ def reported(tmp_path, monkeypatch):
 
 
 def test_the_report_says_what_it_takes_to_find_a_fault(reported):
-    said = reported(Finding("gcr.io", "problem", "no host of that name is known to the engine"))
+    said = reported(Finding("gcr.io", "problem", "the engine cannot resolve its host name"))
     assert said.startswith("```text\n") and said.endswith("\n```")
     for line in (
         "engine: Docker 20.10.24, API 1.41, linux/amd64",
         "store: graph driver overlay2; reached by unix",
         f"base: busybox:latest official {DIGEST}",
-        "problem: gcr.io: no host of that name is known to the engine",
+        "problem: gcr.io: the engine cannot resolve its host name",
         "well: python",
     ):
         assert line in said.splitlines()

@@ -285,8 +285,12 @@ def broken_mirror(client, lab, monkeypatch):
     [
         (500, b"", "500 Internal Server Error"),
         (429, b"", "too many requests"),
-        (200, b"<html>Welcome to our guest network!</html>", "what answers there is no registry"),
-        (0, b"", "no answer comes in time"),
+        (
+            200,
+            b"<html>Welcome to our guest network!</html>",
+            "what responds there is not a registry",
+        ),
+        (0, b"", "did not respond in time"),
     ],
     ids=["500", "429", "html", "never"],
 )

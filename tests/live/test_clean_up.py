@@ -16,4 +16,4 @@ def test_clean_up_lists_what_is_left_and_removes_it_on_yes(client, capsys):
     clean_up(client, first, yes=True)
     assert not engine.has_image(client, first.tag) and not engine.has_image(client, mine.tag)
     clean_up(client, first)
-    assert "All is clear." in capsys.readouterr().out
+    assert "Everything is removed." in capsys.readouterr().out

@@ -463,8 +463,8 @@ def registry(own):
     ("how", "says"),
     [
         ("429", "too many requests"),
-        ("500", "out of order"),
-        ("html", "is no registry"),
+        ("500", "server error"),
+        ("html", "is not a registry"),
         ("404", "nothing of that name"),
     ],
 )
