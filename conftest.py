@@ -37,7 +37,9 @@ pytest_plugins = ["reporting"]  # how long it takes, how far it is, what was slo
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
 
 # Drawn anew in every run, or not ours: claims and tables are compared, and charts by their data.
-NOT_COMPARED = ("text/html", "image/png", "application/vnd.plotly.v1+json", "stderr")
+NOT_COMPARED = (
+    *("text/html", "image/png", "image/jpeg", "application/vnd.plotly.v1+json"), "stderr",
+)  # fmt: skip
 
 
 def pytest_addoption(parser):

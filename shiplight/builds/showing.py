@@ -11,10 +11,6 @@ _STYLES = {  # by the beginning of what pygments calls a token
     "Token.Literal.String": "color:#a8763e",
     "Token.Name.Variable": "color:#9a6fb0",
 }
-_FONT = (
-    "font-family:var(--jp-code-font-family,monospace);font-size:var(--jp-code-font-size,13px);"
-    "line-height:1.4;white-space:pre-wrap;overflow-wrap:anywhere"
-)
 
 
 class Recipe(str):
@@ -26,12 +22,11 @@ class Recipe(str):
     def _repr_html_(self) -> str:
         """The text in colours that read on light and on dark; MathJax leaves it alone."""
         rows = [
-            f"<div style='display:flex'><span style='color:{QUIET};min-width:3ch;text-align:right;"
-            f"padding-right:1.5ch;user-select:none;flex:none'>{number}</span>"
-            f"<span>{line or '&nbsp;'}</span></div>"
+            f"<span style='color:{QUIET};user-select:none'>{number:>3}  </span>{line}"
             for number, line in enumerate(_lines(visible(self.rstrip("\n"))), 1)
         ]
-        return f"<div class='tex2jax_ignore mathjax_ignore' style='{_FONT}'>{''.join(rows)}</div>"
+        code = "\n".join(rows)
+        return f"<pre class='tex2jax_ignore mathjax_ignore' style='overflow-x:auto'>{code}</pre>"
 
 
 def _lines(text: str) -> list[str]:

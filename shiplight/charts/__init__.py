@@ -4,13 +4,14 @@ Every chart has its table from the same frame. Measures nothing itself.
 """
 
 from .build_charts import build_times, timeline
-from .drawing import ACCENT, GREY, add_bars, empty_chart, places, say_beside
+from .drawing import ACCENT, GREY, PICTURE, add_bars, empty_chart, places, say_beside
 from .image_charts import before_after, savings, treemap, waterfall
 from .tables import readable, setting_of, short, table_of
 
 __all__ = [
     "ACCENT",
     "GREY",
+    "PICTURE",
     "add_bars",
     "before_after",
     "build_times",

@@ -21,6 +21,7 @@ BAND, PALE, DARK = "rgba(128,138,150,0.14)", "#D5DAE0", "#1F2933"  # DARK: ink o
 CLEAR = "rgba(0,0,0,0)"
 ROW_PIXELS = 46
 NARROW, MARGIN = 620, 24  # pixels: of a notebook in a window of 800, and beside what is drawn
+PICTURE = 600  # pixels: how wide a picture of a chart is shown, where nothing can draw it
 TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 58, 88, 86  # characters that fit into it
 APART = 0.4  # rows between two groups
 _CHARACTER = 0.53  # of the font's size: how wide one is, about
@@ -48,7 +49,8 @@ def _set_up_renderers() -> None:
             "displaylogo": False,
             "modeBarButtons": [["toImage"]],
         }
-    pio.renderers["png"].width, pio.renderers["png"].scale = 760, 2
+    for name in ("png", "jpeg"):
+        pio.renderers[name].width, pio.renderers[name].scale = PICTURE, 2
 
 
 _set_up_renderers()

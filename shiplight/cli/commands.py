@@ -112,6 +112,7 @@ def _up(given) -> int:
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
             needed += [use.reference for use in uses]
         provide(client, needed)
+    shelf.trust()
     return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)
 
 

@@ -26,6 +26,7 @@ import nbformat
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
 from .. import files, progress, recordings, setup
+from ..charts import PICTURE
 from ..engine import journal
 from ..errors import ShipLightError, UsageError
 from . import pages, shelf
@@ -92,11 +93,12 @@ def replay(path: Path) -> Run:
     Charts are stored with a picture beside their data, for pages without plotly.
     """
     started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
-    recorded = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png"}
+    recorded = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png+jpeg"}
     failure = _execute(notebook, f"{path.stem}, recorded", recorded)
     if not failure:
-        _write(notebook, path)
         _save_picture(notebook, path.stem)
+        _leave_to_github(notebook)
+        _write(notebook, path)
         shelf.tie_together()
     return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
 
@@ -160,6 +162,19 @@ def _to_its_end(client: nbclient.NotebookClient, **kernel) -> None:
                 if client.km is not None and client.km.has_kernel:
                     asyncio.run(client.km.signal_kernel(signal.SIGKILL))
             raise
+
+
+def _leave_to_github(notebook) -> None:
+    """Keep of each chart's pictures the JPEG, with the width at which it is to be shown.
+
+    GitHub shows it. JupyterLab would show a PNG in place of the chart, with all its pixels, and cut
+    off what is beyond the window; of a JPEG it knows nothing, and draws the chart at once.
+    """
+    for cell in notebook.cells:
+        for output in cell.get("outputs", ()):
+            if "image/jpeg" in output.get("data", {}):
+                output.data.pop("image/png", None)
+                output.metadata["image/jpeg"] = {"width": PICTURE}
 
 
 def _save_picture(notebook, stem: str) -> None:

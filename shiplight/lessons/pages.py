@@ -56,9 +56,15 @@ def _pictures(stored: Path) -> dict[int, str]:
     found = {}
     for number, cell in enumerate(nbformat.read(stored, as_version=4).cells):
         for output in cell.get("outputs", ()):
-            if "image/png" in output.get("data", {}):
-                found[number] = output["data"]["image/png"]
+            if picture := _picture(output.get("data", {})):
+                found[number] = picture
     return found
+
+
+def _picture(data: dict) -> str:
+    """The picture of an output as an address that has it inside; "" where there is none."""
+    kind = next((one for one in ("image/jpeg", "image/png") if one in data), None)
+    return f"data:{kind};base64,{data[kind].strip()}" if kind else ""
 
 
 def _with_charts(notebook, pictures: dict[int, str]) -> None:
@@ -67,7 +73,7 @@ def _with_charts(notebook, pictures: dict[int, str]) -> None:
         for output in cell.get("outputs", ()):
             data = output.get("data", {})
             if PLOTLY in data:
-                picture = data.get("image/png") or pictures.get(number)
+                picture = _picture(data) or pictures.get(number)
                 output["data"] = {"text/html": _chart(number, data[PLOTLY], picture)}
 
 
@@ -77,7 +83,7 @@ def _chart(number: int, figure: dict, picture: str | None) -> str:
     drawn = drawn.replace("<", "\\u003c")  # no word of it ends the script, or begins a comment
     if picture:
         alt = html.escape(html.unescape(re.sub("<[^>]+>", " ", _title(figure))))
-        instead = f'<img src="data:image/png;base64,{picture.strip()}" alt="{alt}">'
+        instead = f'<img src="{picture}" alt="{alt}">'
     else:
         instead = "<p>This chart needs JavaScript; the table beside it has the same numbers.</p>"
     return (

@@ -11,6 +11,7 @@ from replay import FIXTURES, engine_of, recorded
 from shiplight import builds, engine
 from shiplight.errors import BuildFailed
 from shiplight.image import read_image
+from shiplight.setup import ROOT
 
 SMALL = FIXTURES / "small"
 HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}})
@@ -108,4 +109,4 @@ def test_a_saved_image_is_packed_once_wherever_it_was_saved(name, tmp_path):
 
 
 def test_what_is_not_tried_on_other_engines_is_there_to_be_left_out():
-    assert all((README.parent / option.partition("=")[2]).is_file() for option in NOT_OURS)
+    assert all((ROOT / option.partition("=")[2]).is_file() for option in NOT_OURS)

@@ -12,9 +12,10 @@ from urllib.request import url2pathname
 import nbformat
 import psutil
 import pytest
+from nbformat.sign import NotebookNotary
 
 from shiplight.engine import journal
-from shiplight.lessons import notebooks
+from shiplight.lessons import notebooks, shelf
 
 RUN = """
 import signal, sys
@@ -127,3 +128,33 @@ def is_closed(path: Path) -> bool:
 
 def holds(path: Path, token: str) -> bool:
     return token.encode() in path.read_bytes()
+
+
+def test_of_the_pictures_of_a_chart_the_one_for_github_is_stored_with_its_width():
+    chart = nbformat.v4.new_output("display_data", {"image/png": "eA==", "image/jpeg": "eA=="})
+    word = nbformat.v4.new_output("display_data", {"text/plain": "x"})
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(outputs=[chart, word])])
+    notebooks._leave_to_github(notebook)
+    shown, other = notebook.cells[0].outputs
+    assert shown.metadata == {"image/jpeg": {"width": 600}} and other.metadata == {}
+    assert list(shown.data) == ["image/jpeg"]
+    nbformat.validate(notebook)
+
+
+def test_lessons_are_trusted_only_where_they_are_exactly_as_they_came(tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_DATA_DIR", str(tmp_path / "data"))
+    cells = [nbformat.v4.new_code_cell("1", outputs=[nbformat.v4.new_output("stream", text="1")])]
+    texts = {}
+    for name in ("as-it-came", "changed"):
+        cells[0].source = f"'{name}'"
+        texts[name] = nbformat.writes(nbformat.v4.new_notebook(cells=cells))
+        (tmp_path / f"{name}.ipynb").write_text(texts[name])
+    changed = texts["changed"].replace('"1"', '"<script>"')
+    (tmp_path / "changed.ipynb").write_text(changed)
+    monkeypatch.setattr(shelf, "lessons", lambda: sorted(tmp_path.glob("*.ipynb")))
+    monkeypatch.setattr(shelf, "original", lambda path: texts[path.stem])
+    shelf.trust()
+    notary = NotebookNotary()
+    assert notary.check_signature(nbformat.reads(texts["as-it-came"], as_version=4))
+    assert not notary.check_signature(nbformat.reads(changed, as_version=4))
+    assert not notary.check_signature(nbformat.reads(texts["changed"], as_version=4))
