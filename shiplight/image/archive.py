@@ -241,7 +241,7 @@ class _Blob:
 
 
 def _no_number(name: str):
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 class _Archive:
