@@ -143,8 +143,10 @@ def _made(client, kind: str, every_lab: bool) -> tuple[list, list]:
     lab, ours, perhaps = journal.lab_id(), [], []
     for thing in found:
         labels = _labels_of(thing)
+        if _inherits(thing, labels):
+            continue  # theirs
         mark, own = labels.get(journal.MARK), labels.get(journal.MADE) == lab
-        is_ours = mark is not None and (mark in marks or not own) and not _inherits(thing, mark)
+        is_ours = mark is not None and (mark in marks or not own)
         (ours if is_ours else perhaps).append(thing)
     return ours, perhaps
 
@@ -154,11 +156,12 @@ def _labels_of(thing) -> dict:
     return labels or {}
 
 
-def _inherits(thing, mark: str) -> bool:
-    """Whether a container has its mark from its image, which somebody made from one of ours."""
+def _inherits(thing, labels: dict) -> bool:
+    """Whether a container has its labels from its image, which somebody made from one of ours."""
     image = thing.attrs.get("Image")
     found = images.find_image(thing.client, image) if image else None
-    return (images.labels_of(found) if found else {}).get(journal.MARK) == mark
+    known, signs = images.labels_of(found) if found else {}, (journal.MADE, journal.MARK)
+    return journal.MADE in known and all(known.get(s) == labels.get(s) for s in signs)
 
 
 def _removed(thing) -> bool:

@@ -196,7 +196,7 @@ def writable() -> Iterator[None]:
         yield
     except OSError as error:
         raise LabFolderFailed(
-            f"this lab's folder, {ROOT / '.lab'}, cannot be written: {error.strerror}.",
+            f"this lab's folder, {ROOT / '.lab'}, cannot be written: {error.strerror or error}.",
             hint="free some space or fix the permissions, then try again",
         ) from error
 

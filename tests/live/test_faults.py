@@ -272,7 +272,7 @@ def test_an_engine_that_ends_in_mid_probe_leaves_a_container_that_is_told_and_cl
     own.stop(how)
     said = said_by(asking)
     again = own.start()
-    assert asking.returncode == 1 and f"A container of {tag} is left" in said
+    assert asking.returncode == 1 and f"A container of {tag} was left behind" in said
     assert f"while running {tag}" in said and "./lab clean" in said.splitlines()[-1], said
     assert len(again.api.containers(all=True)) == 1
     finding = doctor._left(again)
