@@ -41,6 +41,15 @@ TEMPLATE = go.layout.Template(
 )
 
 
+class _OnWhite(type(pio.renderers["jpeg"])):
+    """A JPEG has no transparent ground: without one of ours it would be black."""
+
+    def to_mimebundle(self, figure: dict) -> dict:
+        return super().to_mimebundle(
+            figure | {"layout": figure["layout"] | {"paper_bgcolor": "white"}}
+        )
+
+
 def _set_up_renderers() -> None:
     """Charts as wide as the page, a mode bar with what works, pictures of twice the pixels."""
     for name in ("plotly_mimetype", "notebook", "notebook_connected", "browser"):
@@ -49,8 +58,8 @@ def _set_up_renderers() -> None:
             "displaylogo": False,
             "modeBarButtons": [["toImage"]],
         }
-    for name in ("png", "jpeg"):
-        pio.renderers[name].width, pio.renderers[name].scale = PICTURE, 2
+    pio.renderers["png"].width, pio.renderers["png"].scale = PICTURE, 2
+    pio.renderers["jpeg"] = _OnWhite(width=PICTURE, scale=2)
 
 
 _set_up_renderers()

@@ -133,4 +133,17 @@ def test_a_deletion_is_labelled_with_what_it_hides():
 def test_the_mode_bar_has_only_what_works_and_pictures_have_twice_the_pixels():
     config = pio.renderers["plotly_mimetype"].config
     assert config["modeBarButtons"] == [["toImage"]] and config["responsive"]
-    assert "plotlyServerURL" not in config and pio.renderers["png"].scale == 2
+    assert "plotlyServerURL" not in config
+    assert pio.renderers["png"].scale == pio.renderers["jpeg"].scale == 2
+
+
+def test_a_jpeg_which_cannot_be_transparent_is_on_white(monkeypatch):
+    jpeg, drawn = pio.renderers["jpeg"], []
+    monkeypatch.setattr(
+        "plotly.io._base_renderers.to_image", lambda figure, **how: drawn.append(figure) or b""
+    )
+    figure = CHARTS["timeline"].to_dict()
+    jpeg.to_mimebundle(figure)
+    assert (
+        drawn[0]["layout"]["paper_bgcolor"] == "white" and "paper_bgcolor" not in figure["layout"]
+    )
