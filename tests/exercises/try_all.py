@@ -5,7 +5,7 @@
     .venv/bin/python tests/exercises/try_all.py 00.1     # these exercises only, again
 
 What was tried is kept in the lab's own folder, so that a run that was stopped goes on where it was;
-`--again` tries everything again. The page is written once every answer was tried. Ends with 1 where
+`--again` tries everything again. The page counts what is left to try. Ends with 1 where
 one is accepted that nobody argued for, or where a check came to no verdict. Needs an engine, and for
 lesson 07 a scanner.
 """
@@ -28,7 +28,7 @@ from shiplight.engine import journal
 from shiplight.lessons import exercises
 
 TABLE = ROOT / "docs" / "wrong-answers.md"
-KINDS = ("does not build", "refused", "right", "accepted", "error")
+KINDS = ("does not build", "refused", "right", "accepted", "error", "not tried")
 HEAD = """# Wrong answers, made by rule
 
 Each exercise was given its solution with one line deleted, line by line, its start unchanged, and the solutions of the exercises before and after it.
@@ -37,8 +37,8 @@ What does not build counts for nothing: no check ever saw it.
 
 Written by `tests/exercises/try_all.py` on {day} · {setting}.
 
-| exercise | made | did not build | refused | right all the same | accepted without a reason | no verdict |
-|---|---|---|---|---|---|---|
+| exercise | made | did not build | refused | right all the same | accepted without a reason | no verdict | not tried yet |
+|---|---|---|---|---|---|---|---|
 """
 
 
@@ -57,11 +57,9 @@ def main(arguments: list[str]) -> int:
             print(
                 answer.exercise, answer.how, answer.line, *known[key(answer)], sep=" · ", flush=True
             )
-    tried = [
-        (one, *judged(one, known[key(one)])) for one in answers.made_by_rule() if key(one) in known
-    ]
-    if len(tried) == len(list(answers.made_by_rule())):
-        TABLE.write_text(page(tried, engine.setting(client)), encoding="utf-8")
+    every = list(answers.made_by_rule())
+    tried = [(one, *judged(one, known.get(key(one)))) for one in every]
+    TABLE.write_text(page(tried, engine.setting(client)), encoding="utf-8")
     unexplained = [one for one in tried if one[1] in ("accepted", "error")]
     for answer, outcome, said in unexplained:
         print(f"{outcome}:", answer.exercise, answer.how, answer.line, said)
@@ -73,9 +71,9 @@ def key(answer) -> str:
     return f"{answer.exercise} {sha256(answer.text.encode()).hexdigest()[:12]}"
 
 
-def judged(answer, verdict: tuple[str, str]) -> tuple[str, str]:
+def judged(answer, verdict: tuple[str, str] | None) -> tuple[str, str]:
     """The verdict, `right` with its reason where one was argued for what was accepted."""
-    outcome, said = verdict
+    outcome, said = verdict or ("not tried", "")
     why = answers.why_right(answer) if outcome == "accepted" else ""
     return ("right", why) if why else (outcome, said)
 
@@ -91,7 +89,7 @@ def page(tried: list[tuple], setting) -> str:
     for name in names:
         text += f"\n## {name}\n\n| answer | verdict |\n|---|---|\n"
         for answer, outcome, said in tried:
-            if answer.exercise == name and outcome != "does not build":
+            if answer.exercise == name and outcome not in ("does not build", "not tried"):
                 line = f": `{answer.line}`".replace("|", "\\|") if answer.line else ""
                 text += f"| {answer.how}{line} | {outcome}: {said} |\n"
     return text
