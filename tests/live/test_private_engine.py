@@ -256,7 +256,7 @@ def test_an_engine_whose_checkout_is_gone_is_listed_with_its_bytes_and_can_be_re
         left
     """)
     said = " ".join(said.split())
-    assert "which is not there any more" in said and "--remove-gone" in said
+    assert "which no longer exists" in said and "--remove-gone" in said
     assert "removed /var/lib/shiplight/" in said
     assert not any(word in said.split("removed /var")[1] for word in ("dockerd", "sl-"))
 
