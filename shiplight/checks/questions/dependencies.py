@@ -1,6 +1,7 @@
 """The check on development dependencies, by package manager."""
 
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 from ..reading.folder import part_of, table_of, text_of
@@ -149,7 +150,7 @@ def _has_dev(subject: Subject, kind: str) -> bool:
     name = _PROJECTS.get(kind, "pyproject.toml")
     if name == "Gemfile":
         text = text_of(subject, name)
-        return text is None or bool(re.search(r"\bgroups?\b.*:(?:development|test)", text))
+        return text is None or bool(re.search(r"\bgroups?\b.{0,200}:(?:development|test)", text))
     found = table_of(subject, name)
     if found is None:
         return True
@@ -161,17 +162,24 @@ def _has_dev(subject: Subject, kind: str) -> bool:
 def _undone(subject: Subject, step: Step, tool: str) -> bool:
     """Whether the stage prunes them again, or installs once more without them."""
     steps = subject.own_steps(step.stage)
-    for later in steps[steps.index(step) :]:
-        for command in later.commands:
-            text = " ".join(command.words)
-            if tool in _NODE and command.program in _NODE and re.search(_WITHOUT["npm"], text):
-                return True
-            production = later.setting(command, "NODE_ENV") == "production"
-            if tool in _NODE and "prune" in command.words and production:
-                return True
-            if tool == "composer" and command.program == "composer" and "--no-dev" in command.words:
-                return True
-    return False
+    return steps.index(step) <= _last_undoing(steps, tool)
+
+
+@lru_cache(maxsize=64)
+def _last_undoing(steps: tuple[Step, ...], tool: str) -> int:
+    """The place of the last step that prunes them; -1 where none does."""
+    undoing = (
+        n for n, step in enumerate(steps) if any(_undoes(step, c, tool) for c in step.commands)
+    )
+    return max(undoing, default=-1)
+
+
+def _undoes(step: Step, command: Command, tool: str) -> bool:
+    if tool in _NODE:
+        without = command.program in _NODE and re.search(_WITHOUT["npm"], " ".join(command.words))
+        pruned = "prune" in command.words and step.setting(command, "NODE_ENV") == "production"
+        return bool(without or pruned)
+    return tool == "composer" == command.program and "--no-dev" in command.words
 
 
 def _ships(subject: Subject, step: Step, tool: str, command: Command) -> bool:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import posixpath
 import tomllib
 from pathlib import Path
 
@@ -83,6 +84,7 @@ def text_of(subject: Subject, name: str) -> str | None:
     """
     if subject.context is None or ".." in name:
         return None
+    name = posixpath.normpath(name)
     if name not in subject.texts:
         try:
             data = files.read(subject.context, name.lstrip("/"), _MOST_BYTES)
