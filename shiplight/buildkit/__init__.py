@@ -7,7 +7,7 @@ their own names, by those who need them.
     messages    the protobuf messages of every service, from one table
     status      the status messages of a build, turned into steps
     patterns    `.dockerignore` patterns, by the rules of moby/patternmatcher
-    files       opening what a stranger's folder holds
+    opening     opening what a stranger's folder holds
     globs       one pattern; patterns: those of a .dockerignore
     tree        a folder, or files in memory, as BuildKit wants files described
     filesync    sending files to BuildKit, and receiving the files of `--output`
@@ -18,7 +18,7 @@ their own names, by those who need them.
     transport   how the bytes travel: an upgraded HTTP connection, a pipe behind a socket
 """
 
-from . import files
+from . import opening
 from .errors import BuildKitError, NotUpgraded, SourceChanged
 from .patterns import BadPattern, Rule, apply_rules, may_hold_kept
 from .status import StatusResponse, Step, Trace, command_first, counted, tail
@@ -35,7 +35,7 @@ __all__ = [
     "apply_rules",
     "command_first",
     "counted",
-    "files",
     "may_hold_kept",
+    "opening",
     "tail",
 ]

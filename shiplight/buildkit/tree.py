@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from . import files
+from . import opening
 from .errors import BuildKitError, SourceChanged
 from .patterns import Rule, apply_rules, compiled, has_wildcards, may_hold_kept, name_matcher
 
@@ -112,7 +112,7 @@ class Folder:
         """Yield the content of a file. Raises SourceChanged where it is not as it was listed."""
         left = entry.size
         try:
-            with open(files.opened(self.path, entry.path), "rb", buffering=0) as file:
+            with open(opening.opened(self.path, entry.path), "rb", buffering=0) as file:
                 while left and (piece := file.read(min(CHUNK, left))):
                     left -= len(piece)
                     yield piece

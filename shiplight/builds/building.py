@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
-from ..buildkit import Step, counted, files
+from ..buildkit import Step, counted, opening
 from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
@@ -298,7 +298,7 @@ def _named(folder: Path, text: str, otherwise: str) -> str:
     """The name under which a folder has a Dockerfile of this text, so that the same is sent."""
     for path in (folder / otherwise, *sorted(folder.glob("Dockerfile.*"))):
         with suppress(OSError, ValueError):
-            found = files.read(folder, path.name, files.MOST_DOCKERFILE)
+            found = opening.read(folder, path.name, opening.MOST_DOCKERFILE)
             if found.decode("utf-8-sig") == text:
                 return path.name
     return otherwise

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 
-from ..buildkit import files
+from ..buildkit import opening
 from ..dockerfile import Dockerfile, closest, parse, read_rules, split_words, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
@@ -148,7 +148,7 @@ def find_dockerfile(path: Path) -> Path:
 def _text(file: Path) -> str:
     root = repository(file.parent)
     try:
-        data = files.read(root, os.path.abspath(file), MOST_BYTES)
+        data = opening.read(root, os.path.abspath(file), MOST_BYTES)
     except OSError as problem:
         if problem.errno == errno.EFBIG:
             raise DockerfileError(

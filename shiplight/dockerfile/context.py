@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..buildkit import BadPattern, Rule, apply_rules, files, may_hold_kept, patterns
+from ..buildkit import BadPattern, Rule, apply_rules, may_hold_kept, opening, patterns
 from ..errors import ContextError
 from ..units import format_bytes, in_one_line
 
@@ -111,7 +111,7 @@ def _pieces(context: Context) -> Iterator[bytes]:
 
 def _content(folder: Path, entry: Entry) -> Iterator[bytes]:
     try:
-        with open(files.opened(folder, entry.name), "rb", buffering=0) as file:
+        with open(opening.opened(folder, entry.name), "rb", buffering=0) as file:
             left = entry.unpacked_bytes
             while left and (piece := file.read(min(CHUNK, left))):
                 left -= len(piece)
@@ -195,7 +195,7 @@ class _Walk:
         self.entries.append(entry)
         if entry.type == tarfile.REGTYPE:
             try:
-                os.close(files.opened(self.folder, name))
+                os.close(opening.opened(self.folder, name))
             except PermissionError:
                 self.unreadable.append(name)
             except OSError:
@@ -243,7 +243,7 @@ def _dockerfile_entry(
     if isinstance(text, str):
         text = text.encode("utf-8", "surrogateescape")
     try:
-        text = _read_beside(folder, path, files.MOST_DOCKERFILE) if text is None else text
+        text = _read_beside(folder, path, opening.MOST_DOCKERFILE) if text is None else text
         found = os.stat(path)
         mode, mtime = stat.S_IMODE(found.st_mode), found.st_mtime_ns // 10**9
     except OSError as problem:
@@ -260,7 +260,7 @@ def _read_beside(folder: Path, path: Path, most: int) -> bytes:
     """
     above = os.path.realpath(path.parent)
     inside = Path(above).is_relative_to(os.path.realpath(folder))
-    return files.read(folder if inside else above, os.path.join(above, path.name), most)
+    return opening.read(folder if inside else above, os.path.join(above, path.name), most)
 
 
 def _no_dockerfile(folder: Path, dockerfile: str, problem: OSError) -> ContextError:
@@ -295,7 +295,7 @@ def _own_rules(dockerfile: Path) -> Path:
 def _rules_at(folder: Path, path: Path) -> bytes | None:
     """The bytes of a .dockerignore; None where there is none. Raises ContextError."""
     try:
-        return _read_beside(folder, path, files.MOST_RULES)
+        return _read_beside(folder, path, opening.MOST_RULES)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as problem:

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import engine, progress, recordings
-from ..buildkit import files
+from ..buildkit import opening
 from ..builds import kind_of_image
 from ..engine import journal
 from ..errors import ArchiveError, ImageNotFound
@@ -122,7 +122,7 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
 
 def _measure_archive(path, store: LayerStore, count: Progress) -> Image:
     try:
-        handle = files.opened("/", os.path.realpath(path))  # what is named may be a link
+        handle = opening.opened("/", os.path.realpath(path))  # what is named may be a link
     except OSError as error:
         raise ArchiveError(f"{path} cannot be read ({error.strerror}).") from error
     with open(handle, "rb") as file:

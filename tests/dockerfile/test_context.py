@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.buildkit import files, globs
+from shiplight.buildkit import globs, opening
 from shiplight.dockerfile import apply_rules, read_context
 from shiplight.dockerfile.context import Entry, ignore_rules
 from shiplight.errors import ContextError
@@ -508,7 +508,7 @@ def test_what_may_not_be_read_is_told_without_root_as_well(app, monkeypatch):
             raise PermissionError(13, "Permission denied")
         return may_open(path, flags, **more)
 
-    monkeypatch.setattr(files, "_BENEATH", True)
+    monkeypatch.setattr(opening, "_BENEATH", True)
     monkeypatch.setattr(os, "open", refuse)
     with pytest.raises(ContextError, match=r"2 paths .*: main\.go, web/a\.css\."):
         read_context(app, dockerfile_text="FROM a")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from shiplight import builds
-from shiplight.buildkit import SourceChanged, files, tree
+from shiplight.buildkit import SourceChanged, opening, tree
 from shiplight.checks import checklist
 from shiplight.dockerfile import read_context, read_sources
 from shiplight.errors import ContextError, ShipLightError, UsageError
@@ -102,7 +102,7 @@ def test_a_folder_or_a_loop_of_links_is_no_ignore_file(app):
         read_context(app)
 
 
-@pytest.mark.parametrize(("name", "most"), [(".dockerignore", files.MOST_RULES)])
+@pytest.mark.parametrize(("name", "most"), [(".dockerignore", opening.MOST_RULES)])
 def test_what_is_larger_than_any_such_file_is_refused(app, name, most):
     with open(app / name, "wb") as file:
         file.truncate(most + 1)

@@ -6,7 +6,7 @@ import posixpath
 import tomllib
 from pathlib import Path
 
-from ...buildkit import files
+from ...buildkit import opening
 from ...dockerfile import apply_rules
 from .subject import Step, Subject
 
@@ -87,7 +87,7 @@ def text_of(subject: Subject, name: str) -> str | None:
     name = posixpath.normpath(name)
     if name not in subject.texts:
         try:
-            data = files.read(subject.context, name.lstrip("/"), _MOST_BYTES)
+            data = opening.read(subject.context, name.lstrip("/"), _MOST_BYTES)
             subject.unread.take(len(data))
             subject.texts[name] = data.decode("utf-8", "replace")
         except (OSError, ValueError):
@@ -119,7 +119,7 @@ def part_of(table: dict, *keys: str) -> dict:
 def head_of(root: Path, path: Path) -> str:
     """Return the text of a file below `root`; "" where it cannot be read, or is no small one."""
     try:
-        data = files.read(root, path.relative_to(root).as_posix(), _MOST_BYTES)
+        data = opening.read(root, path.relative_to(root).as_posix(), _MOST_BYTES)
     except OSError:
         return ""
     return data.decode("utf-8", "replace")
