@@ -72,7 +72,7 @@ def in_ci() -> Iterator[Answer]:
 
 
 def why_right(answer: Answer) -> str:
-    """The argument that this answer is right all the same; "" where nobody made one."""
+    """The argument that this answer is right anyway; "" where nobody made one."""
     for entry in _said()["right"]:
         named = entry.get("exercise", answer.exercise) == answer.exercise
         if named and re.fullmatch(entry["answer"], answer.line or answer.how):

@@ -32,12 +32,12 @@ KINDS = ("does not build", "refused", "right", "accepted", "error", "not tried")
 HEAD = """# Wrong answers, made by rule
 
 Each exercise was given its solution with one line deleted, line by line, its start unchanged, and the solutions of the exercises before and after it.
-A check has to refuse each of them, unless it can be argued that the answer is right all the same.
+A check has to refuse each of them, unless it can be argued that the answer is right anyway.
 What does not build counts for nothing: no check ever saw it.
 
 Written by `tests/exercises/try_all.py` on {day} · {setting}.
 
-| exercise | made | did not build | refused | right all the same | accepted without a reason | no verdict | not tried yet |
+| exercise | made | did not build | refused | right anyway | accepted without a reason | no verdict | not tried yet |
 |---|---|---|---|---|---|---|---|
 """
 
