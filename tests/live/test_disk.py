@@ -156,7 +156,7 @@ def test_what_stays_is_named_by_the_command_line_with_its_bytes(own, lab, tmp_pa
         )
         plain = " ".join(said.stdout.split())
         assert f"left {made.tag}" in plain and f"docker rmi {made.tag}" in plain
-        assert "something else uses it" in plain and " MB" in plain
+        assert "in use by something else" in plain and " MB" in plain
     finally:
         running.remove()
     done = subprocess.run(
