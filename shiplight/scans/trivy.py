@@ -146,8 +146,8 @@ def _get_scanner(client) -> Scanner:
 def database() -> Database:
     """Return the database in TRIVY_CACHE_DIR, or the downloaded one. Raises ScannerMissing."""
     given = os.environ.get("TRIVY_CACHE_DIR")
-    folder = Path(given).absolute() if given else journal.cache("trivy")
     try:
+        folder = Path(given).absolute() if given else journal.cache("trivy")
         said = json.loads((folder / "db" / "metadata.json").read_text(encoding="utf-8"))
         made, next_one = str(said["UpdatedAt"]), str(said.get("NextUpdate", ""))
         if not (folder / "db" / "trivy.db").is_file():

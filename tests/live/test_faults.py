@@ -416,7 +416,7 @@ def test_without_the_right_to_the_socket_it_is_said_what_the_docker_group_means(
     said = " ".join(said_by(refused).split())
     assert refused.returncode == 1 and "Traceback" not in said
     assert "permission denied" in said and "sudo usermod -aG docker" in said
-    assert "can become root on this machine" in said
+    assert "of the group `docker` can become root on it" in said
 
 
 # --- registries and proxies --------------------------------------------------------------------
