@@ -49,7 +49,7 @@ DOCKER = "/usr/bin/docker"  # Debian's 20.10, with BuildKit's client in it
 DOCKER_BUILD = "`docker build` 20.10, of the same text on the same engine"
 MANY = "a context of 500 MB in 20,000 files"
 ROUNDS = 5
-MEMORY = 300e6
+MEMORY = 100e6
 
 
 def timed(call: Callable, repeat: int = 1) -> float:
