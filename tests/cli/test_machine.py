@@ -46,7 +46,7 @@ def test_the_report_tells_no_names_addresses_paths_and_secrets(reported, monkeyp
     monkeypatch.setattr(getpass, "getuser", lambda: "zoe")
     monkeypatch.setattr(Path, "home", lambda: Path("/home/zoe"))
     seen = (
-        "cannot read /home/zoe/work/x.pem or ~/keys/id of zoe on zoes-laptop: lookup "
+        "cannot read /home/zoe/keys/x.pem or ~/keys/id of zoe on zoes-laptop: lookup "
         "hub.corp.example on 10.1.2.3:53, [fe80::1:2:3]:80, "
         "https://zoe:password@hub.corp.example/v2/, "
         r"C:\Users\zoe\x and zoe@corp.example, " + f"{ROOT}/lab"
