@@ -54,7 +54,7 @@ def _print(*parts) -> None:
 
 
 def print_findings(findings) -> None:
-    """Print what the doctor found, with advice below each finding that needs it."""
+    """Print the findings of the doctor, each with its advice below it."""
     table = Table.grid(padding=(0, 2))
     for finding in findings:
         mark, style = _STATES[finding.state]
