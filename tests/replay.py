@@ -8,9 +8,10 @@ import queue
 import re
 import socketserver
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from shiplight import engine
 from shiplight.buildkit import Trace
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -105,6 +106,22 @@ def engine_of(folder: Path, *answers, sessions: queue.Queue | None = None):
     finally:
         server.shutdown()
         server.server_close()
+
+
+@contextmanager
+def connected(folder: Path, monkeypatch):
+    """Give a function that starts an engine of such answers: it returns a client, what was asked.
+
+    The engines end with the block.
+    """
+    with ExitStack() as opened:
+
+        def start(*answers):
+            url, seen = opened.enter_context(engine_of(folder, *answers))
+            monkeypatch.setenv("DOCKER_HOST", url)
+            return engine.connect(), seen
+
+        yield start
 
 
 def trace_of(name: str) -> Trace:

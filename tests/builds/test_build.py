@@ -6,9 +6,9 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from replay import ANSWERS, engine_of, recorded
+from replay import ANSWERS, connected, recorded
 
-from shiplight import builds, engine
+from shiplight import builds
 from shiplight.builds import assembling
 from shiplight.errors import (
     BaseNotAvailable,
@@ -27,18 +27,8 @@ def replayed(tmp_path, monkeypatch):
     """Start an engine of recorded answers and connect to it, on a machine without a CA bundle."""
     for variable in assembling.CA_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-
-    def start(*answers):
-        context = engine_of(tmp_path, *answers)
-        url, seen = context.__enter__()
-        opened.append(context)
-        monkeypatch.setenv("DOCKER_HOST", url)
-        return engine.connect(), seen
-
-    opened = []
-    yield start
-    for context in opened:
-        context.__exit__(None, None, None)
+    with connected(tmp_path, monkeypatch) as start:
+        yield start
 
 
 def folder_with(tmp_path: Path, text: str, **files) -> Path:

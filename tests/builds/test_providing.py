@@ -5,7 +5,7 @@ import re
 import urllib.parse
 
 import pytest
-from replay import engine_of
+from replay import connected
 
 from shiplight import engine, setup
 from shiplight.builds import providing, pulling
@@ -20,18 +20,8 @@ def client_of(tmp_path, monkeypatch):
     """Call it with an engine's answers: a client of that engine, and what it was asked."""
     for name in ("SHIPLIGHT_MIRROR", "SHIPLIGHT_BASES"):
         monkeypatch.delenv(name, raising=False)
-    opened = []
-
-    def serve(*answers):
-        served = engine_of(tmp_path, *answers)
-        url, seen = served.__enter__()
-        opened.append(served)
-        monkeypatch.setenv("DOCKER_HOST", url)
-        return engine.connect(), seen
-
-    yield serve
-    for served in opened:
-        served.__exit__(None, None, None)
+    with connected(tmp_path, monkeypatch) as start:
+        yield start
 
 
 def test_a_base_that_is_named_without_a_tag_is_latest_and_no_other(client_of):

@@ -20,10 +20,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
-from own_engine import OwnEngine, hand_over
+from own_engine import OwnEngine, with_busybox
 
 from shiplight import builds, engine, files
-from shiplight.builds import provide
 from shiplight.engine import cleaning, journal
 from shiplight.inspection import measure
 
@@ -105,15 +104,11 @@ def main() -> None:
     seed = int(sys.argv[2]) if len(sys.argv) > 2 else random.randrange(10**6)
     os.environ |= {"LAB_ID": f"kills{os.getpid()}", "SHIPLIGHT_PROGRESS": "off"}
     print(f"seed {seed}")
-    client = engine.connect()
-    [base] = provide(client, ["busybox"])
-    own = OwnEngine()
     try:
-        hand_over(base.used, client, own.start())
-        os.environ["DOCKER_HOST"] = own.url
-        rounds(own, count, seed)
+        with with_busybox(engine.connect()) as own:
+            os.environ["DOCKER_HOST"] = own.url
+            rounds(own, count, seed)
     finally:
-        own.close()
         shutil.rmtree(journal.path(), ignore_errors=True)
 
 

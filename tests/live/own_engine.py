@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import docker
@@ -17,6 +19,7 @@ import docker.errors
 import pytest
 
 from shiplight import engine
+from shiplight.builds import provide
 
 OWN = ["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
 INSIDE = """
@@ -121,3 +124,16 @@ def hand_over(name: str, one: docker.DockerClient, other: docker.DockerClient) -
     """Give the other engine an image of the first."""
     with engine.export_image(one, name) as chunks:
         other.api.load_image(b"".join(chunks))
+
+
+@contextmanager
+def with_busybox(client: docker.DockerClient, *, size: str = "256m") -> Iterator[OwnEngine]:
+    """Run an engine of a test's own that has busybox, for as long as the block lasts."""
+    skip_where_none_can_be()
+    [base] = provide(client, ["busybox"])
+    own = OwnEngine(size=size)
+    try:
+        hand_over(base.used, client, own.start())
+        yield own
+    finally:
+        own.close()

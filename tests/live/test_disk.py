@@ -12,10 +12,9 @@ import time
 from pathlib import Path
 
 import pytest
-from own_engine import OwnEngine, hand_over, skip_where_none_can_be
+from own_engine import with_busybox
 
 from shiplight import builds, engine
-from shiplight.builds import provide
 from shiplight.engine import cleaning, disk
 from shiplight.lessons import clean_up
 from shiplight.setup import ROOT
@@ -35,14 +34,8 @@ RUN --mount=type=cache,target=/cache cp /twice /cache/
 @pytest.fixture(scope="module")
 def own(client):
     """An engine of this module's own that has busybox."""
-    skip_where_none_can_be()
-    [base] = provide(client, ["busybox"])
-    own = OwnEngine(size="1g")
-    try:
-        hand_over(base.used, client, own.start())
+    with with_busybox(client, size="1g") as own:
         yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture

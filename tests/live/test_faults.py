@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 import pytest
-from own_engine import OwnEngine, hand_over, skip_where_none_can_be
+from own_engine import with_busybox
 from test_builds import SLOW, runs_on_this_machine, within
 
 from shiplight import builds, engine
@@ -43,14 +43,8 @@ ENDS = pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGKILL], ids=["st
 @pytest.fixture(scope="module")
 def own(client):
     """An engine of this module's own that has busybox."""
-    skip_where_none_can_be()
-    [base] = provide(client, ["busybox"])
-    own = OwnEngine()
-    try:
-        hand_over(base.used, client, own.start())
+    with with_busybox(client) as own:
         yield own
-    finally:
-        own.close()
 
 
 @pytest.fixture

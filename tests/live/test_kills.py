@@ -5,22 +5,16 @@ import time
 
 import kills
 import pytest
-from own_engine import OwnEngine, hand_over, skip_where_none_can_be
-
-from shiplight.builds import provide
+from own_engine import with_busybox
 
 
 def test_five_commands_that_are_killed_leave_nothing_that_clean_does_not_find(client, monkeypatch):
     """Fifty are killed by `python tests/live/kills.py 50`."""
-    skip_where_none_can_be()
-    [base] = provide(client, ["busybox"])
-    monkeypatch.setenv("LAB_ID", f"kills{time.time_ns() % 10**10}")
-    own, seed = OwnEngine(), random.randrange(10**6)
-    try:
-        hand_over(base.used, client, own.start())
+    seed = random.randrange(10**6)
+    with with_busybox(client) as own:
+        monkeypatch.setenv("LAB_ID", f"kills{time.time_ns() % 10**10}")
         monkeypatch.setenv("DOCKER_HOST", own.url)
-        kills.rounds(own, 5, seed)
-    except AssertionError as error:
-        pytest.fail(f"seed {seed}: {error}")
-    finally:
-        own.close()
+        try:
+            kills.rounds(own, 5, seed)
+        except AssertionError as error:
+            pytest.fail(f"seed {seed}: {error}")
