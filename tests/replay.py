@@ -116,8 +116,8 @@ def connected(folder: Path, monkeypatch):
     """
     with ExitStack() as opened:
 
-        def start(*answers):
-            url, seen = opened.enter_context(engine_of(folder, *answers))
+        def start(*answers, **how):
+            url, seen = opened.enter_context(engine_of(folder, *answers, **how))
             monkeypatch.setenv("DOCKER_HOST", url)
             return engine.connect(), seen
 

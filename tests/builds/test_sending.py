@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from grpclib.exceptions import GRPCError
-from replay import INFO, engine_of, recorded
+from replay import INFO, connected, engine_of, recorded
 from test_build import HERE, folder_with
 from test_buildkit import call, fetched
 
@@ -45,21 +45,15 @@ def asked(tmp_path, monkeypatch):
     """Connect to an engine that asks one question of each session."""
     for variable in assembling.CA_VARIABLES:
         monkeypatch.delenv(variable, raising=False)
-    opened = []
+    with connected(tmp_path, monkeypatch) as connect:
 
-    def start(question, *answers):
-        asking = Asking(question)
-        context = engine_of(
-            tmp_path, (r"/build", asking.build), *answers, HERE, sessions=asking.sessions
-        )
-        url, seen = context.__enter__()
-        opened.append(context)
-        monkeypatch.setenv("DOCKER_HOST", url)
-        return engine.connect(), seen, asking
+        def start(question, *answers):
+            asking = Asking(question)
+            first = (r"/build", asking.build)
+            client, seen = connect(first, *answers, HERE, sessions=asking.sessions)
+            return client, seen, asking
 
-    yield start
-    for context in opened:
-        context.__exit__(None, None, None)
+        yield start
 
 
 def test_the_text_that_is_sent_is_the_one_on_disk_byte_for_byte(asked, tmp_path):
