@@ -5,6 +5,7 @@ Standard library only. Every text is escaped; between two backticks stands code.
 
 import html
 import re
+import sys
 
 from .units import visible
 
@@ -12,6 +13,16 @@ ACCENT, QUIET, WRONG = "#3d8fd1", "#8a929d", "#d1495b"  # readable on light and 
 
 _CODE = re.compile(r"`([^`\n]+)`")
 _PLAIN = "margin:.3em 0;padding:0;white-space:pre-wrap;overflow-wrap:anywhere;background:none"
+
+
+LITERAL = "tex2jax_ignore mathjax_ignore"  # CSS classes: a `$` in it begins no formula
+
+
+def kernel_shell():
+    """Return the IPython shell of this Jupyter kernel; None where this process is none."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython.get_ipython() if ipython else None
+    return shell if hasattr(shell, "kernel") else None
 
 
 def inline(text: str) -> str:
@@ -26,7 +37,8 @@ def inline(text: str) -> str:
 def box(*parts: str, edge: str = ACCENT) -> str:
     """Return parts, which are HTML, one below the other, behind an edge of this colour."""
     body = "".join(f"<div>{part}</div>" for part in parts if part)
-    return f'<div style="border-left:4px solid {edge};padding:.3em .8em;margin:.3em 0">{body}</div>'
+    edged = f"border-left:4px solid {edge};padding:.3em .8em;margin:.3em 0"
+    return f'<div class="{LITERAL}" style="{edged}">{body}</div>'
 
 
 def verbatim(text: str) -> str:

@@ -25,10 +25,9 @@ a box, in a terminal its lines.
 """
 
 import re
-import sys
 import traceback
 
-from .boxes import WRONG, box, folded, inline, verbatim
+from .boxes import WRONG, box, folded, inline, kernel_shell, verbatim
 from .units import visible, without_passwords
 
 
@@ -39,12 +38,10 @@ class ShipLightError(Exception):
     has_details = True  # whether where it was raised helps whoever reads it
 
     def __init__(self, message: str, *, hint: str = ""):
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
-        self._shown_in = None  # the cell whose box is on the page already
         self.message = without_passwords(message)
         self.hint = without_passwords(hint)
+        super().__init__(self.message)
+        self._shown_in = None  # the cell whose box is on the page already
 
     def __str__(self) -> str:
         hint = f"\n  {self.hint_word}: {self.hint}" if self.hint else ""
@@ -61,8 +58,8 @@ class ShipLightError(Exception):
         In a notebook a box is displayed first, and one line is left, by which the cell has failed
         for every tool that runs notebooks.
         """
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if not hasattr(shell, "kernel"):
+        shell = kernel_shell()
+        if shell is None:
             return str(self).splitlines()
         if self._shown_in != shell.execution_count:  # IPython asks again, for its history
             self._shown_in = shell.execution_count
@@ -72,12 +69,12 @@ class ShipLightError(Exception):
     def _box(self) -> str:
         """What went wrong, what was seen and what to do next; where it was raised is folded."""
         first, _, rest = self.message.partition("\n")
-        where = "".join(traceback.format_exception(self)) if self.has_details else ""
+        raised = "".join(traceback.format_exception(self)) if self.has_details else ""
         return box(
             f"<b style='color:{WRONG}'>✗</b> <b>{inline(first)}</b>",
             verbatim(rest) if rest else "",
             f"<i>{self.hint_word}:</i> {inline(self.hint)}" if self.hint else "",
-            folded("Details", where) if where else "",
+            folded("Details", without_passwords(raised)) if raised else "",
             edge=WRONG,
         )
 

@@ -22,7 +22,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from .boxes import ACCENT, QUIET, WRONG
+from .boxes import ACCENT, QUIET, WRONG, kernel_shell
 from .buildkit import Step
 from .units import format_seconds, visible, visible_line
 
@@ -43,9 +43,7 @@ _MARKS = {
 
 def in_notebook() -> bool:
     """Return whether this process is a Jupyter kernel."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython else None
-    return shell is not None and hasattr(shell, "kernel")
+    return kernel_shell() is not None
 
 
 class Screen:

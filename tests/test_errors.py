@@ -4,7 +4,7 @@ import nbclient
 import nbformat
 import pytest
 
-from shiplight.errors import BuildFailed, CheckFailed, ShipLightError
+from shiplight.errors import BuildFailed, CheckFailed, EngineNotReachable, ShipLightError
 
 CELLS = [
     "from shiplight.errors import *\nfrom shiplight.lessons import check, claim",
@@ -76,6 +76,17 @@ def test_text_where_a_build_is_wanted_is_told_as_that(outputs):
     assert "06.1 looks at what `build` returns, and got the text of a Dockerfile" in said
     assert 'mine = build(client, "go/multi", text=text, name="go/mine")' in said
     assert "08.1 looks at the path of a Dockerfile, and got int (7)" in str(outputs[6])
+
+
+def test_no_password_of_an_address_is_repeated_by_a_caught_error_or_its_details():
+    try:
+        try:
+            raise OSError("no way to tcp://me:s3cr3t@host:2376")
+        except OSError as cause:
+            raise EngineNotReachable("none at tcp://me:s3cr3t@host") from cause
+    except EngineNotReachable as error:
+        told = [repr(error), str(error), str(error.args), error._box()]
+    assert all("host" in one and "s3cr3t" not in one for one in told)
 
 
 def test_other_errors_keep_their_traceback(outputs):
