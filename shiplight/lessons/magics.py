@@ -69,8 +69,9 @@ def own_copy(app: str) -> Path:
     if not source.is_dir():
         known = sorted(path.name for path in catalogue.APPS.iterdir() if path.is_dir())
         raise UsageError(f"there is no app {app!r}.", hint=f"one of {', '.join(known)}")
-    with journal.writable():
-        shutil.copytree(source, copy, dirs_exist_ok=True)
+    if not copy.is_dir():
+        with journal.writable():
+            shutil.copytree(source, copy)
     return copy
 
 
