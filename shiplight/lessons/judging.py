@@ -45,7 +45,7 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
         known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
         text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
         with journal.writable():  # whole or not at all
-            files.write(folder / FILE, text + "\n", private=True)
+            files.write(folder / FILE, text + "\n", private=folder == journal.folder())
 
 
 def verdicts(client) -> tuple[Verdict, ...]:

@@ -6,7 +6,6 @@ bytes; and the guesses. Deleting it forgets everything; `./lab reset` and `./lab
 """
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 
+from .. import files
 from ..engine import journal
 
 FILE, VERSION = "learned.json", 1
@@ -62,8 +62,8 @@ def note_try(exercise_id: str, text: str, start: str, *, mistake: str) -> State:
         one, tries = _digest(text), list(old.tries)
         if one != _digest(start) and one not in tries:
             tries.append(one)
-        mistakes = dict.fromkeys([*old.mistakes, mistake])
-        new = State(tuple(tries), tuple(mistakes), old.solved, old.unpacked_bytes)
+        mistakes = (*(one for one in old.mistakes if one != mistake), mistake)
+        new = State(tuple(tries), mistakes, old.solved, old.unpacked_bytes)
         said["exercises"][exercise_id] = new.to_dict()
     return new
 
@@ -105,13 +105,19 @@ def _today() -> str:
 
 def _read() -> dict:
     """The file's content; an empty one where it is missing, damaged, or of another version."""
-    empty = {"version": VERSION, "exercises": {}, "guesses": {}}
+    return _understood() or {"version": VERSION, "exercises": {}, "guesses": {}}
+
+
+def _understood() -> dict | None:
+    """The file's content; None where it is not what this version writes."""
     try:
         said = json.loads(path().read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return empty
-    known = isinstance(said, dict) and said.get("version") == VERSION
-    return empty | said if known else empty
+    except (OSError, ValueError, RecursionError):
+        return None
+    parts = ("exercises", "guesses")
+    if not isinstance(said, dict) or said.get("version") != VERSION:
+        return None
+    return said if all(isinstance(said.get(part), dict) for part in parts) else None
 
 
 @contextmanager
@@ -120,22 +126,11 @@ def _changed() -> Iterator[dict]:
 
     A file that was not understood is kept beside the new one. Raises LabFolderFailed.
     """
-    said = _read()
-    yield said
-    file = journal.folder() / FILE
-    with journal.writable():
-        if file.exists() and not _understood(file):
-            os.replace(file, file.with_suffix(".json.old"))
-        new = file.with_suffix(f".json.{os.getpid()}")
-        handle = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(handle, "w", encoding="utf-8") as out:
-            json.dump(said, out, indent=1, ensure_ascii=False, sort_keys=True)
-            out.write("\n")
-        os.replace(new, file)
-
-
-def _understood(file: Path) -> bool:
-    try:
-        return json.loads(file.read_text(encoding="utf-8")).get("version") == VERSION
-    except (OSError, ValueError, AttributeError):
-        return False
+    folder = journal.folder()
+    with journal.writable(), files.alone(folder):
+        said, file = _read(), folder / FILE
+        yield said
+        if file.exists() and _understood() is None:
+            file.replace(file.with_suffix(".json.old"))
+        text = json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True)
+        files.write(file, text + "\n", private=True)

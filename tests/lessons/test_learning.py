@@ -99,13 +99,29 @@ def test_the_file_is_small_versioned_whole_and_its_owners_own(lab):
     assert [one.name for one in lab.iterdir()] == ["learned.json"]
 
 
-@pytest.mark.parametrize("damaged", ["{", "[]", '{"version": 99, "exercises": {"01.1": 7}}', ""])
+DAMAGED = [
+    "{",
+    "[]",
+    "",
+    '{"version": 99, "exercises": {"01.1": 7}}',
+    '{"version": 1, "exercises": [], "guesses": {}}',
+    '{"version": 1, "exercises": {}}',
+]
+
+
+@pytest.mark.parametrize("damaged", DAMAGED)
 def test_a_file_that_is_not_understood_is_kept_beside_a_new_one(lab, damaged):
     (lab / "learned.json").write_text(damaged)
     assert learned.state("01.1") == learned.State()
     refused(START + "USER 0\n")
     assert len(learned.state("01.1").tries) == 1
     assert (lab / "learned.json.old").read_text() == damaged
+
+
+def test_the_mistake_that_was_met_last_stands_last(lab):
+    for mistake in ("one", "other", "one"):
+        learned.note_try("01.1", START, START, mistake=mistake)
+    assert learned.state("01.1").mistakes == ("other", "one")
 
 
 def test_deleting_the_file_forgets_everything(lab):
