@@ -2,7 +2,7 @@
 
 from html import escape
 
-from ..boxes import ACCENT, QUIET
+from ..boxes import ACCENT, LITERAL, QUIET
 from ..units import visible
 
 _STYLES = {  # by the beginning of what pygments calls a token
@@ -26,7 +26,7 @@ class Recipe(str):
             for number, line in enumerate(_lines(visible(self.rstrip("\n"))), 1)
         ]
         code = "\n".join(rows)
-        return f"<pre class='tex2jax_ignore mathjax_ignore' style='overflow-x:auto'>{code}</pre>"
+        return f"<pre class='{LITERAL}' style='white-space:pre;overflow-x:auto'>{code}</pre>"
 
 
 def _lines(text: str) -> list[str]:

@@ -1,6 +1,6 @@
 """How two images differ, as tables and as charts: files, packages, and bytes by instruction.
 
-Made of the parts of `frames` and `charts`, from what `compare` returns.
+Made of the parts of `frames` and `drawing`, from what `compare` returns.
 """
 
 from ..image import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison

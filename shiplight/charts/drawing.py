@@ -95,6 +95,8 @@ def labels_of(texts: Sequence[str], width: int = LABEL_WIDTH) -> list[str]:
 
     >>> labels_of(["RUN apt-get install git", "RUN apt-get install gcc", "CMD"], 17)
     ['RUN ap… git', 'RUN ap… gcc', 'CMD']
+    >>> labels_of(["COPY /usr/local/lib/a/x1", "COPY /usr/local/lib/a/x2"], 17)
+    ['COPY /…1', 'COPY /…2']
     """
     lines = [visible_line(" ".join(str(text).split())) for text in texts]
     shown = []
@@ -102,8 +104,8 @@ def labels_of(texts: Sequence[str], width: int = LABEL_WIDTH) -> list[str]:
         alike = {other for other in lines if one_line(other, width) == one_line(line, width)}
         if len(alike) > 1:
             same = _common(alike)
-            head = line[: width // 3 + 1].rstrip()
-            line = f"{head}…{line[max(same.rfind(' '), len(head)) :]}"
+            head, word = line[: width // 3 + 1].rstrip(), same.rfind(" ")
+            line = f"{head}…{line[word if word >= len(head) else len(same) :]}"
         shown.append(one_line(line, width))
     return shown
 

@@ -7,6 +7,7 @@ from html import escape
 
 import pandas as pd
 
+from ..boxes import LITERAL
 from ..setting import Setting, together
 from ..units import UNKNOWN, format_bytes, format_percent, format_seconds, visible_line
 
@@ -67,7 +68,7 @@ class Readable:
             rows.append(f"<tr>{''.join(cells)}</tr>")
         body, source = "".join(rows), escape(self._source())
         below = f"<div style='opacity:.7;font-size:90%;margin-top:.3em'>{source}</div>"
-        table = f"<table class='tex2jax_ignore mathjax_ignore'><tr>{head}</tr>{body}</table>"
+        table = f"<table class='{LITERAL}'><tr>{head}</tr>{body}</table>"
         return table + (below if source else "")
 
 

@@ -1,6 +1,6 @@
 """A sentence with its evidence, as lessons show it."""
 
-from ..boxes import ACCENT, inline
+from ..boxes import ACCENT, LITERAL, inline
 from ..units import visible
 
 
@@ -18,4 +18,4 @@ class Shown:
         shown = f"<b style='color:{ACCENT}'>{self.mark}</b> {inline(self.sentence)}"
         if self.evidence:
             shown += f"<br><span style='opacity:.75'>{inline(self.evidence)}</span>"
-        return f"<div style='margin:.3em 0'>{shown}</div>"
+        return f"<div class='{LITERAL}' style='margin:.3em 0'>{shown}</div>"
