@@ -25,7 +25,6 @@ from .messages import (
 from .threads import in_thread
 from .wire import Frames, framed
 
-MOST_SECRET_BYTES = 500 * 1024  # BuildKit's own limit
 _SERVING = 1
 
 

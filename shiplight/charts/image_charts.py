@@ -25,6 +25,7 @@ from .drawing import (
 )
 from .tables import setting_of, short
 
+LARGE_WIDTH, GAP = 0.7, 0.03  # of the figure: the larger of two images, and what parts them
 TINY = 0.005  # shares of an image below this are drawn together
 TREEMAP_PIXELS = 380
 
@@ -53,7 +54,10 @@ def before_after(*measured: Image, names: Sequence[str] | None = None):
 
 
 def savings(pairs: dict[str, tuple[Image, Image]]):
-    """Draw unpacked bytes before and after as pairs of dots; the title names most and least."""
+    """Draw what a second stage saves: unpacked bytes with one stage and with two, as dots.
+
+    The title names the pair that saves most and the one that saves least.
+    """
     table = frames.savings(pairs)
     table = table.sort_values("share", ascending=False, ignore_index=True)
     most, least = table.iloc[0], table.iloc[-1]
@@ -195,7 +199,7 @@ def _name_below(figure, name: str, total: int, domain: dict) -> None:
     if domain["y"][0] < 0.1:
         return
     words = [one_line(name, 20), format_bytes(total)]
-    left = wide(max(words, key=len)) < 0.27 * (NARROW - 2 * MARGIN)
+    left = wide(max(words, key=len)) < (1 - LARGE_WIDTH - GAP) * (NARROW - 2 * MARGIN)
     figure.add_annotation(
         text="<br>".join(map(plain, words)), xref="paper", yref="paper", showarrow=False,
         x=domain["x"][0] if left else 1, xanchor="left" if left else "right", y=domain["y"][0],
@@ -206,15 +210,14 @@ def _name_below(figure, name: str, total: int, domain: dict) -> None:
 def _domains(large: int, small: int) -> tuple[dict, dict]:
     """Two places in a figure whose areas are as the two numbers, each as high as it can be."""
     ratio = small / large if large else 0.0
-    gap = 0.03
     if ratio > 0.38:  # side by side at full height
-        width = (1 - gap) / (1 + ratio)
-        return {"x": [0, width], "y": [0, 1]}, {"x": [width + gap, 1], "y": [0, 1]}
-    width = 0.7
-    right = min(1 - width - gap, (width * ratio) ** 0.5)
+        width = (1 - GAP) / (1 + ratio)
+        return {"x": [0, width], "y": [0, 1]}, {"x": [width + GAP, 1], "y": [0, 1]}
+    width = LARGE_WIDTH
+    right = min(1 - width - GAP, (width * ratio) ** 0.5)
     height = width * ratio / right if right else 0.0
     return {"x": [0, width], "y": [0, 1]}, {
-        "x": [width + gap, width + gap + right], "y": [1 - height, 1],
+        "x": [width + GAP, width + GAP + right], "y": [1 - height, 1],
     }  # fmt: skip
 
 

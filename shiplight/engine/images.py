@@ -72,13 +72,6 @@ def id_of(client: docker.DockerClient, name: str) -> str | None:
     return found and found["Id"]
 
 
-def is_nameless(client: docker.DockerClient, engine_id: str) -> bool:
-    """Return whether the image of this Id is here and has no name (or no longer)."""
-    with translated(f"looking for {engine_id}"):
-        found = or_none(client.api.inspect_image, engine_id)
-    return found is not None and not found.get("RepoTags")
-
-
 def labels_of(found: dict) -> dict[str, str]:
     """Return the labels in the engine's own description of an image."""
     return (found.get("Config") or {}).get("Labels") or {}

@@ -126,20 +126,12 @@ class Image:
         return dict(item.partition("=")[::2] for item in self.config.get("Env", ()))
 
     @property
-    def exposed_ports(self) -> tuple[str, ...]:
-        return tuple(sorted(self.config.get("ExposedPorts", ())))
-
-    @property
     def workdir(self) -> str:
         return self.config.get("WorkingDir") or "/"
 
     @property
     def labels(self) -> dict[str, str]:
         return dict(self.config.get("Labels", {}))
-
-    @property
-    def stop_signal(self) -> str:
-        return self.config.get("StopSignal") or "SIGTERM"
 
     def tree(self) -> dict[str, tuple[Entry, int]]:
         """Return what a container sees: {path: (entry, index of its layer)}, with directories."""
