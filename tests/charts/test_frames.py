@@ -182,7 +182,10 @@ def test_an_equivalent_cannot_test_what_its_original_weighs(capsys, monkeypatch)
     monkeypatch.setattr(catalogue, "claim", lambda _: claim)
     lessons.held_against("x", 3e6, of=image([file("a", 3)], name="shiplight/base/alpine:3.22"))
     said = capsys.readouterr().out
-    assert "cannot test this; published: 8.30 MB on 20" in said and said.strip().endswith("partly")
+    assert (
+        "cannot test this; published: 8.30 MB on 20" in said
+        and "partly by that figure; not testable" in said
+    )
     lessons.held_against("x", 7e6, of=image([file("a", 3)], name="alpine:3.22"))
     said = capsys.readouterr().out
     assert "measured 7.00 MB" in said and "published" not in said
@@ -216,8 +219,9 @@ def test_a_base_stands_beside_what_is_published_of_it():
         "gcr.io/distroless/base-debian12:latest", "alpine:3.22", "somebody/else:1",
     ]  # fmt: skip
     assert list(table["of"]) == ["an offline equivalent", "the image", "the image"]
-    assert table["published_bytes"].isna().tolist() == [False, False, True]
-    assert table["published_on"][1].startswith("20")
+    assert table["official_bytes"].isna().tolist() == [False, False, True]
+    assert table["dated"][1].startswith("20")
+    assert list(table["figure"][:2]) == ["rebuilt by us", "published"]
 
 
 def test_stops_have_a_row_for_each_command_and_its_last_words():

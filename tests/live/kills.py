@@ -33,7 +33,11 @@ BIG = 300_000
 
 
 def rounds(own: OwnEngine, count: int, seed: int) -> None:
-    """Kill so many commands; AssertionError where one leaves what it should not."""
+    """Kill so many commands; AssertionError where one leaves what it should not.
+
+    Also where all of them had ended before they could be killed.
+    """
+    killed = 0
     draw = random.Random(seed)
     before = kept(engine.connect())
     with tempfile.TemporaryDirectory() as place:
@@ -44,13 +48,19 @@ def rounds(own: OwnEngine, count: int, seed: int) -> None:
             folder.mkdir()
             (folder / "Dockerfile").write_text(TEXT.format(number=number % 10))
             (folder / "big").write_bytes(draw.randbytes(BIG))
-            said = one_round(command, folder, after)
+            was_running = one_round(command, folder, after)
+            killed += was_running
+            said = "" if was_running else ", when it had ended"
             print(f"{number + 1}/{count}: {command} killed after {after:.2f} s{said}", flush=True)
     assert kept(engine.connect()) == before
+    assert killed, "every command had ended before it was killed"
 
 
-def one_round(command: str, folder: Path, seconds: float) -> str:
-    """Kill one command after so many seconds, then build, measure and clean as if nothing was."""
+def one_round(command: str, folder: Path, seconds: float) -> bool:
+    """Kill one command after so many seconds, then build, measure and clean as if nothing was.
+
+    Whether it still ran when it was killed.
+    """
     client = engine.connect()
     if command in ("measure", "clean"):
         builds.build(client, folder)
@@ -79,7 +89,7 @@ def one_round(command: str, folder: Path, seconds: float) -> str:
     for label in (f"{journal.LABEL}={lab}", f"{journal.MADE}={lab}"):
         assert not client.api.images(filters={"label": label})
         assert not client.api.containers(all=True, filters={"label": label})
-    return "" if was_running else ", when it had ended"
+    return was_running
 
 
 def whole_files() -> None:

@@ -11,7 +11,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -189,10 +188,9 @@ def test_a_tag_that_moves_after_the_pull_does_not_move_what_is_built(place, lab,
 
 def test_a_registry_that_is_silent_delays_no_build_whose_base_is_here(place, lab, tmp_path):
     provide(place.client, ["busybox"])
-    began, asked = time.monotonic(), len(place.asked())
+    asked = len(place.asked())
     with place.wrong({"match": "", "do": "silent", "seconds": 30}):
         builds.build(place.client, folder_with(tmp_path, "FROM busybox\nCOPY salt /\nRUN ls\n"))
-    assert time.monotonic() - began < 25
     assert place.asked()[asked:] == []
 
 
