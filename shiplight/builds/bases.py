@@ -86,7 +86,10 @@ def recipe_of(name: str) -> Recipe | None:
 
 
 def published(reference: str) -> dict | None:
-    """Return the published size of the official image: bytes, source, date."""
+    """Return the size of the official image: bytes, source, date; `rebuilt` if nobody publishes it.
+
+    Then it is that of an image that we made from the same packages.
+    """
     recipe = recipe_of(reference)
     return recipe.published if recipe else None
 

@@ -280,7 +280,7 @@ def node_packages(image: Image) -> pd.DataFrame:
 
 
 def published(*measured: Image) -> pd.DataFrame:
-    """Return one row for each base: unpacked bytes here and as published, with a date.
+    """Return one row for each base: unpacked bytes here and of the official image, with a date.
 
     The size of an offline equivalent says nothing about the official image.
     """
@@ -288,13 +288,15 @@ def published(*measured: Image) -> pd.DataFrame:
     for image in measured:
         recipe = bases.recipe_of(image.name)
         told = recipe.published if recipe else {}
+        whose = "rebuilt by us" if told.get("rebuilt") else "published"
         rows.append(
             {
                 "base": recipe.reference if recipe else image.name,
                 "unpacked_bytes": image.unpacked_bytes,
                 "of": "an offline equivalent" if bases.stands_in(image.name) else "the image",
-                "published_bytes": told.get("unpacked_bytes"),
-                "published_on": told.get("date"),
+                "official_bytes": told.get("unpacked_bytes"),
+                "figure": whose if told else None,
+                "dated": told.get("date"),
             }
         )
     return table_of(rows, *measured)

@@ -81,20 +81,23 @@ def held_against(claim_id: str, measured: float, *, of=None) -> None:
     elif published is None:
         seen = f"measured {show(measured)}"
     else:
+        whose = "our rebuild" if published.get("rebuilt") else "published"
         seen = (
             f"{show(measured)} on an offline equivalent, which cannot test this; "
-            f"published: {show(published['unpacked_bytes'])} on {published['date']}"
+            f"{whose}: {show(published['unpacked_bytes'])} on {published['date']}"
         )
         measured = published["unpacked_bytes"]
     if said.unit != "yes":
         seen += f"; the article says {figure}"
     verdict = said.verdict(measured)
-    display(Shown(f"The article: {said.says}", f"{seen}: {verdict}", mark="▸"))
+    noted, told = verdict, verdict
+    if published is not None:
+        noted, told = catalogue.NOT_TESTABLE, f"{verdict} by that figure; {catalogue.NOT_TESTABLE}"
+    display(Shown(f"The article: {said.says}", f"{seen}: {told}", mark="▸"))
     client = recordings.connected()
     if client is not None:
         so_far = recordings.kind_so_far()
         here = engine.setting(client, bases=so_far) if of is None else of.setting
-        noted = verdict if published is None else catalogue.NOT_TESTABLE
         judging.note(claim_id, seen, noted, here)
 
 
