@@ -33,7 +33,7 @@ def _user_of_image(subject: Subject) -> Outcome:
 
 def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
     who = re.match(r"(?:\$\{[^}]*\}?|[^:])*", name)[0]  # ${UID:-1000}:${GID} has two parts
-    if who in ("root", "0", ""):
+    if who in ("root", "") or re.fullmatch(r"[+-]?0+", who):  # engines read 00 as a number
         if _steps_down(subject):
             return unseen("root starts it; its entrypoint may step down", _USER, place)
         return failed("the program runs as root", [place], _USER)
