@@ -44,8 +44,6 @@ class Cleaned:
     networks: int
     volumes: int
     cache_records: int
-    cache_in_doubt: int
-    kept_in_use: tuple[str, ...]
     freed_bytes: int
     left: tuple[Left, ...] = ()
 
@@ -74,17 +72,17 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     What stays because something uses it stays in the journal too, for the next time.
     """
     began, before = time.time(), disk.Gauge(client)
-    counts, left = dict.fromkeys(_KINDS, 0), []
+    counts, left, kept = dict.fromkeys(_KINDS, 0), [], set()
     for kind in _KINDS:
         ours, perhaps = _made(client, kind, every_lab)
         for thing in ours:
             if _removed(thing):
                 counts[kind] += 1
             else:
+                kept.add(_labels_of(thing).get(journal.MARK))
                 left.append(Left(thing.name, USED, None, f"{_KINDS[kind]} {thing.name}"))
         left += [Left(x.name, PERHAPS, None, f"{_KINDS[kind]} {x.name}") for x in perhaps]
     gone, named = _remove_images(client, every_lab)
-    in_use = tuple(one.what for one in left if one.why == USED) + named
     left += [_left_image(client, name, USED) for name in named]
     left += [_left_image(client, name, PERHAPS) for name in _images_in_doubt(client)]
     if is_own_engine(client):  # tests and others with a LAB_ID may work on it right now
@@ -94,7 +92,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         ]
     records, stay, doubt = prune_cache(client)
     left += _left_cache(stay, doubt)
-    _forget(client, began, left=[*stay, *doubt], kept=named)
+    _forget(client, began, left=[*stay, *doubt], kept={*named, *kept})
     left += _remove_files()
     return Cleaned(
         containers=counts["containers"],
@@ -102,8 +100,6 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
         networks=counts["networks"],
         volumes=counts["volumes"],
         cache_records=records,
-        cache_in_doubt=len(doubt) + len(stay),
-        kept_in_use=in_use,
         freed_bytes=before.gained(),
         left=tuple(left),
     )
@@ -355,11 +351,12 @@ def _forget(
     began: float,
     *,
     left: list[disk.CacheRecord],
-    kept: tuple[str, ...] = (),
+    kept: Iterable[str] = (),
     names: set[str] | None = None,
 ) -> None:
     """Forget what is gone; what tells whose the rest is stays in the journal.
 
+    `kept` are the names or Ids of images that stay, and the marks of what else does.
     Of a build stay the steps that made what is `left`: what else was made while the others ran is
     not ours. With `names`, only steps of builds of these names are forgotten.
     """
@@ -370,7 +367,7 @@ def _forget(
         if entry["when"] > round(began, 3) or entry.get("engine", here) != here:
             return entry
         if names is None and entry["kind"] == "made":  # it has no engine, and may be on another
-            return entry if elsewhere else None
+            return entry if elsewhere or entry.get("mark") in kept else None
         if "ran" in entry and (names is None or entry.get("name") in names):
             ran = [
                 ran
@@ -379,7 +376,7 @@ def _forget(
             ]
             entry = entry | {"ran": ran}
         stays = names is not None or entry.get("ran")
-        return entry if stays or {entry.get("name"), entry.get("engine_id")} & set(kept) else None
+        return entry if stays or {entry.get("name"), entry.get("engine_id")} & {*kept} else None
 
     journal.revise(rest_of)
 

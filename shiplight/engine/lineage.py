@@ -4,8 +4,9 @@ A record is ours when it was made while a step of ours ran that fits its descrip
 no more such records than steps, or no more that follow from ours. What fits no step is ours when it
 follows from ours, and is the only one that was made while a step ran that nothing fits. A step that
 came from the cache or failed has made none. And a record of ours was last used by a build of ours:
-an engine lets go of what a build used when that ends. So what somebody else makes at the same
-moment, or uses later, is theirs. What is in doubt is not removed.
+an engine lets go of what a build used when that ends, and of all of it within milliseconds. So one
+that was let go of together with a record that is surely ours is ours too, and what somebody else
+makes at the same moment, or uses later, is theirs. What is in doubt is not removed.
 """
 
 import itertools
@@ -19,11 +20,14 @@ from .disk import CacheRecord
 EARLIER_SECONDS = 0.05  # by how much a record can be older than the step that it is made for
 RELEASE_SECONDS = (-0.2, 1.0)  # when, after a build has ended, its records are let go of,
 BROKEN_SECONDS = (-0.2, 10.0)  # the same, after a build that was broken off,
-AT_ONCE_SECONDS = (-0.1, 0.3)  # and when they are as a rule
+AT_ONCE_SECONDS = (-0.1, 0.3)  # and when they are as a rule;
+TOGETHER_SECONDS = 0.01  # within which a build lets go of all that it alone has used
 CONTEXT = ("[internal] load build context", "[internal] load .dockerignore")
 BASE = re.compile("from local|pulled from")
 MAKES = ("RUN ", "COPY ", "ADD ", "WORKDIR ")  # instructions that make a record
 DOCKERFILE = "[internal] load build definition"
+
+Places = set[tuple[str, int]]  # steps for which records compete: the kind of record, and which step
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,8 @@ def ours(
     named = f'with id "{mounts}/'
     found = {record.id for record in records if mounts and named in record.description}
     groups, doubt = list(_groups(records, steps)), set()
-    for group, count in groups:
+    for group, places in groups:
+        count = len(places)
         likely = [record for record in group if _is_let_go_with_ours(record, steps)]
         at_once = [r for r in likely if _is_let_go_with_ours(r, steps, within=AT_ONCE_SECONDS)]
         if len(likely) > count and at_once:
@@ -101,13 +106,16 @@ def ours(
             doubt |= {record.id for record in group if record.uses > 1}
     groups += _unrecognised(records, steps, doubt)
     more = found
-    while more:  # and what follows from those
+    while more:  # and what was let go of together with those, or follows from them
+        moments = _moments([record for record in records if record.id in found], steps)
+        more = set()
+        for group, places in groups:
+            more |= _let_go_together(group, places, steps, moments) - found
+            if len(found.union(more).intersection(r.id for r in group)) == len(places):
+                doubt -= {record.id for record in group} - found - more  # these are theirs
         open_ones = doubt - found
-        more = {
-            one
-            for group, count in groups
-            for one in _following(group, count, steps, found, open_ones)
-        }
+        for group, places in groups:
+            more |= _following(group, len(places), steps, found, open_ones)
         found |= more
     return (
         [record for record in records if record.id in found],
@@ -117,16 +125,50 @@ def ours(
 
 def _unrecognised(
     records: list[CacheRecord], steps: list[Ran], fitting: set[str]
-) -> list[tuple[list[CacheRecord], int]]:
+) -> list[tuple[list[CacheRecord], Places]]:
     """Return, for each step that no record fits, those that were made when it ran."""
     rest = [record for record in records if record.id not in fitting]
     recognised = [r for r in records if r.id in fitting and not r.description.startswith("cached")]
     return [
-        ([record for record in rest if step.made(record)], 1)
-        for step in steps
+        ([record for record in rest if step.made(record)], {("", number)})
+        for number, step in enumerate(steps)
         if step.texts[0].startswith(MAKES)
         and not any(step.made(r) and step.fits(r) for r in recognised)
     ]
+
+
+def _moments(ours: list[CacheRecord], steps: list[Ran]) -> dict[float | None, list[float]]:
+    """Return, by the end of a build of ours, when what surely that build alone used was let go."""
+    moments: dict[float | None, list[float]] = {}
+    for record in ours:
+        ends = {step.build_end for step in steps if step.made(record) and step.fits(record)}
+        if record.used and record.uses == 1 and len(ends) == 1:
+            moments.setdefault(ends.pop(), []).append(record.used)
+    return moments
+
+
+def _let_go_together(
+    group: list[CacheRecord],
+    places: Places,
+    steps: list[Ran],
+    moments: dict[float | None, list[float]],
+) -> set[str]:
+    """Return those of a group that were let go of together with what a build of ours has made.
+
+    None of a build, if there are more of them than steps of it in the group.
+    """
+    ours = set()
+    builds = [steps[number].build_end for _, number in places]
+    for end in set(builds):
+        together = {
+            record.id
+            for record in group
+            for at in moments.get(end, [])
+            if record.uses == 1 and abs(record.used - at) <= TOGETHER_SECONDS
+        }
+        if len(together) <= builds.count(end):
+            ours |= together
+    return ours
 
 
 def _following(
@@ -144,13 +186,13 @@ def _following(
 
 def _groups(
     records: list[CacheRecord], steps: list[Ran]
-) -> Iterable[tuple[list[CacheRecord], int]]:
-    """Yield the records that compete for the same steps, and how many steps those are.
+) -> Iterable[tuple[list[CacheRecord], Places]]:
+    """Yield the records that compete for the same steps, and those steps, by kind and number.
 
     One step makes one record of a kind: its result, what was sent, or each of its cache mounts; a
     FROM makes one for each layer.
     """
-    wanted: dict[str, set] = {}
+    wanted: dict[str, Places] = {}
     for record in records:
         mount = record.description.partition(" from exec ")[0]
         kind = record.id if BASE.match(record.description) else mount if "cached" in mount else ""
@@ -169,7 +211,7 @@ def _groups(
             for one in more:
                 places = places | wanted.pop(one)
             group += more
-        yield [by_id[one] for one in group], len(places)
+        yield [by_id[one] for one in group], places
 
 
 def _is_let_go_with_ours(

@@ -258,8 +258,8 @@ def test_an_image_that_somebody_used_without_its_name_goes_the_next_time(engine,
     engine.image(name, "sha256:new", journal.labels("theirs"))
     engine.used = {"sha256:old"}
     done = cleaning.clean(engine)
-    assert done.kept_in_use == ("sha256:old",)
-    assert (done.left[0].why, done.left[0].bytes) == (cleaning.USED, 7_000_000)
+    assert (done.left[0].what, done.left[0].why) == ("sha256:old", cleaning.USED)
+    assert done.left[0].bytes == 7_000_000
     engine.used = set()
     assert cleaning.clean(engine).images == 1 and not list(journal.read())
 
@@ -293,7 +293,7 @@ def test_a_cache_record_that_one_of_others_needs_is_named_with_its_bytes(engine)
     engine.cache = [built(), record("theirs", "fileop target", 1_000, Parent="ours00000000")]
     done = cleaning.clean(engine)
     [left] = done.left
-    assert done.cache_in_doubt == 1 and (left.bytes, left.what) == (1000, "1 cache records")
+    assert (left.bytes, left.what) == (1000, "1 cache records")
     engine.cache.pop()
     assert cleaning.clean(engine).cache_records == 1, "the journal still knows it"
 
@@ -302,9 +302,23 @@ def test_a_cache_record_that_was_in_use_goes_the_next_time(engine):
     """As after a restart of an engine whose disk was full."""
     engine.cache = [built(InUse=True)]
     done = cleaning.clean(engine)
-    assert done.cache_in_doubt == 1 and done.left[0].why == "still in use"
+    [left] = done.left
+    assert (left.what, left.why) == ("1 cache records", "still in use")
     engine.cache[0]["InUse"] = False
     assert cleaning.clean(engine).cache_records == 1
+
+
+def test_a_volume_that_was_in_use_goes_the_next_time(engine):
+    def refused() -> None:
+        raise docker.errors.APIError("conflict: volume is in use")
+
+    volume = engine.thing("volumes", "vol", journal.made())
+    remove, volume.remove = volume.remove, refused
+    [left] = cleaning.clean(engine).left
+    assert (left.what, left.why) == ("vol", cleaning.USED)
+    volume.remove = remove
+    done = cleaning.clean(engine)
+    assert (done.volumes, done.left) == (1, ()) and not list(journal.read())
 
 
 def test_when_our_record_is_gone_that_of_somebody_at_the_same_time_is_not_ours(engine):

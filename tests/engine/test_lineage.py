@@ -84,11 +84,25 @@ def test_the_same_instruction_on_another_base_at_the_same_time_is_theirs():
     assert told([*OURS, same]) == (ids(OURS), set())
 
 
-def test_the_same_instruction_that_ends_with_ours_leaves_both_in_doubt_but_for_what_follows():
+def test_of_the_same_instructions_that_end_together_ours_is_the_one_that_follows_from_ours():
     same = record("same", "other", RUN + "sleep 2 && echo hello > /one", 10.5)
-    own, doubt = told([*OURS, same])
-    assert "same" not in own and "same" in doubt
-    assert "o6g0" in own, "it is based on our FROM"
+    assert told([*OURS, same]) == (ids(OURS), set())
+
+
+def test_the_same_contexts_that_end_together_are_both_in_doubt():
+    """Two of theirs, so that what is let go of with ours is more than our build can have made."""
+    same = [record(f"same{n}", "", CONTEXT, 8.76 + n / 10, 13.11) for n in range(3)]
+    own, doubt = told([*OURS, *same])
+    assert not own & ids(same) and doubt == {"cxgj", "za51", *ids(same)}
+
+
+def test_what_is_let_go_of_with_a_record_of_ours_is_ours_and_a_little_later_theirs():
+    """As measured: a build lets go of all it has made within 5 ms, two builds at other times."""
+    ended = [dataclasses.replace(one, used=13.11 + n / 2000) for n, one in enumerate(OURS)]
+    same = [record(f"same{n}", "", CONTEXT, 8.76 + n / 10, 13.14) for n in range(3)]
+    files = [record(f"file{n}", "other", FILE, 11.46 + n / 100, 13.141) for n in range(4)]
+    own, doubt = told([*ended, *same, *files])
+    assert (own, doubt) == (ids(OURS), set())
 
 
 def with_one(id: str, **changed) -> list[disk.CacheRecord]:
@@ -99,9 +113,8 @@ def with_one(id: str, **changed) -> list[disk.CacheRecord]:
 def test_what_follows_from_ours_while_a_step_ran_that_nothing_fits_is_ours():
     """As a heredoc, which engines describe in their own ways."""
     assert told(with_one("m4qr", description="<<EOF"))[0] == ids(OURS)
-    assert told(with_one("m4qr", description="<<EOF", parents=("other",)))[0] == ids(OURS) - {
-        "m4qr"
-    }
+    elsewhere = with_one("m4qr", description="<<EOF", parents=("other",), used=13.2)
+    assert told(elsewhere)[0] == ids(OURS) - {"m4qr"}
     two = [*with_one("m4qr", description="<<EOF"), record("two", "8typ", "<<EOF", 11.6)]
     assert told(two)[0] == ids(OURS) - {"m4qr"}
 
@@ -224,7 +237,8 @@ def simulated(draw: random.Random, begin: float, mark: str) -> tuple[dict, list[
         else:
             step("COPY . .", FILE, draw.uniform(0.01, 0.05), True)
     build = {"kind": "build", "engine_id": "x", "window": [begin, now], "ran": steps}
-    return build, [record(*one, now + 0.05 * draw.random()) for one in records]
+    let_go = now + 0.05 * draw.random()
+    return build, [record(*one, let_go + 0.005 * draw.random()) for one in records]
 
 
 def test_of_two_dozen_builds_in_fifteen_seconds_nothing_of_theirs_goes_and_ours_does():
