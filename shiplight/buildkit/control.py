@@ -37,8 +37,6 @@ class Solve:
     attributes: Attributes
     exports: Sequence[tuple[str, Attributes]] = ()
     cache_exports: Sequence[tuple[str, Attributes]] = ()
-    cache_imports: Sequence[tuple[str, Attributes]] = ()
-    entitlements: Sequence[str] = ()
     frontend: str = "dockerfile.v0"
     ref: str = field(default_factory=lambda: secrets.token_hex(13)[:25])
 
@@ -49,7 +47,6 @@ class Solve:
             Session=self.session,
             Frontend=self.frontend,
             FrontendAttrs=self.attributes,
-            Entitlements=self.entitlements,
         )
         for kind, attributes in self.exports:
             request.Exporters.add(Type=kind, Attrs=attributes)
@@ -59,8 +56,6 @@ class Solve:
             request.ExporterAttrsDeprecated.update(attributes)
         for kind, attributes in self.cache_exports:
             request.Cache.Exports.add(Type=kind, Attrs=attributes)
-        for kind, attributes in self.cache_imports:
-            request.Cache.Imports.add(Type=kind, Attrs=attributes)
         return request
 
 

@@ -42,7 +42,7 @@ _MESSAGES = {
     },
     "StatusRequest": {"Ref": (1, "string")},
     "TypeAndAttrs": {"Type": (1, "string"), "Attrs": (2, "map")},
-    "CacheOptions": {"Exports": (4, "TypeAndAttrs*"), "Imports": (5, "TypeAndAttrs*")},
+    "CacheOptions": {"Exports": (4, "TypeAndAttrs*")},
     "SolveRequest": {
         "Ref": (1, "string"),
         "ExporterDeprecated": (3, "string"),
@@ -51,7 +51,6 @@ _MESSAGES = {
         "Frontend": (6, "string"),
         "FrontendAttrs": (7, "map"),
         "Cache": (8, "CacheOptions"),
-        "Entitlements": (9, "string*"),
         "Exporters": (13, "TypeAndAttrs*"),
     },
     "SolveResponse": {"ExporterResponse": (1, "map")},

@@ -407,13 +407,19 @@ def _engine(given) -> int:
     from dataclasses import asdict
 
     from ..engine import private
+    from ..errors import UsageError
     from .report import print_engine, print_removed
 
+    done = {}
+    if given.do != "stop" and (given.remove_gone or given.remove_data):
+        option = "--remove-gone" if given.remove_gone else "--remove-data"
+        raise UsageError(f"{option} goes with stop.", hint=f"`./lab engine stop {option}`")
     if given.do == "start":
         _refuse_beside_another()
         private.start()
     elif given.remove_gone:
         removed = private.remove_gone()
+        done = {"removed": list(map(asdict, removed))}
         if not given.json:
             print_removed(removed)
             return 0
@@ -425,7 +431,7 @@ def _engine(given) -> int:
     status, gone, unknown = private.status(), private.gone(), private.unknown()
     if given.json:
         others = {"gone": list(map(asdict, gone)), "unknown": list(map(asdict, unknown))}
-        _print_json(asdict(status) | others)
+        _print_json(asdict(status) | others | done)
     else:
         print_engine(status, gone, unknown)
     return 0

@@ -51,6 +51,15 @@ def test_wrong_words_end_with_2_and_a_usage_line(words, capsys):
     assert end.value.code == 2 and "usage: ./lab" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("do", ["start", "status"])
+@pytest.mark.parametrize("option", ["--remove-data", "--remove-gone"])
+def test_an_engines_data_is_removed_with_stop_alone(do, option, monkeypatch, capsys):
+    for act in ("start", "stop", "remove_gone"):
+        monkeypatch.setattr(private, act, None)  # what calls it fails
+    assert commands.main(["engine", do, option]) == 1
+    assert "goes with stop" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "starts"),
     [
