@@ -30,7 +30,7 @@ FLOORS = [
     ("engine",),
     ("image", "dockerfile", "catalogue"),
     ("buildkit",),
-    ("boxes", "errors", "units", "setting", "setup", "files", "lazily"),
+    ("boxes", "errors", "units", "setting", "setup", "files", "lazily", "references"),
 ]
 FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
 GROUND = FLOORS[-1]

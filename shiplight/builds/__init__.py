@@ -15,7 +15,7 @@ from .bases import (
     wanted_kind,
 )
 from .building import Build, build, image_name, order, recipe
-from .mirrors import canonical, mirrored, named, registry_of
+from .mirrors import mirrored, named
 from .providing import here, provide
 from .refusals import Refusal, refusal
 from .showing import Recipe
@@ -31,7 +31,6 @@ __all__ = [
     "build",
     "cache_mounts",
     "can_assemble",
-    "canonical",
     "cold_build",
     "here",
     "image_name",
@@ -47,7 +46,6 @@ __all__ = [
     "recipe_of",
     "recipes",
     "refusal",
-    "registry_of",
     "solve",
     "spread",
     "stands_in",

@@ -14,10 +14,10 @@ from .. import dockerfile, engine, progress, setup
 from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import BaseNotAvailable
+from ..references import canonical, split
 from ..units import format_bytes
 from . import solving
 from .bases import FOLDER, Base, Recipe, recipes, text_to_send
-from .mirrors import canonical
 
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
@@ -116,7 +116,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     folder = str(FOLDER / recipe.recipe)
     command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
     journal.ready()
-    name, tag = engine.split_reference(recipe.equivalent)
+    name, tag = split(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
     labels = journal.labels(recipe.equivalent) | {journal.BASES: "equivalent"}
     changes += [f"LABEL {key}={value}" for key, value in labels.items()]

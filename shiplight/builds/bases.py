@@ -14,8 +14,9 @@ from .. import dockerfile, engine
 from ..dockerfile import stages
 from ..engine import journal
 from ..errors import UsageError
+from ..references import canonical
 from ..setup import ROOT
-from .mirrors import canonical, mirrored
+from .mirrors import mirrored
 
 FOLDER = ROOT / "bases"
 KINDS = ("official", "mirrored", "equivalent")

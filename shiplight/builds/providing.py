@@ -10,9 +10,10 @@ from dataclasses import replace
 
 from .. import engine, progress
 from ..errors import BaseNotAvailable, EngineFailed
+from ..references import canonical, read, registry_of, tagged
 from .assembling import add_ca, assemble, building_name, can_assemble
 from .bases import Base, Recipe, recipes, wanted_kind
-from .mirrors import canonical, mirrored, registry_of
+from .mirrors import mirrored
 from .pulling import pull
 from .refusals import TOO_MANY, Refusal, refusal
 
@@ -36,7 +37,7 @@ def here(client, reference: str) -> Base | None:
     """Return the base that is on the engine already, if its kind is allowed."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     candidates = [
-        ("official", engine.tagged(reference)),
+        ("official", tagged(reference)),
         ("equivalent", recipe.equivalent if recipe else None),
         ("mirrored", mirrored(reference)),
     ]
@@ -45,7 +46,7 @@ def here(client, reference: str) -> Base | None:
             return _with_building(client, Base(reference, name, candidate), found)
     # What no recipe stands for may be somebody's own, which is of no other kind.
     own = kind is not None and _nearest(reference) is None and engine.has_image(client, reference)
-    return Base(reference, engine.tagged(reference), "official") if own else None
+    return Base(reference, tagged(reference), "official") if own else None
 
 
 def _with_building(client, base: Base, under: dict) -> Base:
@@ -63,7 +64,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
     refused = []
     for candidate, name in [
         ("mirrored", mirrored(reference)),
-        ("official", engine.tagged(reference)),
+        ("official", tagged(reference)),
     ]:
         if name is None or kind not in (None, candidate):
             continue
@@ -124,10 +125,5 @@ def _limit(client, name: str) -> str:
 
 def _nearest(reference: str) -> str | None:
     """A recipe for another tag of the same image."""
-    name = _repository(reference)
-    return next((known for known in recipes() if _repository(known) == name), None)
-
-
-def _repository(reference: str) -> str:
-    """Return the canonical name without its tag and its digest."""
-    return engine.split_reference(canonical(reference.partition("@")[0]))[0]
+    name = read(reference).name
+    return next((known for known in recipes() if read(known).name == name), None)

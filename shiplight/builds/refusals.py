@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 
 from ..errors import EngineFailed
-from .mirrors import HUB, registry_of
+from ..references import HUB, registry_of
 
 _LOGIN = "`docker login{host}` if the image is private; else check its spelling"
 _ENGINES_NETWORK = "check the host's name, and whether the engine's network (DNS, proxy) reaches it"

@@ -391,7 +391,8 @@ def _print_checklist(given, found) -> None:
 
 
 def _bases(given) -> int:
-    from ..builds import canonical, provide, recipes
+    from ..builds import provide, recipes
+    from ..references import canonical
     from . import report
 
     client = _connect(given, to_make=given.do == "get")

@@ -10,13 +10,11 @@ from .. import dockerfile, engine, progress
 from ..builds import (
     Refusal,
     can_assemble,
-    canonical,
     here,
     mirrored,
     named,
     recipes,
     refusal,
-    registry_of,
     solve,
     wanted_kind,
 )
@@ -24,6 +22,7 @@ from ..dockerfile import read_sources
 from ..engine import journal
 from ..errors import EngineFailed, ShipLightError, UsageError
 from ..inspection import run_once
+from ..references import canonical, registry_of
 from ..scans import trivy
 from ..units import format_bytes, format_seconds
 

@@ -23,8 +23,6 @@ from .images import (
     registry_has,
     remember_image,
     remove_image,
-    split_reference,
-    tagged,
 )
 from .journal import made
 from .logins import credentials
@@ -71,8 +69,6 @@ __all__ = [
     "remove_image",
     "session_path",
     "setting",
-    "split_reference",
-    "tagged",
     "translated",
     "wait_until_answers",
 ]

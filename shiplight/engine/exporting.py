@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 import docker
 
 from ..buildkit import transport
+from ..references import tagged
 from .answers import translated
-from .images import has_image, tagged
+from .images import has_image
 
 BLOCK = 1 << 19  # bytes that are read at a time
 END = bytes(1024)  # with which every tar ends

@@ -1,7 +1,6 @@
 """The calls about images: inspect, build, export, import, pull, remove."""
 
 import json
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -9,6 +8,7 @@ import docker
 import docker.errors
 
 from ..errors import EngineFailed, ImageNotFound
+from ..references import canonical, split
 from . import journal
 from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
 from .describing import identity
@@ -53,16 +53,16 @@ def _is_called(found: dict, name: str) -> bool:
     """Whether an image that was found has this name: Podman finds `x/busybox` by `busybox` too."""
     names = [_plain(tag) for tag in found.get("RepoTags") or []]
     is_id = "@" in name or name in found["Id"]
-    return is_id or not names or _plain(":".join(split_reference(name))) in names
+    return is_id or not names or _plain(name) in names
 
 
 def _is_image(found: dict) -> bool:
     return bool(found.get("Os", "?") or found.get("Architecture", "?"))
 
 
-def _plain(tag: str) -> str:
-    """An image's name without the places that go without saying."""
-    return re.sub(r"^(localhost/|(docker\.io/)?(library/)?)", "", tag)
+def _plain(name: str) -> str:
+    """A name in its short form; Podman calls what is only here `localhost/…`."""
+    return canonical(name).removeprefix("localhost/")
 
 
 def id_of(client: docker.DockerClient, name: str) -> str | None:
@@ -143,7 +143,7 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
     registry takes the question and says nothing.
     """
     api, doing = client.api, f"pulling {reference}"
-    name, tag = split_reference(reference)
+    name, tag = split(reference)
     with translated(doing), silence_told(doing, REGISTRY_SILENCE):
         response = api._post(
             api._url("/images/create"),
@@ -173,30 +173,6 @@ def silence_told(doing: str, seconds: float) -> Iterator[None]:
             raise
         said = f"the registry has said nothing for {seconds} s"
         raise engine_failed(doing, said) from error
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """Name and tag or digest of a reference, as the SDK wants them.
-
-    >>> split_reference("golang"), split_reference("host:5000/a/b:c")
-    (('golang', 'latest'), ('host:5000/a/b', 'c'))
-    """
-    if "@" in reference:
-        name, _, digest = reference.partition("@")
-        return name, digest
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "latest")
-
-
-def tagged(reference: str) -> str:
-    """Return the reference with `:latest` where it has neither tag nor digest.
-
-    Left out, an engine reads it as `:latest` in one call and as every tag in another.
-
-    >>> tagged("busybox"), tagged("host:5000/a"), tagged("busybox@sha256:1")
-    ('busybox:latest', 'host:5000/a:latest', 'busybox@sha256:1')
-    """
-    return reference if "@" in reference else ":".join(split_reference(reference))
 
 
 def registry_has(client: docker.DockerClient, reference: str) -> bool:

@@ -14,17 +14,15 @@ import docker
 import docker.auth
 import docker.errors
 
+from ..references import HUB_NAMES, registry_of
 from ..setup import say
-
-HUB = ("registry-1.docker.io", "docker.io", "index.docker.io")
 
 
 def login_header(api, name: str) -> dict[str, str]:
     """Return the header that carries the login for the registry of this image name, if any."""
     login = None
     with _helper_missed():
-        registry, _ = docker.auth.resolve_repository_name(name)
-        login = docker.auth.get_config_header(api, registry)
+        login = docker.auth.get_config_header(api, registry_of(name))
     return {"X-Registry-Auth": login} if login else {}
 
 
@@ -36,7 +34,7 @@ def credentials(client: docker.DockerClient, host: str) -> tuple[str, str] | Non
     api = client.api
     if not host:
         return None
-    registry = docker.auth.INDEX_NAME if host in HUB else host
+    registry = docker.auth.INDEX_NAME if host in HUB_NAMES else host
     for config in (api._auth_configs, docker.auth.load_config(credstore_env=api.credstore_env)):
         found = {}
         with _helper_missed():
@@ -57,8 +55,6 @@ def _helper_missed() -> Iterator[None]:
         warnings.simplefilter("always")
         try:
             yield
-        except docker.errors.InvalidRepository:
-            return  # the engine says what is wrong with the name
         except docker.errors.DockerException as error:
             said.append(str(error))
     for message in [*(str(warning.message) for warning in heard), *said][:1]:

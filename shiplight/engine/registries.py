@@ -11,9 +11,10 @@ import docker
 import docker.auth
 import requests
 
+from ..references import HUB, HUB_NAMES, read
 from . import describing, images
 from .answers import translated
-from .logins import HUB, credentials
+from .logins import credentials
 
 ANSWER_SECONDS = 5
 MANIFESTS = (
@@ -30,9 +31,9 @@ def ask_registry(client: docker.DockerClient, host: str) -> None:
     Where Docker Hub has a mirror in the engine's own configuration, that one is asked for an image.
     """
     api, doing = client.api, f"asking {host}"
-    hub = host in HUB
+    hub = host in HUB_NAMES
     if describing.described(client).kind == "Podman" or (hub and _engine_mirrors(client)):
-        images.ask_for_image(client, f"{HUB[1]}/library/busybox" if hub else f"{host}/x")
+        images.ask_for_image(client, f"{HUB}/library/busybox" if hub else f"{host}/x")
         return
     user, secret = credentials(client, host) or ("", "")
     kept = {"username": user, "password": secret} if user else {"identitytoken": secret}
@@ -76,14 +77,10 @@ def pull_limit(client: docker.DockerClient, reference: str) -> Limit | None:
 
     As this machine sees it: an engine elsewhere, or with other credentials, has another.
     """
-    name, tag = images.split_reference(reference)
-    host, _, path = name.partition("/")
-    if not path or not re.search(r"[.:]|^localhost$", host):
-        host, path = "registry-1.docker.io", name if path else f"library/{name}"
-    host = HUB[0] if host in HUB else host
+    one = read(reference)
     try:
         with requests.Session() as session:
-            headers = _head(client, session, host, path, tag).headers
+            headers = _head(client, session, one.host, one.repository, one.version).headers
     except (requests.exceptions.RequestException, ValueError):
         return None
     left, seconds = _counted(headers.get("ratelimit-remaining"))

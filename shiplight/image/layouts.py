@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass, replace
 
 from ..errors import ArchiveError
+from ..references import canonical, familiar
 from .model import platform_of
 
 _HINT = "save the image again; do not use an archive from an unknown source"
@@ -98,7 +99,7 @@ def _is_attestation(item: dict) -> bool:
 def _names_of(item: dict) -> tuple[str, ...]:
     annotations = _expect(item.get("annotations") or {}, dict, "annotations")
     names = [annotations[key] for key in _NAMES if isinstance(annotations.get(key), str)]
-    return tuple(_familiar(name) for name in names[:1])
+    return tuple(familiar(name) for name in names[:1])
 
 
 def _path_of(item: dict) -> str:
@@ -116,7 +117,7 @@ def _platform(described) -> str:
 def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> Manifest:
     """Choose the image that is meant; raise an error that lists them if that is unclear."""
     if name is not None:
-        fitting = [m for m in found if any(_tagged(n) == _tagged(name) for n in m.names)]
+        fitting = [m for m in found if any(canonical(n) == canonical(name) for n in m.names)]
         if not fitting:
             raise _unclear(f"the archive contains no image {name}", found)
         found = fitting
@@ -152,15 +153,6 @@ def _unclear(what: str, found: list[Manifest]) -> ArchiveError:
     names = sorted({", ".join(manifest.names) or "(no name)" for manifest in found})
     hint = f"choose one of: {'; '.join(names[:20])}{'; …' if len(names) > 20 else ''}"
     return ArchiveError(f"{what}.", hint=hint)
-
-
-def _familiar(name: str) -> str:
-    return name.removeprefix("docker.io/").removeprefix("library/")
-
-
-def _tagged(name: str) -> str:
-    name = _familiar(name)
-    return name if ":" in name.rpartition("/")[2] else f"{name}:latest"
 
 
 def checked_config(config, *, layers: int) -> dict:

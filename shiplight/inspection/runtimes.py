@@ -8,6 +8,7 @@ from .. import builds, catalogue, engine, progress, recordings
 from ..builds import provide
 from ..errors import UsageError
 from ..image import Image, Program
+from ..references import split
 from ..setting import Setting
 from . import entrypoint, measuring, probing
 from .probing import Probe
@@ -142,7 +143,7 @@ def short(reference: str) -> str:
     >>> [short(reference) for reference in BASES[:2] + BASES[4:]]
     ['scratch', 'distroless/static', 'alpine', 'debian-slim', 'debian']
     """
-    name, tag = engine.split_reference(reference)
+    name, tag = split(reference)
     name = re.sub(r"^gcr\.io/|-debian\d+$", "", name)
     return f"{name}-slim" if tag.endswith("-slim") else name
 

@@ -7,23 +7,6 @@ from shiplight.builds.bases import Base
 from shiplight.errors import UsageError
 
 
-@pytest.mark.parametrize(
-    ("written", "short"),
-    [
-        ("golang:1.23", "golang:1.23"),
-        ("golang", "golang:latest"),
-        ("docker.io/golang:1.23", "golang:1.23"),
-        ("docker.io/library/golang:1.23", "golang:1.23"),
-        ("me/mine:1", "me/mine:1"),
-        ("gcr.io/distroless/static-debian12", "gcr.io/distroless/static-debian12:latest"),
-        ("localhost:5000/x", "localhost:5000/x:latest"),
-        ("golang@sha256:abc", "golang@sha256:abc"),
-    ],
-)
-def test_spellings_of_one_image_meet(written, short):
-    assert bases.canonical(written) == short
-
-
 def test_an_unknown_kind_is_refused(monkeypatch):
     monkeypatch.setenv("SHIPLIGHT_BASES", "fancy")
     with pytest.raises(UsageError, match="equivalent"):

@@ -76,6 +76,19 @@ def test_the_limit_is_asked_for_by_heads_which_are_no_pulls(registry, asking):
     assert heard[-1][2] == "Bearer good"
 
 
+@pytest.mark.parametrize("name", ["busybox", "docker.io/busybox", "docker.io/library/busybox"])
+def test_the_limit_of_docker_hub_is_asked_for_the_official_image(asking, monkeypatch, name):
+    asked = []
+
+    def head(client, session, host, path, version):
+        asked.append((host, path, version))
+        raise ValueError("this test asks nobody")
+
+    monkeypatch.setattr(registries, "_head", head)
+    assert registries.pull_limit(asking, name) is None
+    assert asked == [("registry-1.docker.io", "library/busybox", "latest")]
+
+
 def test_a_login_that_was_kept_is_used_for_the_limit(registry, asking, tmp_path):
     host, heard = registry(headers=LIMIT)
     auth = base64.b64encode(b"ann:secret").decode()

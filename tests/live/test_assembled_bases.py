@@ -23,6 +23,7 @@ from shiplight.dockerfile import stages
 from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable, ShipLightError
 from shiplight.inspection import measure
+from shiplight.references import canonical
 
 RECIPES = list(bases.recipes().values())
 
@@ -35,7 +36,7 @@ def test_a_recipe_says_which_bases_it_stands_on(recipe):
     text = (bases.FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
     read = dockerfile.parse(text)
     uses = stages.image_uses(read, recipe.target, recipe.args)
-    assert {bases.canonical(use.reference) for use in uses} == set(recipe.needs)
+    assert {canonical(use.reference) for use in uses} == set(recipe.needs)
     assert set(recipe.needs) <= set(bases.recipes())
 
 

@@ -12,9 +12,10 @@ from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
 
+from ... import references
+
 FOLDER = Path(__file__).resolve().parent / "data"
 
-_DOCKER_HUB = re.compile(r"(?:(?:index\.)?docker\.io/)?(?:library/)?")
 _WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
 
@@ -75,11 +76,8 @@ def split(reference: str) -> tuple[str, str, str]:
     >>> split("docker.io/library/golang:1.23"), split("host:5000/a@sha256:12")
     (('golang', '1.23', ''), ('host:5000/a', '', 'sha256:12'))
     """
-    plain, _, digest = reference.partition("@")
-    name, colon, tag = plain.rpartition(":")
-    if not colon or "/" in tag:
-        name, tag = plain, ""
-    return name[_DOCKER_HUB.match(name).end() :], tag, digest
+    one = references.read(reference)
+    return one.name, one.tag, one.digest
 
 
 @cache
