@@ -5,8 +5,10 @@ import shutil
 import sqlite3
 import subprocess
 import time
+import tomllib
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import quote
 
 import nbformat
 
@@ -16,7 +18,8 @@ from ..setup import ROOT
 
 FOLDER, README = ROOT / "notebooks", ROOT / "README.md"
 BEGIN, END = "<!-- lessons: written by ./lab record -->", "<!-- end of lessons -->"
-NAVIGATION = re.compile(r"\n\n(?:←|\[contents\]).*$")
+BUTTONS, END_BUTTONS = "<!-- buttons: written by ./lab record -->", "<!-- end of buttons -->"
+NAVIGATION = re.compile(r"\n\n(?:Open in |←|\[contents\]).*$", re.S)
 
 
 def lessons() -> list[Path]:
@@ -64,9 +67,29 @@ def _short_title(path: Path) -> str:
     return f"{path.stem[:2]} {head(path)[0].partition(':')[0]}"
 
 
+def address() -> str:
+    """Return `OWNER/NAME` of the repository on GitHub, out of pyproject.toml."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return project["urls"]["Repository"].removeprefix("https://github.com/")
+
+
+def buttons(path: Path) -> str:
+    """Return the links that open a lesson in a service, without anything installed.
+
+    Binder opens the lesson itself; Codespaces takes no file in its address, so it opens all.
+    """
+    repository, lesson = address(), path.relative_to(ROOT).as_posix()
+    return (
+        f"Open in [Codespaces](https://codespaces.new/{repository}?quickstart=1)"
+        f" (live; then open `{lesson}`)"
+        f" or [Binder](https://mybinder.org/v2/gh/{repository}/HEAD?labpath={quote(lesson, '')})"
+        " (recorded)"
+    )
+
+
 def with_navigation(source: str, path: Path) -> str:
-    """Return the first cell of a lesson with its navigation as the last line."""
-    return f"{NAVIGATION.sub('', source)}\n\n{navigation(path)}"
+    """Return the first cell of a lesson with its buttons and its navigation as the last lines."""
+    return f"{NAVIGATION.sub('', source)}\n\n{buttons(path)}\n\n{navigation(path)}"
 
 
 def contents() -> str:
@@ -80,7 +103,7 @@ def contents() -> str:
 
 
 def tie_together() -> None:
-    """Write the navigation of every lesson, and the table of lessons in the README."""
+    """Write buttons and navigation of every lesson, and buttons and the table in the README."""
     for path in lessons():
         notebook = nbformat.read(path, as_version=4)
         source = with_navigation(notebook.cells[0].source, path)
@@ -88,8 +111,13 @@ def tie_together() -> None:
             notebook.cells[0].source = source
             files.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
     text = README.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    files.write(README, f"{before}{BEGIN}\n{contents()}\n{END}{rest.split(END)[1]}")
+    text = _between(text, BUTTONS, buttons(lessons()[0]), END_BUTTONS)
+    files.write(README, _between(text, BEGIN, contents(), END))
+
+
+def _between(text: str, begin: str, what: str, end: str) -> str:
+    before, rest = text.split(begin)
+    return f"{before}{begin}\n{what}\n{end}{rest.split(end)[1]}"
 
 
 # --- the learner's copies ----------------------------------------------------------------------
