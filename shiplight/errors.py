@@ -84,7 +84,14 @@ class EngineNotReachable(ShipLightError):
 
 
 class EngineFailed(ShipLightError):
-    """The engine answered with an error, or stopped answering in mid-sentence."""
+    """The engine answered with an error, or stopped answering in mid-sentence.
+
+    `said` is the engine's own part of the message; all of it where the engine said nothing.
+    """
+
+    def __init__(self, message: str, *, said: str = "", hint: str = ""):
+        super().__init__(message, hint=hint)
+        self.said = without_passwords(said) or self.message
 
 
 class DockerfileError(ShipLightError):

@@ -35,7 +35,8 @@ def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None
     try:
         engine.pull(client, name, platform=platform, tell=tell)
         if not engine.has_image(client, name):
-            raise EngineFailed(f"the engine failed while pulling {name}: it is here only in part")
+            said = "it is here only in part"
+            raise EngineFailed(f"the engine failed while pulling {name}: {said}", said=said)
     except EngineFailed:
         if before is None and engine.id_of(client, name) is not None:
             engine.remove_image(client, name)

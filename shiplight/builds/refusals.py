@@ -122,10 +122,7 @@ class Refusal:
 
 def refusal(name: str, error: EngineFailed) -> Refusal:
     """Return what a failed question for `name` means: for an image, or for `HOST/`, a registry."""
-    said = re.sub(
-        rf"^the engine failed while \w+ {re.escape(name.rstrip('/'))}: ", "", error.message
-    )
-    registry = registry_of(name)
+    said, registry = error.said, registry_of(name)
     host = "" if registry == HUB else f" {registry}"
     for meaning, hint, signs in _ROWS:
         if re.search(f"(?i){signs}", said):

@@ -74,7 +74,8 @@ def engine_failed(doing: str, said: str) -> EngineFailed:
     hint = "`./lab doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL
-    return EngineFailed(f"the engine failed while {doing}: {said.strip()}", hint=hint)
+    said = said.strip()
+    return EngineFailed(f"the engine failed while {doing}: {said}", said=said, hint=hint)
 
 
 def or_none(call, *arguments):

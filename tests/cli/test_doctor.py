@@ -107,3 +107,11 @@ def test_a_setting_that_cannot_be_read_is_a_problem_and_no_traceback(
     monkeypatch.setenv(name, value)
     found, _ = seen_by()
     assert states(found) == {"settings": "problem"} and name in found["settings"].seen
+
+
+@pytest.mark.parametrize("info", [INFO, INFO | {"RegistryConfig": {"Mirrors": ["https://m.x/"]}}])
+def test_of_a_registry_that_fails_only_what_the_engine_said_is_quoted(seen_by, info):
+    """However it was asked: for a login, or for an image where the engine has a mirror."""
+    trouble = (500, {"message": "some new trouble"})
+    found, _ = seen_by((r"/auth", trouble), (r"/distribution/", trouble), (r"/info$", info))
+    assert found["Docker Hub"].seen.startswith("some new trouble")
