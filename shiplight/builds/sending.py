@@ -57,7 +57,13 @@ class Wider:
     platforms: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.cache_to or self.stores or len(self.platforms) > 1)
+        return bool(self.needs)
+
+    @property
+    def needs(self) -> list[str]:
+        """What of this is asked for, in the words of `build()`."""
+        needed = ["cache_to"] if self.cache_to else ["a local cache"] if self.stores else []
+        return needed + (["several platforms"] if len(self.platforms) > 1 else [])
 
     @property
     def images(self) -> list[str]:
@@ -101,7 +107,7 @@ def sent(
     parameters |= {"remote": "client-session", "session": session.id, "dockerfile": sources.name}
     control = None
     if wider or engine.image_store(client) == "containerd":
-        control = _control(client, needed=bool(wider))
+        control = _control(client, wider)
     if control is not None:
         with session.serving(sock), _solved(control, wider, parameters) as lines:
             yield Sent(lines, "session", "", session, sync)
@@ -147,22 +153,22 @@ def _hijacked(client, session) -> tuple[object | None, str]:
     except NotUpgraded as refused:
         if refused.status in NO_SESSION:
             return None, "this engine has no BuildKit session"
-        raise _no_answer(refused) from refused
+        raise _not_opened("a session", refused) from refused
     except (BuildKitError, OSError) as error:
-        raise _no_answer(error) from error
+        raise _not_opened("a session", error) from error
 
 
-def _no_answer(error: Exception) -> EngineFailed:
+def _not_opened(what: str, error: Exception) -> EngineFailed:
     return EngineFailed(
-        f"the engine does not support a session: {error}",
+        f"the engine did not open {what} for the build: {error}",
         hint="`./lab doctor` tells you whether it is still running; then build again",
     )
 
 
-def _control(client, *, needed: bool):
+def _control(client, wider: Wider):
     """Return a socket to BuildKit's own calls; None where the engine has none and none is needed.
 
-    Raises EngineFailed.
+    Raises UsageError where one is needed, and EngineFailed.
     """
     from ..buildkit import transport
 
@@ -170,9 +176,11 @@ def _control(client, *, needed: bool):
         connection = engine.open_connection(client)
         return transport.upgrade(connection, engine.session_path(client, "/grpc"))
     except (BuildKitError, OSError) as error:
-        if isinstance(error, NotUpgraded) and error.status in NO_SESSION and not needed:
-            return None
-        raise _no_answer(error) from error
+        if not isinstance(error, NotUpgraded) or error.status not in NO_SESSION:
+            raise _not_opened("BuildKit's own calls", error) from error
+        if wider:
+            raise _cannot_be_given(wider.needs, "this engine hides BuildKit's own calls") from error
+        return None
 
 
 @contextmanager
@@ -228,11 +236,12 @@ def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
 
 
 def _refuse_offer(offer: Offer, wider: Wider, why: str) -> None:
-    needed = [*offer.needs_session, *(["cache_to"] if wider.cache_to else [])]
-    needed += ["a local cache"] if wider.stores and not wider.cache_to else []
-    needed += ["several platforms"] if len(wider.platforms) > 1 else []
-    if needed:
-        raise UsageError(
-            f"{' and '.join(needed)} cannot be given to this build: {why}.",
-            hint="build without, or on Docker Engine",
-        )
+    if needed := [*offer.needs_session, *wider.needs]:
+        raise _cannot_be_given(needed, why)
+
+
+def _cannot_be_given(needed: list[str], why: str) -> UsageError:
+    return UsageError(
+        f"{' and '.join(needed)} cannot be given to this build: {why}.",
+        hint="build without, or on Docker Engine",
+    )

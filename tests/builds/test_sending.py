@@ -83,7 +83,7 @@ def test_on_a_containerd_store_a_base_that_is_here_is_taken_as_it_is(asked, tmp_
         yield iter([{"aux": {"ID": "sha256:1"}}])
 
     monkeypatch.setattr(sending, "_solved", solved)
-    monkeypatch.setattr(sending, "_control", lambda client, needed: object())
+    monkeypatch.setattr(sending, "_control", lambda client, wider: object())
     builds.build(client, str(folder_with(tmp_path, "FROM busybox\n")))
     assert [attributes["image-resolve-mode"] for attributes in said] == ["local"]
     assert not [path for _, path, _ in seen if path.startswith("/build")]
@@ -94,6 +94,23 @@ def test_a_containerd_store_without_solve_builds_as_others_do(asked, tmp_path):
     builds.build(client, str(folder_with(tmp_path, "FROM busybox\n")))
     asked_for = [path.partition("?")[0] for how, path, _ in seen if how == "POST"]
     assert asked_for == ["/session", "/grpc", "/build"] and asking.said
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "says"),
+    [
+        (404, UsageError, "several platforms cannot be given to this build: this engine hides"),
+        (500, EngineFailed, "the engine did not open BuildKit's own calls"),
+    ],
+)
+def test_a_build_that_needs_buildkits_own_calls_says_so_where_there_are_none(
+    asked, tmp_path, status, kind, says
+):
+    client, _, _ = asked(None, (r"/grpc", (status, {"message": "page not found"})))
+    folder = folder_with(tmp_path, "FROM scratch\nCOPY Dockerfile /\n")
+    with pytest.raises(kind, match=says) as refused:
+        builds.build(client, str(folder), platform="linux/amd64,linux/arm64")
+    assert "session" not in str(refused.value)
 
 
 def test_bases_are_mapped_in_what_is_sent_from_memory_and_the_file_stays(asked, monkeypatch):
@@ -183,7 +200,7 @@ def test_an_engine_that_breaks_at_a_session_is_an_error_and_not_a_tar(tmp_path, 
     refuses = (r"/session", (500, {"message": "out of order"}))
     with engine_of(tmp_path, refuses, HERE) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
-        with pytest.raises(EngineFailed, match="does not support a session"):
+        with pytest.raises(EngineFailed, match="did not open a session"):
             builds.build(engine.connect(), "go/multi")
         assert not [path for _, path, _ in seen if path.startswith("/build")]
 
