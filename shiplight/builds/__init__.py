@@ -3,7 +3,7 @@
 Knows the catalogue, Dockerfiles and the engine; does not know what is later asked of an image.
 """
 
-from .assembling import can_assemble
+from .assembling import unassembled
 from .bases import (
     KINDS,
     kind_of,
@@ -30,7 +30,6 @@ __all__ = [
     "Times",
     "build",
     "cache_mounts",
-    "can_assemble",
     "cold_build",
     "here",
     "image_name",
@@ -50,5 +49,6 @@ __all__ = [
     "spread",
     "stands_in",
     "time_builds",
+    "unassembled",
     "wanted_kind",
 ]

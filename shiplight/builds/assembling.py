@@ -19,6 +19,7 @@ from ..units import format_bytes
 from . import solving
 from .bases import FOLDER, Base, Recipe, recipes, text_to_send
 
+_CA = "shiplight.ca"  # a label: the digest of the CA bundle that an image has
 CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
 
 
@@ -52,6 +53,15 @@ def ca_bundle() -> bytes:
     return b""
 
 
+def has_our_ca(found: dict) -> bool:
+    """Return whether an image, as the engine describes it, has this machine's CA bundle of now."""
+    return engine.labels_of(found).get(_CA) == _digest(ca_bundle())
+
+
+def _digest(bundle: bytes) -> str:
+    return f"sha256:{hashlib.sha256(bundle).hexdigest()}"
+
+
 def building_name(base: Base) -> str | None:
     """Return the name of `base` with this machine's CA bundle in it; None if it needs none."""
     recipe = recipes().get(canonical(base.reference))
@@ -66,8 +76,8 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
         return base
     text = (FOLDER / "with-ca" / "Dockerfile").read_text(encoding="utf-8")
     with journal.workplace() as folder:
-        bundle = folder / "ca.crt"
-        bundle.write_bytes(ca_bundle())
+        bundle, content = folder / "ca.crt", ca_bundle()
+        bundle.write_bytes(content)
         bundle.chmod(0o644)  # steps of users other than root have to read it
         solving.solve(
             client,
@@ -76,39 +86,46 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
             tag=name,
             title=name,
             build_args={"BASE": base.used},
+            labels={_CA: _digest(content)},
             screen=tasks.screen,
         )
     return replace(base, building=name)
 
 
-def can_assemble(client, recipe: Recipe) -> bool:
-    """Return whether the equivalent is here, or this machine is one that can assemble it."""
+def unassembled(client, recipe: Recipe) -> str:
+    """Return why this machine cannot assemble the equivalent, nor what it needs; "" if it can.
+
+    An equivalent that is here already needs nothing.
+    """
     if engine.has_image(client, recipe.equivalent):
-        return True
-    root = setup.is_root() and (shutil.which("mmdebstrap") is not None or setup.on_debian())
-    return engine.described(client).platform == recipe.platform and root
+        return ""
+    platform = engine.described(client).platform
+    if platform != recipe.platform:
+        return f"exists for {recipe.platform} only; this engine is {platform}"
+    if recipe.kind == "rootfs" and not (
+        setup.is_root() and (_has_mmdebstrap() or setup.on_debian())
+    ):
+        return "needs root on Debian or Ubuntu"
+    reasons = (unassembled(client, recipes()[needed]) for needed in recipe.needs)
+    return next(filter(None, reasons), "")
+
+
+def _has_mmdebstrap() -> bool:
+    return shutil.which("mmdebstrap") is not None
 
 
 def _check_machine(client, recipe: Recipe) -> None:
     """Raises BaseNotAvailable where equivalents cannot be assembled, with what to do there."""
-    platform = engine.describe(client).platform
+    its = f"the offline equivalent of {recipe.reference}"
     hint = "connect to a registry, or set SHIPLIGHT_MIRROR to one that can be reached"
-    if platform != recipe.platform:
-        raise BaseNotAvailable(
-            f"{recipe.reference} cannot be pulled, and its offline equivalent exists for "
-            f"{recipe.platform} only; this engine is {platform}.",
-            hint=hint,
-        )
-    if recipe.kind != "rootfs":
-        return
-    why = f"{recipe.reference} cannot be pulled, and its offline equivalent needs"
-    try:
-        if not setup.is_root():
-            raise setup.SetupFailed(f"{why} root on Debian or Ubuntu")
-        if shutil.which("mmdebstrap") is None:
-            setup.install_packages(["mmdebstrap", "debian-archive-keyring"], f"{why} mmdebstrap")
-    except setup.SetupFailed as error:
-        raise BaseNotAvailable(str(error), hint=hint) from error
+    if why := unassembled(client, recipe):
+        raise BaseNotAvailable(f"{its} {why}.", hint=hint)
+    if recipe.kind == "rootfs" and not _has_mmdebstrap():
+        packages = ["mmdebstrap", "debian-archive-keyring"]
+        try:
+            setup.install_packages(packages, f"{its} needs mmdebstrap")
+        except setup.SetupFailed as error:
+            raise BaseNotAvailable(str(error), hint=hint) from error
 
 
 def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:

@@ -13,9 +13,9 @@ from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..units import format_seconds, in_one_line
-from . import bases, caches, cold, mirrors, offers, platforms, sending, solving
+from . import bases, caches, cold, offers, platforms, sending, solving
 from .cold import Cold
-from .providing import here, provide
+from .providing import foreign, here, provide
 from .showing import Recipe
 
 
@@ -223,15 +223,13 @@ def _given(
 
 def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.Base]:
     """Get the bases that this engine runs; those for another platform are BuildKit's to pull."""
-    own, foreign = [], []
+    own, others = [], []
     for use in uses:
         asked = (use.platform,) if use.platform else wanted
         same = {platforms.plain(one) for one in asked} == {platforms.plain(native)}
-        (own if same else foreign).append(use.reference)
-    mirrored = {name: mirrors.mirrored(name) for name in dict.fromkeys(foreign) if name not in own}
+        (own if same else others).append(use.reference)
     return provide(client, own) + [
-        bases.Base(name, mirror or name, "mirrored" if mirror else "official")
-        for name, mirror in mirrored.items()
+        foreign(client, name) for name in dict.fromkeys(others) if name not in own
     ]
 
 

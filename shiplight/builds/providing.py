@@ -11,7 +11,7 @@ from dataclasses import replace
 from .. import engine, progress
 from ..errors import BaseNotAvailable, EngineFailed
 from ..references import canonical, read, registry_of, tagged
-from .assembling import add_ca, assemble, building_name, can_assemble
+from .assembling import add_ca, assemble, building_name, has_our_ca, unassembled
 from .bases import Base, Recipe, recipes, wanted_kind
 from .mirrors import mirrored
 from .pulling import pull
@@ -50,24 +50,48 @@ def here(client, reference: str) -> Base | None:
 
 
 def _with_building(client, base: Base, under: dict) -> Base:
-    """`base` with the image for stages that build, where that is here and is based on it."""
+    """`base` with the image for stages that build, where that is here and still what it should be.
+
+    It is based on `base`, and has the CA bundle as that is now.
+    """
     name = building_name(base)
     over = engine.find_image(client, name) if name else None
     if over is None or over["RootFS"]["Layers"][:-1] != under["RootFS"]["Layers"]:
         return base
-    return replace(base, building=name)
+    return replace(base, building=name) if has_our_ca(over) else base
+
+
+def foreign(client, reference: str) -> Base:
+    """Return the base that BuildKit is to pull itself, since it is for another platform.
+
+    Raises BaseNotAvailable where SHIPLIGHT_BASES asks for a kind that no registry has.
+    """
+    for candidate, name in _sources(reference):
+        return Base(reference, name, candidate)
+    if _nearest(reference) is None and engine.has_image(client, reference):
+        return Base(reference, tagged(reference), "official")
+    hint = "SHIPLIGHT_BASES=auto or official lets the engine pull it"
+    if wanted_kind() == "mirrored":
+        hint = f"SHIPLIGHT_MIRROR names no mirror for {registry_of(reference)}; or {hint}"
+    raise BaseNotAvailable(
+        f"the base {reference} is needed for another platform than this engine's, and "
+        f"SHIPLIGHT_BASES={wanted_kind()} allows no image of a registry for it.",
+        hint=hint,
+    )
+
+
+def _sources(reference: str) -> list[tuple[str, str]]:
+    """Return kind and name of each image that may be pulled for a base, the first to try first."""
+    kind = wanted_kind()
+    found = [("mirrored", mirrored(reference)), ("official", tagged(reference))]
+    return [(one, name) for one, name in found if name and kind in (None, one)]
 
 
 def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:
     """Pull the base, from its mirror or else its own registry, or assemble its equivalent."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     refused = []
-    for candidate, name in [
-        ("mirrored", mirrored(reference)),
-        ("official", tagged(reference)),
-    ]:
-        if name is None or kind not in (None, candidate):
-            continue
+    for candidate, name in _sources(reference):
         tasks.begin(name, "pulling: waiting for its registry")
         try:
             pull(client, name, platform, tasks)
@@ -94,7 +118,7 @@ def _not_available(
     reference: str,
     recipe: Recipe | None,
     refused: list[Refusal],
-    unassembled: BaseNotAvailable | None = None,
+    failed: BaseNotAvailable | None = None,
 ) -> BaseNotAvailable:
     """The error that says what was tried, why the first of it failed, and what helps."""
     message = f"the base {reference} is not here"
@@ -102,19 +126,19 @@ def _not_available(
         message += f", and {refused[0].name} cannot be pulled: {refused[0]}"
     for one in refused[1:]:
         message = message.rstrip(".") + f".\n  Nor from its own registry: {one.short}"
-    if unassembled:
-        message = message.rstrip(".") + f".\n  Nor assembled: {unassembled.message}"
+    if failed:
+        message = message.rstrip(".") + f".\n  Nor assembled: {failed.message}"
     hints = [one.hint for one in refused[:1] if one.hint]
     if refused and refused[0].meaning == TOO_MANY and (left := _limit(client, refused[0].name)):
         message = message.rstrip(".") + f".\n  Its registry says: {left}"
     if wanted_kind() == "mirrored" and mirrored(reference) is None:
         hints.append(f"SHIPLIGHT_MIRROR names no mirror for {registry_of(reference)}")
-    if recipe is not None and wanted_kind() is not None and can_assemble(client, recipe):
+    if recipe is not None and wanted_kind() is not None and not unassembled(client, recipe):
         hints.append(f"SHIPLIGHT_BASES=auto allows an offline equivalent ({recipe.equivalent})")
     elif recipe is None and (near := _nearest(reference)) is not None:
         hints.append(f"an offline equivalent exists for {near}")
-    if unassembled and not hints:
-        hints.append(unassembled.hint)
+    if failed and not hints:
+        hints.append(failed.hint)
     hint = "; or ".join(hints) or "check the spelling; `./lab doctor` asks the registries"
     return BaseNotAvailable(message.rstrip(".") + ".", hint=hint)
 

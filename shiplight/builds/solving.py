@@ -55,6 +55,7 @@ def solve(
     cache_namespace: str | None = None,
     no_cache: bool = False,
     bases: str = "none",
+    labels: dict[str, str] | None = None,
     offer: Offer = offers.NOTHING,
     wider: sending.Wider = sending.NOTHING_WIDER,
     screen=progress.Screen,
@@ -62,13 +63,14 @@ def solve(
     """Build `sources`, showing the steps as they run.
 
     `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
-    engine already; `bases`, their kind, is put on the image as a label. `screen(draw)` shows the
-    progress. Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
+    engine already; `bases`, their kind, is put on the image as a label, beside `labels`.
+    `screen(draw)` shows the progress.
+    Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
     """
     namespace = cache_namespace or journal.cache_namespace()
     parameters = {
         "t": tag if offer.output is None else None,
-        "labels": journal.labels(tag) | {journal.BASES: bases},
+        "labels": journal.labels(tag) | {journal.BASES: bases} | (labels or {}),
         "target": target,
         "platform": platform,
         "nocache": "1" if no_cache else None,

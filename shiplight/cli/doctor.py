@@ -9,13 +9,13 @@ from dataclasses import asdict, dataclass
 from .. import dockerfile, engine, progress
 from ..builds import (
     Refusal,
-    can_assemble,
     here,
     mirrored,
     named,
     recipes,
     refusal,
     solve,
+    unassembled,
     wanted_kind,
 )
 from ..dockerfile import read_sources
@@ -157,19 +157,43 @@ def _origins(client) -> list[Finding]:
 
 
 def _registries(client, kind: str | None, mirrors: dict[str, str]) -> list[Finding]:
-    """Whether the registries answer from which the bases that are not here would be pulled."""
+    """Whether the bases that are not here can be pulled or assembled, as it was asked for."""
     if kind == "mirrored" and not mirrors:
         seen = "SHIPLIGHT_BASES=mirrored, and no mirror is named"
         return [Finding("mirror", "problem", seen, "set SHIPLIGHT_MIRROR")]
+    if kind == "equivalent":
+        return _equivalents(client)
     found = []
     for registry in dict.fromkeys(map(registry_of, recipes())):
         bases = [known for known in recipes() if registry_of(known) == registry]
+        mirror = mirrored(bases[0]) if kind != "official" else None
+        if kind == "mirrored" and mirror is None:
+            found.append(_unmirrored(registry, bases))
+            continue
         sources = [] if kind == "mirrored" else [(NAMES.get(registry, registry), registry)]
-        if kind != "official" and (mirror := mirrored(bases[0])):
+        if mirror:
             sources.insert(0, (f"mirror of {registry}", mirror.partition("/")[0]))
         asked = [(name, _refused(client, host)) for name, host in sources]
         found += _judged(asked, needed=_missing(client, bases, kind))
     return found
+
+
+def _unmirrored(registry: str, bases: list[str]) -> Finding:
+    """What it means that SHIPLIGHT_MIRROR names a mirror, and none for this registry."""
+    seen = f"SHIPLIGHT_MIRROR names none; {len(bases)} bases are not available without it"
+    advice = f"add `{registry}=HOST[:PORT][/PREFIX]` to it"
+    return Finding(f"mirror of {registry}", "problem", seen, advice)
+
+
+def _equivalents(client) -> list[Finding]:
+    """Whether the equivalents that are not here can be assembled; asks no registry of images."""
+    lacking = [recipes()[known] for known in recipes() if here(client, known) is None]
+    refused = [why for recipe in lacking if (why := unassembled(client, recipe))]
+    if not refused:
+        return []
+    seen = f"{len(refused)} are not here and cannot be assembled: the first {refused[0]}"
+    advice = "SHIPLIGHT_BASES=auto takes official images too"
+    return [Finding("offline equivalents", "problem", seen, advice)]
 
 
 def _refused(client, host: str) -> Refusal | None:
@@ -183,12 +207,11 @@ def _refused(client, host: str) -> Refusal | None:
 
 def _missing(client, bases: list[str], kind: str | None) -> list[str]:
     """The bases that are not here, and that this machine cannot assemble or must not."""
-    may_assemble = kind in (None, "equivalent")
     return [
         known
         for known in bases
         if here(client, known) is None
-        and not (may_assemble and can_assemble(client, recipes()[known]))
+        and (kind is not None or unassembled(client, recipes()[known]))
     ]
 
 

@@ -1,9 +1,11 @@
 """Building, with an engine made of recorded answers: what is sent, and what is said of failures."""
 
+import hashlib
 import io
 import json
 import tarfile
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 from replay import ANSWERS, connected, recorded
@@ -83,14 +85,19 @@ def test_a_base_that_is_here_as_an_equivalent_is_mapped_in_what_is_sent(replayed
     assert build.bases == {"golang:1.23": "shiplight/base/golang:1.23"}
 
 
+CA = "certificates"
+CA_DIGEST = f"sha256:{hashlib.sha256(CA.encode()).hexdigest()}"
+
+
 def test_behind_a_proxy_only_stages_that_build_get_the_certificates(
     replayed, monkeypatch, tmp_path
 ):
     base = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {}}
-    with_ca = (r"/images/.*-with-ca/json", base | {"RootFS": {"Layers": ["a", "ca"]}})
+    over = {"RootFS": {"Layers": ["a", "ca"]}, "Config": {"Labels": {"shiplight.ca": CA_DIGEST}}}
+    with_ca = (r"/images/.*-with-ca/json", base | over)
     here = (r"/images/.*/json", base)
     client, seen = replayed((r"/build", recorded("answer-20.10-multi")), with_ca, here)
-    (tmp_path / "ca.crt").write_text("certificates")
+    (tmp_path / "ca.crt").write_text(CA)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
     monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
     text = "FROM python:3.13-slim AS b\nRUN x\nFROM python:3.13-slim\nCOPY --from=b /x /\n"
@@ -98,6 +105,24 @@ def test_behind_a_proxy_only_stages_that_build_get_the_certificates(
     [body] = [body for _, path, body in seen if path.startswith("/build")]
     froms = [line.split()[1] for line in sent_text(body, "Dockerfile").splitlines()[::2]]
     assert froms == ["shiplight/base/python:3.13-slim-with-ca", "shiplight/base/python:3.13-slim"]
+
+
+@pytest.mark.parametrize("labels", [{"shiplight.ca": CA_DIGEST}, {}])
+def test_a_ca_bundle_that_has_changed_is_taken_up(replayed, monkeypatch, tmp_path, labels):
+    """An image of before has the digest of the old one, or of none."""
+    over = {"RootFS": {"Layers": ["a", "ca"]}, "Config": {"Labels": labels}}
+    base = {"Id": "sha256:1", "RootFS": {"Layers": ["a"]}, "Config": {}}
+    with_ca = (r"/images/.*-with-ca/json", base | over)
+    built = (r"/build", recorded("answer-20.10-multi"))
+    client, seen = replayed(built, with_ca, (r"/images/.*/json", base))
+    (tmp_path / "ca.crt").write_text("others")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.crt"))
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    builds.build(client, str(folder_with(tmp_path, "FROM python:3.13-slim AS b\nRUN x\n")))
+    first, _ = [(path, body) for _, path, body in seen if path.startswith("/build")]
+    digest = hashlib.sha256(b"others").hexdigest()
+    assert json.loads(parse_qs(first[0])["labels"][0])["shiplight.ca"] == f"sha256:{digest}"
+    assert b"others" in first[1]
 
 
 def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):
@@ -198,6 +223,31 @@ def test_a_base_for_another_platform_is_buildkits_to_pull(replayed, tmp_path, mo
     assert not [path for _, path, _ in seen if "/images/create" in path]
     assert build.bases["debian"] == "mirror.example/library/debian:latest"
     assert not [path for _, path, _ in seen if "debian" in path and "/images/" in path]
+
+
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [("equivalent", "=equivalent allows"), ("mirrored", "no mirror for docker.io")],
+)
+def test_a_base_for_another_platform_is_of_the_kind_that_is_asked_for(
+    replayed, tmp_path, monkeypatch, kind, says
+):
+    monkeypatch.setenv("SHIPLIGHT_BASES", kind)
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "gcr.io=mirror.example")
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    folder = folder_with(tmp_path, "FROM --platform=linux/arm64 debian:bookworm-slim\n")
+    with pytest.raises(BaseNotAvailable) as refused:
+        builds.build(client, str(folder))
+    assert says in str(refused.value)
+    assert not [path for _, path, _ in seen if path.startswith("/build")]
+
+
+def test_official_alone_takes_no_mirror_for_another_platform(replayed, tmp_path, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "official")
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "mirror.example")
+    client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    build = builds.build(client, str(folder_with(tmp_path, "FROM --platform=linux/arm64 debian\n")))
+    assert build.bases["debian"] == "debian:latest" and build.setting.bases == "official"
 
 
 def test_automatic_platform_arguments_choose_stages(replayed, tmp_path):

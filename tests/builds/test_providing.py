@@ -8,7 +8,7 @@ import pytest
 from replay import connected
 
 from shiplight import engine, setup
-from shiplight.builds import providing, pulling
+from shiplight.builds import assembling, bases, providing, pulling
 from shiplight.engine import registries
 from shiplight.errors import BaseNotAvailable
 
@@ -214,6 +214,34 @@ def test_an_equivalent_is_no_way_out_where_none_can_be_assembled(client_of, monk
     with pytest.raises(BaseNotAvailable) as failed:
         providing.provide(client, ["golang:1.23"])
     assert "equivalent" not in str(failed.value)
+
+
+@pytest.mark.parametrize("root", [True, False])
+@pytest.mark.parametrize("reference", ["golang:1.23", "debian:bookworm-slim"])
+def test_what_assembling_needs_is_judged_before_and_when_it_is_tried(
+    client_of, monkeypatch, root, reference
+):
+    """By one predicate: also of what an equivalent is itself based on."""
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    monkeypatch.setattr(setup, "is_root", lambda: root)
+    monkeypatch.setattr(setup, "on_debian", lambda: True)
+    for variable in assembling.CA_VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    made = []
+    for way in ("_from_rootfs", "_from_dockerfile"):
+        monkeypatch.setattr(assembling, way, lambda client, recipe, tasks: made.append(recipe))
+    monkeypatch.setattr(assembling, "_has_mmdebstrap", lambda: True)
+    client, _ = client_of()
+    recipe = bases.recipes()[reference]
+    why = assembling.unassembled(client, recipe)
+    assert bool(why) is not root
+    if root:
+        assert providing.provide(client, [reference])[0].kind == "equivalent"
+        assert made[-1] == recipe
+        return
+    with pytest.raises(BaseNotAvailable, match=why):
+        providing.provide(client, [reference])
+    assert not made
 
 
 def test_the_reason_of_the_first_failure_stays_in_the_line_of_progress(

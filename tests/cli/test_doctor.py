@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from replay import INFO, engine_of
+from replay import INFO, VERSION, engine_of
 
 from shiplight import engine, setup
 from shiplight.cli import doctor
@@ -49,7 +49,7 @@ def test_without_a_registry_what_only_it_has_is_a_problem(seen_by, monkeypatch, 
     assert doctor._mode(list(found.values())).state == "problem"
 
 
-@pytest.mark.parametrize("kind", ["official", "equivalent", "auto"])
+@pytest.mark.parametrize("kind", ["official", "auto"])
 def test_no_registry_is_needed_where_the_bases_are_here(seen_by, monkeypatch, kind):
     monkeypatch.setenv("SHIPLIGHT_BASES", kind)
     found, _ = seen_by((r"/auth", REFUSED), HERE)
@@ -79,6 +79,39 @@ def test_only_the_mirror_counts_where_mirrored_bases_are_asked_for(seen_by, monk
     found, _ = seen_by((r"/auth", LOGIN))
     assert states(found)["mirror of docker.io"] == "problem" and "Docker Hub" not in found
     assert "docker login mirror.example:5000" in found["mirror of docker.io"].advice
+
+
+def test_a_registry_that_no_mirror_is_named_for_is_a_problem_and_is_not_asked(seen_by, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "mirrored")
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "docker.io=mirror.example")
+    found, seen = seen_by((r"/auth", WELL))
+    assert states(found)["mirror of docker.io"] == "ok"
+    assert found["mirror of gcr.io"].state == "problem"
+    assert "SHIPLIGHT_MIRROR names none" in found["mirror of gcr.io"].seen
+    hosts = [json.loads(body)["serveraddress"] for _, path, body in seen if path == "/auth"]
+    assert hosts == ["mirror.example"]
+
+
+def test_where_equivalents_are_asked_for_no_registry_is(seen_by, monkeypatch):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    found, seen = seen_by((r"/auth", REFUSED), HERE)
+    assert states(found) == {"base images": "ok"} and "equivalent" in found["base images"].seen
+    assert not [path for _, path, _ in seen if re.match("/auth|/distribution", path)]
+
+
+@pytest.mark.parametrize(
+    ("root", "platform", "says"),
+    [(False, "amd64", "needs root on Debian"), (True, "arm64", "exists for linux/amd64 only")],
+)
+def test_equivalents_that_cannot_be_assembled_are_a_problem(
+    seen_by, monkeypatch, root, platform, says
+):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    monkeypatch.setattr(setup, "is_root", lambda: root)
+    monkeypatch.setattr(setup, "on_debian", lambda: True)
+    found, _ = seen_by((r"/version$", VERSION | {"Arch": platform}))
+    assert says in found["offline equivalents"].seen
+    assert found["offline equivalents"].state == "problem"
 
 
 def test_docker_hub_answers_also_who_is_not_logged_in(seen_by):
