@@ -60,6 +60,11 @@ def commands_of_one_dockerfile(size):
     return lambda: checklist.run(_subject(text))
 
 
+def words_before_a_program(size):
+    text = "FROM golang\nRUN " + "env A=b sudo " * size + "x\n"
+    return lambda: checklist.run(_subject(text))
+
+
 CASES = {
     one_folder_made_opaque_again_and_again: 20_000,
     hard_links_to_a_layer_below: 20_000,
@@ -67,6 +72,7 @@ CASES = {
     folders_that_compete: 1_000_000,
     one_long_word: 60_000,
     a_shell_pattern: 20_000,
+    words_before_a_program: 9_000,
     commands_of_one_dockerfile: 30,
 }
 

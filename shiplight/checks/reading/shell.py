@@ -125,23 +125,28 @@ def parse(text: str, depth: int = 0) -> Iterator[Command]:
 
 
 def _command(words: list[str], depth: int) -> Iterator[Command]:
-    while words and words[0] in _KEYWORDS:
-        words = words[1:]
-    variables = {}
-    while words and (match := _ASSIGNMENT.fullmatch(words[0])):
+    at, variables = 0, {}
+    while at < len(words) and words[at] in _KEYWORDS:
+        at += 1
+    while at < len(words) and (match := _ASSIGNMENT.fullmatch(words[at])):
         variables[match[1]] = match[2]
-        words = words[1:]
-    yield from _unwrapped(words, variables, depth)
+        at += 1
+    yield from _unwrapped(words[at:], variables, depth)
 
 
 def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Iterator[Command]:
     """The command behind `sudo`, `env A=b` and the like, and the script behind `sh -c`."""
-    while words and words[0].rpartition("/")[2] in _WRAPPERS:
-        words = words[1:]
-        while words and (words[0].startswith("-") or _ASSIGNMENT.fullmatch(words[0])):
-            if match := _ASSIGNMENT.fullmatch(words[0]):
-                variables = variables | {match[1]: match[2]}
-            words = words[1:]
+    at, variables = 0, dict(variables)
+    while at < len(words) and words[at].rpartition("/")[2] in _WRAPPERS:
+        at += 1
+        while at < len(words):
+            match = _ASSIGNMENT.fullmatch(words[at])
+            if not (match or words[at].startswith("-")):
+                break
+            if match:
+                variables[match[1]] = match[2]
+            at += 1
+    words = words[at:]
     if not words or not words[0]:
         return
     name = words[0].rpartition("/")[2]
