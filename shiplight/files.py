@@ -3,9 +3,11 @@
 Standard library only. A private file is 0600 in a folder of 0700 from its first byte on.
 """
 
+import errno
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +17,9 @@ try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None
+
+MOST_BYTES = 64_000_000  # of a file of ours that is read whole
+_AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 PARTS = ".shiplight-part"  # how the name of a file ends that is still being written
 
@@ -44,13 +49,29 @@ def create_private(path: Path) -> BinaryIO:
     return os.fdopen(os.open(path, flags, 0o600), "w+b")
 
 
+def read(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return the bytes of an ordinary file, `most` of them at most.
+
+    Never waits for somebody to write into a pipe. Raises OSError, also for a device and for a file
+    of more bytes.
+    """
+    handle = os.open(path, os.O_RDONLY | _AT_ONCE)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
+    return content
+
+
 def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
     """Write a file beside `path`, flush it to the disk, and put it in the place of `path`.
 
     So there is the old file or the new one at any moment, and after any crash. Without `private`
     it has the mode of the old file, or the usual one; a device or a pipe is written to.
     """
-    if path.exists() and not path.is_file():
+    if not private and path.exists() and not path.is_file():
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return
     with replacing(path, private=private) as file:

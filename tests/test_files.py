@@ -1,5 +1,6 @@
 """Files of our own: private from the first byte on, and never half written."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,11 @@ import time
 import pytest
 
 from shiplight import files
+from shiplight.engine import journal
+from shiplight.image import LayerContent
+from shiplight.image.changes import Entry
+from shiplight.image.store import LayerStore
+from shiplight.lessons import judging, learned
 from shiplight.setup import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
@@ -65,6 +71,94 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_its_link(tmp_path):
     files.write(tmp_path / "link", "2")
     assert (tmp_path / "link").is_symlink()
     assert (tmp_path / "real").read_text() == "2" and mode(tmp_path / "real") == 0o640
+
+
+def made_odd(path, kind: str) -> None:
+    """Put at `path` what a stranger may put there instead of a file of ours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "folder":
+        path.mkdir()
+    else:
+        path.symlink_to("/dev/zero")
+
+
+@pytest.fixture(params=["pipe", "device", "folder"])
+def odd(request):
+    return request.param
+
+
+def test_what_is_no_ordinary_file_is_not_read(tmp_path, odd):
+    made_odd(tmp_path / "state", odd)
+    with pytest.raises(OSError, match=r"ordinary|directory"):
+        files.read(tmp_path / "state")
+
+
+def test_a_file_is_read_up_to_a_limit(tmp_path):
+    (tmp_path / "state").write_bytes(b"12345")
+    assert files.read(tmp_path / "state", 5) == b"12345"
+    with pytest.raises(OSError, match="larger than 4 bytes"):
+        files.read(tmp_path / "state", 4)
+
+
+def test_progress_that_is_no_file_is_none_and_is_kept_beside(tmp_path, odd, monkeypatch):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    made_odd(learned.path(), odd)
+    assert learned.guesses() == {}
+    learned.note_guess("how many", "3")
+    assert learned.guesses() == {"how many": "3"} and mode(learned.path()) == 0o600
+    assert os.path.lexists(learned.path().with_suffix(".json.old"))
+
+
+def test_a_layer_that_is_no_file_is_unknown_and_is_written_again(tmp_path, odd):
+    store = LayerStore(tmp_path)
+    content = LayerContent("sha256:1", (Entry("a", "file", 1),), 5)
+    made_odd(store._path("layers", content.diff_id), odd)
+    assert store.get(content.diff_id) is None
+    store.put(content)
+    assert (store.get(content.diff_id) == content) == (odd != "folder")
+
+
+def test_verdicts_that_are_no_file_are_none(tmp_path, odd, monkeypatch):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    made_odd(journal.path("verdicts.json"), odd)
+    assert judging._read(journal.folder()) == {}
+
+
+STATE = {"tries": [], "mistakes": [], "solved": None, "unpacked_bytes": None}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"exercises": {"00.1": 5}},
+        {"exercises": {"00.1": {}}},
+        {"exercises": {"00.1": STATE | {"tries": 5}}},
+        {"exercises": {"00.1": STATE | {"mistakes": [5]}}},
+        {"exercises": {"00.1": STATE | {"solved": 5}}},
+        {"exercises": {"00.1": STATE | {"unpacked_bytes": "5"}}},
+        {"guesses": {"00": "three"}},
+        {"guesses": {"00": {"guess": 3, "day": "2026-11-29"}}},
+    ],
+    ids=str,
+)
+def test_forged_progress_is_none_and_is_kept_beside(tmp_path, said, monkeypatch):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    forged = json.dumps({"version": learned.VERSION, "exercises": {}, "guesses": {}} | said)
+    files.write(learned.path(), forged, private=True)
+    assert learned.state("00.1") == learned.State() and learned.guesses() == {}
+    learned.note_solved("00.1", 7)
+    assert learned.state("00.1").unpacked_bytes == 7
+    assert learned.path().with_suffix(".json.old").read_text() == forged
+
+
+@pytest.mark.parametrize("one", [None, 5, {}, {"seen": "1", "verdict": "holds", "setting": 5}])
+def test_forged_verdicts_are_left_out(tmp_path, one):
+    setting = dict.fromkeys(("engine", "store", "platform", "bases", "when"), "")
+    right = {"seen": "1", "verdict": "holds", "setting": setting}
+    (tmp_path / judging.FILE).write_text(json.dumps({"forged": one, "right": right}))
+    assert judging._read(tmp_path) == {"right": right}
 
 
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):

@@ -56,8 +56,7 @@ def _of_a_copy(lab: Path, root: Path) -> str:
 def read(file: Path) -> dict | None:
     """Return the id and the path in a file of ours; None where it is missing or damaged."""
     try:
-        with open(file, "rb", opener=_without_waiting) as opened:
-            known = json.loads(opened.read(1 << 16))
+        known = json.loads(files.read(file, 1 << 16))
         is_ours = re.fullmatch("[0-9a-f]{8}", known["id"]) and isinstance(known["path"], str)
     except (FileNotFoundError, NotADirectoryError, ValueError, KeyError, TypeError, RecursionError):
         return None
@@ -76,11 +75,6 @@ def lives(checkout_id: str, path: Path) -> bool:
 def mark(root: Path) -> str:
     """Return what an engine's data folder has in MARK."""
     return json.dumps({"id": id_of(root), "path": str(root)}) + "\n"
-
-
-def _without_waiting(path, flags: int) -> int:
-    """Open a file, and never wait for somebody to write into a pipe."""
-    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def _first_id(root: Path) -> str:

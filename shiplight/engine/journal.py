@@ -130,8 +130,8 @@ def cache(name: str, *, with_caches: bool = False) -> Path:
 
 def is_cache(place: Path) -> bool:
     """Return whether we made this folder of caches: it has our tag, and is no link."""
-    with suppress(OSError, ValueError):
-        return not place.is_symlink() and (place / TAG).read_text() == TAG_TEXT
+    with suppress(OSError):
+        return not place.is_symlink() and files.read(place / TAG) == TAG_TEXT.encode()
     return False
 
 

@@ -10,13 +10,13 @@ import json
 import os
 import re
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import zstandard
 
+from .. import files
 from .changes import Entry
 from .model import Image, LayerContent
 
@@ -91,7 +91,7 @@ class LayerStore:
 
     def _read(self, kind: str, key: str) -> dict | None:
         with suppress(OSError, zstandard.ZstdError, ValueError, MemoryError):
-            packed = self._path(kind, key).read_bytes()
+            packed = files.read(self._path(kind, key))
             saved = json.loads(zstandard.ZstdDecompressor().decompress(packed))
             if (saved.pop("version"), saved.pop("key")) == (VERSION, key):
                 return saved
@@ -105,7 +105,8 @@ class LayerStore:
         path = self._path(kind, key)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            _replace(path, packed)
+            with files.replacing(path) as file:
+                file.write(packed)
 
 
 def _rows(columns: list[list]) -> tuple[Entry, ...]:
@@ -116,16 +117,3 @@ def _rows(columns: list[list]) -> tuple[Entry, ...]:
     same: dict[int, int] = {}
     modes = [same.setdefault(mode, mode) for mode in modes]
     return tuple(map(Entry, paths, map(sys.intern, kinds), sizes, modes, *more))
-
-
-def _replace(path: Path, data: bytes) -> None:
-    """Write a file so that nobody ever sees a part of it."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=".new-")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise

@@ -41,10 +41,10 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
     if os.environ.get("SHIPLIGHT_RECORD"):
         folders.append(Path(os.environ["SHIPLIGHT_RECORD"]).parent)
     for folder in folders:
-        known = _read(folder)
-        known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
-        text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
-        with journal.writable():  # whole or not at all
+        with journal.writable(), files.alone(folder):  # whole or not at all, one lesson at a time
+            known = _read(folder)
+            known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
+            text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
             files.write(folder / FILE, text + "\n", private=folder == journal.folder())
 
 
@@ -72,5 +72,20 @@ def _recorded(one: dict) -> dict:
 
 
 def _read(folder: Path) -> dict:
-    path = folder / FILE
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """The verdicts that a folder has, without those that are damaged."""
+    try:
+        said = json.loads(files.read(folder / FILE))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    entries = said.items() if isinstance(said, dict) else ()
+    return {name: one for name, one in entries if _is_verdict(one)}
+
+
+def _is_verdict(one: object) -> bool:
+    """Whether it is what `note` writes."""
+    try:
+        Setting.from_dict(one["setting"])
+        said = [one["seen"], one["verdict"], *one["setting"].values()]
+        return all(isinstance(text, str) for text in said)
+    except (KeyError, TypeError, AttributeError):
+        return False

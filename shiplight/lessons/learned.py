@@ -6,9 +6,10 @@ bytes; and the guesses. Deleting it forgets everything; `./lab reset` and `./lab
 """
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -111,13 +112,36 @@ def _read() -> dict:
 def _understood() -> dict | None:
     """The file's content; None where it is not what this version writes."""
     try:
-        said = json.loads(path().read_text(encoding="utf-8"))
+        said = json.loads(files.read(path()))
     except (OSError, ValueError, RecursionError):
         return None
-    parts = ("exercises", "guesses")
     if not isinstance(said, dict) or said.get("version") != VERSION:
         return None
-    return said if all(isinstance(said.get(part), dict) for part in parts) else None
+    parts = (said.get("exercises"), _is_state), (said.get("guesses"), _is_guess)
+    whole = all(isinstance(part, dict) and all(map(fits, part.values())) for part, fits in parts)
+    return said if whole else None
+
+
+def _is_state(one: object) -> bool:
+    """Whether it is what `State.to_dict` returns."""
+    if not isinstance(one, dict) or set(one) != {field.name for field in fields(State)}:
+        return False
+    listed = one["tries"], one["mistakes"]
+    return (
+        all(isinstance(part, list) and all(map(_is_text, part)) for part in listed)
+        and isinstance(one["solved"], str | None)
+        and type(one["unpacked_bytes"]) in (int, type(None))
+    )
+
+
+def _is_guess(one: object) -> bool:
+    return (
+        isinstance(one, dict) and {"guess", "day"} <= set(one) and all(map(_is_text, one.values()))
+    )
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
 
 
 @contextmanager
@@ -130,7 +154,7 @@ def _changed() -> Iterator[dict]:
     with journal.writable(), files.alone(folder):
         said, file = _read(), folder / FILE
         yield said
-        if file.exists() and _understood() is None:
+        if os.path.lexists(file) and _understood() is None:
             file.replace(file.with_suffix(".json.old"))
         text = json.dumps(said, indent=1, ensure_ascii=False, sort_keys=True)
         files.write(file, text + "\n", private=True)

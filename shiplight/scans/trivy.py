@@ -148,7 +148,7 @@ def database() -> Database:
     given = os.environ.get("TRIVY_CACHE_DIR")
     try:
         folder = Path(given).absolute() if given else journal.cache("trivy")
-        said = json.loads((folder / "db" / "metadata.json").read_text(encoding="utf-8"))
+        said = json.loads(files.read(folder / "db" / "metadata.json"))
         made, next_one = str(said["UpdatedAt"]), str(said.get("NextUpdate", ""))
         if not (folder / "db" / "trivy.db").is_file():
             raise FileNotFoundError("trivy.db is not there")
