@@ -1,12 +1,12 @@
 """Checks on base images: small enough, pinned, supported, and fitting what is copied onto them."""
 
 import re
-from datetime import date
 
 from ...dockerfile import image_uses
-from ..reading.known import Known, describe, ended, supported
+from ..reading.known import Known, describe
 from ..reading.programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
 from ..reading.subject import Step, Subject
+from ..reading.support import Part, dated, ended, parts_of, supported
 from .image import missing_libraries
 from .outcomes import (
     Outcome,
@@ -164,25 +164,27 @@ def supported_bases(subject: Subject) -> Outcome:
     over = [(base, line, what) for base, line, what in over if what]
     if over:
         return failed(
-            "security support has ended for "
-            + listed(name for _, _, what in over for name, _ in what),
+            f"security support has ended for {listed(p.name for _, _, what in over for p in what)}",
             [_at_line(subject, line, _when(what)) for _, line, what in over],
             "move to a supported version; this one does not get the fixes that exist",
         )
-    known = [base.reference for base, _ in uses if supported(base)]
     if not uses:
         return not_applicable("no external image is used")
-    if len(known) == len(uses):
-        return passed(f"{listed(known)}: supported on {subject.today.isoformat()}")
-    unknown = [base.reference for base, _ in uses if not supported(base)]
+    days = dated(subject.today)
+    unknown = [base for base, _ in uses if not supported(base)]
+    if not unknown:
+        names = listed(base.reference for base, _ in uses)
+        return passed(f"{names}: supported on {subject.today.isoformat()} ({days})")
+    known = {p.name for base in unknown for p in parts_of(base) if p.last}
+    some = f", of which only {listed(sorted(known))} is known to be supported" if known else ""
     return unseen(
-        f"until when {listed(unknown)} gets security fixes",
+        f"until when {listed(base.reference for base in unknown)} gets security fixes{some}",
         "look it up, and put its version into the tag",
     )
 
 
-def _when(what: list[tuple[str, date]]) -> str:
-    return listed(f"{name} ended {last.isoformat()}" for name, last in what)
+def _when(what: list[Part]) -> str:
+    return listed(part.end for part in what)
 
 
 # --- one suite ----------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ check can say that it could not see.
 import re
 import tomllib
 from dataclasses import dataclass
-from datetime import date
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
@@ -16,6 +15,12 @@ from ... import references
 
 FOLDER = Path(__file__).resolve().parent / "data"
 
+# Mirrors of Docker Hub, and what proxies put before an official image's name.
+_MIRROR = re.compile(
+    r"(?:registry\.(?:hub\.)?docker\.com/|mirror\.gcr\.io/|public\.ecr\.aws/docker/(?=library/)|"
+    r"\S*/dependency_proxy/containers/|(?=[^/]*[.:])[^/]+/(?:[^/]+/){0,4}?(?=library/)|"
+    r"\$\{?\w+\}?/(?=library/))?(?:library/)?"
+)
 _WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
 _VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
 
@@ -75,35 +80,52 @@ def split(reference: str) -> tuple[str, str, str]:
 
     >>> split("docker.io/library/golang:1.23"), split("host:5000/a@sha256:12")
     (('golang', '1.23', ''), ('host:5000/a', '', 'sha256:12'))
+    >>> split("public.ecr.aws/docker/library/node:24"), split("h.example/hub/library/node:24")
+    (('node', '24', ''), ('node', '24', ''))
     """
     one = references.read(reference)
-    return one.name, one.tag, one.digest
+    return one.name[_MIRROR.match(one.name).end() :], one.tag, one.digest
 
 
 @cache
 def describe(reference: str) -> Known:
-    """Return what is known about the image of that name."""
+    """Return what is known about the image of that name.
+
+    Of one that a digest alone names, that is what all its variants have in common.
+    """
     name, tag, digest = split(reference)
-    row = _row(name, tag) if "$" not in name else {}
+    by_digest = bool(digest and not tag)
+    row = _row(name, None if by_digest else tag) if "$" not in name else {}
     suite = _suite(name, tag)
     fields = {key: row.get(key, "") for key in ("size", "language", "compiler", "user", "smaller")}
     fields["language"] = fields["language"].replace("{name}", name)
-    return Known(reference, name, tag, digest, **fields, libc=_libc(name, tag, suite), suite=suite)
+    version = _VERSION.search(tag)
+    number = version[1].split(".")[0] if version else "21"
+    fields["smaller"] = fields["smaller"].replace("{version}", number)
+    libc = _libc(row, name, tag, suite)
+    return Known(reference, name, tag, digest, **fields, libc=libc, suite=suite)
 
 
-def _row(name: str, tag: str) -> dict:
-    for row in data("images")["image"]:
-        if any(fnmatchcase(name, known) for known in row["names"]) and re.search(
-            row.get("tag", ""), tag
-        ):
-            return row
-    return {}
+def _row(name: str, tag: str | None) -> dict:
+    """The first row of a name and a tag; without a tag, what all rows of the name agree on."""
+    rows = [
+        row
+        for row in data("images")["image"]
+        if any(fnmatchcase(name, known) for known in row["names"])
+        and (tag is None or re.search(row.get("tag", ""), tag))
+    ]
+    if tag is not None or not rows:
+        return rows[0] if rows else {}
+    return {key: it for key, it in rows[0].items() if all(row.get(key) == it for row in rows)}
 
 
 def _suite(name: str, tag: str) -> tuple[str, str] | None:
     """The release that a name or tag says: by its own name, by number, or by what is usual."""
-    if match := re.search(r"alpine(\d+\.\d+)", tag):
+    if match := re.search(r"alpine-?(\d+\.\d+)", tag):
         return "alpine", match[1]
+    if match := re.search(r"(?:^|[-_])(debian|ubuntu)-?(\d+(?:\.\d+)?)", tag):
+        tag, name = f"{match[2]}-{tag}", match[1]
+        version = _VERSION.match(tag)
     version = _VERSION.match(tag)
     if name == "alpine":
         return ("alpine", ".".join(version[1].split(".")[:2])) if version else None
@@ -147,48 +169,11 @@ _GLIBC = (
 )
 
 
-def _libc(name: str, tag: str, suite) -> str:
+def _libc(row: dict, name: str, tag: str, suite) -> str:
     """glibc, musl, none, or "" where the name does not say."""
     if name == "scratch" or fnmatchcase(name, "gcr.io/distroless/static*"):
         return "none"
     if name in _MUSL or "alpine" in tag:
         return "musl"
-    known = any(fnmatchcase(name, pattern) for pattern in _GLIBC)
+    known = any(fnmatchcase(name, pattern) for pattern in _GLIBC) and (tag or row.get("size"))
     return "glibc" if known or (suite and suite[0] != "alpine") else ""
-
-
-def ended(image: Known, today: date) -> list[tuple[str, date]]:
-    """Return what of an image no longer has security support: (what, its last day)."""
-    support, found = data("support"), []
-    if image.name in support["retired"]:
-        found.append((f"the image {image.name}", support["retired"][image.name]))
-    for product, cycle in _products(image):
-        last = support.get(product, {}).get(cycle)
-        if isinstance(last, date):
-            found.append((f"{product} {cycle}", last))
-    return [(what, last) for what, last in dict.fromkeys(found) if last < today]
-
-
-def supported(image: Known) -> list[tuple[str, date]]:
-    """Return what of an image the data knows a last day of, as `ended` does."""
-    return ended(image, date.max)
-
-
-def _products(image: Known) -> list[tuple[str, str]]:
-    """(product, cycle) pairs that an image's name holds."""
-    found = []
-    if image.name.startswith("gcr.io/distroless/"):
-        match = re.search(r"debian\d+$", image.name)
-        return [("distroless", match[0])] if match else []
-    if image.suite:
-        distribution, suite = image.suite
-        names = {row["distribution"]: row["names"] for row in data("suites")["suite"]}
-        by_number = distribution in ("ubuntu", "centos")
-        found.append((distribution, names[distribution][suite] if by_number else suite))
-    version = _VERSION.match(image.tag)
-    product = "dotnet" if image.name.startswith("mcr.microsoft.com/dotnet/") else image.name
-    if version and product in data("support"):
-        parts = version[1].split(".")
-        major = product in ("node", "eclipse-temurin")
-        found.append((product, ".".join(parts[: 1 if major else 2])))
-    return found
