@@ -1,1 +1,1 @@
-"""The data of the checks, and how a maintainer makes it anew."""
+"""The data of the checks, and how a maintainer refreshes it."""

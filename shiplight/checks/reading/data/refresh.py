@@ -1,4 +1,4 @@
-"""Make `ends.json` anew: the last days of security support, out of endoflife.date's repository.
+"""Rewrite `ends.json`: the last days of security support, from endoflife.date's repository.
 
     git clone https://github.com/endoflife-date/endoflife.date
     python shiplight/checks/reading/data/refresh.py endoflife.date
