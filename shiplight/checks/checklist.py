@@ -93,9 +93,11 @@ def read_subject(
     target: str | None = None,
     build_args: Mapping[str, str] | None = None,
     today: date | None = None,
+    context: str | os.PathLike | None = None,
 ) -> Subject:
     """Read the Dockerfile at `path`, or in the folder at `path`, for the checks.
 
+    `context` is the folder that a build sends; without it, the folder that holds what is copied.
     Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
     """
     try:
@@ -113,9 +115,12 @@ def read_subject(
     arguments = usable_args(read, build_args or {})
     found = stages.stage_of(read, target)
     subject = Subject(file, read, arguments, found, bool(target), None, None, today or date.today())
-    context = find_context(file, subject.all_steps)
-    rules = read_rules(context, file) if context else None
-    return replace(subject, context=context, rules=rules)
+    if context is None:
+        folder = find_context(file, subject.all_steps)
+    elif not (folder := Path(os.path.expanduser(context))).is_dir():
+        raise UsageError(f"the context {context} is not a folder.", hint="name the folder to send")
+    rules = read_rules(folder, file) if folder else None
+    return replace(subject, context=folder, rules=rules)
 
 
 def _assigning(read: Dockerfile) -> list:

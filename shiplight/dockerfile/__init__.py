@@ -4,7 +4,16 @@ Parsing, stages and the images that they use, `.dockerignore`, the build context
 no image and no network: text and files in, dataclasses out.
 """
 
-from .context import Context, Rule, Sources, apply_rules, read_context, read_rules, read_sources
+from .context import (
+    Context,
+    Rule,
+    Sources,
+    apply_rules,
+    ignore_rules,
+    read_context,
+    read_rules,
+    read_sources,
+)
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
 from .stages import STEPS, image_uses
 from .words import BadWord, Lexer, Room, TooLarge, split_words
@@ -25,6 +34,7 @@ __all__ = [
     "apply_rules",
     "closest",
     "fail",
+    "ignore_rules",
     "image_uses",
     "parse",
     "read_context",

@@ -3,6 +3,7 @@
 GO = "FROM golang:1.26 AS build\nWORKDIR /app\nCOPY go.mod main.go ./\nRUN CGO_ENABLED=0 go build -o /server .\n"
 RUST = "FROM rust:1.88-bookworm AS build\nWORKDIR /app\nCOPY . .\nRUN cargo build --release\n"
 FROM_BUILD = "COPY --from=build /app/target/release/app /app\n"
+MOUNTED = "FROM debian:trixie-slim\nRUN --mount=type=bind,from=build,source=/,target=/mnt install -m 0555 /mnt/server /usr/bin/server\n"
 NODE = "FROM node:22-slim\nWORKDIR /app\nCOPY package.json ./\n"
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 
@@ -59,6 +60,8 @@ CASES = [
     ("smallest-base", "static on Debian", GO + "FROM debian:trixie-slim\nCOPY --from=build /server /", {}, FAILED, "static"),
     ("smallest-base", "static on Ubuntu", GO + "FROM ubuntu:24.04\nCOPY --from=build /server /", {}, FAILED, "static"),
     ("smallest-base", "static, but git is installed too", GO + "FROM debian:trixie-slim\nRUN apt-get install -y git\nCOPY --from=build /server /", {}, UNSEEN, "git"),
+    ("smallest-base", "a toolchain that fills scratch", "FROM golang:1.26 AS b\nRUN go build .\nFROM scratch\nCOPY --from=b / /", {}, FAILED, "meant for compiling"),
+    ("smallest-base", "static on Debian, by a mount", GO + MOUNTED, {}, FAILED, "static"),
     ("smallest-base", "the toolchain", GO, {}, FAILED, "meant for compiling"),
     ("smallest-base", "a toolchain that may be meant as one", "FROM golang:1.26\nRUN go install x.dev/y@v1", {}, FAILED, ""),
     ("smallest-base", "nothing but a toolchain", "FROM golang:1.26\nRUN apt-get update", {}, UNSEEN, "maybe on purpose"),
@@ -87,6 +90,9 @@ CASES = [
     ("only-needed", "a subfolder of the builder's", GO + "FROM alpine:3.22\nCOPY --from=build /app/templates /t", {}, PASSED, ""),
     ("only-needed", "tests by COPY . .", "FROM python:3.13-slim\nCOPY . .", {"tests/test_a.py": "", "app.py": ""}, FAILED, "tests"),
     ("only-needed", "tests ignored", "FROM python:3.13-slim\nCOPY . .", {"tests/a.py": "", "app.py": "", ".dockerignore": "tests"}, PASSED, ""),
+    ("only-needed", "tests left out by --exclude", "FROM python:3.13-slim\nCOPY --exclude=tests . .", {"tests/a.py": "", "app.py": ""}, PASSED, ""),
+    ("only-needed", "a stage that fills scratch", "FROM debian:trixie-slim AS b\nRUN apt-get install -y gcc\nFROM scratch\nCOPY --from=b / /", {}, FAILED, "gcc"),
+    ("only-needed", "a toolchain that fills scratch", "FROM golang:1.26 AS b\nFROM scratch\nCOPY --from=b / /", {}, FAILED, "Go toolchain"),
     ("only-needed", "history by COPY . .", "FROM python:3.13-slim\nCOPY . .", {".git/HEAD": "", "app.py": ""}, FAILED, ".git"),
     ("only-needed", "a runtime library", "FROM python:3.13-slim\nRUN apt-get install -y libpq5 ffmpeg", {}, PASSED, ""),
     # stripped
@@ -97,6 +103,7 @@ CASES = [
     ("stripped", "go, flags by an argument without value", "FROM golang:1.26\nARG FLAGS\nRUN go build -ldflags \"$FLAGS\" .", {}, UNSEEN, ""),
     ("stripped", "go, flags by an argument with one", "FROM golang:1.26\nARG FLAGS='-s -w'\nRUN go build -ldflags \"$FLAGS\" .", {}, PASSED, ""),
     ("stripped", "go", GO, {}, FAILED, ""),
+    ("stripped", "go, by a mount", GO + MOUNTED, {}, FAILED, ""),
     ("stripped", "strip", GO + "RUN strip /server", {}, PASSED, ""),
     ("stripped", "rust, Cargo.toml not here", RUST, {}, UNSEEN, ""),
     ("stripped", "rust, strip in Cargo.toml", RUST, {"Cargo.toml": "[profile.release]\nstrip = true"}, PASSED, ""),
@@ -148,7 +155,14 @@ CASES = [
     ("dockerignore", "none", "FROM python:3.13-slim\nCOPY . .", {"app.py": ""}, FAILED, "no .dockerignore"),
     ("dockerignore", "one", "FROM python:3.13-slim\nCOPY . .", {"app.py": "", ".dockerignore": ".git"}, PASSED, ""),
     ("dockerignore", "one for this Dockerfile", "FROM python:3.13-slim\nCOPY . .", {"app.py": "", "Dockerfile.dockerignore": ".git"}, PASSED, ""),
-    ("dockerignore", "nothing whole is copied", "FROM python:3.13-slim\nCOPY src /src", {"src/a.py": ""}, NONE, ""),
+    ("dockerignore", "nothing whole is copied", "FROM python:3.13-slim\nCOPY src /src", {"src/a.py": ""}, PASSED, "named files"),
+    ("dockerignore", "nothing at all is copied", "FROM python:3.13-slim\nRUN true", {"src/a.py": ""}, NONE, "nothing is copied"),
+    ("dockerignore", "a file that an exception names", "FROM python:3.13-slim\nCOPY . .", {".env.production": "A=1", "a": "", ".dockerignore": "*\n!.env.production\n!a"}, PASSED, ""),
+    ("dockerignore", "--exclude leaves history out", "FROM python:3.13-slim\nCOPY --exclude=.git . .", {".git/HEAD": "", "a": "", ".dockerignore": "x"}, PASSED, ""),
+    ("dockerignore", "--exclude without a .dockerignore", "FROM python:3.13-slim\nCOPY --exclude=.git . .", {".git/HEAD": "", "a": ""}, PASSED, "--exclude"),
+    ("dockerignore", "--exclude leaves out something else", "FROM python:3.13-slim\nCOPY --exclude=docs . .", {".git/HEAD": "", "a": "", ".dockerignore": "x"}, FAILED, ".git"),
+    ("dockerignore", "a mount sends the whole context too", "FROM golang:1.26\nRUN --mount=type=bind,target=. go build -o /x .", {".git/HEAD": "", "a": ""}, FAILED, "no .dockerignore"),
+    ("dockerignore", "a context above, by a pattern of names", "FROM python:3.13-slim\nCOPY *.toml /\nCOPY . .", {"a.toml": "", ".dockerignore": ".git"}, PASSED, ""),
     ("dockerignore", "secrets get through", "FROM python:3.13-slim\nCOPY . .", {".env": "A=1", ".dockerignore": ".git"}, FAILED, ".env"),
     ("dockerignore", "history gets through", "FROM python:3.13-slim\nCOPY . .", {".git/HEAD": "", "a": "", ".dockerignore": "x"}, FAILED, ".git"),
     ("dockerignore", "history that the build asks", "FROM golang:1.26\nCOPY . .\nRUN git describe", {".git/HEAD": "", "a": "", ".dockerignore": "x"}, PASSED, ""),
@@ -167,6 +181,7 @@ CASES = [
     ("user", "the base's own", "FROM gcr.io/distroless/static-debian13:nonroot", {}, PASSED, ""),
     ("user", "the base's own root", "FROM gcr.io/distroless/static-debian13", {}, FAILED, ""),
     ("user", "a company's mirror", "FROM hub.example.com/library/python:3.13", {}, FAILED, "no USER"),
+    ("user", "the configuration of what fills scratch is lost", "FROM gcr.io/distroless/static-debian13:nonroot AS b\nFROM scratch\nCOPY --from=b / /", {}, FAILED, ""),
     ("user", "of an unknown base", "FROM registry.example.com/base:1", {}, UNSEEN, ""),
     ("user", "in a stage below", "FROM alpine:3.22 AS a\nUSER 5\nFROM a", {}, PASSED, "5"),
     ("user", "in another stage", "FROM alpine:3.22 AS a\nUSER 5\nFROM alpine:3.22\nCOPY --from=a /x /x", {}, FAILED, ""),

@@ -1,6 +1,7 @@
 """Each check on right Dockerfiles and on named wrong ones."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import checking
 import pytest
@@ -10,8 +11,10 @@ from factories import Image, directory, file, hard_link, legacy, symlink, whiteo
 
 from shiplight.checks import checklist
 from shiplight.checks.questions.image import buried_in, instructions_of_layers, tools_in
+from shiplight.checks.reading.folder import find_context
 from shiplight.checks.reading.secretwords import mask
 from shiplight.checks.reading.subject import Built
+from shiplight.errors import UsageError
 from shiplight.image import read_image
 
 
@@ -112,6 +115,36 @@ def test_a_dockerfile_in_a_folder_of_its_own_finds_its_context_above(tmp_path):
     subject = checklist.read_subject(path)
     assert subject.context.resolve() == tmp_path.resolve()
     assert result(checklist.run(subject), "dockerignore").outcome.result == PASSED
+
+
+def test_a_context_is_not_the_root_of_the_disk_though_it_has_such_names(tmp_path):
+    path = checking.write(tmp_path, "FROM alpine:3.22\nCOPY bin bin\nCOPY lib lib\nCOPY . .")
+    assert find_context(path, checklist.read_subject(path).all_steps) is None
+    root = Path(tmp_path.anchor) / "Dockerfile"
+    assert (
+        find_context(root.parent / "a" / root.name, checklist.read_subject(path).all_steps) is None
+    )
+
+
+def test_a_folder_above_has_to_hold_most_of_what_is_copied(tmp_path):
+    (tmp_path / "app").mkdir()
+    (tmp_path / "src").mkdir()
+    text = "FROM alpine:3.22\nCOPY src go.mod go.sum /x/"
+    path = checking.write(tmp_path / "app", text)
+    assert checklist.read_subject(path).context is None
+    (tmp_path / "go.mod").write_text("")
+    assert checklist.read_subject(path).context.resolve() == tmp_path.resolve()
+
+
+def test_a_context_that_is_named_is_taken(tmp_path):
+    (tmp_path / "web").mkdir()
+    (tmp_path / ".dockerignore").write_text(".git")
+    path = checking.write(tmp_path / "web", "FROM alpine:3.22\nCOPY . .", {"a": ""})
+    assert result(checklist.run(checklist.read_subject(path)), "dockerignore").counts
+    found = checklist.run(checklist.read_subject(path, context=tmp_path))
+    assert result(found, "dockerignore").outcome.result == PASSED
+    with pytest.raises(UsageError, match="not a folder"):
+        checklist.read_subject(path, context=tmp_path / "nowhere")
 
 
 # --- comments that accept -----------------------------------------------------------------------

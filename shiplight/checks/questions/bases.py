@@ -32,7 +32,7 @@ def smallest_base(subject: Subject) -> Outcome:
     if base.size in ("empty", "distroless", "small", "service"):
         return passed(f"the final stage is based on {name}")
     static = _only_static(subject)
-    extras = {p for step in subject.final_steps for p in installed(step)} - _DATA_ONLY
+    extras = {p for step in subject.filling_steps for p in installed(step)} - _DATA_ONLY
     if base.size in ("slim", "full") and not base.language and static:
         if extras:
             why = f"the program is static, but {listed(sorted(extras))} of {name} may be needed"
@@ -261,11 +261,10 @@ def _brings_libraries(subject: Subject) -> bool:
 
 def _packages_moved(subject: Subject, final: Known) -> Outcome:
     """Packages of an interpreter that come from another base may hold machine code."""
-    for step in subject.final_steps:
-        stage = subject.source_stage(step) if step.keyword == "COPY" else None
-        builder = subject.base(stage) if stage else None
-        fetched = re.compile(r"node_modules|site-packages|venv|/install|/wheels|vendor|bundle")
-        if not builder or not any(fetched.search(path) for path in step.sources):
+    fetched = re.compile(r"node_modules|site-packages|venv|/install|/wheels|vendor|bundle")
+    for step, fetch in ((s, f) for s in subject.final_steps for f in subject.fetches(s)):
+        builder = subject.base(fetch.stage)
+        if not any(fetched.search(path) for path in fetch.sources):
             continue
         if (
             builder.language not in ("node", "python", "ruby")

@@ -18,7 +18,7 @@ _TRIAL = re.compile(
 
 def separate_stages(subject: Subject) -> Outcome:
     """Check that programs are compiled in another stage than the one that ships."""
-    here = compilings(subject, subject.final_steps)
+    here = compilings(subject, subject.filling_steps)
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
     runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
@@ -37,11 +37,11 @@ def separate_stages(subject: Subject) -> Outcome:
     if elsewhere:
         labels = {found.step.stage.label for found in elsewhere}
         return passed(f"compiled in {listed(labels)}, shipped from {subject.target.label}")
-    copied = [s for s in subject.final_steps if s.keyword == "COPY" and subject.source_stage(s)]
+    copied = [(step, fetch) for step in subject.final_steps for fetch in subject.fetches(step)]
     if copied:
         return passed(
-            f"the final stage copies what {listed(s.origin for s in copied)} made",
-            *(at(step, "fetched") for step in copied[:1]),
+            f"the final stage copies what {listed(fetch.stage.label for _, fetch in copied)} made",
+            *(at(step, "fetched") for step, _ in copied[:1]),
         )
     return not_applicable("the text shows nothing being compiled")
 

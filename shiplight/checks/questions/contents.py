@@ -3,7 +3,7 @@
 import re
 
 from ...units import format_bytes
-from ..reading.folder import bytes_of, context_copies, ignored, is_all, sent
+from ..reading.folder import bytes_of, context_copies, ignored, is_all, kept, sent
 from ..reading.known import commands
 from ..reading.programs import installed, is_named, removes_packages, shipped
 from ..reading.shell import Command
@@ -53,7 +53,7 @@ def _compilers(subject: Subject) -> list[Place]:
     patterns = [name for kind in commands("packages").values() for name in kind]
     if base.compiler and base.size in ("toolchain", "full"):
         places.append(at_base(subject, base.compiler))
-    for step in subject.final_steps:
+    for step in subject.filling_steps:
         found = [name for name in installed(step) if is_named(name, patterns)]
         if found and not removes_packages(step):
             places.append(at(step, listed(found)))
@@ -74,11 +74,12 @@ def _sources(subject: Subject) -> list[Place]:
 
 def _extras(subject: Subject) -> list[Place]:
     """Tests and history that a copy of the whole context takes along to the end."""
-    extra = [*sent(subject, *_TESTS), *sent(subject, ".git")]
     return [
         at(step, listed(extra))
         for step in context_copies(subject.shipping)
-        if extra and any(is_all(s) for s in step.sources) and subject.ships(step, step.destination)
+        if (extra := sent(subject, *_TESTS, ".git", by=step))
+        and any(is_all(s) for s in step.sources)
+        and subject.ships(step, step.destination)
     ]
 
 
@@ -91,31 +92,49 @@ _UNWANTED = (
 
 
 def dockerignore(subject: Subject) -> Outcome:
-    """Check that a copy of the whole context leaves out what does not belong in an image."""
-    whole = [s for s in context_copies(subject.all_steps) if any(map(is_all, s.sources))]
+    """Check that what sends the whole context leaves out what does not belong in an image."""
+    copies = context_copies(subject.all_steps)
+    whole = [s for s in copies if any(map(is_all, s.sources))]
+    whole += [step for step in subject.all_steps if _mounts_all(step)]
     if not whole:
-        return not_applicable("no instruction copies the whole context")
+        if not [step for step in copies if step.sources]:
+            return not_applicable("nothing is copied from the context")
+        return passed("only named files are copied from the context")
     if subject.context is None:
         return unseen("the context of this Dockerfile is not available", "check it in its folder")
+    unwanted = [(step, _unwanted(subject, whole, step)) for step in whole]
     if subject.rules is None:
+        if all(step.excluded and not names for step, names in unwanted):
+            return passed("--exclude leaves out what does not belong")
         return failed(
             "the whole context is copied, and there is no .dockerignore",
             [at(step, "the whole context") for step in whole],
             "write a .dockerignore with .git, .env*, what is installed and what is built",
         )
-    needs_git = any(c.program == "git" for step in subject.all_steps for c in step.commands)
-    unwanted = [name for name in _UNWANTED if not (needs_git and name == ".git")]
-    found = sent(subject, *unwanted)
-    would_go = not ignored(subject, "node_modules")
-    if _is_node(subject, whole) and "node_modules" not in found and would_go:
-        found.append("node_modules (once it is installed)")
-    if found:
+    if found := list(dict.fromkeys(name for _, names in unwanted for name in names)):
         return failed(
             f".dockerignore lets {listed(found)} through",
-            [at(step, f"copies {listed(found)}") for step in whole],
+            [at(step, f"copies {listed(names)}") for step, names in unwanted if names],
             f"add to .dockerignore: {listed(name.partition(' ')[0] for name in found)}",
         )
     return passed(".dockerignore excludes everything that does not belong")
+
+
+def _mounts_all(step: Step) -> bool:
+    """Whether a RUN mounts the whole context, which sends it all the same."""
+    bound = [m for m in step.mounts if m["type"] == "bind" and not m.get("from")]
+    return any(is_all(mount.get("source", mount.get("src", ""))) for mount in bound)
+
+
+def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
+    """What one step sends that does not belong in an image; an exception names what does."""
+    needs_git = any(c.program == "git" for step in subject.all_steps for c in step.commands)
+    names = [name for name in _UNWANTED if not (needs_git and name == ".git")]
+    found = [name for name in sent(subject, *names, by=step) if not kept(subject, name)]
+    would_go = not ignored(subject, "node_modules") and not step.excluded
+    if _is_node(subject, whole) and "node_modules" not in found and would_go:
+        found.append("node_modules (once it is installed)")
+    return found
 
 
 def _is_node(subject: Subject, whole: list[Step]) -> bool:

@@ -51,7 +51,7 @@ _USER = "create a user in the Dockerfile and refer to it by number: USER 10001:1
 
 
 def _user_of_base(subject: Subject) -> Outcome:
-    base = subject.final_base
+    base = subject.configured_by
     if base.user == "nonroot":
         return passed(f"{base.reference} does not run as root")
     if _steps_down(subject):
@@ -65,7 +65,7 @@ def _user_of_base(subject: Subject) -> Outcome:
 
 def _steps_down(subject: Subject) -> bool:
     """Whether the entrypoint may leave root by itself."""
-    if subject.final_base.user == "steps down" and subject.ending.entrypoint is None:
+    if subject.configured_by.user == "steps down" and subject.ending.entrypoint is None:
         return True
     names = commands("inits", "step_down")
     text = " ".join(
@@ -121,7 +121,7 @@ def _starts_with_exec(step: Step) -> bool:
 
 def _nothing_to_start(subject: Subject) -> Outcome:
     return not_applicable(
-        f"neither CMD nor ENTRYPOINT: {subject.final_base.reference} says what starts"
+        f"neither CMD nor ENTRYPOINT: {subject.configured_by.reference} says what starts"
     )
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import posixpath
 import tomllib
+from itertools import islice
 from pathlib import Path
 
 from ...buildkit import opening
@@ -27,21 +28,34 @@ def context_copies(steps) -> list[Step]:
 def find_context(path: Path, steps) -> Path | None:
     """Return the folder that holds what these steps copy: the Dockerfile's own or one above it.
 
-    None where neither does, as for a Dockerfile that came alone.
+    None where neither does, as for a Dockerfile that came alone. A folder above has to hold most of
+    it; the root of the disk and a home hold names like `bin` and `src` by themselves.
     """
     sources = [s for step in context_copies(steps) for s in step.sources]
-    odd = set("*?[$:\0")
+    odd = set("[$:\0")
     named = [s.lstrip("/") for s in sources if not is_all(s) and not odd & set(s) and ".." not in s]
-    named, folder = named[:_MOST_NAMES], path.parent
+    named, folder = list(dict.fromkeys(named[:_MOST_NAMES])), path.parent
     if not named:
         others = any(not _is_ours(entry.name) for entry in folder.iterdir())
         return folder if others or not sources else None
     for candidate in [folder, *folder.absolute().parents[:_MOST_UP]]:
-        if any(os.path.exists(candidate / name) for name in named):
+        if candidate is not folder and candidate in (Path(candidate.anchor), Path.home()):
+            break
+        there = sum(_is_there(candidate, name) for name in named)
+        if there and (candidate is folder or 2 * there >= len(named)):
             return candidate
         if (candidate / ".git").exists():
             break
     return None
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    if not set("*?") & set(name):
+        return os.path.exists(folder / name)
+    try:
+        return any(True for _ in islice(folder.glob(name.removeprefix("./")), 1))
+    except (OSError, ValueError, NotImplementedError):
+        return False
 
 
 def _is_ours(name: str) -> bool:
@@ -58,12 +72,25 @@ def ignored(subject: Subject, name: str) -> bool:
     return excluded
 
 
-def sent(subject: Subject, *names: str) -> list[str]:
-    """Which of these paths are in the context and go along."""
+def kept(subject: Subject, name: str) -> bool:
+    """Return whether an exception of the .dockerignore names a path: somebody wants it there."""
+    rules = subject.rules or ()
+    return any(rule.keeps and rule.pattern.matches(name) for rule in rules)
+
+
+def sent(subject: Subject, *names: str, by: Step | None = None) -> list[str]:
+    """Which of these paths are in the context and go along, or are copied by one step."""
     folder = subject.context
     if folder is None:
         return []
-    return [n for n in names if os.path.exists(folder / n) and not ignored(subject, n)]
+    rules = by.excluded if by else ()
+    return [
+        name
+        for name in names
+        if os.path.exists(folder / name)
+        and not ignored(subject, name)
+        and not (rules and apply_rules(rules, name)[0])
+    ]
 
 
 def bytes_of(subject: Subject, name: str) -> int | None:

@@ -24,9 +24,11 @@ from ...dockerfile import (
     Stage,
     TooLarge,
     fail,
+    ignore_rules,
     split_words,
     stages,
 )
+from ...errors import ContextError
 from ...image import Image, Program
 from .known import Known, describe
 from .shell import Command, commands, script
@@ -118,11 +120,28 @@ class Step:
         """Where a COPY or ADD copies to, as an absolute path."""
         return absolute(self.workdir, self.paths[-1])
 
+    def landing(self, source: str) -> str:
+        """Where a COPY puts a source that is a file; `--parents` keeps the folders above it."""
+        if "--parents" in self.instruction.flags:
+            return absolute(self.destination, source.rpartition("/./")[2].lstrip("/"))
+        name = source.rstrip("/").rpartition("/")[2]
+        folder = len(self.paths) > 2 or self.paths[-1].endswith(("/", "."))
+        return absolute(self.destination, name) if folder else self.destination
+
     @property
     def origin(self) -> str | None:
         """What `--from` names; None for the context."""
         flags = (flag for flag in self.instruction.flags if flag.startswith("--from="))
         return next(flags, "=").partition("=")[2] or None
+
+    @cached_property
+    def excluded(self) -> tuple[Rule, ...]:
+        """What `--exclude` keeps out of a COPY."""
+        flags = [f.partition("=")[2] for f in self.instruction.flags if f.startswith("--exclude=")]
+        try:
+            return ignore_rules("\n".join(self.expand(flag) for flag in flags))
+        except ContextError:
+            return ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +154,15 @@ class Ending:
     shell: Step | None = None
     workdir: str = "/"
     values: dict = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Fetch:
+    """What a step takes out of another stage: paths there, and where they go here."""
+
+    stage: Stage
+    sources: tuple[str, ...]
+    into: str
 
 
 @dataclass(frozen=True)
@@ -197,12 +225,28 @@ class Subject:
         return found
 
     def base(self, stage: Stage) -> Known:
-        """Return the external image that `stage` is based on in the end."""
-        return self._bases[stage.index]
+        """Return the external image whose files `stage` begins with in the end."""
+        filling = self.filling(stage)
+        return self.base(filling) if filling else self._bases[stage.index]
+
+    def filling(self, stage: Stage) -> Stage | None:
+        """Return the stage whose files all fill a `FROM scratch`: by COPY --from=… / /."""
+        if self._bases[stage.index].name != "scratch":
+            return None
+        for step in self.steps(stage):
+            for fetch in self.fetches(step):
+                if fetch.into == "/" and "/" in fetch.sources:
+                    return fetch.stage
+        return None
 
     @property
     def final_base(self) -> Known:
         return self.base(self.target)
+
+    @property
+    def configured_by(self) -> Known:
+        """The external image whose configuration holds: files that are copied bring none."""
+        return self._bases[self.target.index]
 
     @cached_property
     def room(self) -> Room:
@@ -249,6 +293,12 @@ class Subject:
         return self.steps(self.target)
 
     @cached_property
+    def filling_steps(self) -> tuple[Step, ...]:
+        """The steps whose files are all in the final stage."""
+        filling = self.filling(self.target)
+        return (*(self.steps(filling) if filling else ()), *self.final_steps)
+
+    @cached_property
     def all_steps(self) -> tuple[Step, ...]:
         """The steps of all stages that a build runs."""
         return tuple(step for stage in self.needed for step in self.own_steps(stage))
@@ -257,10 +307,26 @@ class Subject:
     def ending(self) -> Ending:
         return self._walked[self.target.index][1]
 
-    def source_stage(self, step: Step) -> Stage | None:
-        """Return the stage that a COPY --from takes from; None for an image or the context."""
+    def fetches(self, step: Step) -> tuple[Fetch, ...]:
+        """Return what a step takes from other stages: by COPY, or from a mount by a cp or install.
+
+        What a program reads from a mount in other ways is not known.
+        """
+        if step.keyword == "COPY" and step.origin:
+            stage = self._named(step, "COPY", step.origin)
+            sources = tuple(absolute("/", path) for path in step.sources)
+            return (Fetch(stage, sources, step.destination),) if stage else ()
+        found = []
+        for mount in step.mounts if step.keyword == "RUN" else ():
+            stage = self._named(step, "MOUNT", mount.get("from", ""))
+            if stage and mount["type"] == "bind" and mount.get("target"):
+                found += [Fetch(stage, *taken) for taken in _taken_from(step, mount)]
+        return tuple(found)
+
+    def _named(self, step: Step, kind: str, reference: str) -> Stage | None:
+        """The stage that a COPY or a mount names; None for an image or the context."""
         for link in self.links[step.stage.index]:
-            if link.kind == "COPY" and (link.line, link.reference) == (step.line, step.origin):
+            if (link.kind, link.line, link.reference) == (kind, step.line, reference):
                 return None if link.source is None else self.read.stages[link.source]
         return None
 
@@ -275,9 +341,8 @@ class Subject:
             seen.add((stage.index, path))
             for step in self.steps(stage):
                 found.append(Arrival(step, path))
-                source = self.source_stage(step) if step.keyword == "COPY" else None
-                if source is not None:
-                    waiting += [(source, part) for part in _taken(step, path)]
+                for fetch in self.fetches(step):
+                    waiting += [(fetch.stage, part) for part in _taken(fetch, path)]
         return tuple(found)
 
     def ships(self, step: Step, path: str) -> bool:
@@ -376,10 +441,10 @@ def under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _taken(step: Step, path: str) -> Iterator[str]:
-    """The paths of the source stage that a COPY --from brings under `path`."""
-    into = step.destination
-    for origin in (absolute("/", given) for given in step.sources):
+def _taken(fetch: Fetch, path: str) -> Iterator[str]:
+    """The paths of the source stage that a step brings under `path`."""
+    into = fetch.into
+    for origin in fetch.sources:
         if under(into, path):
             yield origin
         elif under(path, into):
@@ -387,6 +452,21 @@ def _taken(step: Step, path: str) -> Iterator[str]:
             yield origin.rstrip("/") + rest
             if rest.split("/")[1] == origin.rpartition("/")[2]:
                 yield absolute("/", "/".join([origin, *rest.split("/")[2:]]))
+
+
+_COPYING = ("cp", "install", "mv", "ln", "rsync")
+
+
+def _taken_from(step: Step, mount: Mapping[str, str]) -> Iterator[tuple[tuple[str, ...], str]]:
+    """What the commands of a RUN copy from a mount: paths of its source, and where they go."""
+    target, source = absolute(step.workdir, mount["target"]), mount.get("source", "/")
+    for command in step.commands:
+        if command.program in _COPYING and len(command.arguments) > 1:
+            *given, into = (absolute(step.workdir, step.expand(p)) for p in command.arguments)
+            inside = [path[len(target.rstrip("/")) :] for path in given if under(path, target)]
+            if inside:
+                paths = (absolute("/", f"{source}/{path}") for path in inside)
+                yield tuple(path.partition("*")[0].rstrip("/") or "/" for path in paths), into
 
 
 def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
