@@ -17,7 +17,8 @@ from .questions.building import cache_mounts, production_last, scanned, separate
 from .questions.contents import dockerignore, only_needed, reclaimable
 from .questions.dependencies import dev_dependencies
 from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
-from .questions.running import secrets, signals, user
+from .questions.running import secrets, user
+from .questions.signals import signals
 from .reading.folder import find_context, repository
 from .reading.subject import Subject, usable_args
 

@@ -5,14 +5,24 @@ from functools import lru_cache
 
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
-from ..reading.programs import Compiling, compilings, removes_packages, shipped
+from ..reading.programs import (
+    Compiling,
+    compilings,
+    installed,
+    is_named,
+    removes_packages,
+    shipped,
+)
+from ..reading.shell import Command
 from ..reading.subject import Step, Subject
 from .dependencies import is_bare_yarn
 from .image import instructions_of_layers
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 
 _TRIAL = re.compile(
-    r"(?:^|[-_.])(?:tests?|testing|dev|devel|development|debug|lint|e2e|devcontainer|local|ci)(?:$|[-_.])"
+    r"(?:^|[-_.])(?:(?:pr-?)?tests?\d*|testing|tester|dev|devel|development|debug|debugger|lint|linter|"
+    r"e2e|devcontainer|local|ci|build|builder|compile|compiler|storybook|docs|bench|benchmarks?|"
+    r"coverage|artifacts?|export)(?:$|[-_.])"
 )
 
 
@@ -22,6 +32,12 @@ def separate_stages(subject: Subject) -> Outcome:
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
     runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
+    if not here and (found := _for_packages(subject)):
+        return failed(
+            f"the final stage {subject.target.label} also compiles: a compiler stays for packages",
+            [at(step, f"`{_short(command)}` may compile here") for step, command in found],
+            "install the packages in a separate stage, and COPY --from what they are",
+        )
     if here or runs:
         places = [at(found.step, f"`{_short(found.command)}` runs here") for found in here]
         return failed(
@@ -46,6 +62,25 @@ def separate_stages(subject: Subject) -> Outcome:
     return not_applicable("the text shows nothing being compiled")
 
 
+def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
+    """Installs of packages that a compiler of the distribution stays for."""
+    compilers = commands("packages", "compilers")
+    installing = [
+        step
+        for step in subject.filling_steps
+        if any(is_named(name, compilers) for name in installed(step))
+    ]
+    if not installing or any(removes_packages(step) for step in subject.filling_steps):
+        return []
+    tools = [commands("fetch", name) for name in ("pip", "uv", "npm", "bundler", "gem")]
+    return [
+        (step, command)
+        for step in subject.filling_steps
+        for command in (step.commands if step.keyword == "RUN" else ())
+        if any(command.matches(patterns) for patterns in tools)
+    ][:3]
+
+
 def _short(command) -> str:
     return " ".join(command.words[:3])
 
@@ -68,6 +103,11 @@ def production_last(subject: Subject) -> Outcome:
     if tests and tests[-1] is subject.ending.cmd:
         what = "the last stage runs tests, and a plain `docker build` builds that one"
         return failed(what, [at(tests[-1], "runs tests")], _LAST)
+    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    trials = [s for s in starts if any(c.matches(commands("trials", "start")) for c in s.commands)]
+    if trials:
+        what = "the last stage starts a development server, and a plain `docker build` builds it"
+        return failed(what, [at(trials[0], "for development")], _LAST)
     return passed(f"the last stage is {subject.target.label}")
 
 

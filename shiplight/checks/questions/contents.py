@@ -121,7 +121,7 @@ def dockerignore(subject: Subject) -> Outcome:
 
 
 def _mounts_all(step: Step) -> bool:
-    """Whether a RUN mounts the whole context, which sends it all the same."""
+    """Whether a RUN mounts the whole context: that sends it too."""
     bound = [m for m in step.mounts if m["type"] == "bind" and not m.get("from")]
     return any(is_all(mount.get("source", mount.get("src", ""))) for mount in bound)
 

@@ -1,15 +1,15 @@
-"""Checks on how the image runs: as whom, with what as the first process, and with which secrets."""
+"""Checks on how the image runs: as whom, and with which secrets."""
 
 import re
 from dataclasses import replace
 
-from ..reading.folder import context_copies, text_of
+from ..reading.folder import text_of
 from ..reading.known import commands
 from ..reading.secretwords import VALUE_OF, is_secret, is_secret_name, is_value, shapes
-from ..reading.shell import Command, parse
 from ..reading.subject import Step, Subject, pairs_of, under
 from .image import instructions_of_layers
-from .outcomes import Outcome, Place, at, at_target, failed, listed, not_applicable, passed, unseen
+from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
+from .signals import entry_scripts
 
 # --- user ---------------------------------------------------------------------------------------
 
@@ -72,145 +72,8 @@ def _steps_down(subject: Subject) -> bool:
         step.script + " ".join(step.instruction.json or ()) for step in subject.final_steps
     )
     return any(re.search(rf"\b{re.escape(name)}\b", text) for name in names) or any(
-        name in (script or "") for name in names for script in _entry_scripts(subject)
+        name in (script or "") for name in names for script in entry_scripts(subject)
     )
-
-
-# --- signals ------------------------------------------------------------------------------------
-
-
-def signals(subject: Subject) -> Outcome:
-    """Check that the program itself is PID 1 and receives the signals that stop it."""
-    entry, cmd = subject.ending.entrypoint, subject.ending.cmd
-    if (
-        entry
-        and cmd
-        and _position(subject, cmd) < _position(subject, entry)
-        and entry.stage is not cmd.stage
-    ):
-        cmd = None  # an ENTRYPOINT of a later stage takes the CMD of its base away
-    present = [
-        step for step in (entry, cmd) if step and (step.instruction.value or step.instruction.json)
-    ]
-    if not present:
-        return _nothing_to_start(subject)
-    for step in present:
-        if step.instruction.json is None and not _starts_with_exec(step):
-            if subject.ending.shell:
-                return unseen("a shell that SHELL chose starts it", _EXEC, at(step, "shell form"))
-            return failed(
-                f"{step.keyword} in shell form: a shell is PID 1",
-                [at(step, "shell form")],
-                _EXEC,
-            )
-    return _managed(present) or _by_script(subject, present)
-
-
-_EXEC = (
-    'the exec form, CMD ["program", "argument"]; where a shell is needed, let it exec the program'
-)
-
-
-def _position(subject: Subject, step: Step) -> int:
-    return subject.final_steps.index(step)
-
-
-def _starts_with_exec(step: Step) -> bool:
-    return bool(re.match(r"(?:.*[;&]\s*)?exec\s", step.instruction.value.strip(), re.DOTALL))
-
-
-def _nothing_to_start(subject: Subject) -> Outcome:
-    return not_applicable(
-        f"neither CMD nor ENTRYPOINT: {subject.configured_by.reference} says what starts"
-    )
-
-
-def _managed(present: list[Step]) -> Outcome | None:
-    """The verdict on a package manager, or a shell, as the first process."""
-    group = False
-    for step in present:
-        words, sends = _without_init(step.instruction.json or ())
-        group = group or sends
-        if not words:
-            continue
-        command = Command(words)
-        if not group and command.matches(commands("processes", "start")):
-            return failed(
-                f"{command.program} is PID 1 and does not forward signals",
-                [at(step, f"`{' '.join(command.words[:3])}`")],
-                'start what the script in package.json starts, as CMD ["node", "server.js"]',
-            )
-        bare = not any(re.search(r"\bexec\s", word) for word in words)
-        if command.program in ("sh", "bash", "ash") and "-c" in words and bare:
-            return unseen("a shell starts it and has to forward signals", _EXEC, at(step, "sh -c"))
-        if not _is_script(words[0]):
-            break  # what follows are its arguments
-    return None
-
-
-def _without_init(words: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
-    """The words after an init, and whether that sends signals to a whole group of processes."""
-    group = False
-    while words and words[0]:
-        if Command(words[:1]).matches(commands("inits", "group")):
-            group = True
-        elif not Command(words[:1]).matches(commands("inits", "plain")):
-            break
-        words = words[1:]
-        while words and words[0].startswith("-"):
-            group, words = group or words[0] == "-g", words[1:]
-    return (words if words and words[0] else ()), group
-
-
-def _is_script(word: str) -> bool:
-    return word.endswith((".sh", "entrypoint"))
-
-
-def _by_script(subject: Subject, present: list[Step]) -> Outcome:
-    scripts = [text for text in _entry_scripts(subject) if text is not None]
-    unread = any(text is None for text in _entry_scripts(subject))
-    entry = present[0]
-    for text in scripts:
-        runs = list(parse(text))
-        lines = [line.strip() for line in text.splitlines() if not line.strip().startswith("#")]
-        if runs and not any(re.search(r"(?:^|[;&|]\s*|\s)exec\s", line) for line in lines):
-            return unseen(
-                "the script that starts it never calls exec: a shell may stay PID 1",
-                'let its last line be exec "$@" or exec PROGRAM',
-                at(entry, "a script"),
-            )
-    if unread:
-        return unseen(
-            "a script starts it that is not available here",
-            "its last line should exec",
-            at(entry, "a script"),
-        )
-    return passed("exec form", *(at(step, "exec form") for step in present[:1]))
-
-
-def _entry_scripts(subject: Subject) -> list[str | None]:
-    """The texts of scripts that ENTRYPOINT or CMD start; None for one that is not here."""
-    found = []
-    for step in (subject.ending.entrypoint, subject.ending.cmd):
-        for word in (step.instruction.json or ())[:1] if step else ():
-            if _is_script(word):
-                found.append(_script_text(subject, word))
-    return found
-
-
-def _script_text(subject: Subject, path: str) -> str | None:
-    """A script's text, out of the context or out of the here-document that wrote it."""
-    name = path.rpartition("/")[2]
-    for step in context_copies(subject.final_steps):
-        for heredoc in step.instruction.heredocs:
-            if step.destination.rpartition("/")[2] == name:
-                return heredoc.content
-        for source in step.sources:
-            inside = f"{source.rstrip('/')}/{name}".removeprefix("./").lstrip("/")
-            for candidate in (source, inside):
-                if candidate.rpartition("/")[2] == name and (text := text_of(subject, candidate)):
-                    return text
-    return None
 
 
 # --- secrets ------------------------------------------------------------------------------------

@@ -36,7 +36,23 @@ _KEYWORDS = frozenset(
         "time",
     ]
 )
-_WRAPPERS = frozenset(["sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run"])
+_WRAPPERS = frozenset(
+    [
+        "sudo",
+        "exec",
+        "env",
+        "command",
+        "nice",
+        "nohup",
+        "eatmydata",
+        "xvfb-run",
+        "npx",
+        "bunx",
+        "corepack",
+    ]
+)  # and in two words: what follows is the command
+_RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx"), ("npm", "exec"),
+            ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
 _MOST_COMMANDS = 500  # of one instruction
@@ -137,8 +153,8 @@ def _command(words: list[str], depth: int) -> Iterator[Command]:
 def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Iterator[Command]:
     """The command behind `sudo`, `env A=b` and the like, and the script behind `sh -c`."""
     at, variables = 0, dict(variables)
-    while at < len(words) and words[at].rpartition("/")[2] in _WRAPPERS:
-        at += 1
+    while at < len(words) and (count := _wraps(words[at : at + 2])):
+        at += count
         while at < len(words):
             match = _ASSIGNMENT.fullmatch(words[at])
             if not (match or words[at].startswith("-")):
@@ -157,6 +173,50 @@ def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Itera
         yield Command(("pip", *words[3:]), variables, depth)
     else:
         yield Command(tuple(words), variables, depth)
+
+
+def _wraps(words: list[str]) -> int:
+    """How many words run what follows them, as `env` and `bundle exec` do."""
+    if words[0].rpartition("/")[2] in _WRAPPERS:
+        return 1
+    return 2 if tuple(words[:2]) in _RUNNING else 0
+
+
+def is_shell(word: str) -> bool:
+    """Return whether a word names a shell."""
+    return word.rpartition("/")[2] in _SHELLS
+
+
+def is_shell_script(text: str) -> bool:
+    """Return whether a file's first line says that a shell runs it."""
+    return text.startswith("#!") and _is_for_shell(text)
+
+
+def ends_in_exec(text: str) -> bool | None:
+    """Return whether a script ends as the program that it starts: its last command is an exec.
+
+    None where that depends on the way through it: on branches, functions or traps.
+    """
+    run = [words for words in _plain_commands(text) if words]
+    while run and run[-1][0] in ("exit", "return"):
+        run.pop()
+    if any(words[0] == "trap" for words in run) or not run:
+        return None
+    execs = [words[0] == "exec" and len(words) > 1 for words in run]
+    return True if execs[-1] else None if any(execs) else False
+
+
+def _plain_commands(text: str) -> Iterator[list[str]]:
+    """The simple commands of a script as written, without keywords and variables."""
+    words = []
+    for word in islice(_Script(text).words(), 20_000):
+        if word is not None:
+            words.append(word)
+            continue
+        while words and (words[0] in _KEYWORDS or _ASSIGNMENT.fullmatch(words[0])):
+            words = words[1:]
+        yield words
+        words = []
 
 
 class _Script:

@@ -1,0 +1,187 @@
+"""The check on signals: whether the program itself is PID 1, and what stands before it."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ..reading.folder import context_copies, text_of
+from ..reading.known import commands
+from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script
+from ..reading.subject import Step, Subject, absolute, under
+from .outcomes import Outcome, at, failed, not_applicable, passed, unseen
+
+
+def signals(subject: Subject) -> Outcome:
+    """Check that the program itself is PID 1 and receives the signals that stop it."""
+    entry, cmd = subject.ending.entrypoint, subject.ending.cmd
+    if (
+        entry
+        and cmd
+        and _position(subject, cmd) < _position(subject, entry)
+        and entry.stage is not cmd.stage
+    ):
+        cmd = None  # an ENTRYPOINT of a later stage takes the CMD of its base away
+    present = [
+        step for step in (entry, cmd) if step and (step.instruction.value or step.instruction.json)
+    ]
+    if not present:
+        return _nothing_to_start(subject)
+    for step in present:
+        if step.instruction.json is None and not _starts_with_exec(step):
+            if subject.ending.shell:
+                return unseen("a shell that SHELL chose starts it", _EXEC, at(step, "shell form"))
+            return failed(
+                f"{step.keyword} in shell form: a shell is PID 1",
+                [at(step, "shell form")],
+                _EXEC,
+            )
+    started = list(_started(present))
+    return _managed(started) or _by_script(subject, started)
+
+
+_EXEC = (
+    'the exec form, CMD ["program", "argument"]; where a shell is needed, let it exec the program'
+)
+
+
+def _position(subject: Subject, step: Step) -> int:
+    return subject.final_steps.index(step)
+
+
+def _starts_with_exec(step: Step) -> bool:
+    return bool(re.match(r"(?:.*[;&]\s*)?exec\s", step.instruction.value.strip(), re.DOTALL))
+
+
+def _nothing_to_start(subject: Subject) -> Outcome:
+    return not_applicable(
+        f"neither CMD nor ENTRYPOINT: {subject.configured_by.reference} says what starts"
+    )
+
+
+@dataclass(frozen=True)
+class _Started:
+    """What an ENTRYPOINT or a CMD starts, behind an init that sends signals to a `group` or not."""
+
+    step: Step
+    words: tuple[str, ...]
+    group: bool
+
+    @property
+    def script(self) -> str | None:
+        """The script that a shell is given, or that looks like one by its name."""
+        if is_shell(self.words[0]):
+            rest = [word for word in self.words[1:] if not word.startswith("-")]
+            return rest[0] if rest and not self.inline else None
+        return self.words[0] if _is_script(self.words[0]) else None
+
+    @property
+    def inline(self) -> str | None:
+        """The commands that a shell is given by -c, -lc and the like."""
+        flags = [re.fullmatch(r"-\w*c", word) for word in self.words]
+        found = [rest for flag, rest in zip(flags, self.words[1:], strict=False) if flag]
+        return found[0] if found and is_shell(self.words[0]) else None
+
+
+def _started(present: list[Step]) -> Iterator[_Started]:
+    """What is started: a CMD counts where it is not merely the arguments of a program."""
+    group = False
+    for step in present:
+        words, sends = _without_init(step.instruction.json or ())
+        group = group or sends
+        if words:
+            started = _Started(step, words, group)
+            yield started
+            if not started.script:
+                break  # what follows are its arguments
+
+
+def _managed(started: list[_Started]) -> Outcome | None:
+    """The verdict on a package manager, a development server or a shell as the first process."""
+    for each in started:
+        command = Command(each.words)
+        if not each.group and command.matches(commands("processes", "start")):
+            return failed(
+                f"{command.program} is PID 1 and does not forward signals",
+                [at(each.step, f"`{' '.join(command.words[:3])}`")],
+                _OF_PACKAGES if command.program in ("npm", "yarn", "pnpm") else _DIRECTLY,
+            )
+        if each.inline and not each.group and not re.search(r"\bexec\s", each.inline):
+            why = "a shell starts it and has to forward signals"
+            return unseen(why, _EXEC, at(each.step, "sh -c"))
+    return None
+
+
+_OF_PACKAGES = 'start what the script in package.json starts, as CMD ["node", "server.js"]'
+_DIRECTLY = 'start the program itself, as CMD ["/app/server"], built or installed beforehand'
+
+
+def _without_init(words: tuple[str, ...]) -> tuple[tuple[str, ...], bool]:
+    """The words after an init, and whether that sends signals to a whole group of processes."""
+    group = False
+    while words and words[0]:
+        if Command(words[:1]).matches(commands("inits", "group")):
+            group = True
+        elif not Command(words[:1]).matches(commands("inits", "plain")):
+            break
+        words = words[1:]
+        while words and words[0].startswith("-"):
+            group, words = group or words[0] == "-g", words[1:]
+    return (words if words and words[0] else ()), group
+
+
+def _is_script(word: str) -> bool:
+    return word.endswith((".sh", ".bash", "entrypoint"))
+
+
+def _by_script(subject: Subject, started: list[_Started]) -> Outcome:
+    for each in started:
+        text = _text_of(subject, each)
+        if each.group or not (each.script or text):
+            continue
+        place = at(each.step, "a script")
+        if text is None:
+            why = "a script starts it that is not available here"
+            return unseen(why, "its last line should exec", place)
+        if (execs := ends_in_exec(text)) is False:
+            what = "the script that starts it never calls exec: a shell stays PID 1"
+            return failed(what, [place], _LAST_LINE)
+        if execs is None:
+            what = "the script that starts it does not always end in exec: a shell may stay PID 1"
+            return unseen(what, _LAST_LINE, place)
+    return passed("exec form", *(at(each.step, "exec form") for each in started[:1]))
+
+
+_LAST_LINE = 'let its last line be exec "$@" or exec PROGRAM'
+
+
+def entry_scripts(subject: Subject) -> list[str | None]:
+    """Return the texts of scripts that ENTRYPOINT or CMD start; None for one that is not here."""
+    steps = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    started = list(_started([step for step in steps if step.instruction.json]))
+    texts = [(each, _text_of(subject, each)) for each in started]
+    return [text for each, text in texts if each.script or text]
+
+
+def _text_of(subject: Subject, started: _Started) -> str | None:
+    """The text of the script that is started; of a file without such a name if it is one."""
+    text = _script_text(subject, started.script or started.words[0])
+    return text if text and (started.script or is_shell_script(text)) else None
+
+
+def _script_text(subject: Subject, path: str) -> str | None:
+    """A script's text, out of the context or out of the here-document that wrote it."""
+    name, place = path.rpartition("/")[2], absolute(subject.ending.workdir, path)
+    for step in reversed(context_copies(subject.final_steps)):
+        for heredoc in step.instruction.heredocs:
+            if step.destination.rpartition("/")[2] == name:
+                return heredoc.content
+        for source in step.sources:
+            inside = [name] if "/" not in path else []
+            if under(place, step.destination):
+                inside.insert(0, place[len(step.destination.rstrip("/")) :].lstrip("/"))
+            here = [source] if source.rpartition("/")[2] == name else []
+            for candidate in (*here, *(f"{source.rstrip('/')}/{part}" for part in inside)):
+                candidate = candidate.removeprefix("./").lstrip("/")
+                if text := text_of(subject, candidate):
+                    return text
+    return None
