@@ -41,7 +41,7 @@ MOST_BYTES = 10_000_000  # of all recordings together
 LEVEL = 19  # of zstd: written once, read often
 FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
 
-_live: list = []  # the client that a lesson in this process works with
+_clients: list = []  # the one that a lesson in this process works with, live or recorded
 _settings: list[Setting | None] = []  # of what that client gave
 _inside: ContextVar[bool] = ContextVar("inside a call that is recorded", default=False)
 
@@ -60,8 +60,13 @@ def connect(lesson: str | None = None):
     `lesson` names the set that is replayed; without it, every recorded lesson is searched.
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
     """
-    _live.clear()
+    _clients.clear()
     _settings.clear()
+    _clients.append(_client(lesson))
+    return _clients[0]
+
+
+def _client(lesson: str | None):
     if mode() == "recorded":
         return Recorded(lesson)
     try:
@@ -71,13 +76,17 @@ def connect(lesson: str | None = None):
             raise
         return Recorded(lesson)
     client.shiplight_lesson = lesson
-    _live.append(client)
     return client
+
+
+def current():
+    """Return the client that a lesson connected last, live or recorded; None without one."""
+    return _clients[0] if _clients else None
 
 
 def connected():
     """Return the live client that a lesson connected last; None if it replays or has none."""
-    return _live[-1] if _live else None
+    return None if isinstance(current(), Recorded) else current()
 
 
 def kind_so_far() -> str:
@@ -207,7 +216,7 @@ def _ask(function, client, arguments, named, key: str, packed: bool):
     finally:
         _inside.reset(token)
     _write_down(client, key, result, packed=packed)
-    if any(client is one for one in _live):
+    if client is current():
         several = result if isinstance(result, tuple) else (result,)
         _settings.extend(getattr(one, "setting", None) for one in several)
     return result

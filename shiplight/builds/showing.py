@@ -3,6 +3,7 @@
 from html import escape
 
 from ..boxes import ACCENT, LITERAL, QUIET
+from ..errors import UsageError
 from ..units import visible
 
 _STYLES = {  # by the beginning of what pygments calls a token
@@ -15,6 +16,17 @@ _STYLES = {  # by the beginning of what pygments calls a token
 
 class Recipe(str):
     """The text of a Dockerfile, shown as it is written; in a notebook with the lines' numbers."""
+
+    def replace(self, old: str, new: str, count: int = -1) -> "Recipe":
+        """Return a copy with `old` replaced by `new`. Raises UsageError if `old` is not in it.
+
+        A text that was not changed would be built, and would seem to show what the change does.
+        """
+        if old not in self:
+            raise UsageError(
+                f"{old!r} is not in this Dockerfile.", hint="copy it from the text as it is shown"
+            )
+        return Recipe(super().replace(old, new, count))
 
     def __repr__(self) -> str:
         return visible(self.rstrip("\n"))

@@ -64,12 +64,14 @@ def _set_up_renderers() -> None:
 
 _set_up_renderers()
 
-_beside: list[str] = []  # what the next chart says beside its subtitle
+_beside: dict[str, str] = {}  # what the next chart says beside its subtitle, by what it is about
 
 
-def say_beside(*texts: str) -> None:
-    """Let the next chart that is drawn say this too, behind its subtitle: a guess, or nothing."""
-    _beside[:] = texts
+def say_beside(about: str, text: str = "") -> None:
+    """Let the next chart that is drawn say this too, behind its subtitle; "" takes it back."""
+    _beside.pop(about, None)
+    if text:
+        _beside[about] = text
 
 
 # --- words ------------------------------------------------------------------------------------
@@ -135,7 +137,7 @@ def empty_chart(
 ) -> go.Figure:
     """Return an empty chart with title, subtitle, footer, and space for `rows` labelled bars."""
     lines = _wrapped(title, TITLE_WIDTH)
-    small = _wrapped(" · ".join([subtitle, *_beside]), SMALL_WIDTH)
+    small = _wrapped(" · ".join([subtitle, *_beside.values()]), SMALL_WIDTH)
     _beside.clear()
     foot = _wrapped(str(setting or "where and when this was measured is unknown"), SMALL_WIDTH)
     top, bottom = 26 * len(lines) + 18 * len(small) + 22, 30 + 16 * len(foot)

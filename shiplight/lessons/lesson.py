@@ -16,7 +16,7 @@ from ..errors import ClaimFailed, UsageError
 from ..image import Image
 from ..units import format_bytes
 from . import judging, magics
-from .exercises import Progress
+from .exercises import Progress, guessed
 from .shown import Shown
 
 
@@ -46,14 +46,17 @@ class Banner:
         return box(inline(repr(self)), edge=QUIET if self.recorded else ACCENT)
 
 
-def claim(sentence: str, true: bool, evidence: str = "") -> None:
-    """Show `✓ sentence` with its evidence; raise ClaimFailed if it is not `true` here."""
+def claim(sentence: str, true: bool, evidence: str = "", *, answers: str = "") -> None:
+    """Show `✓ sentence` with its evidence; raise ClaimFailed if it is not `true` here.
+
+    `answers` is the id of the question that this answers: the evidence then ends with your guess.
+    """
     if not true:
         raise ClaimFailed(
             f"not true on this machine: {sentence}" + (f"\n  Seen: {evidence}" if evidence else ""),
             hint="restart the kernel and run all cells; if it persists, report what you saw",
         )
-    display(Shown(sentence, evidence))
+    display(Shown(sentence, "; ".join(filter(None, [evidence, answers and guessed(answers)]))))
 
 
 _SHOWN = {

@@ -8,7 +8,7 @@ import pytest
 import results
 from factories import file
 
-from shiplight import charts
+from shiplight import charts, lessons
 from shiplight.builds import Build
 from shiplight.cli import commands
 from shiplight.errors import CheckFailed, UsageError
@@ -22,6 +22,7 @@ START = grading.ALL["01.1"].start_text
 def lab(tmp_path, monkeypatch):
     """A learner of their own, in a folder that is not there yet."""
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath)
+    monkeypatch.setattr(helping, "_guesses", {})
     return tmp_path
 
 
@@ -154,6 +155,29 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     assert "your guess: 80\u00a0MB" in results.texts(charts.waterfall(image))
     assert "your guess" not in results.texts(charts.waterfall(image))
     assert learned.guesses() == {"01.2": "80 MB"}
+
+
+def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not():
+    image = results.image([file("server", 1000)])
+    guess("04.1", 20, "%")
+    guess("04.2", "slower")
+    shown = results.texts(charts.waterfall(image))
+    assert "your guess: 20\u00a0%" in shown and "your guess: slower" in shown
+    guess("04.1", 20, "%")
+    guess("04.1")
+    assert "your guess" not in results.texts(charts.waterfall(image))
+
+
+def test_a_guess_is_shown_beside_the_claim_that_answers_it_and_in_no_later_chart(capsys):
+    image = results.image([file("server", 1000)])
+    lessons.claim("It has one file.", True, "1 file", answers="01.2")
+    assert capsys.readouterr().out == "✓ It has one file.\n  1 file\n"
+    guess("01.2", 3, "files")
+    lessons.claim("It has one file.", True, "1 file", answers="01.2")
+    lessons.claim("It has one file.", True, answers="01.2")
+    said = capsys.readouterr().out
+    assert "  1 file; your guess: 3 files\n" in said and "\n  your guess: 3 files\n" in said
+    assert "your guess" not in results.texts(charts.waterfall(image))
 
 
 def test_an_unknown_exercise_is_named():

@@ -4,7 +4,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from shiplight import builds, catalogue
-from shiplight.errors import DockerfileError, UsageError
+from shiplight.errors import DockerfileError, NotRecorded, UsageError
 from shiplight.lessons import magics
 
 TEXT = 'FROM busybox:latest\nRUN echo "a $B" && true\n# why <b>\nCMD ["cat", "/message.txt"]\n'
@@ -19,7 +19,7 @@ def shell(tmp_path, monkeypatch):
 
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath)
     monkeypatch.setattr(magics, "build", fake)
-    monkeypatch.setattr(magics.recordings, "connected", lambda: "a client")
+    monkeypatch.setattr(magics.recordings, "current", lambda: "a client")
     shell = InteractiveShell.instance()
     magics.load_ipython_extension(shell)
     yield shell
@@ -32,7 +32,8 @@ def test_the_cell_is_written_to_the_learners_copy_and_built_as_mine(shell, tmp_p
     assert (folder / "Dockerfile.mine").read_text(encoding="utf-8") == TEXT
     assert (folder / "message.txt").exists(), "the app's files are beside it"
     assert shell.user_ns["mine"] == (
-        "built", folder, {"file": "Dockerfile.mine", "name": "first/mine", "target": None},
+        "built", folder,
+        {"file": "Dockerfile.mine", "text": TEXT, "name": "first/mine", "target": None},
     )  # fmt: skip
     assert "FROM busybox:latest" in capsys.readouterr().out
 
@@ -80,9 +81,29 @@ def test_an_unknown_app_is_named_with_those_that_there_are(shell):
 
 
 def test_without_an_engine_it_is_written_and_said_to_need_one(shell, monkeypatch, capsys):
-    monkeypatch.setattr(magics.recordings, "connected", lambda: None)
+    monkeypatch.setattr(magics.recordings, "current", lambda: None)
     shell.run_cell_magic("dockerfile", "first/mine", TEXT)
     assert shell.user_ns["mine"] is None and "an engine is needed" in capsys.readouterr().out
+
+
+def test_without_an_engine_only_a_text_that_was_recorded_is_replayed(shell, monkeypatch, capsys):
+    def recorded(client, folder, *, text, **how):
+        if text != TEXT:
+            raise NotRecorded("this was not recorded")
+        return "replayed"
+
+    monkeypatch.setattr(magics, "build", recorded)
+    shell.run_cell_magic("dockerfile", "first/mine", TEXT)
+    assert shell.user_ns["mine"] == "replayed"
+    shell.run_cell_magic("dockerfile", "first/mine", TEXT + "USER 1\n")
+    assert shell.user_ns["mine"] is None and "an engine is needed" in capsys.readouterr().out
+
+
+def test_a_text_that_is_not_in_a_dockerfile_cannot_be_replaced_in_silence():
+    text = builds.Recipe(TEXT)
+    assert text.replace("busybox", "alpine").replace("cat", "less").startswith("FROM alpine")
+    with pytest.raises(UsageError, match="'scrach' is not in this Dockerfile"):
+        text.replace("busybox", "alpine").replace("scrach", "scratch")
 
 
 def test_a_dockerfile_is_shown_with_numbers_and_colours_and_as_text_as_it_is():

@@ -11,7 +11,7 @@ CMD ["cat", "/message.txt"]
 
 
 def test_a_cell_builds_what_an_exercise_accepts(client, monkeypatch, capsys):
-    monkeypatch.setattr(recordings, "_live", [client])
+    monkeypatch.setattr(recordings, "_clients", [client])
     mine = magics.written_and_built("first", "mine", TEXT)
     assert mine.text == TEXT and mine.name == "first/mine"
     exercises.check(client, "00.1", mine)

@@ -7,6 +7,6 @@ with the tests, and each has to meet its own hint.
 """
 
 from .checking import check, every
-from .helping import Progress, guess, hint, solution
+from .helping import Progress, guess, guessed, hint, solution
 
-__all__ = ["Progress", "check", "every", "guess", "hint", "solution"]
+__all__ = ["Progress", "check", "every", "guess", "guessed", "hint", "solution"]

@@ -11,6 +11,8 @@ from .grading import Exercise
 
 HINT_TRIES, SOLUTION_TRIES = 2, 3  # tries that open the second hint, and the solution
 
+_guesses: dict[str, str] = {}  # of this process, as they are shown, by the id of their question
+
 
 def hint(exercise_id: str) -> Shown:
     """Return a hint: the first one on demand, with the second one after two tries.
@@ -106,18 +108,27 @@ class Progress:
 
 
 def guess(question: str, value=None, unit: str = "") -> Shown:
-    """Keep what you guess before you measure, to be shown beside what the next chart measures.
+    """Keep what you guess before you measure, to be shown beside what was measured.
 
+    That is behind the subtitle of the next chart, or in the evidence of the claim that answers it.
     `question` is the lesson and the number of its question, `"01.2"`; `value` a number, with its
     `unit`, or words. None is no answer, and is fine: everything below runs without one.
     """
+    _guesses.pop(question, None)
+    say_beside(question)
     if value is None:
-        say_beside()
         return Shown("No guess yet: put one in place of `None`.", mark="○")
-    guessed = f"{value} {unit}".strip()
-    learned.note_guess(question, guessed)
-    say_beside(f"your guess: {guessed}")
-    return Shown(f"Your guess: {guessed}.", mark="▸")
+    said = f"{value} {unit}".strip()
+    learned.note_guess(question, said)
+    _guesses[question] = f"your guess: {said}"
+    say_beside(question, _guesses[question])
+    return Shown(f"Your guess: {said}.", mark="▸")
+
+
+def guessed(question: str) -> str:
+    """Return `your guess: 80 MB`, or "" where there is none; no chart shows it then."""
+    say_beside(question)
+    return _guesses.get(question, "")
 
 
 def _tries(count: int, more: str = "") -> str:
