@@ -87,13 +87,18 @@ def _said() -> dict:
 
 def built(client, answer: Answer):
     """What an answer builds; in lesson 08, the file itself, beside its app."""
-    if answer.exercise.startswith("08"):
-        mine = lessons.copy_of("go") / "Dockerfile.mine"
+    found = next(one for one in exercises.every() if one.id == answer.exercise)
+    if found.takes_file:
+        mine = lessons.copy_of(found.app.partition("/")[0]) / "Dockerfile.mine"
         mine.write_text(answer.text, encoding="utf-8")
         return mine
-    found = next(one for one in exercises.every() if one.id == answer.exercise)
     slug = re.sub(r"[^a-z0-9]+", "-", f"{answer.exercise} {answer.how}".lower())
-    return builds.build(client, found.build_of, text=answer.text, name=f"answer/{slug}")
+    return builds.build(client, _place(found.app), text=answer.text, name=f"answer/{slug}")
+
+
+def _place(app: str) -> str:
+    """What `build` is called with: a variant of the catalogue, or a folder below `apps/`."""
+    return app if "/" in app else str(ROOT / "apps" / app)
 
 
 def verdict(client, answer: Answer) -> tuple[str, str]:

@@ -10,6 +10,7 @@ from .comparing import CHANGED, FIRST, SAME, SECOND, WHERE, Comparison, compare
 from .elf import Program, read_program
 from .model import (
     Image,
+    Layer,
     LayerContent,
     align,
     assemble,
@@ -31,6 +32,7 @@ __all__ = [
     "WHERE",
     "Comparison",
     "Image",
+    "Layer",
     "LayerContent",
     "LayerStore",
     "Program",

@@ -15,6 +15,7 @@ import nbformat
 from .. import files
 from ..errors import UsageError
 from ..setup import ROOT
+from .typed_commands import typed
 
 FOLDER, README = ROOT / "notebooks", ROOT / "README.md"
 BEGIN, END = "<!-- lessons: written by ./lab record -->", "<!-- end of lessons -->"
@@ -103,12 +104,15 @@ def contents() -> str:
 
 
 def tie_together() -> None:
-    """Write buttons and navigation of every lesson, and buttons and the table in the README."""
+    """Write what hangs together: each lesson's buttons, links and commands; README's table."""
     for path in lessons():
         notebook = nbformat.read(path, as_version=4)
-        source = with_navigation(notebook.cells[0].source, path)
-        if source != notebook.cells[0].source:
-            notebook.cells[0].source = source
+        before = [cell.source for cell in notebook.cells]
+        notebook.cells[0].source = with_navigation(before[0], path)
+        for cell in notebook.cells:
+            if "typed" in cell.metadata:
+                cell.source = typed(cell.metadata["typed"]).cell
+        if [cell.source for cell in notebook.cells] != before:
             files.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
     text = README.read_text(encoding="utf-8")
     text = _between(text, BUTTONS, buttons(lessons()[0]), END_BUTTONS)

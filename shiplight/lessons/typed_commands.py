@@ -21,6 +21,12 @@ class Command:
     def __repr__(self) -> str:
         return "\n".join([f"On the command line: {self.does}", *(f"  {c}" for c in self.typed)])
 
+    @property
+    def cell(self) -> str:
+        """What stands beside the first use of the function, as a cell of words."""
+        typed = "\n".join(self.typed)
+        return f"On the command line, this {self.does}:\n\n```sh\n{typed}\n```"
+
     def _repr_html_(self) -> str:
         return box(f"On the command line: {inline(self.does)}", verbatim("\n".join(self.typed)))
 

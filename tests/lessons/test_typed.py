@@ -17,23 +17,27 @@ EVERY = list(commands().values())
 every = pytest.mark.parametrize("command", EVERY, ids=lambda command: command.function)
 
 
-def first_uses() -> dict[str, str]:
-    """The lesson in whose code each function is called first."""
-    found = {}
-    for path in shelf.lessons():
-        for cell in nbformat.read(path, as_version=4).cells:
-            if cell.cell_type == "code" and not cell.source.startswith("%%"):
-                calls = [n for n in ast.walk(ast.parse(cell.source)) if isinstance(n, ast.Call)]
-                for call in calls:
-                    found.setdefault(getattr(call.func, "id", ""), path.stem[:2])
-    return found
+def calls(cell) -> set[str]:
+    """The functions that a cell calls, and each once more with every option that it is given."""
+    if cell.cell_type != "code" or cell.source.startswith("%%"):
+        return set()
+    found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
+    named = [(getattr(call.func, "id", ""), call.keywords) for call in found]
+    return {f"{name}({word.arg}" for name, words in named for word in words} | {
+        name for name, _ in named
+    }
 
 
 @every
 def test_a_command_stands_beside_the_first_use_of_its_function(command):
-    name, _, options = command.function.partition("(")
-    first = first_uses()[name]
-    assert command.lesson == first or (options and command.lesson >= first)
+    wanted = command.function.partition("=")[0]
+    lessons = [(path, nbformat.read(path, 4).cells) for path in shelf.lessons()]
+    using = [path.stem[:2] for path, cells in lessons if any(wanted in calls(c) for c in cells)]
+    assert command.lesson in (using if "(" in wanted else using[:1])
+    [cells] = [cells for path, cells in lessons if path.stem[:2] == command.lesson]
+    first = next(number for number, cell in enumerate(cells) if wanted in calls(cell))
+    beside = [number for number, cell in enumerate(cells) if cell.source == command.cell]
+    assert len(beside) == 1 and abs(beside[0] - first) == 1
 
 
 @every
@@ -68,3 +72,16 @@ def test_a_function_without_a_command_is_named(capsys):
     with pytest.raises(UsageError, match="no command is known for 'claim'"):
         lessons.typed("claim")
     assert shiplight.build
+
+
+def test_the_words_of_a_command_are_written_into_its_lesson(tmp_path, monkeypatch):
+    path = tmp_path / "00-first.ipynb"
+    cell = nbformat.v4.new_markdown_cell("old", metadata={"typed": "build"})
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A"), cell]), path
+    )
+    (tmp_path / "README.md").write_text(f"{shelf.BEGIN}\n{shelf.END}")
+    monkeypatch.setattr(shelf, "FOLDER", tmp_path)
+    monkeypatch.setattr(shelf, "README", tmp_path / "README.md")
+    shelf.tie_together()
+    assert nbformat.read(path, 4).cells[1].source == lessons.typed("build").cell

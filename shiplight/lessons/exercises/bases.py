@@ -2,8 +2,11 @@
 
 from ...builds import Build
 from ...inspection import follow, linked, measure
+from ...units import format_bytes
 from .go import files_of
 from .grading import answering, asked, exercise, refuse, refuse_lost, refuse_silent
+
+MOST_BESIDE = 10_000_000  # bytes: the official alpine is smaller, and every Debian larger
 
 
 @exercise("05.1")
@@ -27,6 +30,30 @@ def _dynamic_without_a_shell(client, made: Build) -> str:
         )
     refuse_lost("05.1", probed)
     return f"{program.interpreter} is there, and no shell"
+
+
+@exercise("05.2")
+def _small_with_a_shell(client, made: Build) -> str:
+    image, program = measure(client, made), linked(client, made)
+    probed = answering(client, "05.2", made)
+    if not probed.shell:
+        refuse(
+            "05.2",
+            "there is no shell.",
+            hint="which rows of the table have one, and which image is nothing but tools?",
+            found="no /bin/sh",
+        )
+    served = image.tree()[program.path][0].size if program else 0
+    beside = image.unpacked_bytes - served
+    if beside > MOST_BESIDE:
+        refuse(
+            "05.2",
+            "the base weighs more than it has to.",
+            hint="sort the table of this lesson by its bytes: which is the first with a shell?",
+            found=f"{format_bytes(beside)} beside the program",
+            expected=f"at most {format_bytes(MOST_BESIDE)}",
+        )
+    return f"a shell, and {format_bytes(beside)} beside the program"
 
 
 @exercise("06.1")

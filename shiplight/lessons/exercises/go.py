@@ -7,8 +7,9 @@ from ...dockerfile import parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
-from .grading import answering, exercise, own_files, refuse, refuse_idle
+from .grading import answering, exercise, own_files, own_layers, refuse, refuse_idle
 
+FIVE_MEGABYTES = 5_000_000
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
 # Where Go looks for time zones: /usr/share/zoneinfo and its like, or one packed file.
@@ -41,15 +42,44 @@ def _zeros_do_not_ship(client, made: Build) -> str:
         )
     if not _writes_zeros(made.text):
         refuse("00.1", "no zeros are ever written.", hint="they are to be written, and deleted")
-    refuse_idle("00.1", image)
+    _refuse_other_message(client, "00.1", made, image)
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
+
+
+@exercise("00.2")
+def _bytes_that_nothing_packs(client, made: Build) -> str:
+    image = measure(client, made)
+    layers = own_layers(client, made, image)
+    seen = sum(own_files(client, made, image).values())
+    packed = sum(layer.packed_bytes for layer in layers)
+    if seen < FIVE_MEGABYTES:
+        refuse(
+            "00.2",
+            "a container does not see five million bytes more.",
+            hint="something has to write them, and nothing may delete them",
+            found=f"{format_bytes(seen)} in files of your own",
+        )
+    if packed < FIVE_MEGABYTES:
+        refuse(
+            "00.2",
+            "a registry stores them in fewer bytes.",
+            hint="a compressor lives on what repeats: which bytes never do?",
+            found=f"{format_bytes(packed)} packed, {format_bytes(seen)} unpacked",
+        )
+    _refuse_other_message(client, "00.2", made, image)
+    return f"{format_bytes(seen)} of your own unpacked, and {format_bytes(packed)} packed"
+
+
+def _refuse_other_message(client, exercise_id: str, made: Build, image: Image) -> None:
+    """Raise CheckFailed where the first image no longer prints its message."""
+    refuse_idle(exercise_id, image)
     if (said := run_once(client, made)) != "Build heavy, ship light.":
         refuse(
-            "00.1",
+            exercise_id,
             "the message is gone.",
             hint="what does the image do when it runs?",
             found=f"it printed {said!r}" if said else "it printed nothing",
         )
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
 
 
 def _writes_zeros(text: str) -> bool:

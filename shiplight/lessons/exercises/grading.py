@@ -14,7 +14,7 @@ from pathlib import Path
 from ... import catalogue, engine
 from ...builds import Build, here, recipe
 from ...errors import CheckFailed, ProbeFailed
-from ...image import Image
+from ...image import Image, Layer
 from ...inspection import Probe, measure, probe
 
 HERE = Path(__file__).parent
@@ -33,11 +33,6 @@ class Exercise:
     look: Callable[[object, Build], str]
     port: int | None = None
     keeps: tuple[str, ...] = ()
-
-    @property
-    def build_of(self) -> str:
-        """What `build(client, …)` is called with for this exercise."""
-        return str(_place(self.app))
 
     @property
     def takes_file(self) -> bool:
@@ -155,12 +150,18 @@ def refuse_lost(exercise_id: str, found: Probe) -> None:
 
 def own_files(client, made: Build, image: Image) -> dict[str, int]:
     """Return what a container sees that is not from a base: {path: bytes}; links, no folders."""
-    below = set().union(*(_layers(client, reference) for reference in made.bases))
+    own = {layer.diff_id for layer in own_layers(client, made, image)}
     return {
         path: entry.size
         for path, (entry, index) in image.tree().items()
-        if entry.kind != "dir" and image.layers[index].diff_id not in below
+        if entry.kind != "dir" and image.layers[index].diff_id in own
     }
+
+
+def own_layers(client, made: Build, image: Image) -> list[Layer]:
+    """Return the layers of an image that are not from a base, the lowest first."""
+    below = set().union(*(_layers(client, reference) for reference in made.bases))
+    return [layer for layer in image.layers if layer.diff_id not in below]
 
 
 def stands_on(client, made: Build, image: Image, reference: str) -> bool:

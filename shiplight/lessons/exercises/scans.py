@@ -78,14 +78,23 @@ _MAY_STAY = (
 
 
 @exercise("08.1")
-def _nothing_left(client, path) -> str:
+def _nothing_left_of_go(client, path) -> str:
+    return _nothing_left(client, "08.1", path)
+
+
+@exercise("08.2")
+def _nothing_left_of_python(client, path) -> str:
+    return _nothing_left(client, "08.2", path)
+
+
+def _nothing_left(client, exercise_id: str, path) -> str:
     subject = read_subject(path)
     found = run(with_build(client, subject))
     accepted = [r.check.id for r in found.results if r.accepted is not None]
     left = [result for result in found.results if result.counts]
     if hidden := [name for name in accepted if name not in _MAY_STAY]:
         refuse(
-            "08.1",
+            exercise_id,
             "something was accepted that can be fixed.",
             hint="a comment tells others why it stays so; it does not change what ships",
             found=", ".join(hidden),
@@ -93,10 +102,10 @@ def _nothing_left(client, path) -> str:
     if left:
         place = next(iter(left[0].outcome.places), None)
         refuse(
-            "08.1",
+            exercise_id,
             f"{left[0].outcome.evidence}.",
             hint=f"the check is {left[0].check.id}; lesson {left[0].check.lesson} shows why",
             found="; ".join(filter(None, [place and place.found, place and place.path])),
         )
-    image = answering(client, "08.1", found.subject.built.image.name).image
+    image = answering(client, exercise_id, found.subject.built.image.name).image
     return f"{image}: nothing failed that was not accepted, looked at in the built image"

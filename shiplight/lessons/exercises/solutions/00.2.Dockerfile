@@ -1,0 +1,4 @@
+FROM busybox:latest
+RUN head -c 5000000 /dev/urandom > /random
+COPY message.txt /message.txt
+CMD ["cat", "/message.txt"]
