@@ -5,6 +5,7 @@ their bars, and every text fits where a notebook is NARROW pixels wide. A chart 
 own and no ground: what is drawn reads on a light page and on a dark one.
 """
 
+import logging
 import re
 import textwrap
 from collections.abc import Sequence
@@ -60,6 +61,8 @@ def _set_up_renderers() -> None:
         }
     pio.renderers["png"].width, pio.renderers["png"].scale = PICTURE, 2
     pio.renderers["jpeg"] = _OnWhite(width=PICTURE, scale=2)
+    # What a browser says last, as it ends, is no JSON: kaleido logs that as an error, into the cell.
+    logging.getLogger("choreographer").setLevel(logging.CRITICAL)
 
 
 _set_up_renderers()
