@@ -79,14 +79,15 @@ def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
 
 
 @contextmanager
-def replacing(path: Path, *, private: bool = False) -> Iterator[BinaryIO]:
+def replacing(path: Path, *, private: bool = False, ours: bool = False) -> Iterator[BinaryIO]:
     """Yield a new file that takes the place of `path` at the end of the block, if that is reached.
 
-    As `write` does.
+    As `write` does. A link is replaced where it leads, if that is an ordinary file or nothing, and
+    the place is a person's; a link in a place of `ours`, and one to a device, goes itself.
     """
     if private:
         private_folder(path.parent)
-    elif path.is_symlink():
+    elif path.is_symlink() and not ours and (path.is_file() or not path.exists()):
         path = path.resolve()
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTS}")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)

@@ -78,7 +78,8 @@ def _cells(path: Path) -> Iterator[tuple[str, str]]:
         if cell["cell_type"] == "markdown":
             yield f"{path.name} {cell['id']}", source
         else:
-            yield from ((f"{path.name} {cell['id']}", said) for _, said in _strings(source))
+            if not source.startswith("%%"):  # a Dockerfile
+                yield from ((f"{path.name} {cell['id']}", said) for _, said in _strings(source))
             for output in cell["outputs"]:
                 said = "".join(output.get("data", {}).get("text/plain", ""))
                 yield f"{path.name} {cell['id']}, output", said

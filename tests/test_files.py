@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -81,12 +83,33 @@ def made_odd(path, kind: str) -> None:
     elif kind == "folder":
         path.mkdir()
     else:
-        path.symlink_to("/dev/zero")
+        path.symlink_to("/dev/zero")  # which stays what it is: see below
 
 
 @pytest.fixture(params=["pipe", "device", "folder"])
 def odd(request):
-    return request.param
+    yield request.param
+    assert Path("/dev/zero").is_char_device(), "it was replaced by a file"
+
+
+def test_a_device_behind_a_link_is_never_replaced(tmp_path):
+    with socket.socket(socket.AF_UNIX) as device:  # as good as one, and nobody needs it
+        device.bind(str(tmp_path / "device"))
+        (tmp_path / "link").symlink_to("device")
+        with files.replacing(tmp_path / "link") as file:
+            file.write(b"1")
+        assert (tmp_path / "device").is_socket() and (tmp_path / "link").read_bytes() == b"1"
+
+
+def test_the_store_of_layers_follows_no_link_to_a_file_of_somebodys(tmp_path):
+    store = LayerStore(tmp_path)
+    content = LayerContent("sha256:1", (Entry("a", "file", 1),), 5)
+    (tmp_path / "theirs").write_text("theirs")
+    path = store._path("layers", content.diff_id)
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "theirs")
+    store.put(content)
+    assert (tmp_path / "theirs").read_text() == "theirs" and store.get(content.diff_id) == content
 
 
 def test_what_is_no_ordinary_file_is_not_read(tmp_path, odd):

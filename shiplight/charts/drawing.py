@@ -61,7 +61,7 @@ def _set_up_renderers() -> None:
         }
     pio.renderers["png"].width, pio.renderers["png"].scale = PICTURE, 2
     pio.renderers["jpeg"] = _OnWhite(width=PICTURE, scale=2)
-    # What a browser says last, as it ends, is no JSON: kaleido logs that as an error, into the cell.
+    # What a browser says last, as it ends, is no JSON; kaleido would log that into the cell.
     logging.getLogger("choreographer").setLevel(logging.CRITICAL)
 
 

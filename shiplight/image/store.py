@@ -105,7 +105,7 @@ class LayerStore:
         path = self._path(kind, key)
         with suppress(OSError):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with files.replacing(path) as file:
+            with files.replacing(path, ours=True) as file:
                 file.write(packed)
 
 

@@ -79,7 +79,7 @@ def buttons(path: Path) -> str:
 
     Binder opens the lesson itself; Codespaces takes no file in its address, so it opens all.
     """
-    repository, lesson = address(), path.relative_to(ROOT).as_posix()
+    repository, lesson = address(), path.relative_to(FOLDER.parent).as_posix()
     return (
         f"Open in [Codespaces](https://codespaces.new/{repository}?quickstart=1)"
         f" (live; then open `{lesson}`)"
@@ -145,7 +145,7 @@ def trust() -> None:
 
 def original(path: Path) -> str | None:
     """Return the notebook as committed; None if this is not a git checkout."""
-    command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(ROOT).as_posix()}"]
+    command = ["git", "-C", str(ROOT), "show", f"HEAD:{path.relative_to(FOLDER.parent).as_posix()}"]
     try:
         found = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
     except FileNotFoundError:

@@ -80,7 +80,8 @@ def test_the_words_of_a_command_are_written_into_its_lesson(tmp_path, monkeypatc
     nbformat.write(
         nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A"), cell]), path
     )
-    (tmp_path / "README.md").write_text(f"{shelf.BEGIN}\n{shelf.END}")
+    marks = (shelf.BUTTONS, shelf.END_BUTTONS, shelf.BEGIN, shelf.END)
+    (tmp_path / "README.md").write_text("\n".join(marks))
     monkeypatch.setattr(shelf, "FOLDER", tmp_path)
     monkeypatch.setattr(shelf, "README", tmp_path / "README.md")
     shelf.tie_together()
