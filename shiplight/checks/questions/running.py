@@ -5,7 +5,14 @@ from dataclasses import replace
 
 from ..reading.folder import text_of
 from ..reading.known import commands
-from ..reading.secretwords import VALUE_OF, is_secret, is_secret_name, is_value, shapes
+from ..reading.secretwords import (
+    VALUE_OF,
+    is_secret,
+    is_secret_name,
+    is_value,
+    may_be_secret,
+    shapes,
+)
 from ..reading.subject import Step, Subject, pairs_of, under
 from .image import instructions_of_layers
 from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
@@ -108,7 +115,7 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     found = []
     if step.keyword in ("ENV", "ARG"):
         for name, value in pairs_of(step):
-            if is_secret_name(name) and _is_given(step, name, value):
+            if may_be_secret(name, value) and _is_given(step, name, value):
                 found.append(f"{step.keyword} {name}")
     elif step.keyword in ("COPY", "ADD") and not step.origin:
         files = [source for source in step.sources if _FILES.search(source)]

@@ -34,6 +34,11 @@ _HARMLESS_ENDS = {
     *("SERVICE", "SERVER", "ADDRESS", "ADDR", "SCOPE", "SCOPES", "STORE", "MANAGER", "REGEX"),
     *("PATTERN", "LEEWAY", "COLUMN", "CLASS", "NAMESPACE", "DIGEST", "CHECKSUM", "SHA256"),
 }
+# What may be a secret, or its name, or a switch: it is one where a program made the value.
+_PERHAPS = re.compile(
+    r"(?i)(?:^|[-_.])(?:COOKIE|JWT|PAT|(?:APP|LICEN[CS]E)[-_.]?KEY|sonar\.login)$"
+)
+_BUNDLERS = re.compile(r"BUNDLE_(?!BUILD__|LOCAL__|MIRROR__|GEM__|PLUGINS__)\w+__\w+")  # a host's
 _PUBLIC = re.compile(
     r"^(?:NEXT_PUBLIC|NUXT_PUBLIC|EXPO_PUBLIC|PUBLIC|VITE|REACT_APP|GATSBY)_|PUBLIC"
 )
@@ -57,7 +62,8 @@ def is_secret_name(name: str) -> bool:
         return False
     keys = any(before in _KEYS and word == "KEY" for before, word in pairwise(words))
     ends = words[-1].endswith(_ENDS) or (len(words) > 1 and words[-1] in _SHORT)
-    return keys or ends or bool(_WORDS & set(words)) or name.lower() == "_auth"
+    of_a_host = name.lower() == "_auth" or bool(_BUNDLERS.fullmatch(name))
+    return keys or ends or bool(_WORDS & set(words)) or of_a_host
 
 
 # --- values --------------------------------------------------------------------------------------
@@ -101,6 +107,22 @@ def _is_random(text: str) -> bool:
     """Whether a word is of the kind that only programs make: letters with digits, or very long."""
     has = [any(map(kind, text)) for kind in (str.isdigit, str.islower, str.isupper)]
     return (len(text) >= 8 and has[0] and (has[1] or has[2])) or (len(text) >= 20 and all(has[1:]))
+
+
+def _has_random(text: str) -> bool:
+    """Whether such a word stands in a text: in `base64:…`, in `a=b; session=…`."""
+    return any(map(_is_random, re.split(r"[\s;=:,]+", text)))
+
+
+def may_be_secret(name: str, value: str | None) -> bool:
+    """Return whether a variable holds a secret by its name, or by that and what its value is like.
+
+    >>> may_be_secret("DB_PASSWORD", None), may_be_secret("GITHUB_PAT", "q7Zk21Lp9d")
+    (True, True)
+    >>> may_be_secret("SESSION_COOKIE", "app_session"), may_be_secret("JWT", "true")
+    (False, False)
+    """
+    return is_secret_name(name) or bool(_PERHAPS.search(name) and _has_random(value or ""))
 
 
 # --- shapes --------------------------------------------------------------------------------------
@@ -155,55 +177,60 @@ _NAME = re.compile(
     r"""(?P<is>=|\s{1,3}=\s{1,3}|\\?['"]=|\\?['"]\s*:\s*|:\s+|:(?=\S))"""
 )
 _FIRST = re.compile(r"""[^\s'"\\,]*""")
-_HEADER = re.compile("(?i)-|authorization")
+_HEADER = re.compile("(?i)-|authorization|^cookie$")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 
 _BETWEEN = r"""(?:\s*=\s*|\s+|\\?['"]\s*,?\s*(?=\\?['"]))"""  # an option and its value, in JSON too
 _LONG = r"(?<![\w-])--?(?!no-|disable|without)(?:[a-z]\w*-){0,3}"
 _THEN = r"""['",\s](?:[^;&|]{0,300}?['",\s])??"""  # later in the same command
+_GAP = r"(?:\s+|\\?['\"]\s*,\s*\\?['\"])"  # between two words
 _SEP = r"(?:\s|\\n|\\t|\\r|['\"]\s*,?\s*['\"])+"
 
 _PLAIN = r"[^\s\\'\"]{1,200}"
-# Or what people write about: only words that a program made are secrets there.
+# Or what people write about, or a name: only words that a program made are secrets there.
 _PROSE = {"a bearer token", "basic credentials", "a login's password", "a login's token"}
+_NAMES = {"a cookie", "perhaps a token as an option"}
 
 # What makes the word after it a secret: (what, pattern that ends where the value begins).
 _BEFORE = [
     (
         "a password as an option",
-        rf"(?i){_LONG}(?:password|passwd|passphrase|storepass|keypass|pass(?=[= ])){_BETWEEN}",
+        rf"(?i){_LONG}(?:password|(?:store)?passwd|passphrase|(?:db|require|store|key)pass|"
+        rf"pass(?=[= ])){_BETWEEN}",
     ),
     (
         "a token as an option",
-        rf"(?i){_LONG}(?:token|api[-_]?key|access[-_]?key|auth[-_]?key|secret[-_]?key|"
+        rf"(?i){_LONG}(?:token|(?:api|access|auth|secret|activation)[-_]?key|"
         rf"(?<=-)secret){_BETWEEN}(?!(?:id|type|src|source|env)=)",
     ),
     ("a bearer token", r"(?i)\bbearer\s+"),
     ("basic credentials", r"(?i)\bbasic\s+(?=[\w+/-]{12,}=*)"),
     ("a login's token", rf"{_BEGIN}machine{_SEP}{_PLAIN}{_SEP}login{_SEP}"),
-    ("a token as an argument", r"\b(?:(?:vault|cargo)\s+login|snyk\s+auth)\s+(?=[^-\s])"),
-    ("a password as an option", rf"\b(?:twine|7z\w?){_THEN}-p{_BETWEEN}?(?=[^\s,\]])"),
     (
-        "a token in a configuration",
-        r"\b(?:poetry|composer)\s+config\s+(?:-\S+\s+){0,3}(?:http-basic\.\S+\s+\S+|"
-        r"(?:pypi-token|github-oauth|gitlab-token|bearer)\.\S+)\s+",
+        "a password in a configuration",  # of a host; other settings have dots, too
+        r"\bbundle\s+config\s+(?:set\s+)?(?:-\S+\s+){0,3}(?!(?:build|local|mirror|gem)\.)"
+        r"[^\s;&|-][^\s;&|]{0,200}?\.[^\s;&|]{1,200}\s+",
     ),
     ("a password as an option", rf"(?<!-)\blogin{_THEN}-p(?:{_BETWEEN}|(?=[^\s'\",-]))"),
-    ("a password as an option", rf"\bsshpass{_THEN}-p{_BETWEEN}?"),
     (
         "a password as an option",
         rf"(?i:\b(?:mysql|mariadb)\w*){_THEN}-p(?=[^\s'\",]|['\"][^\s,'\"\]])",
     ),
-    ("a password as an option", rf"\bredis-cli{_THEN}-a{_BETWEEN}?(?=[^\s,\]])"),
-    ("a password as an option", rf"\bldap\w+{_THEN}-w{_BETWEEN}"),
-    ("a password as an option", rf"\bsqlcmd{_THEN}-P{_BETWEEN}?"),
-    ("a password as an option", rf"\b(?:mongo|mongosh|mongodump){_THEN}-p{_BETWEEN}"),
-    ("a password as an option", rf"\b(?:zip|unzip){_THEN}-P{_BETWEEN}"),
-    ("a password as an option", rf"\b(?:useradd|usermod){_THEN}-p{_BETWEEN}"),
     (
         "a password as an option",
         r"\bhtpasswd\s+(?:-\w+\s+){0,4}-\w*b\w*\s+(?:-\w+\s+){0,4}(?:(?!-)\S+\s+){1,2}?(?=\S+\s*(?:$|[;&|>]))",
     ),
+    (
+        "a password as an argument",
+        rf"\b(?:mysqladmin{_THEN}password|rclone{_THEN}pass(?:word)?){_SEP}",
+    ),
+    ("a password in a configuration", r"\b(?:requirepass|(?:user|owner|input)_pw)\s+"),
+    (
+        "a password in SQL",
+        r"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?by|(?:user|role)\s[^;]{0,200}?\bpassword)\s+"
+        r"(?=\\?['\"])",
+    ),
+    ("a cookie", rf"(?<![\w-])(?:-b|--cookie){_BETWEEN}(?=\\?['\"]?[\w.-]+=)"),
     ("a password of OpenSSL", r"(?<=[\s'\"])pass:"),
     (
         "a password of a .netrc",
@@ -223,7 +250,82 @@ _BEFORE = [
     ),
     ("a password for the registry", r"\\?[\"']auth\\?[\"']\s*:\s*(?=\\?[\"'][\w+/=]{8,}\\?[\"'])"),
 ]
-_ALL_BEFORE = [(what, re.compile(pattern)) for what, pattern in _BEFORE]
+
+# Options that take a password, by the programs that have them; `attached` ones also without blank.
+_OPTIONS = [
+    (r"twine|7z\w?|sshpass", "p", "attached"),
+    ("redis-cli", "a", "attached"),
+    ("sqlcmd", "P", "attached"),
+    (r"mongo|mongosh|mongodump|useradd|usermod|cqlsh|ncftp\w*", "p", ""),
+    ("zip|unzip", "P", ""),
+    (r"ldap\w+", "w", ""),
+    ("openssl", "[kK]", ""),
+    ("ssh-keygen", "[NP]", ""),
+]
+# Options that take a token, or the name of something.
+_PERHAPS_OPTIONS = [
+    ("fly|flyctl|vercel|codecov|ghr|anaconda|doctl", "-t"),
+    ("dotnet", "-k"),
+    ("SUSEConnect", "-r"),
+    ("netlify", "--auth"),
+    ("gem", "--key"),
+]
+# Commands that take a secret as their next word; * is any word, and options may stand between.
+_ARGUMENTS = {
+    "a token as an argument": (
+        *("vault login", "cargo login", "wandb login", "snyk auth", "nuget setapikey"),
+        *("heroku auth:token", "ngrok authtoken", "ngrok config add-authtoken", "pro attach"),
+        *("travis encrypt", "bw unlock", "mc alias set * * *"),
+    ),
+    "a password as an argument": (
+        *("rclone obscure", "ansible-vault encrypt_string", "cf auth *", "bw login *"),
+        *("rabbitmqctl add_user *", "rabbitmqctl change_password *", "net user *"),
+        *("grafana-cli admin reset-admin-password", "pulumi config set --secret *"),
+    ),
+    "a token in a configuration": (
+        *("poetry config http-basic.* *", "poetry config pypi-token.*"),
+        *("composer config http-basic.* *", "composer config github-oauth.*"),
+        *("composer config gitlab-token.*", "composer config bearer.*"),
+    ),
+}
+
+
+def _phrase(words: str) -> str:
+    r"""What matches a command up to its secret, in a shell's form and in JSON.
+
+    >>> bool(re.match(_phrase("vault login"), "vault -q login x"))
+    True
+    """
+    one, between = r"[^\s'\",;&|-][^\s'\",;&|]{0,200}", rf"{_GAP}(?:-[^\s'\",;&|]*{_GAP}){{0,3}}"
+    words = [re.escape(word).replace(r"\*", one) for word in words.split()]
+    return r"\b" + between.join(words) + rf"{_GAP}(?=[^-/\s])"
+
+
+_ALL_BEFORE = [
+    (what, re.compile(pattern))
+    for what, pattern in [
+        *_BEFORE,
+        *(
+            (
+                "a password as an option",
+                rf"\b(?:{programs}){_THEN}-{option}{_BETWEEN}"
+                + (r"?(?=[^\s,\]])" if attached else ""),
+            )
+            for programs, option, attached in _OPTIONS
+        ),
+        *(
+            ("perhaps a token as an option", rf"\b(?:{programs}){_THEN}{option}{_BETWEEN}")
+            for programs, option in _PERHAPS_OPTIONS
+        ),
+        *((what, _phrase(words)) for what, several in _ARGUMENTS.items() for words in several),
+    ]
+]
+
+_TAKERS = (  # of a password, or a token, from their standard input
+    r"(?:sudo\s+-\w*S|passwd\s+(?:\S+\s+){0,3}--stdin|vncpasswd\s+-f|"
+    r"\w+\s+(?:\w+\s+){0,2}login\b[^|;&<]{0,200}--(?:password-stdin|with-token)|"
+    r"gpg\d?\s[^|;&<]{0,200}?--passphrase-fd[\s=]0)"
+)
 
 # What has the secret in its middle.
 _USER = r"(?P<quote>\\?['\"])?(?P<user>[^\s:'\",$\\]+):(?!//|\$)"
@@ -240,7 +342,7 @@ _MIDDLE = [
     ("a token in an address", r"://(?P<secret>[\w.~%+-]{16,300})(?=(?::[^\s/@'\"]{0,200})?@)"),
     (
         "a password as an option",
-        rf"(?<![\w-])(?:-u|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}{_USER}"
+        rf"(?<![\w-])(?:-[uU]|--user|--proxy-user)(?=[\s='\"]){_BETWEEN}{_USER}"
         rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
     ),
     (
@@ -249,12 +351,38 @@ _MIDDLE = [
         rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
     ),
     ("a password as an option", r"\s-U\s*['\"]?(?P<user>[\w.-]+)%(?P<secret>[^\s'\"$]+)"),
+    (
+        "a password as an option",
+        rf"\b(?:http|https|xh){_THEN}(?:-a|--auth){_BETWEEN}{_USER}"
+        rf"(?P<secret>(?(quote)(?:(?!(?P=quote)).)*|{_WORD % (1, 1, 1)}))",
+    ),
+    (
+        "a password as an option",
+        r"\blftp\s[^;&|]{0,200}?-u\s*(?P<user>[\w.-]+),(?P<secret>[^\s'\"$]+)",
+    ),
+    (
+        "a password of a connection",
+        r"(?<![\w.-])(?P<user>[\w.-]{1,100}):(?P<secret>[^\s@'\"$]{1,200})(?=@(?:tcp|unix)\()",
+    ),
+    (
+        "a password of a connection",
+        r"\b(?:sqlplus|sqlldr|expdp|impdp)\s(?:-\S+\s+){0,3}['\"]?(?P<user>\w+)/(?P<secret>[^\s@'\"$/]+)",
+    ),
+    (
+        "a password in PHP",
+        r"\bdefine\(\s*\\?['\"](?P<name>\w{1,60})\\?['\"]\s*,\s*\\?['\"](?P<secret>[^'\"\\$]{1,300})",
+    ),
+    ("a signature in an address", r"[?&](?:sig|X-Amz-Signature)=(?P<secret>[\w%+/=-]{16,300})"),
     ("a password in XML", r"<(?P<name>[\w.:-]{1,60})>(?P<secret>[^<>$]{1,300})</(?P=name)>"),
     (
         "a password in XML",
         r"\bkey=\\?['\"](?P<name>[\w.:-]{1,60})\\?['\"]\s+value=\\?['\"](?P<secret>[^'\"\\$]{1,300})",
     ),
     ("a password of a connection", r"(?<=;)\s?[Pp]wd\s?=\s?(?P<secret>[^;'\"\s$]{1,200})"),
+    (
+        "a password of a user",
+        rf"\b{_TAKERS}[^|;&<]{{0,100}}<<<\s*\\?['\"]?(?P<secret>[^\s'\"$]+)",
+    ),
     (
         "a password of a user",
         r"\bchpasswd\b[^\n|;&]{0,100}?<<<?-?\s*(?:\\?['\"]?\w+\\?['\"]?[^\n]*\n)?\\?['\"]?"
@@ -268,10 +396,8 @@ _PIPED = [
         re.compile(r"[\w.-]:(?P<secret>[^\s'\"\\]+)"),
     ),
     (
-        re.compile(
-            r"\|\s*(?:sudo\s+-\w*S|passwd\s+(?:\S+\s+){0,3}--stdin|\w+\s+(?:\w+\s+){0,2}login\b[^|;&]{0,200}--password-stdin)"
-        ),
-        re.compile(r"\s(?P<secret>[^\s'\"\\-][^\s'\"\\]*|'[^']+|\"[^\"]+)"),
+        re.compile(r"\|\s*" + _TAKERS),
+        re.compile(r"\s(?!['\"]?%\w)(?P<secret>[^\s'\"\\-][^\s'\"\\]*|'[^']+|\"[^\"]+)"),
     ),
 ]
 _ECHO = re.compile(r"\b(?:echo|printf)(?=\s)")
@@ -331,7 +457,11 @@ def _after(text: str, start: int, at: int, what: str) -> Iterator[Secret]:
     word = _bare(value)
     if not word or word.startswith(("-", "$")):
         return
-    if what not in _PROSE or _is_random(_FIRST.match(word)[0]):
+    if what in _NAMES:
+        is_one = _has_random(word)
+    else:
+        is_one = what not in _PROSE or _is_random(_FIRST.match(word)[0])
+    if is_one:
         yield Secret(at, value.end(), what, _is_real(word))
 
 
@@ -370,7 +500,8 @@ def _named(text: str) -> Iterator[Secret]:
     for found in _NAME.finditer(text):
         name, start = found["name"], found.start("name")
         own = name[1:] if found["dash"] == "-" and name[0] == "D" else name  # -Dpassword=
-        if start < done or not (is_secret_name(name) or is_secret_name(own)):
+        is_name = is_secret_name(name) or is_secret_name(own)
+        if start < done or not (is_name or _PERHAPS.search(own)):
             continue
         at = found.end()
         # With the quote before the name, as in "NAME=a b", the value ends where it closes.
@@ -385,7 +516,7 @@ def _named(text: str) -> Iterator[Secret]:
         opened = quote in _INSIDE and (found["is"] == "=" or is_header)
         value = (_INSIDE[quote] if opened else _VALUE).match(text, at)
         word = _bare(value)
-        if word and _is_real(word):
+        if word and _is_real(word) and (is_name or may_be_secret(own, word)):
             prose = is_header and not scheme and not opened and word.isalpha()  # "the token: it is"
             done = value.end()
             yield Secret(at, done, VALUE_OF + own, is_secret(own, word) and not prose)
@@ -405,7 +536,7 @@ def mask(text: str) -> str:
     """
     spans = [(found.start, found.end) for found in secrets_in(text)]
     pair = _ENV_PAIR.match(text)
-    if pair and "=" not in pair[2] and is_secret_name(pair[2]):
+    if pair and "=" not in pair[2] and may_be_secret(pair[2], pair["secret"]):
         spans.append(pair.span("secret"))
     parts, done = [], 0
     for start, end in sorted(spans):
