@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -108,10 +108,11 @@ def replacing(path: Path, *, private: bool = False, ours: bool = False) -> Itera
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path, before_waiting: Callable[[], object] = bool) -> Iterator[None]:
     """Wait until nobody else is in such a block for this folder: one process at a time.
 
-    Some file systems, and Windows, lock nothing: there, nobody waits.
+    `before_waiting` is called where somebody is. Some file systems, and Windows, lock nothing:
+    there, nobody waits.
     """
     if fcntl is None:
         yield
@@ -119,7 +120,11 @@ def alone(folder: Path) -> Iterator[None]:
     handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):
-            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                before_waiting()
+                fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)

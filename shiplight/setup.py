@@ -12,7 +12,6 @@ import shutil
 import subprocess
 import sys
 import venv
-from collections.abc import Iterator
 from pathlib import Path
 
 from . import files
@@ -71,21 +70,10 @@ def _stamp_of(requirements: Path) -> str:
     return f"{requirements.name} {hashlib.sha256(text).hexdigest()}\n"
 
 
-@contextlib.contextmanager
-def _lock() -> Iterator[None]:
+def _lock() -> contextlib.AbstractContextManager:
     """One set-up of this checkout at a time."""
-    if sys.platform == "win32":
-        yield
-        return
-    import fcntl
-
-    with open(files.private_folder(ROOT / ".lab") / "setup.lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("another `./lab` is setting up; waiting for it")
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    folder = files.private_folder(ROOT / ".lab" / "setup")
+    return files.alone(folder, lambda: say("another `./lab` is setting up; waiting for it"))
 
 
 def _make(python: Path) -> None:

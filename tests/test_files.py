@@ -184,6 +184,19 @@ def test_forged_verdicts_are_left_out(tmp_path, one):
     assert judging._read(tmp_path) == {"right": right}
 
 
+def test_one_process_at_a_time_is_in_a_folder_and_says_that_it_waits(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom shiplight import files\n"
+        "with files.alone(Path(sys.argv[1]), lambda: print('waiting', flush=True)): print('in')\n"
+    )
+    with files.alone(tmp_path):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert other.stdout.readline() == "waiting\n" and other.poll() is None
+    assert other.communicate(timeout=60)[0] == "in\n"
+
+
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "kept"
     path.write_text("old")

@@ -155,7 +155,7 @@ def start() -> None:
     for path in (_own().run, _own().data):
         path.mkdir(parents=True, exist_ok=True, mode=0o711)
     remember_checkout()
-    with _one_at_a_time():
+    with files.alone(_own().run):
         if not _answers():
             _start()
 
@@ -166,15 +166,6 @@ def remember_checkout() -> None:
     if place.data.is_dir() and (_marked(place) or {}).get("path") != str(journal.ROOT):
         with contextlib.suppress(OSError):  # not root: then nothing is started or removed either
             files.write(place.data / checkout.MARK, checkout.mark(journal.ROOT))
-
-
-@contextlib.contextmanager
-def _one_at_a_time():
-    import fcntl  # not on Windows, where no private engine can be
-
-    with open(_own().run / "start.lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _start() -> None:
