@@ -71,30 +71,35 @@ def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
     So there is the old file or the new one at any moment, and after any crash. Without `private`
     it has the mode of the old file, or the usual one; a device or a pipe is written to.
     """
-    if not private and path.exists() and not path.is_file():
+    if not private and _is_odd(path):
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return
     with replacing(path, private=private) as file:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+def _is_odd(path: Path) -> bool:
+    """Whether a device, a pipe or a folder is there, perhaps behind a link."""
+    return path.exists() and not path.is_file()
+
+
 @contextmanager
 def replacing(path: Path, *, private: bool = False, ours: bool = False) -> Iterator[BinaryIO]:
     """Yield a new file that takes the place of `path` at the end of the block, if that is reached.
 
-    As `write` does. A link is replaced where it leads, if that is an ordinary file or nothing, and
-    the place is a person's; a link in a place of `ours`, and one to a device, goes itself.
+    As `write` does, but it takes the place of a pipe, of a link to a device, and in a place of
+    `ours` of any link.
     """
     if private:
         private_folder(path.parent)
-    elif path.is_symlink() and not ours and (path.is_file() or not path.exists()):
+    elif path.is_symlink() and not ours and not _is_odd(path):
         path = path.resolve()
     part = path.with_name(f".{path.name}.{secrets.token_hex(4)}{PARTS}")
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
     handle = os.open(part, flags, 0o600 if private else 0o666)
     try:
         with os.fdopen(handle, "w+b") as file:
-            if not private:
+            if not private and path.is_file():
                 with suppress(OSError):
                     os.chmod(part, path.stat().st_mode & 0o7777)
             yield file
