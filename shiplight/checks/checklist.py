@@ -14,9 +14,10 @@ from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
 from .questions.bases import one_suite, pinned_bases, smallest_base, supported_bases
 from .questions.building import cache_mounts, production_last, scanned, separate_stages, stripped
-from .questions.contents import dockerignore, only_needed, reclaimable
+from .questions.contents import dockerignore, only_needed
 from .questions.dependencies import dev_dependencies
 from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
+from .questions.reclaiming import reclaimable
 from .questions.running import secrets, user
 from .questions.signals import signals
 from .reading.folder import find_context, repository

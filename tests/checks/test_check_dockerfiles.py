@@ -49,8 +49,8 @@ EXPECTED = [
     (
         "rust-chef",
         CARGO,
-        {"user", "stripped"},
-        "chef is a cache; both sides are bookworm; the symbol table stays without strip = true",
+        {"user", "stripped", "cache-mounts"},
+        "chef is a cache, but apt has none; the symbol table stays without strip = true",
     ),
     (
         "java-gradle",
@@ -89,8 +89,8 @@ EXPECTED = [
     (
         "cpp-cmake",
         {"CMakeLists.txt": "", "src/a.cpp": ""},
-        {"one-suite", "reclaimable", "user", "signals"},
-        "trixie's glibc on bookworm, apt lists that stay, a shell in front",
+        {"one-suite", "reclaimable", "user", "signals", "cache-mounts"},
+        "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front",
     ),
 ]  # fmt: skip
 

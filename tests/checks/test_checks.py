@@ -261,3 +261,25 @@ def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_besid
         "/usr/lib/jvm/java-17/bin/javac": ("a JDK", 703),
         "/root/go/pkg/mod/cache/download/x": ("the Go module cache", 6),
     }
+
+
+@pytest.mark.parametrize(
+    ("path", "what"),
+    [
+        ("root/.cache/go-build/0a/x", "Go's caches"),
+        ("home/app/.m2/repository/a/b.jar", "Maven's repository"),
+        ("usr/local/share/.cache/yarn/v6/x", "yarn's cache"),
+        ("opt/conda/pkgs/numpy.conda", "conda's packages"),
+        ("usr/local/bundle/cache/rails.gem", "Bundler's cache"),
+        ("app/web/.next/cache/x", "Next.js's cache"),
+        ("var/cache/apt/archives/git.deb", "apt's packages"),
+        ("home/node/.npm/_cacache/x", "npm's cache"),
+        ("usr/local/bundle/gems/rails/x", None),
+        ("app/go/pkg/mod/x", None),
+    ],
+)
+def test_a_cache_that_is_left_in_the_image_is_known_by_its_path(tmp_path, path, what):
+    found = read_image([legacy(Image([[file(path, 1_200_000)]]))])
+    subject = check(tmp_path, "FROM scratch\nCOPY a /").subject
+    places = buried_in(replace(subject, built=Built(found)))
+    assert [place.found for place in places] == ([what] if what else [])

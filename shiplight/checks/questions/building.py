@@ -3,6 +3,7 @@
 import re
 from functools import lru_cache
 
+from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
 from ..reading.programs import (
@@ -15,7 +16,6 @@ from ..reading.programs import (
 )
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
-from .dependencies import is_bare_yarn
 from .image import instructions_of_layers
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 
@@ -217,42 +217,54 @@ def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None
 
 def cache_mounts(subject: Subject) -> Outcome:
     """Check that fetching or compiling dependencies keeps its cache between builds."""
-    steps = [(step, _fetching(step)) for step in subject.all_steps]
-    steps = [(step, tools) for step, tools in steps if tools]
-    bare = [(step, tools) for step, tools in steps if not _has_cache(step)]
+    steps = [
+        (step, tool, command)
+        for step in subject.all_steps
+        for tool, command in fetching(step)
+        if tool in commands("fetch") and not _needs_no_cache(command)
+    ]
     if not steps:
         return not_applicable("no package manager or compiler with a cache runs here")
+    bare = {}
+    for step, tool, command in steps:
+        if what := _lacks_cache(subject, step, tool, command):
+            bare.setdefault(step, {})[tool] = what
+    tools = [tool for lacking in bare.values() for tool in lacking]
     if not bare:
         return passed(
             "every package manager and compiler has a cache mount", at(steps[0][0], "cache mount")
         )
-    cooked = any(c.matches(["cargo chef cook"]) for s, _ in steps for c in s.commands)
-    if cooked and all(tools == ["cargo"] for _, tools in bare):
+    cooked = any(command.matches(["cargo chef cook"]) for _, _, command in steps)
+    if cooked and set(tools) == {"cargo"}:
         return passed("cargo-chef keeps the dependencies in a separate layer")
     return failed(
-        f"{listed(tool for _, tools in bare for tool in tools)} without a cache mount: when its "
+        f"{listed(tools)} without a cache mount: when its "
         "layer is rebuilt, everything is downloaded again",
-        [at(step, f"{listed(tools)} without --mount=type=cache") for step, tools in bare],
+        [at(step, _lacking(lacking)) for step, lacking in bare.items()],
         "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
         "in every instruction that uses it",
     )
 
 
-def _has_cache(step: Step) -> bool:
-    return any(mount["type"] == "cache" for mount in step.mounts)
+def _lacking(tools: dict[str, str]) -> str:
+    """What a RUN lacks; tools without any mount are named together."""
+    bare = [tool for tool, what in tools.items() if what == _NO_MOUNT]
+    said = [f"{listed(bare)} {_NO_MOUNT}"] if bare else []
+    return "; ".join([*said, *(what for what in tools.values() if what != _NO_MOUNT)])
 
 
-def _fetching(step: Step) -> list[str]:
-    """The tools of a RUN that fetch dependencies or compile, and could keep a cache."""
-    if step.keyword != "RUN":
-        return []
-    fetching = [command for command in step.commands if not _needs_no_cache(command)]
-    return [
-        tool
-        for tool, patterns in commands("fetch").items()
-        for command in fetching
-        if command.matches(patterns) or (tool == "yarn" and is_bare_yarn(command))
-    ]
+_NO_MOUNT = "without --mount=type=cache"
+
+
+def _lacks_cache(subject: Subject, step: Step, tool: str, command: Command) -> str:
+    """Why a command's cache does not stay, "" where it does."""
+    if not (targets := cache_targets(step)):
+        return _NO_MOUNT
+    if keeps_nothing(step, tool, command):
+        return f"{tool} is told to keep no cache, so the mount stays empty"
+    if has_cache(subject, step, tool, command):
+        return ""
+    return f"{tool} keeps its cache in {folder_of(subject, step, tool)}, not in {listed(targets)}"
 
 
 _BOOTSTRAP = {
@@ -268,7 +280,7 @@ _BOOTSTRAP = {
         "virtualenv",
         "build",
     ),
-    *("npm", "pnpm", "yarn"),
+    *("npm", "pnpm", "yarn", "bundler"),
 }
 
 
@@ -282,7 +294,7 @@ def _needs_no_cache(command) -> bool:
     if command.program == "dotnet" and {"--no-restore"} & words:
         return True
     names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments[1:]}
-    return command.program == "pip" and bool(names) and names <= _BOOTSTRAP
+    return command.program in ("pip", "gem") and bool(names) and names <= _BOOTSTRAP
 
 
 # --- scanned ------------------------------------------------------------------------------------

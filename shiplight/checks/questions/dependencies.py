@@ -4,6 +4,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from ..reading.caches import is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
 from ..reading.shell import Command
@@ -82,11 +83,6 @@ def _installs(step: Step) -> list[tuple[str, Command]]:
         if command.matches(commands("fetch", tool)) or (tool == "yarn" and is_bare_yarn(command))
     ]
     return [(tool, command) for tool, command in found if not _names_packages(tool, command)]
-
-
-def is_bare_yarn(command: Command) -> bool:
-    """Return whether a command is `yarn` alone, options aside, which installs."""
-    return command.program == "yarn" and not command.arguments and "--version" not in command.words
 
 
 def _names_packages(tool: str, command: Command) -> bool:

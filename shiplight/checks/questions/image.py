@@ -3,6 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Container
+from functools import cache
 
 from ...units import format_bytes
 from ..reading.known import commands
@@ -105,28 +106,26 @@ def buried_in(subject: Subject) -> list[Place]:
     return places + _left(subject)
 
 
-_LEFT = {
-    "apt's package lists": r"var/lib/apt/lists/.",
-    "pip's cache": r"(root|home/\w+)/\.cache/pip/.",
-    "npm's cache": r"(root|home/\w+)/\.npm/_cacache/.",
-    "apk's index": r"var/cache/apk/.",
-    "dnf's metadata": r"var/cache/(dnf|yum|libdnf5)/.",
-}
+@cache
+def _caches() -> tuple[list[str], re.Pattern]:
+    """What may be left, and one pattern with a group for each."""
+    found = commands("left")
+    text = "|".join(f"({path})" for path in found.values())
+    return list(found), re.compile(text.replace("~", r"(?:root|home/[^/]+)"))
 
 
 def _left(subject: Subject) -> list[Place]:
     """Package lists and caches that are live in the image, and that this Dockerfile left."""
-    own, places = instructions_of_layers(subject), []
-    for what, pattern in _LEFT.items():
-        sizes: dict[int, int] = defaultdict(int)
-        paths: dict[int, str] = {}
-        for path, (entry, layer) in subject.built.image.tree().items():
-            if re.match(pattern, path):
-                sizes[layer] += entry.size
-                paths.setdefault(layer, f"/{path.rpartition('/')[0]}")
-        places += [
-            _at_layer(subject, layer, what, path=paths[layer], bytes=size)
-            for layer, size in sizes.items()
-            if size >= MIN_BYTES and (layer in own or not own)
-        ]
-    return places
+    own, (names, pattern) = instructions_of_layers(subject), _caches()
+    sizes: dict[tuple[str, int], int] = defaultdict(int)
+    paths: dict[tuple[str, int], str] = {}
+    for path, (entry, layer) in subject.built.image.tree().items():
+        if match := pattern.match(path):
+            what = names[match.lastindex - 1]
+            sizes[what, layer] += entry.size
+            paths.setdefault((what, layer), f"/{path.rpartition('/')[0]}")
+    return [
+        _at_layer(subject, layer, what, path=paths[what, layer], bytes=size)
+        for (what, layer), size in sorted(sizes.items())
+        if size >= MIN_BYTES and (layer in own or not own)
+    ]

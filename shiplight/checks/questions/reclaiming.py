@@ -1,0 +1,305 @@
+"""The check on bytes that ship for nothing: hidden by a later instruction, or left behind."""
+
+import re
+from collections.abc import Iterator
+from itertools import pairwise
+
+from ...units import format_bytes
+from ..reading.caches import fetching, has_cache, keeps_nothing
+from ..reading.folder import bytes_of, is_all, sent
+from ..reading.known import commands
+from ..reading.programs import installed, is_named
+from ..reading.shell import Command
+from ..reading.subject import Step, Subject, absolute, under
+from .image import buried_in
+from .outcomes import Outcome, Place, at, failed, listed, passed
+
+_LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
+_APK = re.compile(r"--no-cache|/var/cache/apk|/etc/apk/cache|apk cache clean")
+_DNF = re.compile(r"clean all|/var/cache/(?:dnf|yum|libdnf)|/var/cache\b")
+_SMALL = re.compile(
+    r"\.(?:txt|json|toml|lock|sh|bash|conf|cnf|cfg|ini|ya?ml|xml|md|pem|crt|key|asc|gpg|list|mod|sum|"
+    r"py|rb|pl|php|env|properties|template|tmpl|j2|service|repo|sources)$|lock|^<<|"
+    r"entrypoint|(?:^|/)(?:\.?\w*rc|Gemfile|Makefile|Procfile|Dockerfile|run|start|init|crontab)$|^/etc/"
+)
+_SMALL_BYTES = 100_000
+
+
+def reclaimable(subject: Subject) -> Outcome:
+    """Check that no instruction ships bytes that a later one hides, package lists or caches."""
+    if subject.built:
+        places = buried_in(subject)
+        if places:
+            total = sum(place.bytes for place in places)
+            what = f"{format_bytes(total)} of hidden files ship"
+            return failed(what, places, _RECLAIM)
+        return passed("less than 1 MB is hidden or left behind")
+    places = [*_removed_later(subject), *_changed_later(subject), *_kept_archives(subject)]
+    for step in subject.final_steps:
+        left = _left_behind(subject, step) if step.keyword == "RUN" else []
+        places += [at(step, what) for what in left]
+    if places:
+        what = listed(place.found for place in places)
+        return failed(f"hidden bytes ship: {what}", places, _RECLAIM)
+    return passed("no instruction adds files that a later one hides")
+
+
+_RECLAIM = (
+    "delete files in the instruction that adds them; mount what is needed only during a step (RUN "
+    "--mount=type=bind,from=…, type=cache); use COPY --chown instead of a later chown"
+)
+
+
+def _left_behind(subject: Subject, step: Step) -> list[str]:
+    text, found = step.script, []
+    targets = [mount.get("target", "") for mount in step.mounts if mount["type"] != "bind"]
+    words = {(command.program, word) for command in step.commands for word in command.words[1:]}
+
+    def mounted(path: str) -> bool:
+        return any(target and under(path, target.rstrip("/")) for target in targets)
+
+    apt = any((tool, "update") in words for tool in ("apt-get", "apt", "aptitude"))
+    apt = apt or bool(
+        re.search(r"deb\.nodesource\.com/setup|packagecloud\.io/\S*script\.deb", text)
+    )
+    if apt and not _LISTS.search(text) and not mounted("/var/lib/apt/lists"):
+        found.append("apt's package lists")
+    asking = ("add", "update", "upgrade", "-U", "--update", "--update-cache")
+    apk = any(("apk", word) in words for word in asking)
+    if apk and not _APK.search(text) and not mounted("/var/cache/apk"):
+        found.append("apk's index")
+    dnf = any((tool, "install") in words for tool in ("dnf", "yum", "microdnf", "tdnf"))
+    if (
+        dnf
+        and not _DNF.search(text)
+        and not mounted("/var/cache/dnf")
+        and not mounted("/var/cache/yum")
+    ):
+        found.append("dnf's metadata")
+    return found + _caches(subject, step)
+
+
+def _caches(subject: Subject, step: Step) -> list[str]:
+    """The caches of package managers that a RUN leaves in its layer."""
+    found = []
+    for tool, command in fetching(step):
+        row = commands("caches")[tool]
+        cleaned = row["cleaned"] and re.search(row["cleaned"], step.script)
+        if not (what := row.get("leaves")) or cleaned or keeps_nothing(step, tool, command):
+            continue
+        if not has_cache(subject, step, tool, command):
+            found.append(what)
+    return list(dict.fromkeys(found))
+
+
+# --- what a later instruction hides -------------------------------------------------------------
+
+
+def _removed_later(subject: Subject) -> list[Place]:
+    """What an instruction copies, fetches or installs and a later one removes or moves."""
+    found, adding, installing = [], [], []
+    for step in subject.final_steps:
+        for path, how in _removed_paths(step):
+            what = f"{path}, {how} in line {step.line}"
+            found += [at(each, what) for each in adding if _added(subject, each, path)]
+        gone = _removed_packages(step)
+        for earlier, names in installing if gone else ():
+            again = [name for name in names if is_named(name, gone)]
+            if again:
+                found.append(at(earlier, f"{listed(again)}, deleted again in line {step.line}"))
+        if pruned := [c for c in step.commands if c.matches(commands("pruning", "again"))]:
+            whole = [each for each in adding if _is_whole_install(each, step)]
+            what = f"packages that `{' '.join(pruned[0].words[:2])}` removes in line {step.line}"
+            found += [at(each, what) for each in whole]
+        adding += [step] if step.keyword in ("COPY", "ADD") or _brings(step) else []
+        names = (*installed(step), *_virtual(step)) if step.keyword == "RUN" else ()
+        installing += [(step, names)] if names else []
+    return found
+
+
+def _is_whole_install(step: Step, pruning: Step) -> bool:
+    """Whether a RUN installs a project's packages that a later one prunes."""
+    tools = {tool for tool, _ in fetching(step)} & {"npm", "yarn", "pnpm", "composer"}
+    pruned = any(c.matches(commands("pruning", "again")) for c in step.commands)
+    return bool(tools) and not pruned and step.workdir == pruning.workdir
+
+
+def _brings(step: Step) -> list[Command]:
+    """The commands of a RUN that put files where they are told to."""
+    if step.keyword != "RUN":
+        return []
+    fetches = [command for command in step.commands if command.program in ("curl", "wget", "git")]
+    return [*fetches, *(command for _, command in fetching(step))]
+
+
+def _fetched(step: Step) -> set[str]:
+    """The paths that a RUN downloads to: those that it names, and the last parts of addresses."""
+    found = set()
+    for folder, command in _with_folders(step):
+        if command.program not in ("curl", "wget", "git"):
+            continue
+        remote = command.program == "wget" or any(re.fullmatch(r"-\w*O", w) for w in command.words)
+        for word in (step.expand(word) for word in command.arguments):
+            if "://" in word:
+                name = re.split(r"[?#]", word)[0].rstrip("/").rpartition("/")[2]
+                named = command.program == "git" or remote
+                found |= {absolute(folder, name.removesuffix(".git"))} if named and name else set()
+                if command.program != "git" and named and name:
+                    found.add(absolute(folder, name))
+            else:
+                found.add(absolute(folder, word))
+    return found
+
+
+def _with_folders(step: Step) -> Iterator[tuple[str, Command]]:
+    """The commands of a RUN, each with the folder that it works in."""
+    folder = step.workdir
+    for command in step.commands if step.keyword == "RUN" else ():
+        if command.program == "cd" and command.arguments:
+            folder = absolute(folder, step.expand(command.arguments[0]))
+        yield folder, command
+
+
+def _removed_paths(step: Step) -> list[tuple[str, str]]:
+    """The absolute paths that a RUN removes or moves, and how; a pattern's folder stands for it."""
+    found = []
+    for folder, command in _with_folders(step):
+        if command.program == "rm":
+            paths = [(path, "deleted again") for path in command.arguments]
+        elif command.program == "mv" and len(command.arguments) > 1:
+            paths = [(path, "moved") for path in command.arguments[:-1]]
+        else:
+            continue
+        whole = [(absolute(folder, step.expand(path)), how) for path, how in paths]
+        found += [(path.removesuffix("/*"), how) for path, how in whole if path != "/"]
+    return found
+
+
+def _removed_packages(step: Step) -> list[str]:
+    return [
+        step.expand(word)
+        for command in step.commands
+        if command.program in ("apt-get", "apt", "apk", "dnf", "yum", "microdnf", "zypper")
+        and command.arguments[:1]
+        and command.arguments[0] in _REMOVING
+        for word in command.arguments[1:]
+    ]
+
+
+_REMOVING = ("remove", "purge", "del", "erase", "autoremove", "rm")
+
+
+def _virtual(step: Step) -> list[str]:
+    """The names of apk's virtual packages that a RUN installs."""
+    found = []
+    for command in step.commands:
+        words = list(command.words)
+        if command.program == "apk" and "add" in words:
+            found += [b for a, b in pairwise(words) if a in ("--virtual", "-t")]
+            found += [w.partition("=")[2] for w in words if w.startswith("--virtual=")]
+    return found
+
+
+def _added(subject: Subject, step: Step, path: str) -> bool:
+    """Whether a step brought what is at `path`, and more than a few bytes of it."""
+    if step.keyword == "RUN":
+        gone = [removed for removed, _ in _removed_paths(step)]
+        return path in _fetched(step) and path not in gone and not _SMALL.search(path)
+    if step.keyword not in ("COPY", "ADD"):
+        return False
+    for source in step.sources:
+        places = {step.destination, step.landing(source)}
+        if any(under(place, path) for place in places) and _is_large(subject, step, source):
+            return True
+        inside = path.removeprefix(step.destination.rstrip("/") + "/")
+        if is_all(source) and not step.origin and inside != path and sent(subject, inside, by=step):
+            return _is_large(subject, step, inside)
+    return False
+
+
+def _is_large(subject: Subject, step: Step, source: str) -> bool:
+    """Whether what is copied is worth a word: by its bytes where it is here, else by its name."""
+    size = bytes_of(subject, source) if not step.origin else None
+    return not _SMALL.search(source) if size is None else size >= _SMALL_BYTES
+
+
+_CHANGING = ("chown", "chmod", "chgrp", "setcap", "strip", "upx", "touch", "sed", "setfattr")
+
+
+def _changed_later(subject: Subject) -> list[Place]:
+    """A chown, chmod, strip and the like of what an earlier instruction added: it ships twice."""
+    found, steps = [], subject.final_steps
+    for index, step in enumerate(steps):
+        for folder, command in _with_folders(step):
+            if command.program not in _CHANGING:
+                continue
+            deep = re.search(r"(?:^|\s)(?:-\w*R|--recursive)", " ".join(command.options))
+            if command.program == "sed" and not re.search(
+                r"(?:^|\s)(?:-\w*i|--in-place)", " ".join(command.options)
+            ):
+                continue
+            first = 0 if command.program in ("strip", "upx", "touch") else 1
+            for given in command.arguments[first:]:
+                path = absolute(folder, step.expand(given))
+                adding = [s for s in steps[:index] if _added_into(subject, s, path, bool(deep))]
+                if path != "/" and adding:
+                    lines = listed(f"line {each.line}" for each in adding)
+                    how = f"{command.program}{' -R' if deep else ''}"
+                    found.append(at(step, f"{how} copies what {lines} added"))
+    return found
+
+
+def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
+    """Whether a step put something large at `path`, or with `deep` below it."""
+    if step.keyword == "RUN":
+        if path in _fetched(step):
+            return not _SMALL.search(path)
+        return deep and any(under(folder, path) for folder in _filled(step))
+    if step.keyword not in ("COPY", "ADD"):
+        return False
+    by_flag = any(f.startswith("--ch") for f in step.instruction.flags)
+    if deep:
+        large = any(_is_large(subject, step, source) for source in step.sources)
+        return large and not by_flag and under(step.destination, path)
+    return any(
+        _is_large(subject, step, source) and path == step.landing(source) and not is_all(source)
+        for source in step.sources
+    )
+
+
+_FILLING = ("npm", "yarn", "pnpm", "bun", "composer")
+
+
+def _filled(step: Step) -> Iterator[str]:
+    """The folders that a RUN fills with packages, or with what it unpacks or clones there."""
+    if step.keyword != "RUN":
+        return
+    into = {id(command) for tool, command in fetching(step) if tool in _FILLING}
+    for folder, command in _with_folders(step):
+        if id(command) in into and "-g" not in command.words:
+            yield folder
+        elif command.program == "git" and "clone" in command.words:
+            last = command.arguments[-1]
+            yield absolute(folder, last if "://" not in last else ".")
+        elif command.program == "tar" and "-C" in command.words[:-1]:
+            yield absolute(folder, command.words[command.words.index("-C") + 1])
+
+
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|t[gbx]z|tbz2|zip|7z|jar\.gz|deb|rpm|apk|whl)$")
+_UNPACKING = ("tar", "unzip", "bsdtar", "7z", "7za", "dpkg", "rpm")
+
+
+def _kept_archives(subject: Subject) -> list[Place]:
+    """Archives that ship beside what they contained: unpacked, and never removed."""
+    found, gone = [], {path for s in subject.final_steps for path, _ in _removed_paths(s)}
+    for index, step in enumerate(subject.final_steps):
+        for folder, command in _with_folders(step):
+            given = [absolute(folder, step.expand(word)) for word in command.arguments]
+            for path in given if command.program in _UNPACKING else ():
+                if not _ARCHIVE.search(path) or any(under(path, away) for away in gone):
+                    continue
+                for each in subject.final_steps[: index + 1]:
+                    fetched = each.keyword == "RUN" and path in _fetched(each)
+                    if fetched or _added_into(subject, each, path, deep=False):
+                        found.append(at(each, f"{path}, unpacked in line {step.line} and kept"))
+    return found

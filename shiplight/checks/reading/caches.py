@@ -1,0 +1,100 @@
+"""Where package managers keep what they got, and whether a RUN keeps that between builds."""
+
+import re
+from fnmatch import fnmatchcase
+
+from .known import commands
+from .shell import Command
+from .subject import Step, Subject, absolute, under
+
+_TOOLCHAINS = {"go": ("golang",), "cargo": ("rust", "lukemathwalker/cargo-chef")}
+
+
+def fetching(step: Step) -> list[tuple[str, Command]]:
+    """Return (tool, command) of all that a RUN gets, or compiles with a cache."""
+    if step.keyword != "RUN":
+        return []
+    rows = commands("caches")
+    patterns = {tool: row["of"] for tool, row in rows.items() if "of" in row}
+    return [
+        (tool, command)
+        for tool, wanted in (commands("fetch") | patterns).items()
+        for command in step.commands
+        if command.matches(wanted) or (tool == "yarn" and is_bare_yarn(command))
+    ]
+
+
+def is_bare_yarn(command: Command) -> bool:
+    """Return whether a command is `yarn` alone, options and their numbers aside: it installs."""
+    named = [word for word in command.arguments if not word.isdigit()]
+    return command.program == "yarn" and not named and "--version" not in command.words
+
+
+def keeps_nothing(step: Step, tool: str, command: Command) -> bool:
+    """Return whether a command is told to keep no cache."""
+    row = commands("caches")[tool]
+    off = (step.setting(command, name) for name in row.get("off", []))
+    return bool(set(command.words) & set(row.get("unless", []))) or any(off)
+
+
+def cache_targets(step: Step) -> list[str]:
+    """Return the folders of a RUN's cache mounts."""
+    found = (mount.get("target", "") for mount in step.mounts if mount["type"] == "cache")
+    return [absolute(step.workdir, step.expand(target)) for target in found if target]
+
+
+def has_cache(subject: Subject, step: Step, tool: str, command: Command) -> bool:
+    """Return whether a cache mount is on a folder where the tool keeps its cache."""
+    return any(_is_kept(subject, step, tool, command, target) for target in cache_targets(step))
+
+
+def folder_of(subject: Subject, step: Step, tool: str) -> str:
+    """Return the folder on which a cache mount belongs."""
+    first = _folders(subject, step, tool)[0]
+    home = {"root": "/root"}.get(_user(subject, step), f"/home/{_user(subject, step)}")
+    return absolute(step.workdir, first.replace("~", home or "~"))
+
+
+def _is_kept(subject: Subject, step: Step, tool: str, command: Command, target: str) -> bool:
+    if "$" in target:
+        return True
+    named = [step.setting(command, name) for name in commands("caches")[tool]["by"]]
+    folders = [*_folders(subject, step, tool), *(name for name in named if name)]
+    plain = _from_home(subject, step, target)
+    if any(_meet(plain, absolute(step.workdir, folder)) for folder in folders if folder[0] != "~"):
+        return True
+    if any(_meet(plain, folder) for folder in folders if folder[0] == "~"):
+        return True
+    # Where an option or a configuration names the folder, it is right.
+    return any(target.rstrip("/") in other.script for other in subject.steps(step.stage))
+
+
+def _folders(subject: Subject, step: Step, tool: str) -> list[str]:
+    row, base = commands("caches")[tool], subject.base(step.stage)
+    return row["there"] if base.name in _TOOLCHAINS.get(tool, ()) else row["in"]
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether one folder is in the other; `*` stands for a name."""
+    if "*" in other:
+        return fnmatchcase(one, other) or fnmatchcase(one, f"{other}/*")
+    if other.endswith("/target"):
+        return under(one, other) or one.endswith("/target") or "/target/" in one
+    return under(one, other) or under(other, one)
+
+
+def _user(subject: Subject, step: Step) -> str:
+    """Who runs a step: root, a name, or "" where that is not known."""
+    user = step.expand(step.user).partition(":")[0]
+    if not user:
+        user = subject.base(step.stage).user
+        return "root" if user in ("root", "steps down") else ""
+    return "root" if re.fullmatch(r"root|[+-]?0+", user) else "" if user.isdigit() else user
+
+
+def _from_home(subject: Subject, step: Step, target: str) -> str:
+    """A folder with ~ for the home that it is in, if it is the user's."""
+    user, home = _user(subject, step), step.values.get("HOME")
+    pattern = {"root": "/root", "": "/root|/home/[^/]+"}.get(user, f"/home/{re.escape(user)}")
+    pattern = f"{pattern}|{re.escape(home)}" if home else pattern
+    return re.sub(rf"^(?:{pattern})(?=/|$)", "~", target)
