@@ -3,13 +3,16 @@
 import re
 
 from ...dockerfile import image_uses
-from ..reading.known import Known, describe
+from ..reading.caches import fetching
+from ..reading.folder import text_of
+from ..reading.known import Known, describe, release_of
 from ..reading.programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
 from ..reading.subject import Step, Subject
 from ..reading.support import Part, dated, ended, parts_of, supported
 from .image import missing_libraries
 from .outcomes import (
     Outcome,
+    Place,
     at,
     at_base,
     at_target,
@@ -117,6 +120,10 @@ def at_from(stage, found: str):
 def pinned_bases(subject: Subject) -> Outcome:
     """Check that every image that is used is named with a version or a digest."""
     uses = _uses(subject)
+    if loose := _loose_syntax(subject):
+        place = Place(f"{loose} has no version", line=1, instruction=f"# syntax={loose}")
+        what = f"{loose}, which reads this file, may be a different program tomorrow"
+        return failed(what, [place], "name its version: # syntax=docker/dockerfile:1")
     if not uses:
         return not_applicable("no external image is used")
     loose = [(base, line) for base, line in uses if base.resolved and _is_loose(base)]
@@ -132,8 +139,20 @@ def pinned_bases(subject: Subject) -> Outcome:
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
 
 
+def _loose_syntax(subject: Subject) -> str:
+    """The image of `# syntax=` if its name has no version."""
+    match = re.search(
+        r"(?i)\A(?:#!.*\n)?#[ \t]*syntax[ \t]*=[ \t]*(\S+)", subject.read.text.lstrip("\ufeff")
+    )
+    base = describe(match[1]) if match else None
+    return match[1] if base and base.tag in ("", "latest") and not base.digest else ""
+
+
 # The number of a distribution says nothing of the program: node:lts-alpine3.22 moves on. Alone, it
 # is the version of an image that nobody here knows, which may be of that distribution.
+_MOVING = re.compile(
+    r"(?:latest|stable|edge|nightly|dev|devel|main|master|canary|snapshot|next)(?:$|[-_.])"
+)
 _OF_DISTRIBUTION = re.compile(r"(?<=-)(?:alpine|debian|ubuntu)-?\d[\d.]*")
 
 
@@ -141,7 +160,8 @@ def _is_loose(base: Known) -> bool:
     if base.digest:
         return False
     version = re.search(r"\d", _OF_DISTRIBUTION.sub("", f"-{base.tag}" if base.size else base.tag))
-    if base.tag in ("", "latest") or not version:
+    moving = _MOVING.match(base.tag) and not re.search(r"\d\.\d", base.tag)
+    if base.tag == "" or moving or not version:
         by_name = re.search(r"\d", base.name.rpartition("/")[2])
         named = by_name and base.name.startswith("gcr.io/distroless/")
         return not named and not _suite_only(base)
@@ -195,20 +215,23 @@ def one_suite(subject: Subject) -> Outcome:
     final = subject.final_base
     if subject.built and subject.built.program:
         if subject.built.program.static:
-            return not_applicable(f"/{subject.built.program.path} is static")
+            return passed(f"/{subject.built.program.path} is static")
         if absent := missing_libraries(subject.built):
             return failed(
                 f"/{subject.built.program.path} links {listed(absent)}, which is not in the image",
                 [at_target(subject, "missing", path=path) for path in absent],
                 "use the builder's suite for the last stage, or link it statically",
             )
-    own = set(subject.lineage(subject.target))
-    moved = [each for each in shipped(subject) if each.step.stage not in own and each.native]
+    own = set(subject.lineage(subject.target)) | {subject.filling(subject.target)}
+    moved = [each for each in shipped(subject) if each.step.stage not in own]
+    if newer := next((v for each in moved if (v := _newer_release(subject, each, final))), None):
+        return newer
+    moved = [each for each in moved if each.links or each.native]
     for each in moved:
         if each.links and each.links != STATIC:
             return _linked(subject, each, final)
     if moved and all(each.links == STATIC for each in moved):
-        return not_applicable("the program is static")
+        return passed("the program is static")
     if moved and final.libc in ("none", "musl") and subject.base(moved[0].step.stage).libc == GLIBC:
         return unseen(
             f"whether the program links glibc, which {final.reference} does not have",
@@ -218,6 +241,52 @@ def one_suite(subject: Subject) -> Outcome:
             at(moved[0].step, "compiled here"),
         )
     return _packages_moved(subject, final) if not moved else _same(subject, moved[0].step, final)
+
+
+def _newer_release(subject: Subject, each: Compiling, final: Known) -> Outcome | None:
+    """The verdict on a program for a newer Java or .NET than the one that runs it."""
+    builder, kind = subject.base(each.step.stage), each.language
+    if kind not in ("java", "dotnet") or kind != final.language:
+        return None
+    made, runs = release_of(builder, kind), release_of(final, kind)
+    told = _target_release(subject, kind)
+    if not made or not runs or (told or made) <= runs:
+        return None
+    name = {"java": "Java", "dotnet": ".NET"}[kind]
+    why = "" if told else ", and nothing that is here asks for an older one"
+    return failed(
+        f"built for {name} {'.'.join(map(str, told or made))} on {builder.reference}{why}, but "
+        f"{final.reference} has {'.'.join(map(str, runs))}",
+        [at(each.step, f"compiled with {builder.reference}"), at_base(subject, "older")],
+        "name the same release on both sides",
+    )
+
+
+def _target_release(subject: Subject, kind: str) -> tuple[int, ...] | None:
+    """The release that a project's file asks for, where the file is here."""
+    if kind == "java":
+        text = "".join(text_of(subject, name) or "" for name in _JAVA_FILES)
+        match = re.search(
+            r"<(?:maven\.compiler\.(?:release|target)|java\.version|release)>\s*(?:1\.)?(\d+)|"
+            r"(?:sourceCompatibility|targetCompatibility|languageVersion|jvmTarget|jvmToolchain)\D{0,40}(?:1\.)?(\d+)",
+            text,
+        )
+        return (int(match[1] or match[2]),) if match else None
+    files = [] if subject.context is None else sorted(subject.context.glob("**/*.csproj"))[:20]
+    texts = (text_of(subject, path.relative_to(subject.context).as_posix()) for path in files)
+    found = [
+        m for text in texts for m in re.findall(r"<TargetFramework>net(\d+)\.(\d+)", text or "")
+    ]
+    return max(((int(a), int(b)) for a, b in found), default=None)
+
+
+_JAVA_FILES = (
+    "pom.xml",
+    "build.gradle",
+    "build.gradle.kts",
+    "app/build.gradle",
+    "app/build.gradle.kts",
+)
 
 
 def _linked(subject: Subject, each: Compiling, final: Known) -> Outcome:
@@ -259,22 +328,62 @@ def _brings_libraries(subject: Subject) -> bool:
     return any(re.search(r"/lib|ld-|\.so", path) for step in copies for path in step.sources)
 
 
+_PACKAGES = re.compile(
+    r"node_modules|(?:site|dist)-packages|venv|/install|/wheels|vendor|bundle|/gems|^/usr/local$|"
+    r"^/usr/local/(?:lib|bin)|\.local|^/root$|^/app$|^/opt|^/srv|^/code|^/usr/src|/env$"
+)
+
+
 def _packages_moved(subject: Subject, final: Known) -> Outcome:
     """Packages of an interpreter that come from another base may hold machine code."""
-    fetched = re.compile(r"node_modules|site-packages|venv|/install|/wheels|vendor|bundle")
-    for step, fetch in ((s, f) for s in subject.final_steps for f in subject.fetches(s)):
+    fetched = [(s, f) for s in subject.final_steps for f in subject.fetches(s)]
+    for step, fetch in fetched:
         builder = subject.base(fetch.stage)
-        if not any(fetched.search(path) for path in fetch.sources):
+        holds = any(_PACKAGES.search(path) for path in fetch.sources)
+        if not holds or builder.language not in ("node", "python", "ruby"):
             continue
-        if (
-            builder.language not in ("node", "python", "ruby")
-            or builder.reference == final.reference
-        ):
+        if not _installs_there(subject, fetch.stage, builder.language):
             continue
-        if builder.libc and final.libc and builder.libc != final.libc:
-            return unseen(
-                f"packages for {builder.libc} are copied to {final.libc}: compiled parts break",
-                "install them on the base that they run on",
-                at(step, f"from {builder.reference}"),
-            )
-    return not_applicable("no linked program is copied from one base to another")
+        if builder.reference != final.reference and (verdict := _packages(subject, step, builder)):
+            return verdict
+    if fetched:
+        return passed("nothing that is copied from another base is linked for one")
+    return not_applicable("nothing is copied from one base to another")
+
+
+def _installs_there(subject: Subject, stage, language: str) -> bool:
+    """Whether packages of a language are installed in a stage, or in what it is based on."""
+    tools = {"node": ("npm", "yarn", "pnpm", "bun"), "ruby": ("bundler", "gem")}.get(
+        language, ("pip", "uv", "poetry", "pipenv", "pdm")
+    )
+    return any(tool in tools for step in subject.steps(stage) for tool, _ in fetching(step))
+
+
+def _packages(subject: Subject, step: Step, builder: Known) -> Outcome | None:
+    """The verdict on an interpreter's packages that another image runs."""
+    final = subject.final_base
+    made, runs = release_of(builder, builder.language), release_of(final, builder.language)
+    places = [at(step, f"from {builder.reference}"), at_base(subject, "runs them")]
+    if final.language == builder.language and made and runs and made != runs:
+        what = f"packages of {builder.reference} are copied to {final.reference}"
+        if builder.language == "node":
+            return unseen(f"{what}: compiled parts may not load", _SAME_RELEASE, places[0])
+        return failed(f"{what}, which does not find them", places, _SAME_RELEASE)
+    if builder.libc and final.libc and builder.libc != final.libc:
+        return unseen(
+            f"packages for {builder.libc} are copied to {final.libc}: compiled parts break",
+            "install them on the base that they run on",
+            places[0],
+        )
+    if builder.glibc and final.glibc and builder.glibc > final.glibc:
+        versions = [".".join(map(str, each.glibc)) for each in (builder, final)]
+        what = f"packages built on glibc {versions[0]} are copied to {versions[1]}"
+        if any("--no-binary" in s.script for s in subject.all_steps):
+            return failed(f"{what}, and they are compiled there", places, _SAME_RELEASE)
+        return unseen(f"{what}: what was compiled there breaks", _SAME_RELEASE, places[0])
+    return None
+
+
+_SAME_RELEASE = (
+    "name the same release and suite on both sides, as in python:3.13 and python:3.13-slim"
+)

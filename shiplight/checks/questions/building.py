@@ -1,7 +1,9 @@
 """Checks on how the image is built: stages, stripping, caches, scanning, which stage is last."""
 
+import posixpath
 import re
 from functools import lru_cache
+from itertools import pairwise
 
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
@@ -161,17 +163,34 @@ def _strip_advice(each: Compiling) -> str:
 
 def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
     """True, False, or None where the Dockerfile does not say."""
-    step, text = each.step, each.step.script
-    if subject.runs_strip:
-        return True
+    text = each.step.script
     if re.search(r"--strip\b|install-strip|-Wl,-s\b|-Wl,--strip-all", text):
         return True
-    if each.decided_elsewhere:
+    said = None if each.decided_elsewhere else _says(subject, each)
+    if said is not True and subject.strips:
+        return _by_strip(subject, each, said)
+    return said
+
+
+def _by_strip(subject: Subject, each: Compiling, said: bool | None) -> bool | None:
+    """Whether one of the strip commands is for this program: for all, for its name, or the only."""
+    others = {one.command for one in shipped(subject) if one.native} - {each.command}
+    if not others:
+        return True
+    words = [posixpath.basename(word) for command in subject.strips for word in command.arguments]
+    out = [after for before, after in pairwise(each.command.words) if before == "-o"]
+    names = {posixpath.basename(path) for path in out}
+    if any("*" in word or "$" in word for word in words) or not names:
         return None
+    return True if names & set(words) else said
+
+
+def _says(subject: Subject, each: Compiling) -> bool | None:
+    """What the command itself says of symbols."""
     if each.language == "go":
-        return _go_stripped(step, each)
+        return _go_stripped(each.step, each)
     if each.language == "rust":
-        return _rust_stripped(subject, step, each)
+        return _rust_stripped(subject, each.step, each)
     if each.command.program in ("gcc", "g++", "cc", "c++", "clang", "clang++"):
         return True if "-s" in each.command.words else None if "-c" in each.command.words else False
     return None
@@ -184,7 +203,7 @@ def _go_stripped(step: Step, each: Compiling) -> bool | None:
     text = " ".join(each.command.words) + " " + (step.setting(each.command, "GOFLAGS") or "")
     text = step.expand(text)
     flags = re.findall(r"-ldflags[ =](.*)", text)
-    if flags and re.search(r"(?<![\w-])-[sw]\b", flags[0]):
+    if flags and re.search(r"(?<![\w-])-s\b", flags[0]):  # -w alone leaves the symbol table
         return True
     return None if "$" in (flags[0] if flags else "") else False
 
@@ -205,14 +224,31 @@ def _rust_stripped(subject: Subject, step: Step, each: Compiling) -> bool | None
     if _says_strip(step) or any(_RUST_STRIPS.search(f"{k}={v}") for k, v in own.items()):
         return True
     if "install" in words:
-        return None
-    release = {"--release", "-r"} & set(words) or any(w.startswith("--profile") for w in words)
-    if not release:
+        return False  # what cargo installs has the profile of its own crate, which strips nothing
+    profile = _profile(words)
+    if not profile:
         return False
     manifest = table_of(subject, "Cargo.toml")
-    if manifest is None or "--profile" in " ".join(words):
+    if manifest is None:
         return None
-    return part_of(manifest, "profile", "release").get("strip", False) not in (False, "none")
+    return _profile_strips(manifest, profile)
+
+
+def _profile(words: tuple[str, ...]) -> str:
+    """The profile that cargo builds with, "" for the one of developers."""
+    text = " ".join(words)
+    named = re.search(r"--profile[= ](\S+)", text)
+    return named[1] if named else "release" if {"--release", "-r"} & set(words) else ""
+
+
+def _profile_strips(manifest: dict, profile: str) -> bool:
+    """Whether a profile strips, or the one that it inherits from."""
+    for _ in range(5):
+        own = part_of(manifest, "profile", profile)
+        if "strip" in own:
+            return own["strip"] not in (False, "none")
+        profile = own.get("inherits", "")
+    return False
 
 
 def cache_mounts(subject: Subject) -> Outcome:

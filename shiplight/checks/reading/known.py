@@ -160,6 +160,31 @@ def _number(version: str) -> tuple[int, ...]:
     return tuple(map(int, version.split(".")))
 
 
+_INSIDE = {  # where the release of a language stands in a tag that begins with another number
+    "java": r"(?:temurin|corretto|jdk|jre|openjdk|java)-?(\d+)",
+    "python": r"python-?(\d+\.\d+)",
+    "node": r"node-?(\d+)",
+}
+_COUNTED = {"python": 2, "ruby": 2, "dotnet": 2}  # numbers of a release; others have one
+
+
+def release_of(image: Known, language: str) -> tuple[int, ...]:
+    """Return the release of a language that an image's tag names, () where it names none.
+
+    >>> release_of(describe("maven:3.9-eclipse-temurin-21"), "java")
+    (21,)
+    """
+    inside = re.search(_INSIDE.get(language, r"(?!)"), image.tag)
+    builds = image.name in ("maven", "gradle", "sbt")
+    first = _VERSION.match(image.tag) if not builds else None
+    match = inside or first
+    if not match or image.language != language:
+        return ()
+    numbers = tuple(map(int, match[1].split(".")))
+    count = _COUNTED.get(language, 1)
+    return numbers[:count] if len(numbers) >= count else ()
+
+
 _MUSL = ("alpine", "clux/muslrust", "messense/rust-musl-cross")
 _GLIBC = (
     *("debian", "ubuntu", "fedora", "centos", "rockylinux", "almalinux", "amazonlinux"),

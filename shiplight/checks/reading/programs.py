@@ -1,5 +1,6 @@
 """What a Dockerfile compiles, whether that ships, and what it links, as far as the text says."""
 
+import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -94,6 +95,8 @@ def _links(subject: Subject, step: Step, command: Command, language: str) -> str
     if language == "rust":
         static = "-linux-musl" in text or "+crt-static" in text or libc == "musl"
         return STATIC if static else libc
+    if language in ("elixir", "dotnet"):
+        return _runtime_links(step, command, language, libc)
     if language == "c":
         if _says_static(text):
             return STATIC
@@ -109,6 +112,16 @@ def _all_said(step: Step) -> str:
 
 def _says_static(text: str) -> bool:
     return "-static" in text.replace("-static-lib", "").replace("-static-pie", "-static")
+
+
+def _runtime_links(step: Step, command: Command, language: str, libc: str) -> str:
+    """What a release that contains its run time links: Erlang's, or that of .NET."""
+    if language == "elixir":
+        return libc
+    words = " ".join(command.words)
+    if re.search(r"--self-contained(?! false)|--sc\b|PublishAot=true|SelfContained=true", words):
+        return MUSL if "linux-musl" in words else libc
+    return ""
 
 
 def _go_links(subject: Subject, step: Step, command: Command, libc: str) -> str:

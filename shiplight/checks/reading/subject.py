@@ -350,10 +350,10 @@ class Subject:
         return any(arrival.step == step and under(path, arrival.path) for arrival in self.arrivals)
 
     @cached_property
-    def runs_strip(self) -> bool:
-        """Whether any step runs a program that strips others."""
+    def strips(self) -> tuple[Command, ...]:
+        """The commands that strip programs."""
         commands = (command for step in self.all_steps for command in step.commands)
-        return any(command.program.endswith(("strip", "upx")) for command in commands)
+        return tuple(c for c in commands if c.program.endswith(("strip", "upx")))
 
     @cached_property
     def shipping(self) -> frozenset[Step]:
