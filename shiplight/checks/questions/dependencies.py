@@ -12,11 +12,13 @@ from ..reading.subject import Step, Subject, absolute, under
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed
 
 _NODE = ("npm", "yarn", "pnpm", "bun")
-_TOOLS = (*_NODE, "pip", "poetry", "uv", "pipenv", "composer", "bundler")
+_TOOLS = (*_NODE, "pip", "poetry", "uv", "pipenv", "pdm", "mix", "composer", "bundler")
 _WITHOUT = {
     "npm": r"--omit[= ]dev|--production(?!=false)|--prod\b|--only[= ]prod",
     "poetry": r"--only[= ]|--without[= ]|--no-dev",
-    "uv": r"--no-dev|--no-default-groups|--only-group|--no-group|^uv pip",
+    "uv": r"--no-dev|--no-default-groups|--only-group|--no-group",
+    "pdm": r"--prod\b|--production|--no-dev|--without",
+    "mix": r"--only[= ]prod",
     "composer": r"--no-dev",
     "bundler": r"--without",
 }
@@ -25,6 +27,8 @@ _SWITCHES = {
             ("NPM_CONFIG_PRODUCTION", "true"), ("npm_config_production", "true")),
     "poetry": (("POETRY_WITHOUT", ""), ("POETRY_ONLY", "")),
     "uv": (("UV_NO_DEV", ""), ("UV_NO_DEFAULT_GROUPS", "")),
+    "pdm": (),
+    "mix": (("MIX_ENV", "prod"),),
     "composer": (("COMPOSER_NO_DEV", "1"),),
     "bundler": (("BUNDLE_WITHOUT", "development"), ("BUNDLE_ONLY", "")),
 }  # fmt: skip
@@ -67,6 +71,8 @@ _ADVICE = {
     "poetry": "poetry install --only main",
     "uv": "uv sync --no-dev",
     "pipenv": "pipenv sync, without --dev",
+    "pdm": "pdm install --prod",
+    "mix": "mix deps.get --only prod, or ENV MIX_ENV=prod",
     "composer": "composer install --no-dev",
     "bundler": "ENV BUNDLE_WITHOUT=development:test before bundle install",
 }
@@ -89,13 +95,41 @@ def _names_packages(tool: str, command: Command) -> bool:
     """Whether a command installs packages by name, or tools: those are chosen one by one."""
     if set(command.words) & {"-g", "--global", "--location=global"}:
         return True
-    named = [word for word in command.arguments[1:] if word not in (".", "./")]
+    verbs = {"ci", "install", "i", "clean-install", "fetch", "."}
+    named = [word for word in command.arguments if word not in ({".", "./"} | verbs)]
     if tool in _NODE and named:
-        taking = ("--prefix", "-C", "--omit", "--filter", "-F", "--cache", "--loglevel", "--only")
+        if command.arguments[:2] == ("workspaces", "focus"):
+            return False
+        taking = (
+            "--network-timeout",
+            "--prefix",
+            "-C",
+            "--cwd",
+            "--dir",
+            "--registry",
+            "--omit",
+            "--filter",
+            "-F",
+            "--cache",
+            "--loglevel",
+            "--only",
+        )
         words = command.words
         after = {word for before, word in pairwise(words) if before in taking}
         return bool([word for word in named if word not in after])
-    return tool == "pip" and not _pip_files(command)
+    by_pip = tool == "pip" or (tool == "uv" and command.matches(["uv pip install"]))
+    return by_pip and not (_pip_files(command) or _test_tools(command))
+
+
+_TEST_TOOLS = {
+    *("pytest", "black", "flake8", "mypy", "pylint", "ruff", "isort", "tox", "coverage", "nox"),
+    *("pytest-cov", "pre-commit", "ipdb", "pyright", "bandit", "pytest-xdist", "pytest-django"),
+}
+
+
+def _test_tools(command: Command) -> set[str]:
+    """The packages for developers that pip installs by their names."""
+    return {re.split(r"[=<>~!\[;]", word)[0].lower() for word in command.arguments} & _TEST_TOOLS
 
 
 def _pip_files(command: Command) -> list[str]:
@@ -110,8 +144,11 @@ def _pip_files(command: Command) -> list[str]:
 def _is_dev(subject: Subject, step: Step, tool: str, command: Command) -> bool:
     """Whether an installation includes development dependencies."""
     text = step.expand(" ".join(command.words))
-    if tool == "pip":
-        return any(_DEV_FILE.search(file) for file in _pip_files(command))
+    if tool == "pip" or command.matches(["uv pip"]):
+        files = _pip_files(command)
+        return bool(_test_tools(command)) or any(_DEV_FILE.search(file) for file in files)
+    if re.search(r"--(?:group|with|only-group)[= ]\S*\b(?:dev|test|lint)", text):
+        return True
     if tool == "pipenv":
         return bool({"--dev", "-d"} & set(command.words))
     kind = "npm" if tool in _NODE else tool
@@ -124,6 +161,8 @@ def _is_dev(subject: Subject, step: Step, tool: str, command: Command) -> bool:
         if said is not None and (value in said):
             return False
     if tool == "bundler" and _bundle_configured(subject, step):
+        return False
+    if tool in _NODE and _npm_configured(subject, step):
         return False
     return _has_dev(subject, kind)
 
@@ -138,11 +177,21 @@ def _bundle_configured(subject: Subject, step: Step) -> bool:
     )
 
 
+def _npm_configured(subject: Subject, step: Step) -> bool:
+    """Whether npm was told by its configuration to omit them, before or in this step."""
+    said = [" ".join(c.words) for other in subject.steps(step.stage) for c in other.commands]
+    pattern = r"npm (?:config )?set (?:\S+ )?(?:omit[= ]dev|production[= ]true|only[= ]prod)"
+    return any(re.match(pattern, text) for text in said)
+
+
 _PROJECTS = {"npm": "package.json", "composer": "composer.json", "bundler": "Gemfile"}
 
 
 def _has_dev(subject: Subject, kind: str) -> bool:
     """Whether the project has development dependencies at all; True where its file is not here."""
+    if kind == "mix":
+        text = text_of(subject, "mix.exs")
+        return text is None or bool(re.search(r"only:\s*(?:\[\s*)?:(?:dev|test)", text))
     name = _PROJECTS.get(kind, "pyproject.toml")
     if name == "Gemfile":
         text = text_of(subject, name)
@@ -152,7 +201,12 @@ def _has_dev(subject: Subject, kind: str) -> bool:
         return True
     poetry = part_of(found, "tool", "poetry")
     keys = ("devDependencies", "require-dev", "workspaces", "dependency-groups")
-    return any(map(found.get, keys)) or any(map(poetry.get, ("group", "dev-dependencies")))
+    pdm = part_of(found, "tool", "pdm")
+    return (
+        any(map(found.get, keys))
+        or bool(pdm.get("dev-dependencies"))
+        or any(map(poetry.get, ("group", "dev-dependencies")))
+    )
 
 
 def _undone(subject: Subject, step: Step, tool: str) -> bool:
@@ -189,7 +243,9 @@ def _ships(subject: Subject, step: Step, tool: str, command: Command) -> bool:
             return True
         if tool in _NODE and under(f"{folder}/node_modules", path):
             return True
-        if tool in ("pip", "poetry", "uv", "pipenv") and _PYTHON_HOMES.search(path):
+        if tool == "mix" and under(f"{folder}/deps", path):
+            return True
+        if tool in ("pip", "poetry", "uv", "pipenv", "pdm") and _PYTHON_HOMES.search(path):
             return True
         if tool == "composer" and under(f"{folder}/vendor", path):
             return True

@@ -1,9 +1,10 @@
 """Checks on how the image runs: as whom, and with which secrets."""
 
+import posixpath
 import re
 from dataclasses import replace
 
-from ..reading.folder import text_of
+from ..reading.folder import is_all, sent, text_of
 from ..reading.known import commands
 from ..reading.secretwords import (
     VALUE_OF,
@@ -48,10 +49,34 @@ def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
         if who.strip("${}") == "APP_UID" and subject.final_base.language == "dotnet":
             return passed("USER $APP_UID, which .NET's images set to 1654", place)
         return unseen(f"who {who} is", "pass the argument with --build-arg", place)
+    if _is_root_by_number(subject, who):
+        what = f"the program runs as root: {who} was created with root's number"
+        return failed(what, [place], _USER)
+    if sudo := _without_password(subject):
+        what = f"{who} becomes root without a password"
+        return failed(what, [at(sudo, "NOPASSWD"), place], "leave sudo out, or name one command")
     if who.isdigit():
         return passed(f"runs as {name}", place)
     note = "a number (USER 10001) lets Kubernetes see that it is not root"
     return passed(f"runs as {name}; {note}", place)
+
+
+def _is_root_by_number(subject: Subject, who: str) -> bool:
+    """Whether a step creates that user with the number 0."""
+    return any(
+        command.program in ("useradd", "adduser")
+        and who in command.arguments
+        and re.search(r"(?:-\w*u|--uid)[= ]?0+(?:\s|$)", " ".join(command.words))
+        for step in subject.final_steps
+        for command in step.commands
+    )
+
+
+def _without_password(subject: Subject) -> Step | None:
+    """The step that lets a user run everything as root, if one does."""
+    runs = [step for step in subject.final_steps if step.keyword == "RUN"]
+    pattern = re.compile(r"NOPASSWD:\s*ALL")
+    return next((step for step in runs if pattern.search(step.script)), None)
 
 
 _USER = "create a user in the Dockerfile and refer to it by number: USER 10001:10001"
@@ -88,7 +113,9 @@ def _steps_down(subject: Subject) -> bool:
 _FILES = re.compile(
     r"(?:^|/)(?:\.env(?:\.(?!example|sample|template|dist|defaults?|test)[\w.-]+)?|id_(?:rsa|dsa|ecdsa|ed25519)|"
     r"\.netrc|\.git-credentials|\.aws(?:/credentials)?|\.ssh|\.pgpass|kubeconfig|\.kube/config|"
-    r"\.docker/config\.json|\.pypirc|credentials\.json|service[-_]account\.json|(?:server|tls|private)\.key)$"
+    r"\.docker/config\.json|\.pypirc|credentials\.json|service[-_]account\.json|"
+    r"(?:server|tls|private|master|production|staging)\.key|secrets?\.(?:ya?ml|json|toml|env)|"
+    r"[\w.-]+\.(?:jks|keystore|p12|pfx|ppk))$"
 )
 
 
@@ -117,15 +144,85 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
         for name, value in pairs_of(step):
             if may_be_secret(name, value) and _is_given(step, name, value):
                 found.append(f"{step.keyword} {name}")
+            elif step.keyword == "ENV" and (kept := _kept_argument(subject, step, value or "")):
+                found.append(f"ENV {name}, which keeps {kept}")
     elif step.keyword in ("COPY", "ADD") and not step.origin:
         files = [source for source in step.sources if _FILES.search(source)]
         files += [s for s in step.sources if s.endswith(".npmrc") and _has_token(subject, s)]
-        found += [f"the file {name}" for name in files]
+        files += _sent_along(subject, step)
+        found += [f"the file {name}" for name in dict.fromkeys(files)]
+    elif step.keyword == "RUN":
+        found += [f"what is written to {path}" for path in _written(step)]
     said = shapes(" ".join([*step.instruction.flags, step.script]))
     if step.keyword in ("ENV", "ARG"):
         known = {VALUE_OF + name for name, _ in pairs_of(step)}
         said = [what for what in said if what not in known]
     return [at(step, what) for what in dict.fromkeys([*found, *said])]
+
+
+_LIKELY = (
+    *(
+        ".env",
+        ".env.local",
+        ".env.production",
+        ".npmrc",
+        ".netrc",
+        ".pypirc",
+        "id_rsa",
+        "id_ed25519",
+    ),
+    *(
+        "credentials.json",
+        "service-account.json",
+        "secrets.yml",
+        "secrets.yaml",
+        "config/master.key",
+    ),
+    *("kubeconfig", "server.key", "tls.key", ".git-credentials"),
+)
+
+
+def _sent_along(subject: Subject, step: Step) -> list[str]:
+    """Files with secrets in a folder that is copied whole, and that ships."""
+    if step.origin or step not in subject.shipping:
+        return []
+    found = []
+    for source in step.sources:
+        folder = "" if is_all(source) else f"{posixpath.normpath(source).strip('/')}/"
+        for name in sent(subject, *(folder + name for name in _LIKELY), by=step):
+            text = text_of(subject, name)
+            # What a framework encrypts, or what holds names without values, is none.
+            if text is not None and (_has_values(text) or "key" in name or name.endswith("id_rsa")):
+                found.append(name)
+    return found
+
+
+def _has_values(text: str) -> bool:
+    """Whether the text of a file has a secret with a real value."""
+    pairs = (line.partition("=")[::2] for line in text.splitlines() if "=" in line)
+    named = any(
+        is_secret_name(name.strip()) and is_secret(name.strip(), v.strip()) for name, v in pairs
+    )
+    return named or any(shapes(text))
+
+
+_KEPT = re.compile(
+    r"(?<![\w<])>{1,2}\s*[\"']?((?:~|\$HOME|/root|/home/\w+)?/?(?:\.ssh/id_\w+|\.netrc|\.git-credentials|"
+    r"\.pypirc|\.aws/credentials|\.docker/config\.json))"
+)
+
+
+def _written(step: Step) -> list[str]:
+    """Files of secrets that a RUN writes into its layer and does not remove again."""
+    mounted = [mount.get("target", "") for mount in step.mounts]
+    found = [match[1] for match in _KEPT.finditer(step.script)]
+    gone = [word for c in step.commands if c.program in ("rm", "shred") for word in c.arguments]
+    away = [posixpath.basename(path.rstrip("/*")) for path in gone]
+    return [
+        path
+        for path in dict.fromkeys(found)
+        if path not in mounted and not {posixpath.basename(path), ".ssh"} & set(away)
+    ]
 
 
 def _is_given(step: Step, name: str, value: str | None) -> bool:
@@ -136,6 +233,18 @@ def _is_given(step: Step, name: str, value: str | None) -> bool:
         given = re.fullmatch(r"\"?\$\{?(\w+)(?::?-.*?)?\}?\"?", value)
         return bool(given) and (is_secret_name(given[1]) or is_value(value))
     return is_secret(name, value)
+
+
+def _kept_argument(subject: Subject, step: Step, value: str) -> str:
+    """The secret build argument of this stage that an ENV keeps in the image, "" for none."""
+    declared = {
+        name
+        for other in subject.own_steps(step.stage)
+        if other.keyword == "ARG"
+        for name, _ in pairs_of(other)
+    }
+    used = re.findall(r"\$\{?(\w+)", value)
+    return next((name for name in used if name in declared and is_secret_name(name)), "")
 
 
 def _has_token(subject: Subject, name: str) -> bool:

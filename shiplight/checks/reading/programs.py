@@ -135,14 +135,18 @@ def _go_links(subject: Subject, step: Step, command: Command, libc: str) -> str:
 
 
 _MANAGERS = {
+    "pacman": ("-S", "-Sy", "-Syu", "-Syyu"),
+    "conda": ("install",),
+    "mamba": ("install",),
+    "micromamba": ("install",),
     "apt-get": ("install",),
     "apt": ("install",),
     "aptitude": ("install",),
     "apk": ("add",),
-    "dnf": ("install",),
+    "dnf": ("install", "groupinstall", "group"),
     "microdnf": ("install",),
     "tdnf": ("install",),
-    "yum": ("install",),
+    "yum": ("install", "groupinstall", "group"),
     "zypper": ("install", "in"),
 }
 _REMOVING = ("remove", "purge", "autoremove", "del", "erase", "rm")
@@ -154,10 +158,12 @@ def installed(step: Step) -> tuple[str, ...]:
     for command in step.commands:
         if not (verbs := _MANAGERS.get(command.program)):
             continue
-        words = [word for word in command.words[1:] if not word.startswith("-")]
+        words = [word for word in command.words[1:] if word in verbs or not word.startswith("-")]
         if words and words[0] in verbs:
-            found += [_plain(step.expand(word)) for word in _packages(command, verbs)]
-    return tuple(name for text in found for name in text.split())
+            packages = [_plain(step.expand(word)) for word in _packages(command, verbs)]
+            whole = any("group" in word for word in words[:1])  # "Development Tools" is one name
+            found += [[name.lower()] if whole else name.split() for name in packages]
+    return tuple(name for names in found for name in names)
 
 
 def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
