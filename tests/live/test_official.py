@@ -21,12 +21,14 @@ from guarded import program, registry
 from hub import MIRROR, PREFIX, Images, prepare
 from other_engines import HUB, OTHERS, Other, running
 from test_registry import frontend  # noqa: F401
+from typing_commands import DOCKER, STAND_INS, environment, in_a_terminal, saved_stand_in
 
 from shiplight import builds, engine
 from shiplight.builds import provide
 from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable
 from shiplight.inspection import look, measure
+from shiplight.lessons.typed_commands import commands
 from shiplight.setup import ROOT
 
 STATIC = "gcr.io/distroless/static-debian12"
@@ -314,3 +316,31 @@ def test_each_registry_has_its_mirror(place, lab, monkeypatch):
     assert kinds == ["mirrored", "official"]
     hosts = {host for _, host, _ in place.asked()[asked:]}
     assert hosts == {"127.0.0.1", "gcr.io"}
+
+
+@pytest.fixture(scope="module")
+def stand_in(client, tmp_path_factory) -> bytes:
+    """What plays golang, node and rust for the commands of lessons, saved."""
+    if not DOCKER.exists():
+        pytest.skip("not for this machine: it has no /usr/bin/docker")
+    return saved_stand_in(client, tmp_path_factory.mktemp("stand-in"))
+
+
+@pytest.mark.parametrize("place", ["28.5"], indirect=True)  # one engine tells enough of a command
+def test_every_command_beside_a_function_works_as_it_stands(client, stand_in, place, lab, tmp_path):
+    for repository, tag in STAND_INS.items():
+        place.images.put(stand_in, repository, tag)
+    place.images.put(place.saved[f"{STATIC}:latest"], "distroless/cc-debian12", "latest")
+    given = environment(client, place, tmp_path)
+    hosts = f'mount --bind {place.folder}/hosts /etc/hosts && exec "$0" "$@"'
+    for command in commands().values():
+        for line in command.typed:
+            if line.startswith("trivy ") and "TRIVY_SKIP_DB_UPDATE" not in given:
+                continue  # no scanner is a program of this machine
+            line = line.replace("./lab", f"{sys.executable} -m shiplight")  # which it hands over to
+            inside = ["unshare", "--mount", "sh", "-c", hosts, "bash", "-c", line]
+            code, said = in_a_terminal(place.other.inside(*inside), given)
+            expected = (0, 1) if "shiplight check" in line else (0,)  # 1: something failed
+            assert code in expected, f"{command.function}: {line}\n{said[-2000:]}"
+    for image in place.client.images.list():
+        place.client.images.remove(image.id, force=True)
