@@ -116,7 +116,7 @@ def guard(upstream: str, way: str) -> Iterator[_Server]:
 def program(folder: Path) -> str:
     """Debian's docker-registry: that on PATH, else unpacked in `folder`; nothing is installed.
 
-    Raises OSError or CalledProcessError where it is not to be had.
+    Raises OSError or CalledProcessError where it is not available.
     """
     if found := shutil.which("docker-registry"):
         return found

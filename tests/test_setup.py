@@ -1,4 +1,4 @@
-"""Setting up: taken up again after an interruption, done once, mended when something changed."""
+"""Setting up: taken up again after an interruption, done once, fixed when something changed."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The Dockerfile reader, held against BuildKit's own parser (the PyPI package `dockerfile`)."""
+"""The Dockerfile reader, compared with BuildKit's own parser (the PyPI package `dockerfile`)."""
 
 import re
 

@@ -21,7 +21,7 @@ SECRET = "root:x:s3cr3t"
 
 @pytest.fixture(autouse=True)
 def _at_once():
-    """What waits for ever, as a pipe without a writer does, is a failure after some seconds."""
+    """What never ends, as a pipe without a writer does, is a failure after some seconds."""
     signal.alarm(20)
     yield
     signal.alarm(0)

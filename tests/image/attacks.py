@@ -105,7 +105,7 @@ def one_image_many_times():
 
 
 def one_layer_many_times():
-    """An image of 1,000 layers that are all the same one of 3,000 files."""
+    """An image of 1,000 layers, each the same one of 3,000 files."""
     layer = tar([file(f"f{number}") for number in range(3000)])
     return io.BytesIO(legacy(Image([layer] * 1000)))
 

@@ -1,7 +1,7 @@
 """The lessons as files: stored with real outputs, in the house's manner, with links that lead.
 
 They are looked at as they came, as `./lab reset` would put them back: what somebody who works
-through them leaves in the files is theirs. So a lesson that is recorded anew is committed first.
+through them leaves in the files is theirs. So a lesson that is recorded again is committed first.
 """
 
 import ast
@@ -24,7 +24,7 @@ lesson = pytest.mark.parametrize("path", LESSONS, ids=lambda path: path.stem)
 
 
 def as_it_came(path: Path) -> str:
-    """The text of a lesson; that of the file where this is no git checkout."""
+    """The text of a lesson; that of the file outside a git checkout."""
     return shelf.original(path) or path.read_text(encoding="utf-8")
 
 

@@ -37,7 +37,7 @@ def test_binders_last_step_opens_every_lesson_without_an_engine(tmp_path):
 
 
 def test_the_dev_container_has_a_pinned_base_and_docker_inside():
-    """Held against devContainer.base.schema.json of the specification, by what it says of these."""
+    """As devContainer.base.schema.json of the specification describes these."""
     found = json.loads(DEVCONTAINER.read_text(encoding="utf-8"))
     assert set(found) <= {
         "name", "image", "features", "hostRequirements", "onCreateCommand", "updateContentCommand",

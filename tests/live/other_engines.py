@@ -1,6 +1,6 @@
 """Other engines beside the machine's own, for as long as a `with` lasts.
 
-Each comes from a Debian root file system and runs in name spaces of its own (network, mounts,
+Each comes from a Debian root file system and runs in namespaces of its own (network, mounts,
 processes), so that nothing of it is left when it ends. All that it shares with the machine is the
 kernel, one pair of network devices, and three rules for packets, which go again. Linux, root.
 """
@@ -213,7 +213,7 @@ def _stop(process: subprocess.Popen) -> None:
 
 
 def _plug(other: Other) -> None:
-    """A network name space whose way out is translated to this machine's address."""
+    """A network namespace whose way out is translated to this machine's address."""
     name, address = other.device, other.address
     _call("ip", "netns", "add", name)
     _call("ip", "link", "add", name, "type", "veth", "peer", "name", "eth0", "netns", name)

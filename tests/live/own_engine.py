@@ -1,6 +1,6 @@
 """A Docker engine for one test module: its own processes, mounts and network, gone as a whole.
 
-It lives in name spaces that one sleeping process holds; when that ends, the kernel ends everything
+It lives in namespaces that one sleeping process holds; when that ends, the kernel ends everything
 in them. So it may be stopped, killed and filled up, and neither the engine of this machine nor its
 rules for packets can be reached from inside.
 """

@@ -1,6 +1,6 @@
 """A private engine: it starts, ends and goes whole, and no other engine is ever touched.
 
-What needs a real dockerd runs in name spaces of its own (network, mounts, processes), with an
+What needs a real dockerd runs in namespaces of its own (network, mounts, processes), with an
 empty /run and an empty data folder: what goes wrong there is gone with them, and neither the
 engine of this machine nor its rules for packets can be reached from inside.
 """
@@ -38,7 +38,7 @@ left() { ps -eo comm --no-headers; ls /sys/class/net; }
 
 @pytest.fixture
 def inside(client, tmp_path):
-    """Call it with lines of shell: their output, from name spaces that have no engine yet."""
+    """Call it with lines of shell: their output, from namespaces that have no engine yet."""
     if sys.platform != "linux" or os.geteuid() != 0:
         pytest.skip("not for this machine: a private engine needs root on Linux")
     for program in ("dockerd", "unshare", "ip", "ps"):
@@ -67,7 +67,7 @@ def inside(client, tmp_path):
         [*ONLY_HERE, "bash", "-c", EMPTY], cwd=ROOT, env=environment, capture_output=True
     )
     if allowed.returncode:
-        pytest.skip(f"not for this machine: no name spaces: {allowed.stderr.decode().strip()}")
+        pytest.skip(f"not for this machine: no namespaces: {allowed.stderr.decode().strip()}")
     before = here(client)
     yield run
     assert here(client) == before, "the engine of this machine, and its network, are as they were"
@@ -75,7 +75,7 @@ def inside(client, tmp_path):
 
 
 def here(client) -> tuple:
-    """What a private engine that went astray would change outside of its name spaces."""
+    """What a private engine that went astray would change outside of its namespaces."""
     devices = [path.name for path in Path("/sys/class/net").glob("sl-*")]
     kept = [path.exists() for path in (endpoints.private_socket(), private._own().data)]
     return client.api.info()["ID"], devices, kept

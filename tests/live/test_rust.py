@@ -1,4 +1,4 @@
-"""Rust on a real engine: file times, cache mounts, and the empty program that they can ship."""
+"""Rust on a real engine: file times, cache mounts, and the dummy program that they can ship."""
 
 import os
 import time
