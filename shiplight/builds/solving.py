@@ -199,6 +199,7 @@ def _look(said: str) -> str:
         ("exporting multiple references", engine.NO_CACHE_EXPORT),
         ("no space left", engine.DISK_FULL),
         ("invalid UTF-8", NOT_UTF8),
+        ("parent snapshot", "the engine lost a layer while it stored the image: build again"),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
         ("Temporary failure resolving", "the container cannot reach the network"),

@@ -148,6 +148,11 @@ def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):
         (b"<html>hello</html>\n", EngineFailed, "did not come from a Docker engine"),
         (b'{"errorDetail":{"message":"no space left on device"}}\n', BuildFailed, "disk is full"),
         (
+            b'{"errorDetail":{"message":"parent snapshot x does not exist: not found"}}\n',
+            BuildFailed,
+            "build again",
+        ),
+        (
             b'{"id":"moby.buildkit.trace","aux":"////"}\n',
             EngineFailed,
             "did not come from a Docker engine",
