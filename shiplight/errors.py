@@ -3,6 +3,7 @@
     ShipLightError
     ├── EngineNotReachable     no engine answers, or not with these rights
     ├── EngineFailed           an engine answered, and what it was asked for failed
+    ├── RegistryFailed         a registry does not give what it was asked for, or is not there
     ├── DockerfileError        the Dockerfile cannot be read; knows its line
     ├── ContextError           the files to send cannot be read or sent
     ├── BaseNotAvailable       a base is neither local, nor to be pulled, nor to be assembled
@@ -92,6 +93,10 @@ class EngineFailed(ShipLightError):
     def __init__(self, message: str, *, said: str = "", hint: str = ""):
         super().__init__(message, hint=hint)
         self.said = without_passwords(said) or self.message
+
+
+class RegistryFailed(ShipLightError):
+    """A registry that was asked without an engine cannot be reached, refuses, or sends nonsense."""
 
 
 class DockerfileError(ShipLightError):

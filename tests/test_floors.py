@@ -108,7 +108,8 @@ def test_a_package_is_imported_by_its_front_and_keeps_underscored_names_to_itsel
     ("library", "homes"),
     [
         ("docker", {"engine"}),
-        ("requests", {"engine"}),
+        ("requests", {"engine", "image"}),
+        ("dxf", {"image"}),
         ("plotly", {"charts"}),
         ("pandas", {"charts"}),
     ],

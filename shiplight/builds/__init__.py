@@ -16,7 +16,7 @@ from .bases import (
 )
 from .building import Build, build, image_name, order, recipe
 from .mirrors import mirrored, named
-from .providing import here, provide
+from .providing import here, provide, sources
 from .refusals import Refusal, refusal
 from .showing import Recipe
 from .solving import solve
@@ -46,6 +46,7 @@ __all__ = [
     "recipes",
     "refusal",
     "solve",
+    "sources",
     "spread",
     "stands_in",
     "time_builds",

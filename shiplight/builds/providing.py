@@ -66,7 +66,7 @@ def foreign(client, reference: str) -> Base:
 
     Raises BaseNotAvailable where SHIPLIGHT_BASES asks for a kind that no registry has.
     """
-    for candidate, name in _sources(reference):
+    for candidate, name in sources(reference):
         return Base(reference, name, candidate)
     if _nearest(reference) is None and engine.has_image(client, reference):
         return Base(reference, tagged(reference), "official")
@@ -80,7 +80,7 @@ def foreign(client, reference: str) -> Base:
     )
 
 
-def _sources(reference: str) -> list[tuple[str, str]]:
+def sources(reference: str) -> list[tuple[str, str]]:
     """Return kind and name of each image that may be pulled for a base, the first to try first."""
     kind = wanted_kind()
     found = [("mirrored", mirrored(reference)), ("official", tagged(reference))]
@@ -91,7 +91,7 @@ def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) ->
     """Pull the base, from its mirror or else its own registry, or assemble its equivalent."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     refused = []
-    for candidate, name in _sources(reference):
+    for candidate, name in sources(reference):
         tasks.begin(name, "pulling: waiting for its registry")
         try:
             pull(client, name, platform, tasks)

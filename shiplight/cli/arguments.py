@@ -130,12 +130,36 @@ def _images(add) -> None:
 
     measure = add(
         "measure",
-        "show layers and bytes of an image or a saved archive, or how two of them differ",
-        "./lab measure go/single go/multi",
+        "show layers and bytes of an image or a saved archive, or how two of them differ; with "
+        "--remote, of what a registry has, without an engine and without a pull",
+        "./lab measure go/single go/multi\n"
+        "  ./lab measure --remote golang:1.23\n"
+        "  ./lab measure --remote golang:1.22 golang:1.23 --platform linux/arm64\n"
+        "  ./lab measure --remote golang:1.23 --platform linux/amd64,linux/arm64\n"
+        "  ./lab measure --remote busybox --deep",
     )
     measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
     measure.add_argument(
         "other", nargs="?", metavar="OTHER", help="a second image, to compare it with"
+    )
+    measure.add_argument(
+        "--remote",
+        action="store_true",
+        help="ask the registry, or its mirror in SHIPLIGHT_MIRROR, with the logins of `docker "
+        "login`: index, manifests, configurations and attestations, each of which counts as a pull "
+        "where pulls are limited; `docker://NAME` means the same for one image",
+    )
+    measure.add_argument(
+        "--deep",
+        action="store_true",
+        help="with --remote: stream the layers too, for unpacked and reclaimable bytes; nothing of "
+        "them is written anywhere",
+    )
+    measure.add_argument(
+        "--platform",
+        metavar="OS/ARCH[,OS/ARCH]",
+        help="with --remote: this platform alone (default: all of one image; of two, and with "
+        "--deep, this machine's); two of them are compared",
     )
     _json(measure)
 

@@ -303,21 +303,70 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
-    from .. import builds
+    from ..errors import UsageError
     from ..image import compare
-    from ..inspection import measure
+    from ..inspection import PREFIX
     from . import report
 
     names = [name for name in (given.image, given.other) if name]
-    client = None if all(map(os.path.isfile, names)) else _connect(given)
-    images = [
-        measure(client, name if os.path.isfile(name) else builds.image_name(client, name))
-        for name in names
-    ]
+    if given.remote or all(name.startswith(PREFIX) for name in names):
+        return _measure_remote(given, [name.removeprefix(PREFIX) for name in names])
+    if given.deep or given.platform:
+        raise UsageError(
+            "--deep and --platform are for images in a registry.",
+            hint=f"./lab measure --remote {' '.join(names)}",
+        )
+    images = _measured(given, names)
     if given.other:
         found, show = compare(*images), report.print_comparison
     else:
         [found], show = images, report.print_image
+    _print_json(found.to_dict()) if given.json else show(found)
+    return 0
+
+
+def _measured(given, names: list[str]) -> list:
+    """The images of these names; archives and registries are read without an engine."""
+    from .. import builds
+    from ..inspection import PREFIX, measure
+
+    def alone(name: str) -> bool:
+        return name.startswith(PREFIX) or os.path.isfile(name)
+
+    client = None if all(map(alone, names)) else _connect(given)
+    return [
+        measure(client, name, deep=name.startswith(PREFIX))
+        if alone(name)
+        else measure(client, builds.image_name(client, name))
+        for name in names
+    ]
+
+
+def _measure_remote(given, names: list[str]) -> int:
+    """One image for its platforms, or two, or two platforms of one, as registries have them."""
+    from ..errors import UsageError
+    from ..image import compare, compare_layers
+    from ..inspection import PREFIX, measure, published
+    from . import report
+
+    platforms = given.platform.split(",") if given.platform else [None]
+    pairs = [(name, platform) for name in names for platform in platforms]
+    if len(pairs) > 2:
+        raise UsageError("this compares two images, not more.", hint="two names or two platforms")
+    if len(pairs) == 1 and not given.deep:
+        found, show = published(names[0], platform=platforms[0]), report.print_published
+    else:
+        images = [
+            measure(None, f"{PREFIX}{name}", platform=platform, deep=given.deep)
+            for name, platform in pairs
+        ]
+        called = tuple(f"{image.name} {image.platform}" for image in images)
+        if len(images) == 1:
+            [found], show = images, report.print_image
+        elif given.deep:
+            found, show = compare(*images, names=called), report.print_comparison
+        else:
+            found, show = compare_layers(*images, names=called), report.print_layer_comparison
     _print_json(found.to_dict()) if given.json else show(found)
     return 0
 

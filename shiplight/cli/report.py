@@ -10,7 +10,7 @@ from rich.table import Table
 from ..builds import Build, here, recipes
 from ..catalogue import Row
 from ..engine import Cleaned, Status
-from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image
+from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
 from ..inspection import contents, measure
 from ..lessons import Verdict
 from ..scans import SEVERITIES, WORDS, ScanReport
@@ -130,6 +130,43 @@ def _buried(image: Image) -> Table:
             f"layer {item.buried_by}",
         )
     return table
+
+
+def print_published(found: Published) -> None:
+    """Print what a registry has under a name: a table of platforms, and the layers of each."""
+    numbers = ("packed", "layers", "attestations")
+    table = _table("platform", *numbers, "digest", right=numbers)
+    read = {image.platform: image for image in found.images}
+    for image, digest in zip(found.images, found.manifests, strict=True):
+        attested = sum(one.subject == digest for one in found.attestations)
+        sizes = format_bytes(image.packed_bytes), str(len(image.layers)), str(attested)
+        table.add_row(escape(image.platform or UNKNOWN), *sizes, escape(digest[:19]))
+    _print(f"[bold]{escape(found.name)}[/]  {escape(found.digest)}", table)
+    if others := [one for one in dict.fromkeys(found.platforms) if one not in read]:
+        _print(f"[dim]not read: {escape(', '.join(others))}[/]")
+    for image in found.images:
+        layers = _table("", "packed", "instruction", right=("", "packed"))
+        for layer in image.layers:
+            text = escape(_shortened(layer.instruction, _room(24)))
+            layers.add_row(str(layer.index), format_bytes(layer.packed_bytes), text)
+        _print(f"[bold]{escape(image.platform or UNKNOWN)}[/]", layers)
+    kinds = dict.fromkeys(kind for one in found.attestations for kind in one.kinds)
+    if found.attestations:
+        said = f"attested: {', '.join(kinds) or 'statements of no named type'}"
+        _print(f"[dim]{escape(said)}[/]")
+    _print("[dim]Only the layers tell what they unpack to: --deep reads them[/]")
+
+
+def print_layer_comparison(found: LayerComparison) -> None:
+    """Print which layers two images share, and which only one of them has."""
+    table = _table("layer", "packed", "instruction", right=("packed",))
+    for layer in found.layers:
+        text = escape(_shortened(layer.instruction, _room(34)))
+        table.add_row(_SIDES[layer.where], format_bytes(layer.packed_bytes), text)
+    table.add_section()
+    for where, side in _SIDES.items():
+        table.add_row(side, format_bytes(found.packed_bytes(where)), "total")
+    _print(f"[bold]{escape(found.first)}[/] → [bold]{escape(found.second)}[/]", table)
 
 
 def print_comparison(found: Comparison) -> None:

@@ -26,19 +26,23 @@ def login_header(api, name: str) -> dict[str, str]:
     return {"X-Registry-Auth": login} if login else {}
 
 
-def credentials(client: docker.DockerClient, host: str) -> tuple[str, str] | None:
+def credentials(client: docker.DockerClient | None, host: str) -> tuple[str, str] | None:
     """Return user and secret that `docker login` kept for this registry; None for none.
 
-    An empty user means that the secret is an identity token.
+    An empty user means that the secret is an identity token. Without a client, only what is on
+    disk is known.
     """
-    api = client.api
     if not host:
         return None
+    environment = client.api.credstore_env if client is not None else None
+    configs = [docker.auth.load_config(credstore_env=environment)]
+    if client is not None:
+        configs.insert(0, client.api._auth_configs)
     registry = docker.auth.INDEX_NAME if host in HUB_NAMES else host
-    for config in (api._auth_configs, docker.auth.load_config(credstore_env=api.credstore_env)):
+    for config in configs:
         found = {}
         with _helper_missed():
-            found = docker.auth.resolve_authconfig(config, registry, api.credstore_env) or {}
+            found = docker.auth.resolve_authconfig(config, registry, environment) or {}
         said = {key.lower(): value for key, value in found.items()}
         if said.get("identitytoken"):
             return "", said["identitytoken"]

@@ -65,7 +65,8 @@ class SharedLayer(NamedTuple):
 
     where: str
     instruction: str
-    unpacked_bytes: int
+    unpacked_bytes: int | None
+    packed_bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -197,4 +198,31 @@ def _layers(first: Image, second: Image) -> Iterator[SharedLayer]:
     for where, image, chosen in sides:
         for layer in image.layers:
             if layer.diff_id in chosen:
-                yield SharedLayer(where, layer.instruction, layer.unpacked_bytes)
+                sizes = layer.unpacked_bytes, layer.packed_bytes
+                yield SharedLayer(where, layer.instruction, *sizes)
+
+
+@dataclass(frozen=True)
+class LayerComparison:
+    """Which layers two images share, told by their diff_ids: no file of them was read."""
+
+    first: str
+    second: str
+    layers: tuple[SharedLayer, ...] = field(repr=False)
+
+    def packed_bytes(self, where: str) -> int | None:
+        """Return the packed bytes of the layers there; None where one is unknown."""
+        found = [layer.packed_bytes for layer in self.layers if layer.where == where]
+        return None if None in found else sum(found)
+
+    def to_dict(self) -> dict:
+        """Return everything as JSON holds it."""
+        sums = {"first": FIRST, "second": SECOND, "shared": SAME}
+        sizes = {f"{key}_packed_bytes": self.packed_bytes(where) for key, where in sums.items()}
+        layers = [layer._asdict() for layer in self.layers]
+        return {"first": self.first, "second": self.second} | sizes | {"layers": layers}
+
+
+def compare_layers(first: Image, second: Image, *, names: tuple[str, str]) -> LayerComparison:
+    """Compare two images by their layers alone, called by these names."""
+    return LayerComparison(*names, tuple(_layers(first, second)))

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from ..errors import ArchiveError
 from ..references import canonical, familiar
 from .model import platform_of
+from .tarstream import MAX_UNPACKED
 
 _HINT = "save the image again; do not use an archive from an unknown source"
 _DIGEST = re.compile(r"^[a-z0-9+._-]+:[0-9a-zA-Z=_-]+$")
@@ -31,6 +32,60 @@ class Manifest:
     platform: str
     config: str
     layers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """How a document refers to another: its digest and bytes; platform and `subject` may be "".
+
+    `attests`: it is an attestation, of the image with the digest `subject`, or one statement of it.
+    """
+
+    digest: str
+    size: int
+    platform: str
+    attests: bool
+    subject: str
+    predicate: str
+
+
+def descriptors(document, key: str) -> list[Descriptor]:
+    """Return what a document refers to under `key`: manifests, layers or config."""
+    what = f"a document's {key}"
+    found = _expect(document, dict, what).get(key) or []
+    return [
+        _descriptor(item, what)
+        for item in ([found] if isinstance(found, dict) else _expect(found, list, what))
+    ]
+
+
+def _descriptor(item, what: str) -> Descriptor:
+    notes = _expect(_expect(item, dict, what).get("annotations") or {}, dict, "annotations")
+    size = _expect(item.get("size"), int, f"{what}, size")
+    if not 0 <= size <= MAX_UNPACKED:
+        raise ArchiveError(f"{what} claims {size:,} bytes.", hint=_HINT)
+    return Descriptor(
+        digest=digest_of_path(_path_of(item)),
+        size=size,
+        platform=_platform(item.get("platform")),
+        attests=_is_attestation(item),
+        subject=_expect(notes.get("vnd.docker.reference.digest") or "", str, "annotations"),
+        predicate=_expect(notes.get("in-toto.io/predicate-type") or "", str, "annotations"),
+    )
+
+
+def path_of_digest(digest: str) -> str:
+    """Return where a blob is in an archive.
+
+    >>> path_of_digest("sha256:12"), digest_of_path("blobs/sha256/12")
+    ('blobs/sha256/12', 'sha256:12')
+    """
+    return "blobs/" + digest.replace(":", "/", 1)
+
+
+def digest_of_path(path: str) -> str:
+    """Return the digest of the blob at a path of an archive."""
+    return path.removeprefix("blobs/").replace("/", ":", 1)
 
 
 def manifests(archive) -> list[Manifest]:
@@ -106,7 +161,7 @@ def _path_of(item: dict) -> str:
     digest = _expect(item.get("digest"), str, "a digest")
     if not _DIGEST.match(digest):
         raise ArchiveError(f"{digest[:80]!r} is not a digest.", hint=_HINT)
-    return "blobs/" + digest.replace(":", "/", 1)
+    return path_of_digest(digest)
 
 
 def _platform(described) -> str:

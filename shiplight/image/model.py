@@ -5,14 +5,14 @@ OCI configuration and the contents of its layers, `to_dict` and `from_dict` carr
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cached_property
 
 from ..errors import UsageError
 from ..setting import Setting
-from ..units import format_bytes, in_one_line
+from ..units import UNKNOWN, format_bytes, in_one_line
 from .changes import Buried, Entry, Overlay, buried, count_files, overlay, unpacked_bytes
 
 NO_HISTORY = "(no history)"
@@ -45,7 +45,7 @@ class LayerContent:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. `digest` is the packed blob's, None where there was none; unknown bytes are None.
+    """One layer. `digest` is the packed blob's, None where there was none; unknown is None.
 
     `reclaimable_bytes` are bytes that this layer adds and that later layers bury.
     """
@@ -54,15 +54,16 @@ class Layer:
     diff_id: str
     digest: str | None
     instruction: str
-    unpacked_bytes: int
+    unpacked_bytes: int | None
     packed_bytes: int | None
     packed_is_estimate: bool
-    reclaimable_bytes: int
-    files: int
+    reclaimable_bytes: int | None
+    files: int | None
 
     @in_one_line
     def __repr__(self):
-        sizes = f"{format_bytes(self.unpacked_bytes)} unpacked, {self.files} files"
+        files = UNKNOWN if self.files is None else self.files
+        sizes = f"{format_bytes(self.unpacked_bytes)} unpacked, {files} files"
         return f"Layer {self.index}  {sizes}  {self.instruction}"
 
 
@@ -88,15 +89,14 @@ class Image:
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     @property
-    def unpacked_bytes(self) -> int:
-        """Bytes of all regular files of all layers, as on disk."""
-        return sum(layer.unpacked_bytes for layer in self.layers)
+    def unpacked_bytes(self) -> int | None:
+        """Bytes of all regular files of all layers, as on disk; None where one is unknown."""
+        return _sum(layer.unpacked_bytes for layer in self.layers)
 
     @property
     def packed_bytes(self) -> int | None:
         """Bytes of all layers compressed, as pulled; None where one of them is unknown."""
-        packed = [layer.packed_bytes for layer in self.layers]
-        return None if None in packed else sum(packed)
+        return _sum(layer.packed_bytes for layer in self.layers)
 
     @property
     def packed_is_estimate(self) -> bool:
@@ -104,9 +104,9 @@ class Image:
         return any(layer.packed_is_estimate for layer in self.layers)
 
     @property
-    def reclaimable_bytes(self) -> int:
-        """Bytes that ship in some layer and are buried by a later one."""
-        return sum(layer.reclaimable_bytes for layer in self.layers)
+    def reclaimable_bytes(self) -> int | None:
+        """Bytes that ship in some layer and are buried by a later one; None where unknown."""
+        return _sum(layer.reclaimable_bytes for layer in self.layers)
 
     @property
     def user(self) -> str:
@@ -215,6 +215,11 @@ class Image:
         )
 
 
+def _sum(counts: Iterable[int | None]) -> int | None:
+    counts = list(counts)
+    return None if None in counts else sum(counts)
+
+
 def assemble(
     name: str, config: dict, contents: Sequence[LayerContent], *,
     config_digest: str, packed: Sequence[tuple[str, int] | None] = (), engine_id: str | None = None,
@@ -250,7 +255,7 @@ def assemble(
         engine_id=engine_id,
         config_digest=config_digest,
         platform=platform_of(config),
-        created="" if config.get("created") in (None, _NEVER) else config["created"],
+        created=created_of(config),
         config=plain_config(config.get("config") or {}),
         layers=layers,
         history=history,
@@ -273,6 +278,11 @@ def platform_of(described: dict) -> str:
 def platform_inspected(info: dict) -> str:
     """Return the same out of what an engine says of an image."""
     return platform_of({key.lower(): value for key, value in info.items()})
+
+
+def created_of(config: dict) -> str:
+    """Return when an OCI configuration says that it was made; "" if it does not say."""
+    return "" if config.get("created") in (None, _NEVER) else config["created"]
 
 
 def plain_config(config: dict) -> dict:

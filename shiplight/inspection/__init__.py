@@ -6,10 +6,12 @@ Knows the engine and how images are made; draws nothing and teaches nothing.
 from .entrypoint import follow, program_of
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
+from .remote import PREFIX, published
 from .runtimes import BASES, choose, linked, look, short, try_on
 
 __all__ = [
     "BASES",
+    "PREFIX",
     "Probe",
     "answer_of",
     "beside",
@@ -22,6 +24,7 @@ __all__ = [
     "measure",
     "probe",
     "program_of",
+    "published",
     "run_once",
     "short",
     "stored_bytes",

@@ -22,6 +22,7 @@ from ..image import (
 )
 from ..setting import Setting
 from ..units import format_bytes
+from . import remote
 
 # Instructions that change the configuration only, and make no layer.
 _NO_LAYER = {
@@ -50,13 +51,22 @@ _CONTENTS = {
 
 
 @recordings.replayed(Image)
-def measure(client, what, *, store: LayerStore | None = None) -> Image:
-    """Measure an image: of a build, by its name on the engine, or in the archive at a path.
+def measure(
+    client,
+    what,
+    *,
+    store: LayerStore | None = None,
+    platform: str | None = None,
+    deep: bool = False,
+) -> Image:
+    """Measure an image: of a build, on the engine by name, in an archive by path, in a registry.
 
-    A file wins over an image of the same name; for a file, `client` may be None. What is learnt of
-    a layer is kept in `store` (this lab's own, unless another is given), so an image measured
-    before costs one question to the engine. Shows its progress. Raises ImageNotFound,
-    ArchiveError, EngineFailed.
+    A file wins over an image of the same name. `docker://NAME` is read from its registry, for
+    `platform` or this machine's; only `deep` reads its layers, without which unpacked and
+    reclaimable bytes are None. For a file and a registry, `client` may be None. What is learnt of a
+    layer is kept in `store` (this lab's own, unless another is given), so an image measured before
+    costs one question to the engine. Shows its progress. Raises ImageNotFound, ArchiveError,
+    EngineFailed, RegistryFailed.
     """
     store = store or LayerStore(journal.cache("layers", with_caches=True))
     name_or_path = getattr(what, "tag", what)
@@ -70,21 +80,24 @@ def measure(client, what, *, store: LayerStore | None = None) -> Image:
         read = total
 
     with progress.Screen(draw):
+        if remote.is_remote(name_or_path):
+            found = remote.measured(name_or_path, store, platform=platform, deep=deep, count=count)
+            return replace(found, setting=_without_engine(found, "a registry"))
         if os.path.isfile(name_or_path):
             image = _measure_archive(name_or_path, store, count)
         else:
             image = _measure_image(client, name_or_path, store, count)
     if image.engine_id is None:
-        return replace(image, setting=_of_archive(image))
+        return replace(image, setting=_without_engine(image, "a saved archive"))
     return replace(
         image, setting=engine.setting(client, bases=kind_of_image(image.name, image.labels))
     )
 
 
-def _of_archive(image: Image) -> Setting:
-    """The setting of an image that was read from an archive, without an engine."""
+def _without_engine(image: Image, source: str) -> Setting:
+    """The setting of an image that was read without an engine."""
     return Setting(
-        engine="a saved archive",
+        engine=source,
         store="",
         platform=image.platform,
         bases=kind_of_image(image.name, image.labels),
@@ -98,7 +111,10 @@ def contents(image: Image) -> list[str]:
 
 
 def stored_bytes(*images: Image) -> int:
-    """Return the unpacked bytes that these images take together, counting shared layers once."""
+    """Return the unpacked bytes that these images take together, counting shared layers once.
+
+    Not of images that were read from a registry without their layers.
+    """
     layers = {layer.diff_id: layer.unpacked_bytes for image in images for layer in image.layers}
     return sum(layers.values())
 

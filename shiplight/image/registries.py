@@ -1,0 +1,232 @@
+"""Asking a registry for manifests and blobs, with python-dxf; what fails is an error of ours.
+
+Nothing is asked here that an engine would have to be there for. What a registry sends is bounded,
+and so is how long it may be silent.
+"""
+
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import dxf
+import requests
+
+from ..errors import ArchiveError, RegistryFailed
+from ..references import HUB, Reference
+from .archive import MAX_JSON
+
+CONNECT_SECONDS, SILENT_SECONDS = 10, 60
+CHUNK = 1 << 18
+_LOOPBACK = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?")
+_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+
+Login = tuple[str, str] | None  # user and secret
+
+
+class Registry:
+    """One repository of a registry, asked over one connection: leave the block to close it."""
+
+    def __init__(self, reference: Reference, login: Login = None):
+        self.reference, self._login = reference, login
+        self._client = self._connected(insecure=False)
+        self._tried = not _LOOPBACK.fullmatch(reference.host)  # whether the protocol is settled
+
+    def __enter__(self) -> "Registry":
+        self._client.__enter__()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self._client.__exit__(*error)
+
+    def manifest(self, version: str) -> bytes:
+        """Return the manifest or index of that tag or digest."""
+        return self._asked(lambda client: client.get_manifest_and_response(version)[1].content)
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """Yield the bytes of a blob as they come; its digest is checked at their end."""
+        chunks = self._asked(lambda client: client.pull_blob(digest, chunk_size=CHUNK))
+        with self._translated():
+            yield from chunks
+
+    def _asked(self, ask: Callable):
+        """Ask; a registry of this machine that does not speak TLS is asked again without."""
+        with self._translated():
+            try:
+                return ask(self._client)
+            except requests.exceptions.SSLError:
+                if self._tried:
+                    raise
+            finally:
+                self._tried = True
+            self._client.__exit__(None, None, None)
+            self._client = self._connected(insecure=True).__enter__()
+            return ask(self._client)
+
+    def _connected(self, *, insecure: bool) -> "_Client":
+        return _Client(
+            self.reference.host,
+            self.reference.repository,
+            auth=self._authenticate,
+            insecure=insecure,
+            tlsverify=_ca_bundle(),
+            timeout=(CONNECT_SECONDS, SILENT_SECONDS),
+        )
+
+    def _authenticate(self, client: dxf.DXFBase, response: requests.Response) -> None:
+        """Get a token for pulling, with the user's login for this host, or as anybody."""
+        user, secret = self._login or (None, None)
+        client.authenticate(user or None, secret, response=response)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except dxf.exceptions.DXFError as error:
+            raise self._failed(*self._of_client(error)) from error
+        except requests.exceptions.HTTPError as error:
+            raise self._failed(*self._of_status(error.response)) from error
+        except (requests.exceptions.RequestException, OSError, KeyError, ValueError) as error:
+            raise self._failed(*self._of_connection(error)) from error
+
+    def _failed(self, what: str, hint: str) -> RegistryFailed:
+        name, host = self.reference.name, self.reference.host
+        return RegistryFailed(f"{name} cannot be read from {host}: {what}.", hint=hint)
+
+    def _of_client(self, error: dxf.exceptions.DXFError) -> tuple[str, str]:
+        if isinstance(error, dxf.exceptions.DXFUnauthorizedError):
+            return self._denied()
+        if isinstance(error, dxf.exceptions.DXFAuthInsecureError):
+            return (
+                "it wants a login, and has no TLS",
+                "no login is sent without TLS: give the registry a certificate",
+            )
+        if isinstance(error, dxf.exceptions.DXFDigestMismatchError):
+            return (
+                "what it sent does not match its digest",
+                "try again; if it persists, a proxy or a mirror in between changes it",
+            )
+        return str(error) or type(error).__name__, "check the name and the registry"
+
+    def _of_status(self, response: requests.Response) -> tuple[str, str]:
+        status = response.status_code
+        if status in (401, 403):
+            return self._denied()
+        if status == 404:
+            return "it has nothing of that name", "check the spelling of name and tag"
+        if status == 429:
+            return self._too_many(response)
+        if status >= 500:
+            return f"it reports a server error (HTTP {status})", "try again later, or use a mirror"
+        return f"it replies HTTP {status}", "check the name and the registry"
+
+    def _denied(self) -> tuple[str, str]:
+        login = f"`docker login{self._host}`"
+        return (
+            "it does not let this user read it",
+            f"{login} if the image is private; else check its spelling",
+        )
+
+    def _too_many(self, response: requests.Response) -> tuple[str, str]:
+        wait = response.headers.get("Retry-After", "")
+        until = f"{wait} s" if wait.isdigit() else f"until {wait}"
+        said = f"; it asks to wait {until}" if wait else ""
+        login = f"`docker login{self._host}`"
+        return (
+            f"too many requests from here{said}",
+            f"{login} gives more pulls; or wait, or set SHIPLIGHT_MIRROR to a mirror",
+        )
+
+    @property
+    def _host(self) -> str:
+        return "" if self.reference.registry == HUB else f" {self.reference.registry}"
+
+    def _of_connection(self, error: Exception) -> tuple[str, str]:
+        network = "check the host's name, and whether this machine's network reaches it"
+        for kind, what, hint in (
+            (
+                requests.exceptions.SSLError,
+                "its certificate is not one that this machine trusts",
+                "name a file with its CA certificate in REQUESTS_CA_BUNDLE",
+            ),
+            (requests.exceptions.Timeout, "it did not respond in time", network),
+            (
+                requests.exceptions.ChunkedEncodingError,
+                "it sent only a part",
+                "try again; if it persists, a proxy in between may cause it",
+            ),
+            (requests.exceptions.ConnectionError, f"no connection ({_why(error)})", network),
+        ):
+            if isinstance(error, kind):
+                return what, hint
+        return (
+            "what responds there is not a registry",
+            "does this network require a login in a browser? or is the host misspelled?",
+        )
+
+
+class _Client(dxf.DXF):
+    """dxf's own, with a session that knows no logins of its own and bounds what it reads."""
+
+    def __enter__(self):
+        super().__enter__()
+        session = self._sessions[0]
+        session.auth = lambda request: request  # else requests sends what ~/.netrc has
+        session.trust_env = not _LOOPBACK.fullmatch(self._host)  # no proxy to this machine
+        for scheme in ("https://", "http://"):
+            session.mount(scheme, _Bounding())
+        return self
+
+
+class _Bounding(requests.adapters.HTTPAdapter):
+    """Ends an answer that is read as a whole once it is longer than any document may be."""
+
+    def send(self, request, stream=False, **how):
+        """Send as ever."""
+        response = super().send(request, stream=stream, **how)
+        if not stream:
+            response.raw = _Bounded(response.raw)
+        return response
+
+
+class _Bounded:
+    """A body of at most MAX_JSON bytes; otherwise as urllib3 has it."""
+
+    def __init__(self, raw):
+        self._raw = raw
+
+    def stream(self, *arguments, **named) -> Iterator[bytes]:
+        """Yield its bytes. Raises ArchiveError where they are too many."""
+        left = MAX_JSON
+        for chunk in self._raw.stream(*arguments, **named):
+            left -= len(chunk)
+            if left < 0:
+                raise ArchiveError(
+                    f"the registry sent a document of more than {MAX_JSON >> 20} MiB.",
+                    hint="check the name and the registry",
+                )
+            yield chunk
+
+    def __getattr__(self, name: str):
+        return getattr(self._raw, name)
+
+
+def _ca_bundle() -> str | bool:
+    """The file with the CA certificates that this machine's variables name, or requests' own."""
+    named = (os.environ.get(variable, "") for variable in _CA_VARIABLES)
+    return next((path for path in named if os.path.isfile(path)), True)
+
+
+def _why(error: Exception) -> str:
+    """The reason inside what requests and urllib3 wrap around an OSError."""
+    said = str(error)
+    for sign, reason in (
+        (r"refused", "nothing listens there"),
+        (r"NameResolution|getaddrinfo|Name or service|name resolution", "no such host"),
+        (r"[Pp]roxy", "the proxy of this machine refuses it"),
+        (r"reset|aborted|RemoteDisconnected", "it closed the connection"),
+        (r"unreachable|No route", "the network is unreachable"),
+    ):
+        if re.search(sign, said):
+            return reason
+    return type(error).__name__

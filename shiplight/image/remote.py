@@ -1,0 +1,304 @@
+"""An image in a registry: what its index, manifest and configuration say, without its layers.
+
+What it unpacks to is known only once the layers were read: `as_archive` streams them in the form of
+a saved archive, so that one reader, with its limits and its digests, is enough for both.
+"""
+
+import hashlib
+import json
+import tarfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+from ..errors import ArchiveError
+from ..references import Reference
+from .archive import MAX_ALL_JSON, MAX_JSON
+from .layouts import (
+    Descriptor,
+    Manifest,
+    checked_config,
+    descriptors,
+    digest_of_path,
+    manifests,
+    path_of_digest,
+)
+from .model import Image, Layer, align, created_of, plain_config, platform_of
+
+BLOCK = 512  # of a tar
+MAX_DOCUMENTS = 300  # of one name: manifests, configurations and attestations
+_HINT = "what this registry has under that name is damaged; tell whoever pushed it"
+
+
+class Source(Protocol):
+    """Where blobs and manifests come from: one repository of a registry."""
+
+    def manifest(self, version: str) -> bytes:
+        """Return the manifest or index of that tag or digest."""
+
+    def blob(self, digest: str) -> Iterator[bytes]:
+        """Yield the bytes of a blob as they come."""
+
+
+@dataclass(frozen=True)
+class Attestation:
+    """What says how an image was made: its digest, the image's, and the types of its statements."""
+
+    digest: str
+    subject: str
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Published:
+    """What a registry has under a name. `digest` is that of the index, or of the only manifest.
+
+    `images` has one for each platform that was asked for, `manifests` the digest of each one's
+    manifest, by which it can be pulled; `platforms` names all platforms that there are.
+    The images' unpacked and reclaimable bytes and files are None: only the layers tell them.
+    """
+
+    name: str
+    digest: str
+    platforms: tuple[str, ...]
+    images: tuple[Image, ...]
+    manifests: tuple[str, ...]
+    attestations: tuple[Attestation, ...]
+
+    def to_dict(self) -> dict:
+        """Return everything as JSON holds it."""
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "platforms": list(self.platforms),
+            "images": [
+                image.to_dict() | {"digest": digest}
+                for image, digest in zip(self.images, self.manifests, strict=True)
+            ],
+            "attestations": [dict(vars(one), kinds=list(one.kinds)) for one in self.attestations],
+        }
+
+
+@contextmanager
+def asking(reference: Reference, login: tuple[str, str] | None = None) -> Iterator[Source]:
+    """Open the registry of an image, with a user's name and secret or as anybody.
+
+    What fails in the block is a RegistryFailed, with what helps.
+    """
+    from . import registries  # requests takes 100 ms to load
+
+    with registries.Registry(reference, login) as registry:
+        yield registry
+
+
+def read_published(
+    source: Source,
+    name: str,
+    version: str,
+    platform: str | None = None,
+    *,
+    attestations: bool = True,
+) -> Published:
+    """Return what `source` has as `version`; of one platform alone where that is given.
+
+    Without `attestations` these are not asked for. Raises ArchiveError for what is damaged or is
+    not an image, and whatever `source` raises.
+    """
+    documents = _Documents(source, version, platform)
+    found = manifests(documents)
+    if not found:
+        there = ", ".join(documents.platforms) or "no image"
+        raise ArchiveError(
+            f"{name} has no image for {platform or 'any platform'}: there is {there}.",
+            hint="name one of these platforms" if documents.platforms else _HINT,
+        )
+    return Published(
+        name,
+        documents.root,
+        documents.platforms or tuple(one.platform for one in found),
+        tuple(_described(documents, one, name) for one in found),
+        tuple(digest_of_path(documents.manifest_of[one.config]) for one in found),
+        tuple(_attestations(documents)) if attestations else (),
+    )
+
+
+def as_archive(source: Source, version: str, platform: str | None = None) -> Iterator[bytes]:
+    """Yield the image as an archive in the OCI layout: read as it comes, and kept nowhere."""
+    documents = _Documents(source, version, platform)
+    for one in manifests(documents):
+        documents.json(one.config, "the configuration")
+        index = json.dumps(documents.index).encode()
+        yield from _member("index.json", [index], len(index))
+        for path, data in documents.kept.items():
+            yield from _member(path, [data], len(data))
+        for path in dict.fromkeys(one.layers):
+            yield from _member(path, documents.exactly(path), documents.size(path))
+    yield bytes(2 * BLOCK)
+
+
+def _member(path: str, blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield one file of an archive: its header, its bytes, and zeros to a whole block."""
+    header = tarfile.TarInfo(path)
+    header.size = size
+    yield header.tobuf(tarfile.GNU_FORMAT)
+    yield from blocks
+    yield bytes(-size % BLOCK)
+
+
+class _Documents:
+    """The documents below a version, by their paths in an archive: what `layouts` reads."""
+
+    def __init__(self, source: Source, version: str, platform: str | None):
+        self._source, self._platform = source, platform
+        self._left, self._bytes = MAX_DOCUMENTS, MAX_ALL_JSON
+        self._sizes: dict[str, int] = {}
+        self._manifests: dict[str, Descriptor] = {}
+        self._attesting: dict[Descriptor, None] = {}  # as an ordered set
+        self.kept: dict[str, bytes] = {}
+        self.manifest_of: dict[str, str] = {}  # the manifest's path by that of its configuration
+        data = self._counted(source.manifest(version))
+        self.root = _digest_of(data)
+        if version.startswith("sha256:") and version != self.root:
+            raise _damaged("the manifest", version)
+        root = path_of_digest(self.root)
+        self.kept[root] = data
+        self.index = {"manifests": [{"digest": self.root, "size": len(data)}]}
+        self.json(root, "the manifest")
+
+    @property
+    def platforms(self) -> tuple[str, ...]:
+        """What an index names, whether it was read or not; empty where there is none."""
+        return tuple(one.platform for one in self._manifests.values() if not one.attests)
+
+    @property
+    def attesting(self) -> list[Descriptor]:
+        """The attestations of the images that were read."""
+        return [
+            one for one in self._attesting if path_of_digest(one.subject or self.root) in self.kept
+        ]
+
+    def get(self, path: str) -> str | None:
+        """Return whether there is such a file, and it is of a platform that was asked for."""
+        one = self._manifests.get(path)
+        other = one and self._platform and one.platform and not _fits(one.platform, self._platform)
+        return None if other or path == "manifest.json" else path
+
+    def json(self, path: str, what: str) -> dict | list:
+        """Return the document at a path, fetched once, its digest checked."""
+        if path == "index.json":
+            return self.index
+        if path not in self.kept:
+            self.kept[path] = self._fetched(path, what)
+        try:
+            document = json.loads(self.kept[path])
+        except (ValueError, RecursionError) as error:
+            raise ArchiveError(f"{what} is not valid JSON: {path}.", hint=_HINT) from error
+        if isinstance(document, dict):
+            self._read(path, document)
+        return document
+
+    def size(self, path: str) -> int:
+        """Return the bytes of a blob, as its manifest says."""
+        return self._sizes[path]
+
+    def exactly(self, path: str) -> Iterator[bytes]:
+        """Yield a blob, which is as long as its manifest says, or an error."""
+        left = self.size(path)
+        for chunk in self._source.blob(digest_of_path(path)):
+            left -= len(chunk)
+            if left < 0:
+                break
+            yield chunk
+        if left:
+            more = "more bytes" if left < 0 else f"{left:,} bytes less"
+            raise ArchiveError(
+                f"the registry sent {more} of {path} than its manifest says.", hint=_HINT
+            )
+
+    def _read(self, path: str, document: dict) -> None:
+        """Note what the document at `path` refers to."""
+        for one in descriptors(document, "manifests"):
+            self._manifests[path_of_digest(one.digest)] = one
+            if one.attests:
+                self._attesting[one] = None
+        if "layers" not in document:
+            return
+        configs, layers = descriptors(document, "config"), descriptors(document, "layers")
+        self._sizes |= {path_of_digest(one.digest): one.size for one in (*configs, *layers)}
+        for one in configs:
+            self.manifest_of.setdefault(path_of_digest(one.digest), path)
+
+    def _fetched(self, path: str, what: str) -> bytes:
+        digest = digest_of_path(path)
+        if path in self._manifests:
+            data = self._source.manifest(digest)
+        elif self._sizes.get(path, 0) > MAX_JSON:
+            raise ArchiveError(f"{what} has {self._sizes[path]:,} bytes.", hint=_HINT)
+        else:
+            data = b"".join(self.exactly(path))
+        if _digest_of(self._counted(data)) != digest:
+            raise _damaged(what, digest)
+        return data
+
+    def _counted(self, data: bytes) -> bytes:
+        self._left, self._bytes = self._left - 1, self._bytes - len(data)
+        if self._left < 0 or self._bytes < 0 or len(data) > MAX_JSON:
+            raise ArchiveError("the registry describes that name at too great length.", hint=_HINT)
+        return data
+
+
+def _digest_of(data: bytes) -> str:
+    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+
+
+def _damaged(what: str, digest: str) -> ArchiveError:
+    return ArchiveError(f"{what} is damaged: its content is not {digest}.", hint=_HINT)
+
+
+def _fits(platform: str, wanted: str) -> bool:
+    """Whether they differ at most in a variant that was not asked for."""
+    return platform == wanted or platform.startswith(f"{wanted}/")
+
+
+def _described(documents: _Documents, found: Manifest, name: str) -> Image:
+    """Return an image by its manifest and its configuration; what only layers tell is None."""
+    what = "the configuration"
+    config = checked_config(documents.json(found.config, what), layers=len(found.layers))
+    history = align(config.get("history") or [], len(found.layers))
+    instructions = {index: instruction for instruction, index in history}
+    layers = tuple(
+        Layer(
+            index=index,
+            diff_id=diff_id,
+            digest=digest_of_path(path),
+            instruction=instructions[index],
+            unpacked_bytes=None,
+            packed_bytes=documents.size(path),
+            packed_is_estimate=False,
+            reclaimable_bytes=None,
+            files=None,
+        )
+        for index, (path, diff_id) in enumerate(
+            zip(found.layers, config["rootfs"]["diff_ids"], strict=True)
+        )
+    )
+    return Image(
+        name=name,
+        engine_id=None,
+        config_digest=digest_of_path(found.config),
+        platform=found.platform or platform_of(config),
+        created=created_of(config),
+        config=plain_config(config.get("config") or {}),
+        layers=layers,
+        history=history,
+        buried=(),
+    )
+
+
+def _attestations(documents: _Documents) -> Iterator[Attestation]:
+    """Yield what is attested of the images that were read, by the types of its statements."""
+    for one in documents.attesting:
+        document = documents.json(path_of_digest(one.digest), "an attestation")
+        kinds = (statement.predicate for statement in descriptors(document, "layers"))
+        yield Attestation(one.digest, one.subject, tuple(dict.fromkeys(filter(None, kinds))))
