@@ -26,14 +26,46 @@ class Endpoint:
 RUN = Path("/run/shiplight")  # one folder for the socket of each private engine
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where the private engine of one checkout has what is its own."""
+
+    id: str
+
+    @property
+    def run(self) -> Path:
+        """The folder of its socket, its process id and its log."""
+        return RUN / self.id
+
+    @property
+    def socket(self) -> Path:
+        """Where it answers, once `./lab engine start` has started it."""
+        return self.run / "docker.sock"
+
+    @property
+    def data(self) -> Path:
+        """Where it keeps its images, containers and cache."""
+        return checkout.ENGINES / self.id
+
+    @property
+    def bridge(self) -> str:
+        """The name of its network device."""
+        return f"sl-{self.id}"
+
+
+def own_place() -> Place:
+    """Return where this checkout's private engine has what is its own."""
+    return Place(journal.checkout_id())
+
+
 def private_socket() -> Path:
-    """Where this checkout's private engine answers, once `./lab engine start` has started it."""
-    return RUN / journal.checkout_id() / "docker.sock"
+    """Return where this checkout's private engine answers, once it has been started."""
+    return own_place().socket
 
 
 def private_data() -> Path:
-    """Where that engine keeps its images, containers and cache."""
-    return checkout.ENGINES / journal.checkout_id()
+    """Return where that engine keeps its images, containers and cache."""
+    return own_place().data
 
 
 def endpoints() -> list[Endpoint]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from .. import files, setup
 from ..errors import EngineFailed, EngineNotReachable, UsageError
 from . import checkout, connecting, endpoints, journal
+from .endpoints import Place, own_place
 
 START_SECONDS = 60
 STOP_SECONDS = 30
@@ -37,46 +38,23 @@ class Status:
     checkout: str | None = None
 
 
-@dataclass(frozen=True)
-class _Place:
-    """Where one private engine has what is its own."""
-
-    id: str
-
-    @property
-    def run(self) -> Path:
-        return endpoints.RUN / self.id
-
-    @property
-    def data(self) -> Path:
-        return checkout.ENGINES / self.id
-
-    @property
-    def bridge(self) -> str:
-        return f"sl-{self.id}"
-
-
-def _own() -> _Place:
-    return _Place(journal.checkout_id())
-
-
 def status() -> Status:
     """Return whether the private engine of this checkout runs, and what its data takes on disk."""
     remember_checkout()
-    return _status(_own())
+    return _status(own_place())
 
 
-def _status(place: _Place) -> Status:
+def _status(place: Place) -> Status:
     kept = 0
     if place.data.exists():
         done = subprocess.run(["du", "-sb", str(place.data)], capture_output=True, text=True)
         kept = int(done.stdout.split()[0]) if done.stdout[:1].isdigit() else 0
     known = _marked(place)
-    socket = f"unix://{place.run / 'docker.sock'}"
+    socket = f"unix://{place.socket}"
     return Status(_pid(place), socket, str(place.data), kept, known and known["path"])
 
 
-def _marked(place: _Place) -> dict | None:
+def _marked(place: Place) -> dict | None:
     """What the data of an engine say of its checkout, where they belong to root."""
     try:
         return checkout.read(place.data / checkout.MARK)
@@ -94,27 +72,27 @@ def gone() -> tuple[Status, ...]:
 
 def unknown() -> tuple[Status, ...]:
     """Return the private engines of which nothing tells whose they are, but this checkout's."""
-    others = [place for place in _all() if place != _own() and _marked(place) is None]
+    others = [place for place in _all() if place != own_place() and _marked(place) is None]
     return tuple(_status(place) for place in others)
 
 
-def _gone() -> list[_Place]:
+def _gone() -> list[Place]:
     found = []
     for place in _all():
         known = _marked(place)
-        is_its_own = known is not None and known["id"] == place.id and place != _own()
+        is_its_own = known is not None and known["id"] == place.id and place != own_place()
         if is_its_own and not checkout.lives(place.id, Path(known["path"])):
             found.append(place)
     return found
 
 
-def _all() -> list[_Place]:
+def _all() -> list[Place]:
     """Every private engine of this machine, by its data."""
     try:
         names = sorted(path.name for path in checkout.ENGINES.iterdir() if not path.is_symlink())
     except OSError:
         return []
-    return [_Place(name) for name in names if re.fullmatch("[0-9a-f]{8}", name)]
+    return [Place(name) for name in names if re.fullmatch("[0-9a-f]{8}", name)]
 
 
 def remove_gone() -> tuple[Status, ...]:
@@ -127,7 +105,7 @@ def remove_gone() -> tuple[Status, ...]:
     return found
 
 
-def _pid(place: _Place) -> int | None:
+def _pid(place: Place) -> int | None:
     """The process id of a dockerd of ours, if it is alive and really ours."""
     try:
         pid = int((place.run / "docker.pid").read_text())
@@ -138,8 +116,8 @@ def _pid(place: _Place) -> int | None:
 
 
 def _answers() -> bool:
-    return _pid(_own()) is not None and bool(
-        connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=5)
+    return _pid(own_place()) is not None and bool(
+        connecting.wait_until_answers(f"unix://{own_place().socket}", seconds=5)
     )
 
 
@@ -152,24 +130,24 @@ def start() -> None:
         return
     _check_rights()
     _install()
-    for path in (_own().run, _own().data):
+    for path in (own_place().run, own_place().data):
         path.mkdir(parents=True, exist_ok=True, mode=0o711)
     remember_checkout()
-    with files.alone(_own().run):
+    with files.alone(own_place().run):
         if not _answers():
             _start()
 
 
 def remember_checkout() -> None:
     """Keep with the engine's data where its checkout is now, so that others see when it is gone."""
-    place = _own()
+    place = own_place()
     if place.data.is_dir() and (_marked(place) or {}).get("path") != str(journal.ROOT):
         with contextlib.suppress(OSError):  # not root: then nothing is started or removed either
             files.write(place.data / checkout.MARK, checkout.mark(journal.ROOT))
 
 
 def _start() -> None:
-    place = _own()
+    place = own_place()
     if _pid(place) is None:  # dockerd would take whoever has the number of a crashed one for itself
         (place.run / "docker.pid").unlink(missing_ok=True)
     _make_bridge(place.bridge)
@@ -184,7 +162,7 @@ def _start() -> None:
         )
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        if connecting.wait_until_answers(f"unix://{endpoints.private_socket()}", seconds=1):
+        if connecting.wait_until_answers(f"unix://{place.socket}", seconds=1):
             return
     stop()
     last = (place.run / "dockerd.log").read_text(errors="replace").strip().splitlines()[-6:]
@@ -228,7 +206,7 @@ def _install() -> None:
         raise EngineNotReachable(str(error)) from error
 
 
-def _command(place: _Place) -> list[str]:
+def _command(place: Place) -> list[str]:
     """dockerd with everything of its own."""
     name = f"shiplight-{place.id}"
     return [
@@ -236,7 +214,7 @@ def _command(place: _Place) -> list[str]:
         *("--data-root", str(place.data)),
         *("--exec-root", str(place.run / "exec")),
         *("--pidfile", str(place.run / "docker.pid")),
-        *("--host", f"unix://{endpoints.private_socket()}"),
+        *("--host", f"unix://{place.socket}"),
         *("--bridge", place.bridge),
         *("--containerd-namespace", name),
         *("--containerd-plugins-namespace", f"{name}-plugins"),
@@ -281,13 +259,13 @@ def stop(*, remove_data: bool = False) -> bool:
 
     `remove_data` also removes its images, containers and cache.
     """
-    was_running = _stop(_own())
+    was_running = _stop(own_place())
     if remove_data:
-        _remove_data(_own())
+        _remove_data(own_place())
     return was_running
 
 
-def _stop(place: _Place) -> bool:
+def _stop(place: Place) -> bool:
     pid = _pid(place)
     if pid is not None:
         try:
@@ -323,7 +301,7 @@ def _remove_rules(bridge: str) -> None:
                 subprocess.run([*command, "-D", *words[1:]], capture_output=True)
 
 
-def _remove_data(place: _Place) -> None:
+def _remove_data(place: Place) -> None:
     if not setup.is_root():
         raise UsageError("removing the private engine’s data needs root.")
     while mounted := _mounts(place):
@@ -340,7 +318,7 @@ def _remove_data(place: _Place) -> None:
             )
 
 
-def _mounts(place: _Place) -> list[str]:
+def _mounts(place: Place) -> list[str]:
     """What a killed engine left mounted in its own folders and is in sight, the innermost first."""
     lines = Path("/proc/self/mountinfo").read_text().splitlines()
     ours = tuple(f"{path}/" for path in (place.data, place.run))
@@ -367,7 +345,7 @@ def _in_sight(mount_id: str, path: str) -> bool:
 
 def has_data() -> bool:
     """Return whether this checkout's private engine was ever started, and kept something."""
-    return _own().data.is_dir()
+    return own_place().data.is_dir()
 
 
 def connect_or_start(*, may_start: bool):

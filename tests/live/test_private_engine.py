@@ -77,7 +77,7 @@ def inside(client, tmp_path):
 def here(client) -> tuple:
     """What a private engine that went astray would change outside of its namespaces."""
     devices = [path.name for path in Path("/sys/class/net").glob("sl-*")]
-    kept = [path.exists() for path in (endpoints.private_socket(), private._own().data)]
+    kept = [path.exists() for path in (endpoints.private_socket(), endpoints.own_place().data)]
     return client.api.info()["ID"], devices, kept
 
 
@@ -293,7 +293,7 @@ def test_a_process_that_is_not_ours_is_never_signalled(elsewhere, signalled, con
 
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="not for this machine: no /proc")
 def test_a_process_that_only_names_our_data_is_not_our_engine(elsewhere, signalled):
-    command = [sys.executable, "-c", "input()", str(private._own().data)]
+    command = [sys.executable, "-c", "input()", str(endpoints.own_place().data)]
     with subprocess.Popen(command, stdin=subprocess.PIPE) as other:
         (elsewhere / "docker.pid").write_text(str(other.pid))
         assert private.stop() is False and signalled == []
