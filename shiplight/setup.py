@@ -11,6 +11,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 from pathlib import Path
 
@@ -41,6 +42,7 @@ def environment(*, for_tests: bool = False) -> Path:
             if not _is_complete(python, requirements):
                 _make(python)
                 _install(python, requirements)
+                link(_packages_of(VENV))
                 _ask_nothing()
                 files.write(VENV / STAMP, _stamp_of(requirements))
     except OSError as error:
@@ -96,6 +98,19 @@ def _make(python: Path) -> None:
         ) from error
 
 
+def link(packages: Path) -> None:
+    """Let the Python whose packages are in this folder import `shiplight` from this checkout."""
+    for old in packages.glob("__editable__*shiplight*"):  # of `pip install -e`, perhaps elsewhere
+        old.unlink()
+    line = f"import sys; sys.path.append({str(ROOT)!a})\n"  # ASCII: read in any locale
+    files.write(packages / "shiplight.pth", line)
+
+
+def _packages_of(environment: Path) -> Path:
+    base = dict.fromkeys(("base", "platbase"), str(environment))
+    return Path(sysconfig.get_path("purelib", "venv", base))
+
+
 def _ask_nothing() -> None:
     """JupyterLab of `.venv` opens the lesson, and no question about its news above it."""
     folder = VENV / "share" / "jupyter" / "lab" / "settings"
@@ -115,17 +130,17 @@ def add(requirements: str) -> None:
     """Install what a file pins by hash into the environment that runs this. Raises SetupFailed."""
     if sys.prefix == sys.base_prefix:
         raise SetupFailed(f"{sys.executable} is not in a virtual environment.\n  Try: ./lab")
-    pinned = ("--require-hashes", "--no-deps", "--only-binary", ":all:")
     with _lock():
-        _install(Path(sys.executable), ROOT / requirements, *pinned)
+        _install(Path(sys.executable), ROOT / requirements, "--only-binary", ":all:")
 
 
 def _install(python: Path, requirements: Path, *options: str) -> None:
-    """pip install, its log kept, its last line shown."""
+    """pip install of a file that pins all by hash; its log is kept, its last line shown."""
     say(f"installing {requirements.name} into .venv (a minute or two; log: .lab/setup.log)")
     command = [
         *(str(python), "-m", "pip", "install", "--disable-pip-version-check"),
-        *("--no-input", "--progress-bar", "off", *options, "-r", str(requirements)),
+        *("--no-input", "--progress-bar", "off", "--require-hashes", "--no-deps"),
+        *(*options, "-r", str(requirements)),
     ]
     log_file = files.create_private(ROOT / ".lab" / "setup.log")
     with io.TextIOWrapper(log_file, encoding="utf-8") as log:

@@ -1,5 +1,7 @@
 """Setting up: taken up again after an interruption, done once, fixed when something changed."""
 
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -23,6 +25,7 @@ def checkout(tmp_path, monkeypatch):
 
     monkeypatch.setattr(setup, "_make", make)
     monkeypatch.setattr(setup, "_install", lambda python, path: installed.append(path.name))
+    setup._packages_of(tmp_path / ".venv").mkdir(parents=True)
     return tmp_path, installed
 
 
@@ -59,6 +62,26 @@ def test_an_interrupted_set_up_is_taken_up_again(checkout, monkeypatch):
     monkeypatch.setattr(setup, "_install", whole)
     setup.environment()
     assert installed == ["requirements.txt"]
+
+
+def test_the_environment_imports_this_checkout_and_no_earlier_one(tmp_path, monkeypatch):
+    root = tmp_path / "Übung 'eins'"
+    (root / "shiplight").mkdir(parents=True)
+    (root / "shiplight" / "__init__.py").write_text("")
+    (tmp_path / "__editable__.shiplight-0.1.0.pth").write_text("/nowhere\n")
+    monkeypatch.setattr(setup, "ROOT", root)
+    setup.link(tmp_path)
+    code = (
+        f"import site; site.addsitedir({str(tmp_path)!a})\n"
+        "import shiplight; print(ascii(shiplight.__file__))"
+    )
+    for locale in ("C", "C.UTF-8"):
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", code],
+            env={"LC_ALL": locale, "PATH": os.environ["PATH"]}, capture_output=True, text=True,
+        )  # fmt: skip
+        assert done.stdout == ascii(str(root / "shiplight" / "__init__.py")) + "\n", done.stderr
+    assert [path.name for path in tmp_path.glob("*.pth")] == ["shiplight.pth"]
 
 
 def test_changed_requirements_are_installed(checkout):
