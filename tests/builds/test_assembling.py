@@ -1,0 +1,79 @@
+"""What assembling bases downloads is checked before anything of it runs."""
+
+import hashlib
+import re
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from shiplight.builds import assembling, bases
+from shiplight.checks.reading import shell
+from shiplight.dockerfile import parse
+from shiplight.engine import journal
+from shiplight.errors import BaseNotAvailable
+
+DOCKERFILES = sorted(bases.FOLDER.glob("*/Dockerfile"))
+FETCHES = {"curl", "wget", "git", "pip", "pipx", "npm", "npx", "go", "cargo", "rustup", "gem"}
+LOOSE = re.compile(
+    r"(?i)trusted=|allow-unauth|allow-?insecure|allow-downgrade|--force-yes|no-check"
+)
+WHEEL = b"what the authors saw"
+
+
+@pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.parent.name)
+def test_a_recipe_fetches_by_apt_only_which_checks_signatures(file):
+    text = file.read_text(encoding="utf-8")
+    assert not LOOSE.search(text)
+    for stage in parse(text).stages:
+        for instruction in stage.instructions:
+            assert not (instruction.keyword == "ADD" and "://" in instruction.value)
+            if instruction.keyword == "RUN":
+                for command in shell.commands(instruction):
+                    is_asked = command.words[1:] in (("version",), ("--version",))
+                    assert is_asked or command.program not in FETCHES, instruction.value
+
+
+@pytest.mark.parametrize(
+    "file", sorted(bases.FOLDER.glob("*/base.toml")), ids=lambda file: file.parent.name
+)
+def test_every_download_is_pinned_by_hash_and_a_root_file_system_by_a_signature(file):
+    assert not LOOSE.search(file.read_text(encoding="utf-8"))
+    for entry in tomllib.loads(file.read_text(encoding="utf-8"))["base"]:
+        for download in entry.get("downloads", ()):
+            assert re.fullmatch("[0-9a-f]{64}", download["sha256"]) and download["version"]
+        if entry["kind"] == "rootfs":
+            assert not [word for word in entry["rootfs"]["arguments"] if "://" in word]
+
+
+@pytest.fixture
+def download(tmp_path, monkeypatch):
+    """A download of which pip gets what `served` holds."""
+    served = [WHEEL]
+
+    def pip(command, **options):
+        folder = Path(command[command.index("--dest") + 1])
+        (folder / "x-1-py3-none-any.whl").write_bytes(served[-1])
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    monkeypatch.setattr(assembling.subprocess, "run", pip)
+    sha256 = hashlib.sha256(WHEEL).hexdigest()
+    return {"package": "x", "version": "1", "sha256": sha256, "file": "x.whl"}, served
+
+
+def test_another_file_than_the_recipe_names_is_refused_and_not_kept(download):
+    wanted, served = download
+    served.append(b"something else")
+    with pytest.raises(BaseNotAvailable, match="sha256 differs") as refused:
+        assembling._downloaded(wanted)
+    assert "do not use it" in refused.value.hint
+    assert [path.name for path in journal.cache("downloads").iterdir()] == [journal.TAG]
+
+
+def test_a_kept_file_that_was_changed_is_downloaded_again(download):
+    wanted, _ = download
+    kept = assembling._downloaded(wanted)
+    kept.write_bytes(b"changed")
+    assert assembling._downloaded(wanted).read_bytes() == WHEEL
