@@ -34,6 +34,27 @@ def visible_line(text: str) -> str:
     return visible(text).replace("\n", "\\n")
 
 
+def shortened(text: str, width: int = 100) -> str:
+    """Return `text`, or its beginning and an ellipsis: at most `width` characters.
+
+    >>> shortened("COPY . .", 8), shortened("RUN go build", 8)
+    ('COPY . .', 'RUN go…')
+    """
+    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
+
+
+def one_line(text: str, width: int) -> str:
+    """Return a text from elsewhere as one visible line of at most `width` characters."""
+    return shortened(visible_line(" ".join(str(text).split())), width)
+
+
+def escape(text: str) -> str:
+    """Return one line from elsewhere for rich: no markup, and no order for the terminal."""
+    from rich import markup  # what works before anything is installed uses this module too
+
+    return markup.escape(visible_line(text))
+
+
 # The user before a password, and the host after it: an address, or an image's name with them.
 _ADDRESS = re.compile(r"(?<![^\s/'\"(])([^\s/:@'\"(]{0,256}):(?!//)[^\s/]{1,256}@(?!sha\d+:)")
 

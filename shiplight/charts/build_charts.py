@@ -2,7 +2,7 @@
 
 from ..buildkit import command_first
 from ..builds import Build, Times, spread
-from ..units import format_percent, format_seconds
+from ..units import format_percent, format_seconds, one_line
 from . import frames
 from .drawing import (
     BAND,
@@ -12,7 +12,6 @@ from .drawing import (
     LABEL_WIDTH,
     add_bars,
     empty_chart,
-    one_line,
     places,
     plain,
 )

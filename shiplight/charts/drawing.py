@@ -14,7 +14,7 @@ import plotly.graph_objects as go
 import plotly.io as pio
 
 from ..setting import Setting
-from ..units import visible_line
+from ..units import one_line, visible_line
 
 # On #ffffff and on #111111 alike: bars have a contrast of 3 at least, words of 4.3.
 ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#737A83", "#787F88"
@@ -87,12 +87,6 @@ def plain(text: str) -> str:
     'cp &#36;A &lt;b> &amp; &#36;B'
     """
     return visible_line(str(text)).replace("&", "&amp;").replace("<", "&lt;").replace("$", "&#36;")
-
-
-def one_line(text: str, width: int = LABEL_WIDTH) -> str:
-    """Return one line of at most `width` characters, cut at its end."""
-    line = visible_line(" ".join(str(text).split()))
-    return line if len(line) <= width else line[: width - 1].rstrip() + "…"
 
 
 def labels_of(texts: Sequence[str], width: int = LABEL_WIDTH) -> list[str]:

@@ -6,7 +6,7 @@ import plotly.graph_objects as go
 
 from ..image import Image
 from ..setting import together
-from ..units import format_bytes, format_percent, format_ratio
+from ..units import format_bytes, format_percent, format_ratio, one_line
 from . import frames
 from .drawing import (
     ACCENT,
@@ -14,12 +14,12 @@ from .drawing import (
     DARK,
     GREY,
     INK,
+    LABEL_WIDTH,
     MARGIN,
     NARROW,
     PALE,
     add_bars,
     empty_chart,
-    one_line,
     plain,
     wide,
 )
@@ -224,7 +224,7 @@ def _domains(large: int, small: int) -> tuple[dict, dict]:
 def _tiles(table, domain: dict, *, accent: bool) -> go.Treemap:
     total = max(1, int(table["unpacked_bytes"].sum()))
     return go.Treemap(
-        labels=[plain(one_line(path)) for path in table["path"]],
+        labels=[plain(one_line(path, LABEL_WIDTH)) for path in table["path"]],
         ids=list(table["path"]),
         parents=[""] * len(table),
         values=list(table["unpacked_bytes"]),

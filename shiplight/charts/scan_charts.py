@@ -6,9 +6,9 @@ Each names scanner and database in its last line.
 from collections.abc import Sequence
 
 from ..scans import SEVERITIES, WORDS, ScanReport
-from ..units import UNKNOWN
+from ..units import UNKNOWN, one_line
 from . import scan_frames
-from .drawing import INK, add_bars, empty_chart, one_line, plain
+from .drawing import INK, LABEL_WIDTH, add_bars, empty_chart, plain
 from .scan_frames import source
 from .tables import short
 
@@ -32,7 +32,7 @@ def vulnerabilities(*reports: ScanReport, names: Sequence[str] | None = None):
     largest = max(1, *(report.unique or 0 for report in reports))
     figure.update_xaxes(range=[0, largest * 1.15])
     for row, (name, report) in enumerate(shown):
-        _severity_bar(figure, 1.5 * row + 0.4, plain(one_line(name)), report)
+        _severity_bar(figure, 1.5 * row + 0.4, plain(one_line(name, LABEL_WIDTH)), report)
     return figure
 
 
@@ -57,8 +57,9 @@ def _severity_bar(figure, y: float, name: str, report: ScanReport) -> None:
         for severity, n in counts.items()
     )
     why = report.why.partition("\n")[0] or "the scanner found no package database"
+    none = "none" if report.covered else plain(one_line(why, LABEL_WIDTH))
     figure.add_annotation(
-        text=f"<b>{name}</b><br>{words or ('none' if report.covered else plain(one_line(why)))}",
+        text=f"<b>{name}</b><br>{words or none}",
         x=0, y=y, xref="paper", xanchor="left", yanchor="bottom", yshift=-2, showarrow=False,
         align="left", font={"size": 12.5},
     )  # fmt: skip

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ..boxes import LITERAL
 from ..setting import Setting, together
-from ..units import UNKNOWN, format_bytes, format_percent, format_seconds, visible_line
+from ..units import UNKNOWN, format_bytes, format_percent, format_seconds, shortened, visible_line
 
 
 def table_of(rows, *results, **named) -> pd.DataFrame:
@@ -64,7 +64,7 @@ class Readable:
             for column, text in row.items():
                 right = pd.api.types.is_numeric_dtype(self.frame[column])
                 style = _NUMBER if right else _TEXT
-                cells.append(f"<td style='{style}'>{escape(_shortened(text, HTML_WIDTH))}</td>")
+                cells.append(f"<td style='{style}'>{escape(shortened(text, HTML_WIDTH))}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
         body, source = "".join(rows), escape(self._source())
         below = f"<div style='opacity:.7;font-size:90%;margin-top:.3em'>{source}</div>"
@@ -75,10 +75,6 @@ class Readable:
 def readable(frame: pd.DataFrame) -> Readable:
     """Return the table as people read it; `frame` itself keeps its numbers."""
     return Readable(frame)
-
-
-def _shortened(text: str, width: int) -> str:
-    return text if len(text) <= width else text[: width - 1].rstrip() + "…"
 
 
 def _heading(column) -> str:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from rich import box, markup
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -15,7 +15,7 @@ from ..inspection import contents, measure
 from ..lessons import Verdict
 from ..scans import SEVERITIES, WORDS, ScanReport
 from ..setting import Setting
-from ..units import UNKNOWN, format_bytes, format_seconds, visible_line
+from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
 
 if TYPE_CHECKING:
     from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
@@ -23,13 +23,8 @@ if TYPE_CHECKING:
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
 
 
-def escape(text: str) -> str:
-    """Make one line from elsewhere safe: no markup for us, no order for the terminal."""
-    return markup.escape(visible_line(text))
-
-
 def _escape_lines(text: str) -> str:
-    """The same for what may have several lines, all but the first of them indented."""
+    """Escape what may have several lines, all but the first of them indented."""
     return "\n".join(map(escape, text.split("\n")))
 
 
@@ -103,7 +98,7 @@ def print_image(image: Image) -> None:
             packed(layer.packed_bytes, layer.packed_is_estimate),
             format_bytes(layer.reclaimable_bytes),
             str(layer.files),
-            escape(_shortened(layer.instruction, _room(52))),
+            escape(one_line(layer.instruction, _room(52))),
         )
     table.add_section()
     table.add_row(
@@ -124,7 +119,7 @@ def _buried(image: Image) -> Table:
     table = _table("buried", "bytes", "added in", "buried in", right=("bytes",))
     for item in sorted(image.buried, key=lambda item: (-item.bytes, item.path))[:10]:
         table.add_row(
-            escape(_shortened(f"/{item.path} ({item.how})", _room(38))),
+            escape(one_line(f"/{item.path} ({item.how})", _room(38))),
             format_bytes(item.bytes),
             f"layer {item.added_by}",
             f"layer {item.buried_by}",
@@ -181,12 +176,12 @@ def print_comparison(found: Comparison) -> None:
         table.add_row(escape(names.get(where, where)), *counts)
     made = _table("layer", "unpacked", "instruction", right=("unpacked",))
     for layer in found.layers:
-        text = escape(_shortened(layer.instruction, _room(34)))
+        text = escape(one_line(layer.instruction, _room(34)))
         made.add_row(_SIDES[layer.where], format_bytes(layer.unpacked_bytes), text)
     files = _table("differs", "first", "second", right=("first", "second"))
     for file in found.files[:10]:
         sizes = format_bytes(file.first_bytes), format_bytes(file.second_bytes)
-        files.add_row(escape(_shortened(f"/{file.path}", _room(26))), *sizes)
+        files.add_row(escape(one_line(f"/{file.path}", _room(26))), *sizes)
     _print(f"[bold]{escape(found.first)}[/] → [bold]{escape(found.second)}[/]", table, made)
     _print(*([files] if found.files else []))
     for kind in found.unread:
@@ -252,15 +247,10 @@ def _by_origin(found: ScanReport) -> Table:
     for index, instruction in enumerate(found.instructions):
         ids = {finding.id for finding in found.findings if finding.layer == index}
         if ids:
-            text = escape(_shortened(instruction, _room(34)))
+            text = escape(one_line(instruction, _room(34)))
             table.add_row(str(index), str(len(ids)), str(len(ids - seen)), text)
         seen |= ids
     return table
-
-
-def _shortened(text: str, width: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= width else line[: width - 1] + "…"
 
 
 def build_to_dict(build: Build, image: Image | None) -> dict:
@@ -335,7 +325,7 @@ def print_bases(rows: list[dict]) -> None:
     table = _table("base", "here", "unpacked", "packed", "age", right=("unpacked", "packed", "age"))
     for row in rows:
         table.add_row(
-            f"[bold]{escape(_shortened(row['reference'], _room(46)))}[/]",
+            f"[bold]{escape(one_line(row['reference'], _room(46)))}[/]",
             row["kind"] or UNKNOWN,
             format_bytes(row.get("unpacked_bytes")),
             packed(row.get("packed_bytes"), row.get("packed_is_estimate", False)),

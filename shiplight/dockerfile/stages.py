@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from ..errors import DockerfileError
+from ..units import shortened
 from .parser import (
     GAP,
     Dockerfile,
@@ -58,9 +59,6 @@ class Link:
     line: int
 
 
-MOST_SHOWN = 100  # characters of a word in an error
-
-
 def expanded(
     text: str,
     values: Mapping[str, str],
@@ -82,11 +80,6 @@ def expanded(
     except (BadWord, RecursionError) as bad:
         problem = f"failed to process {shortened(text)!r}: {shortened(str(bad))}"
         raise fail(line, problem) from None
-
-
-def shortened(text: str) -> str:
-    """Return `text`, or its beginning where it is too long for an error."""
-    return text if len(text) <= MOST_SHOWN else text[: MOST_SHOWN - 1] + "…"
 
 
 def too_large(large: TooLarge, line: int | None) -> DockerfileError:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from ...units import shortened
 from ..reading.secretwords import mask
 from ..reading.subject import Step, Subject
 
@@ -119,8 +120,7 @@ def shown(text: str) -> str:
 def _place(instruction, found: str, **more) -> Place:
     words = [instruction.keyword, *instruction.flags, instruction.value[:MOST_READ]]
     text = shown(" ".join(words))
-    short = text if len(text) <= 100 else text[:99] + "…"
-    place = Place(mask(found), instruction.line, instruction.end_line, short)
+    place = Place(mask(found), instruction.line, instruction.end_line, shortened(text))
     return replace(place, **more)
 
 

@@ -30,6 +30,7 @@ from ...dockerfile import (
 )
 from ...errors import ContextError
 from ...image import Image, Program
+from ...units import shortened
 from .known import Known, describe
 from .shell import Command, commands, script
 
@@ -484,7 +485,7 @@ def usable_args(read: Dockerfile, given: Mapping[str, str]) -> dict[str, str]:
                 continue
             if last:
                 hint = "declare its arguments with ARG before the first FROM"
-                problem = f"{stages.shortened(stage.base)} expands to {stages.shortened(found)!r}"
+                problem = f"{shortened(stage.base)} expands to {shortened(found)!r}"
                 raise fail(stage.line, f"{problem}, not an image name", hint=hint)
             unset = [name for name in _NAMES.findall(stage.base) if not values.get(name)]
             arguments |= {name: f"${{{name}}}" for name in unset}

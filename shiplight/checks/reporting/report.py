@@ -1,20 +1,14 @@
 """A checklist as people read it: what failed first, the rest in a line each."""
 
-from rich import markup
 from rich.console import Console
 from rich.padding import Padding
 
-from ...units import format_bytes, visible_line
+from ...units import escape, format_bytes
 from ..checklist import Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
 from ..reading.secretwords import mask
 
 _MOST_PLACES = 5
-
-
-def escape(text: str) -> str:
-    """Make one line of a stranger's text safe: no markup for us, no order for the terminal."""
-    return markup.escape(visible_line(text))
 
 
 def print_checklist(checklist: Checklist) -> None:
