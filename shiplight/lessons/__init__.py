@@ -11,6 +11,7 @@ __getattr__, __dir__, __all__ = offered(
     __name__,
     {
         "Banner": "lesson",
+        "believe": "believing",
         "Run": "notebooks",
         "Shown": "shown",
         "Verdict": "judging",

@@ -2,7 +2,8 @@
 
 `learned.json` in the lab's own folder has a version, and for each exercise the tries (digests of
 their texts), the mistakes that a check named, the day of the first right answer and its unpacked
-bytes; and the guesses. Deleting it forgets everything; `./lab reset` and `./lab clean` keep it.
+bytes; the guesses; and what the learner believes before and after. Deleting it forgets everything;
+`./lab reset` and `./lab clean` keep it.
 """
 
 import json
@@ -87,6 +88,17 @@ def note_guess(question: str, guessed: str) -> None:
 def guesses() -> dict[str, str]:
     """Return every guess by the id of its question."""
     return {name: one["guess"] for name, one in _read()["guesses"].items()}
+
+
+def note_beliefs(when: str, answers: list[bool | None]) -> None:
+    """Keep what a learner believes, before the course or after it; with the day."""
+    with _changed() as said:
+        said.setdefault("beliefs", {})[when] = {"answers": answers, "day": _today()}
+
+
+def beliefs() -> dict[str, list[bool | None]]:
+    """Return the answers by when they were given."""
+    return {when: one["answers"] for when, one in _read().get("beliefs", {}).items()}
 
 
 def path() -> Path:

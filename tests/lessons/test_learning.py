@@ -4,6 +4,7 @@ import json
 import stat
 from dataclasses import replace
 
+import nbformat
 import pytest
 import results
 from factories import file
@@ -12,7 +13,17 @@ from shiplight import charts, lessons
 from shiplight.builds import Build
 from shiplight.cli import commands
 from shiplight.errors import CheckFailed, UsageError
-from shiplight.lessons import Progress, exercises, guess, hint, learned, solution
+from shiplight.lessons import (
+    Progress,
+    believe,
+    believing,
+    exercises,
+    guess,
+    hint,
+    learned,
+    shelf,
+    solution,
+)
 from shiplight.lessons.exercises import checking, grading, helping
 
 START = grading.ALL["01.1"].start_text
@@ -179,6 +190,43 @@ def test_a_guess_is_shown_beside_the_claim_that_answers_it_and_in_no_later_chart
     said = capsys.readouterr().out
     assert "  1 file; your guess: 3 files\n" in said and "\n  your guess: 3 files\n" in said
     assert "your guess" not in results.texts(charts.waterfall(image))
+
+
+def test_beliefs_are_kept_and_what_changed_is_shown_with_what_was_measured(capsys):
+    assert repr(believe("before")).count("No answer yet.") == 5
+    assert repr(believe("before", True, True, True, None, True)).count("You say: true.") == 4
+    assert learned.beliefs() == {"before": [True, True, True, None, True]}
+    after = believe("after", False, True, True, True, None)
+    said = repr(after)
+    assert "✓ 1. Deleting" in said and "Before: true; now: false." in said
+    assert "✗ 3." in said and "Lesson 01 measured it: An edit of the last stage" in said
+    assert "✓ 4." in said and "Before: no answer; now: true." in said
+    assert "Right before the course: 1 of 5. Right now: 3." in said
+    assert "○ 5." in said and "<table>" in after._repr_html_()
+    assert Progress().to_dict()["beliefs"]["after"][0] is False
+
+
+def test_beliefs_without_an_answer_leave_no_file_and_change_none(lab):
+    believe("after", None, None, None, None, None)
+    assert not list(lab.iterdir())
+
+
+@pytest.mark.parametrize("given", [("now",), ("before", True), ("after", 1, 0, 1, 0, 1)])
+def test_beliefs_that_are_no_answers_are_refused(given):
+    with pytest.raises(UsageError, match="before or after, and 5 answers"):
+        believe(*given)
+
+
+@pytest.mark.parametrize("belief", believing.beliefs(), ids=lambda one: one.says)
+def test_a_lesson_measures_what_a_belief_is_about(belief):
+    [path] = [path for path in shelf.lessons() if path.stem.startswith(belief.lesson)]
+    cells = nbformat.reads(shelf.original(path) or path.read_text(), as_version=4).cells
+    shown = [output.get("data", {}) for cell in cells for output in cell.get("outputs", ())]
+    assert any(data.get("text/plain", "").startswith(f"✓ {belief.claim}") for data in shown)
+
+
+def test_beliefs_are_not_all_true_and_not_all_false():
+    assert {belief.true for belief in believing.beliefs()} == {True, False}
 
 
 def test_an_unknown_exercise_is_named():

@@ -80,6 +80,7 @@ class Progress:
                 for found, state in self.rows
             ],
             "guesses": learned.guesses(),
+            "beliefs": learned.beliefs(),
         }
 
     def __repr__(self) -> str:
