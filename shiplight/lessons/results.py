@@ -224,7 +224,15 @@ def scoreboard_part(rows: Sequence[Surveyed]) -> str:
             )
         )
     head = ("language", "one stage", "smallest image that still works", "times smaller")
-    return f"{_table(head, lines)}\n\n{together(*(row.setting for row in rows))}"
+    return f"{_table(head, lines)}\n\n{_measured_on(row.setting for row in rows)}"
+
+
+def _measured_on(settings: Iterable[Setting | None]) -> str:
+    """Where all of it was measured, and from the first day to the last."""
+    known = [setting for setting in settings if setting]
+    found, last = together(*known), max((setting.when[:10] for setting in known), default="")
+    first = found.when[:10] if found else ""
+    return str(found) if first == last else str(found).replace(first, f"{first} to {last}", 1)
 
 
 def claims_part(found: Sequence[Verdict]) -> str:
@@ -241,8 +249,7 @@ def claims_part(found: Sequence[Verdict]) -> str:
         )
         for one in found
     )
-    settings = [one.setting for one in found if one.setting]
-    return f"{_table(head, lines)}\n\n{together(*settings)}"
+    return f"{_table(head, lines)}\n\n{_measured_on(one.setting for one in found)}"
 
 
 def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
@@ -260,7 +267,7 @@ def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
     )
     table = _table(head, (_variant(row) for row in rows))
     goals = _table(("variant", "reach", "measured", "verdict"), map(_reached, reached))
-    settings = together(*(row.setting for row in [*rows, *reached]))
+    settings = _measured_on(row.setting for row in [*rows, *reached])
     note = (
         "A cold build is one run, with no layer and no cache mount to begin with: of the survey, "
         "or of a lesson\nthat timed the same build in this lab before."
@@ -293,7 +300,7 @@ def benchmarks_part(done: Sequence[Benchmark]) -> str:
     if not done:
         return "Not run yet: see benchmarks/README.md."
     head = ("what", "against", "ours", "theirs", "measured", "range", "reach", "load", "verdict")
-    return f"{_table(head, map(_benchmark, done))}\n\n{together(*(one.setting for one in done))}"
+    return f"{_table(head, map(_benchmark, done))}\n\n{_measured_on(one.setting for one in done)}"
 
 
 def _benchmark(one: Benchmark) -> tuple[str, ...]:

@@ -100,7 +100,14 @@ def contents() -> str:
         title, promise, costs = head(path)
         costs = costs.rpartition(" · ")[0]  # whether an engine is needed is said once
         rows.append(f"| [{path.stem[:2]} {title}](notebooks/{path.name}) | {promise} | {costs} |")
-    return "\n".join(rows)
+    hours, minutes = divmod(sum(map(minutes_of, lessons())), 60)
+    together = f"All lessons together take about {hours} h {minutes} min."
+    return "\n".join([*rows, "", together])
+
+
+def minutes_of(path: Path) -> int:
+    """Return how many minutes a lesson says that it takes."""
+    return int(head(path)[2].partition(" min")[0])
 
 
 def tie_together() -> None:

@@ -43,6 +43,14 @@ def test_every_claim_of_the_article_has_its_line_and_its_verdict():
     assert "| run lesson 01 | — | " in results.claims_part([fresh])
 
 
+def test_what_was_measured_on_several_days_says_from_when_to_when():
+    later = replace(SETTING, when="2026-02-03T03:04:05Z")
+    claim = catalogue.claim("go-multi")
+    found = [Verdict(claim, None, "", one) for one in (later, SETTING, None)]
+    assert "measured 2026-01-02 to 2026-02-03 · Docker 1" in results.claims_part(found)
+    assert "measured 2026-01-02 · Docker 1" in results.claims_part(found[1:])
+
+
 def test_the_scoreboard_takes_the_smallest_image_that_works():
     small = replace(ROW, unpacked_bytes=10_000_000)
     rows = [replace(small, app="rust", variant="single", unpacked_bytes=1_000_000_000)]

@@ -78,7 +78,10 @@ def test_the_words_of_a_command_are_written_into_its_lesson(tmp_path, monkeypatc
     path = tmp_path / "00-first.ipynb"
     cell = nbformat.v4.new_markdown_cell("old", metadata={"typed": "build"})
     nbformat.write(
-        nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("# A"), cell]), path
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_markdown_cell("# A\n\nB\n\n10 min · 1 GB"), cell]
+        ),
+        path,
     )
     marks = (shelf.BUTTONS, shelf.END_BUTTONS, shelf.BEGIN, shelf.END)
     (tmp_path / "README.md").write_text("\n".join(marks))
