@@ -1,0 +1,33 @@
+"""docs/wrong-answers.md is what was tried, and claims no more than that."""
+
+import importlib.util
+
+import answers
+
+from shiplight.lessons import exercises
+from shiplight.setup import ROOT
+
+SPEC = importlib.util.spec_from_file_location("try_all", ROOT / "tests/exercises/try_all.py")
+try_all = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(try_all)
+
+
+def test_the_page_says_what_was_tried():
+    assert try_all.TABLE.read_text(encoding="utf-8") == try_all.page()
+
+
+def test_a_section_has_answers_and_what_was_not_tried_is_counted():
+    page, every = try_all.page(), try_all.tried()
+    assert "|---|---|\n\n" not in page and not page.endswith("|---|---|\n")
+    tried = [one for one in every if one[1] != "not tried"]
+    assert f"{len(tried)} of {len(every)} were tried so far" in page
+
+
+def test_nothing_that_was_tried_is_accepted_without_a_reason():
+    assert not [one for one in try_all.tried() if one[1] in ("accepted", "error")]
+
+
+def test_what_is_kept_is_of_answers_that_the_rules_still_make():
+    made = {try_all.key(answer) for answer in answers.made_by_rule()}
+    assert try_all.kept()["tried"].keys() <= made
+    assert {key[:4] for key in made} == {found.id for found in exercises.every()}
