@@ -27,6 +27,10 @@ os.environ.setdefault("LAB_CACHES", os.environ["LAB_ID"])
 os.environ["LAB_ID"] += os.environ.get("PYTEST_XDIST_WORKER", "")
 os.environ["SHIPLIGHT_PROGRESS"] = "off"
 os.environ["PLOTLY_RENDERER"] = "plotly_mimetype"
+# Kernels of lessons import this checkout, also where it is installed nowhere.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(Path(__file__).parent), os.environ.get("PYTHONPATH")])
+)
 
 from shiplight import engine
 from shiplight.engine import journal
