@@ -142,7 +142,7 @@ def print_published(found: Published) -> None:
     for image in found.images:
         layers = _table("", "packed", "instruction", right=("", "packed"))
         for layer in image.layers:
-            text = escape(_shortened(layer.instruction, _room(24)))
+            text = escape(one_line(layer.instruction, _room(24)))
             layers.add_row(str(layer.index), format_bytes(layer.packed_bytes), text)
         _print(f"[bold]{escape(image.platform or UNKNOWN)}[/]", layers)
     kinds = dict.fromkeys(kind for one in found.attestations for kind in one.kinds)
@@ -156,7 +156,7 @@ def print_layer_comparison(found: LayerComparison) -> None:
     """Print which layers two images share, and which only one of them has."""
     table = _table("layer", "packed", "instruction", right=("packed",))
     for layer in found.layers:
-        text = escape(_shortened(layer.instruction, _room(34)))
+        text = escape(one_line(layer.instruction, _room(34)))
         table.add_row(_SIDES[layer.where], format_bytes(layer.packed_bytes), text)
     table.add_section()
     for where, side in _SIDES.items():
