@@ -11,6 +11,7 @@ reads as text, such as reports of a scanner, are compressed where they stand.
 """
 
 import base64
+import contextlib
 import functools
 import inspect
 import json
@@ -40,6 +41,12 @@ LAB = "lab"  # what stands for the id of a lab in what is recorded
 MOST_BYTES = 10_000_000  # of all recordings together
 LEVEL = 19  # of zstd: written once, read often
 FALLS_BACK = (BaseNotAvailable, errors.ScannerMissing)  # what a machine may lack beside an engine
+
+# What reading may raise where a recording is not what was written down.
+_DAMAGED = (
+    *(OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError, OverflowError),
+    zstandard.ZstdError,
+)
 
 _clients: list = []  # the one that a lesson in this process works with, live or recorded
 _settings: list[Setting | None] = []  # of what that client gave
@@ -124,14 +131,15 @@ class Recorded:
                 f"there is no recording of {lesson or 'any lesson'}.",
                 hint="start an engine; `./lab doctor` tells you what is missing",
             )
-        read = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
         self.shiplight_lesson = lesson
-        self.setting = replace(Setting.from_dict(read[0]["setting"]), mode="recorded")
+        self._left: dict[str, list[dict]] = {}
+        with _whole(f"the recording of {lesson or 'the lessons'}"):
+            read = [json.loads(files.read(path)) for path in paths]
+            self.setting = replace(Setting.from_dict(read[0]["setting"]), mode="recorded")
+            for entry in (entry for one in read for entry in one["results"]):
+                self._left.setdefault(entry["call"], []).append(entry)
         places = dict.fromkeys(path.parent / "layers" for path in paths)
         self._layers = [LayerStore(place, level=LEVEL) for place in places]
-        self._left: dict[str, list[dict]] = {}
-        for entry in (entry for one in read for entry in one["results"]):
-            self._left.setdefault(entry["call"], []).append(entry)
 
     def __repr__(self) -> str:
         return f"Recorded({self.setting})"
@@ -222,13 +230,26 @@ def _ask(function, client, arguments, named, key: str, packed: bool):
     return result
 
 
+@contextlib.contextmanager
+def _whole(what: str):
+    """Turn what comes of reading a damaged recording into an error of ours."""
+    try:
+        yield
+    except _DAMAGED as error:
+        raise NotRecorded(
+            f"{what} is damaged: {type(error).__name__}: {error}.",
+            hint="`git checkout recordings` restores it",
+        ) from error
+
+
 def _hand_out(recorded: Recorded, key: str, kind, show):
-    entry = _unpacked(recorded.next(key))
-    if "error" in entry:
-        error = _error_from_dict(entry["error"])
+    with _whole(f"what was recorded of {key}"):
+        entry = _unpacked(recorded.next(key))
+        error = _error_from_dict(entry["error"]) if "error" in entry else None
+        result = _from_json(entry["result"], kind) if error is None else None
+    if error is not None:
         _show(show, error)
         raise error
-    result = _from_json(entry["result"], kind)
     if isinstance(result, Image):
         known = [recorded.contents(layer.diff_id) for layer in result.layers]
         if None not in known:
@@ -299,7 +320,10 @@ def _unpacked(entry: dict) -> dict:
     """The entry as it was before `_packed`; any other as it is."""
     if "packed" not in entry:
         return entry
-    return json.loads(zstandard.decompress(base64.b64decode(entry["packed"])))
+    packed = base64.b64decode(entry["packed"])
+    if zstandard.frame_content_size(packed) > files.MOST_BYTES:
+        raise ValueError("it is too large")
+    return json.loads(zstandard.decompress(packed))
 
 
 def keep(written: Path) -> Path:
@@ -405,6 +429,8 @@ def _error_to_dict(error: ShipLightError) -> dict:
 
 def _error_from_dict(data: dict) -> ShipLightError:
     kind = getattr(errors, data["type"])
+    if not issubclass(kind, ShipLightError):
+        raise TypeError("no error of ours")
     more = {"line": data["line"]} if "line" in data else {}
     if "steps" in data:
         more["steps"] = tuple(Step.from_dict(step) for step in data["steps"])

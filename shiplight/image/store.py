@@ -20,6 +20,7 @@ from .. import files
 from .changes import Entry
 from .model import Image, LayerContent
 
+MOST_UNPACKED = 1 << 30  # bytes of JSON; of two million files, it has fewer
 VERSION = 3  # of what is written here, and of how a layer is read and its packed bytes estimated
 
 
@@ -56,7 +57,7 @@ class LayerStore:
         saved = self._read("images", engine_id)
         if saved is None:
             return None
-        with suppress(KeyError, TypeError):
+        with suppress(KeyError, TypeError, ValueError, AttributeError):
             image = Image.from_dict(saved["image"])
             contents = [self.get(layer.diff_id) for layer in image.layers]
             if None not in contents:
@@ -92,6 +93,8 @@ class LayerStore:
     def _read(self, kind: str, key: str) -> dict | None:
         with suppress(OSError, zstandard.ZstdError, ValueError, MemoryError):
             packed = files.read(self._path(kind, key))
+            if zstandard.frame_content_size(packed) > MOST_UNPACKED:
+                return None
             saved = json.loads(zstandard.ZstdDecompressor().decompress(packed))
             if (saved.pop("version"), saved.pop("key")) == (VERSION, key):
                 return saved
@@ -109,10 +112,19 @@ class LayerStore:
                 file.write(packed)
 
 
+_TYPES = tuple(Entry.__annotations__.values())
+
+
+def _is_column(values: object, kind: type) -> bool:
+    return isinstance(values, list) and set(map(type, values)) <= {kind}
+
+
 def _rows(columns: list[list]) -> tuple[Entry, ...]:
     """The entries of a layer out of their columns; what many have in common is kept once."""
-    if not columns:
+    if columns == []:
         return ()
+    if len(columns) != len(_TYPES) or not all(map(_is_column, columns, _TYPES)):
+        raise ValueError("not the columns that were written")
     paths, kinds, sizes, modes, *more = columns
     same: dict[int, int] = {}
     modes = [same.setdefault(mode, mode) for mode in modes]
