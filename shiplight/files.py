@@ -78,6 +78,24 @@ def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
         file.write(content.encode() if isinstance(content, str) else content)
 
 
+@contextmanager
+def making(folder: Path) -> Iterator[Path]:
+    """Yield a path beside `folder`; what is made there becomes `folder` at the end of the block.
+
+    Where another process was first, its folder stays. A block that is not ended leaves none.
+    """
+    part = folder.with_name(f".{folder.name}.{secrets.token_hex(4)}{PARTS}")
+    try:
+        yield part
+        try:
+            part.rename(folder)
+        except OSError:
+            if not folder.is_dir():
+                raise
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+
+
 def _is_odd(path: Path) -> bool:
     """Whether a device, a pipe or a folder is there, perhaps behind a link."""
     return path.exists() and not path.is_file()

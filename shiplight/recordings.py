@@ -18,7 +18,6 @@ import json
 import os
 import platform
 import re
-import shutil
 from contextvars import ContextVar
 from dataclasses import is_dataclass, replace
 from hashlib import sha256
@@ -338,7 +337,7 @@ def keep(written: Path) -> Path:
     folder = FOLDER / kind
     (folder / "layers" / "layers").mkdir(parents=True, exist_ok=True)
     for path in (written.parent / "layers" / "layers").glob("*"):
-        shutil.copy(path, folder / "layers" / "layers" / path.name)
+        files.write(folder / "layers" / "layers" / path.name, path.read_bytes())
     _write_json(folder / written.name, data)
     _keep_verdicts(written.parent, folder)
     told = "".join(path.read_text(encoding="utf-8") for path in folder.glob("*.json"))

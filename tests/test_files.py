@@ -15,7 +15,7 @@ from shiplight.engine import journal
 from shiplight.image import LayerContent
 from shiplight.image.changes import Entry
 from shiplight.image.store import LayerStore
-from shiplight.lessons import judging, learned
+from shiplight.lessons import judging, learned, magics
 from shiplight.setup import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
@@ -196,6 +196,33 @@ def test_one_process_at_a_time_is_in_a_folder_and_says_that_it_waits(tmp_path):
         )
         assert other.stdout.readline() == "waiting\n" and other.poll() is None
     assert other.communicate(timeout=60)[0] == "in\n"
+
+
+def test_a_folder_is_made_whole_or_not_at_all_and_the_first_one_stays(tmp_path):
+    with pytest.raises(KeyboardInterrupt), files.making(tmp_path / "new") as part:
+        part.mkdir()
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+    for text in "12":
+        with files.making(tmp_path / "new") as part:
+            part.mkdir()
+            (part / "file").write_text(text)
+    assert (tmp_path / "new" / "file").read_text() == "1"
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_a_learners_copy_that_was_cut_short_is_not_taken_for_a_whole_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+
+    def killed(source, copy):
+        copy.mkdir(parents=True)
+        (copy / "half").touch()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(magics.shutil, "copytree", killed)
+        magics.own_copy("go")
+    assert (magics.own_copy("go") / "go.mod").is_file() and not list(tmp_path.rglob("half"))
 
 
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):

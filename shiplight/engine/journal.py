@@ -119,12 +119,8 @@ def cache(name: str, *, with_caches: bool = False) -> Path:
     """
     place = shared(name) if with_caches else path(name)
     if not place.exists():
-        part = place.with_name(f".{name}.{secrets.token_hex(4)}{files.PARTS}")
-        with suppress(OSError):
+        with suppress(OSError), files.making(place) as part:
             files.write(part / TAG, TAG_TEXT, private=True)
-            with suppress(OSError):  # another process was first
-                part.rename(place)
-            shutil.rmtree(part, ignore_errors=True)
     return place
 
 

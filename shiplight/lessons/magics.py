@@ -17,7 +17,7 @@ from pathlib import Path
 from IPython import get_ipython
 from IPython.display import display
 
-from .. import catalogue, dockerfile, recordings
+from .. import catalogue, dockerfile, files, recordings
 from ..builds import Build, Recipe, build
 from ..engine import journal
 from ..errors import NotRecorded, UsageError
@@ -54,7 +54,7 @@ def written_and_built(app: str, name: str, text: str, *, target: str | None = No
     folder = own_copy(app)
     file = folder / f"Dockerfile.{name}"
     with journal.writable():
-        file.write_text(text, encoding="utf-8")
+        files.write(file, text)
     display(Recipe(text))
     client = recordings.current()
     if client is not None:
@@ -76,8 +76,8 @@ def own_copy(app: str) -> Path:
         known = sorted(path.name for path in catalogue.APPS.iterdir() if path.is_dir())
         raise UsageError(f"there is no app {app!r}.", hint=f"one of {', '.join(known)}")
     if not copy.is_dir():
-        with journal.writable():
-            shutil.copytree(source, copy)
+        with journal.writable(), files.making(copy) as part:
+            shutil.copytree(source, part)
     return copy
 
 
