@@ -27,8 +27,8 @@ from shiplight.engine import cleaning, journal
 from shiplight.inspection import measure
 
 TEXT = "FROM busybox\nRUN echo {number} > /number && sleep 0.{number}\nCOPY big /big\n"
-COMMANDS = ["build", "measure", "clean", "doctor"]
-LONGEST = {"build": 3.0, "measure": 1.5, "clean": 2.0, "doctor": 3.0}  # seconds
+COMMANDS = ["build", "measure", "scan", "clean", "doctor"]
+LONGEST = {"build": 3.0, "measure": 1.5, "scan": 4.0, "clean": 2.0, "doctor": 3.0}  # seconds
 BIG = 300_000
 
 
@@ -62,12 +62,13 @@ def one_round(command: str, folder: Path, seconds: float) -> bool:
     Whether it still ran when it was killed.
     """
     client = engine.connect()
-    if command in ("measure", "clean"):
+    if command in ("measure", "scan", "clean"):
         builds.build(client, folder)
     tag = builds.order(str(folder)).tag
-    words = {"build": [command, str(folder), "--json"], "measure": [command, tag, "--json"]}
+    subject = {"build": str(folder), "measure": tag, "scan": tag}
+    words = [command, *filter(None, [subject.get(command)]), "--json"]
     process = subprocess.Popen(
-        [sys.executable, "-m", "shiplight", *words.get(command, [command, "--json"])],
+        [sys.executable, "-m", "shiplight", *words],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     time.sleep(seconds)
