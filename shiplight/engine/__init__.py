@@ -26,7 +26,7 @@ from .images import (
     remove_image,
 )
 from .journal import made
-from .logins import credentials
+from .logins import credentials, login
 from .private import Status
 from .registries import ask_registry, pull_limit
 from .sessions import open_connection, session_path
@@ -58,6 +58,7 @@ __all__ = [
     "inspect_image",
     "is_local",
     "labels_of",
+    "login",
     "made",
     "not_an_answer",
     "open_connection",

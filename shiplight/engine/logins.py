@@ -51,6 +51,12 @@ def credentials(client: docker.DockerClient | None, host: str) -> tuple[str, str
     return None
 
 
+def login(client: docker.DockerClient | None, host: str) -> tuple[str, str] | None:
+    """Return user and password for this registry; None also for an identity token, without user."""
+    kept = credentials(client, host)
+    return kept if kept and kept[0] else None
+
+
 @contextmanager
 def _helper_missed() -> Iterator[None]:
     """Say once, in words of ours, what the SDK warns of or raises where a helper is missing."""

@@ -9,20 +9,14 @@ from dataclasses import dataclass
 
 import docker
 import docker.auth
-import requests
 
+from ..errors import RegistryFailed
 from ..references import HUB, HUB_NAMES, read
 from . import describing, images
 from .answers import translated
-from .logins import credentials
+from .logins import credentials, login
 
 ANSWER_SECONDS = 5
-MANIFESTS = (
-    "application/vnd.oci.image.index.v1+json",
-    "application/vnd.docker.distribution.manifest.list.v2+json",
-    "application/vnd.oci.image.manifest.v1+json",
-    "application/vnd.docker.distribution.manifest.v2+json",
-)
 
 
 def ask_registry(client: docker.DockerClient, host: str) -> None:
@@ -77,39 +71,18 @@ def pull_limit(client: docker.DockerClient, reference: str) -> Limit | None:
 
     As this machine sees it: an engine elsewhere, or with other credentials, has another.
     """
+    from ..image import asking
+
     one = read(reference)
     try:
-        with requests.Session() as session:
-            headers = _head(client, session, one.host, one.repository, one.version).headers
-    except (requests.exceptions.RequestException, ValueError):
+        with asking(one, login(client, one.host), silent=ANSWER_SECONDS) as registry:
+            headers = registry.head(one.version)
+    except RegistryFailed:
         return None
     left, seconds = _counted(headers.get("ratelimit-remaining"))
     most, window = _counted(headers.get("ratelimit-limit"))
     wait = headers.get("retry-after")
     return Limit(left, most, window or seconds, wait) if wait or left is not None else None
-
-
-def _head(client, session: requests.Session, host: str, path: str, tag: str):
-    """Ask for a manifest's head, with a token where the registry wants one."""
-    loopback = re.match(r"localhost|127\.|\[::1\]", host)
-    url = f"{'http' if loopback else 'https'}://{host}/v2/{path}/manifests/{tag}"
-    asked = {"headers": {"Accept": ", ".join(MANIFESTS)}, "timeout": ANSWER_SECONDS}
-    found = session.head(url, **asked)
-    if found.status_code != 401:
-        return found
-    kept = credentials(client, host)
-    way, _, challenge = found.headers.get("www-authenticate", "").partition(" ")
-    if way.lower() == "basic":
-        return session.head(url, auth=kept, **asked)
-    said = dict(re.findall(r'(\w+)="([^"]*)"', challenge))
-    realm = said.pop("realm", "")
-    if not realm.startswith("https://") and not loopback:
-        return found
-    login = kept if kept and kept[0] else None
-    answer = session.get(realm, params=said, auth=login, timeout=ANSWER_SECONDS).json()
-    token = answer.get("token") or answer.get("access_token") or ""
-    asked["headers"] |= {"Authorization": f"Bearer {token}"}
-    return session.head(url, **asked)
 
 
 def _counted(header: str | None) -> tuple[int | None, int | None]:

@@ -6,7 +6,7 @@ and so is how long it may be silent.
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import dxf
@@ -18,6 +18,7 @@ from .archive import MAX_JSON
 
 CONNECT_SECONDS, SILENT_SECONDS = 10, 60
 CHUNK = 1 << 18
+TOO_MANY = 429
 _LOOPBACK = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?")
 _CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
@@ -27,8 +28,10 @@ Login = tuple[str, str] | None  # user and secret
 class Registry:
     """One repository of a registry, asked over one connection: leave the block to close it."""
 
-    def __init__(self, reference: Reference, login: Login = None):
-        self.reference, self._login = reference, login
+    def __init__(
+        self, reference: Reference, login: Login = None, *, silent: float = SILENT_SECONDS
+    ):
+        self.reference, self._login, self._silent = reference, login, silent
         self._client = self._connected(insecure=False)
         self._tried = not _LOOPBACK.fullmatch(reference.host)  # whether the protocol is settled
 
@@ -42,6 +45,16 @@ class Registry:
     def manifest(self, version: str) -> bytes:
         """Return the manifest or index of that tag or digest."""
         return self._asked(lambda client: client.get_manifest_and_response(version)[1].content)
+
+    def head(self, version: str) -> Mapping[str, str]:
+        """Return the headers of a manifest, which is no pull; also where they refuse for now."""
+        try:
+            return self._asked(lambda client: client.head_manifest_and_response(version)[1].headers)
+        except RegistryFailed as error:
+            response = getattr(error.__cause__, "response", None)
+            if response is not None and response.status_code == TOO_MANY:
+                return response.headers
+            raise
 
     def blob(self, digest: str) -> Iterator[bytes]:
         """Yield the bytes of a blob as they come; its digest is checked at their end."""
@@ -70,7 +83,7 @@ class Registry:
             auth=self._authenticate,
             insecure=insecure,
             tlsverify=_ca_bundle(),
-            timeout=(CONNECT_SECONDS, SILENT_SECONDS),
+            timeout=(min(CONNECT_SECONDS, self._silent), self._silent),
         )
 
     def _authenticate(self, client: dxf.DXFBase, response: requests.Response) -> None:
@@ -114,7 +127,7 @@ class Registry:
             return self._denied()
         if status == 404:
             return "it has nothing of that name", "check the spelling of name and tag"
-        if status == 429:
+        if status == TOO_MANY:
             return self._too_many(response)
         if status >= 500:
             return f"it reports a server error (HTTP {status})", "try again later, or use a mirror"

@@ -7,7 +7,7 @@ a saved archive, so that one reader, with its limits and its digests, is enough 
 import hashlib
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +36,9 @@ class Source(Protocol):
 
     def manifest(self, version: str) -> bytes:
         """Return the manifest or index of that tag or digest."""
+
+    def head(self, version: str) -> Mapping[str, str]:
+        """Return the headers with which a manifest would come."""
 
     def blob(self, digest: str) -> Iterator[bytes]:
         """Yield the bytes of a blob as they come."""
@@ -81,14 +84,15 @@ class Published:
 
 
 @contextmanager
-def asking(reference: Reference, login: tuple[str, str] | None = None) -> Iterator[Source]:
+def asking(reference: Reference, login: tuple[str, str] | None = None, **how) -> Iterator[Source]:
     """Open the registry of an image, with a user's name and secret or as anybody.
 
-    What fails in the block is a RegistryFailed, with what helps.
+    `silent` seconds are how long it may say nothing. What fails in the block is a RegistryFailed,
+    with what helps.
     """
     from . import registries  # requests takes 100 ms to load
 
-    with registries.Registry(reference, login) as registry:
+    with registries.Registry(reference, login, **how) as registry:
         yield registry
 
 

@@ -81,7 +81,7 @@ def _from_sources(name: str, ask: Callable):
     failed = None
     for reference in map(read, sources or [plain]):
         try:
-            with asking(reference, _login(reference.host)) as source:
+            with asking(reference, engine.login(None, reference.host)) as source:
                 return ask(source, reference)
         except RegistryFailed as error:
             failed = _both(failed, error)
@@ -92,9 +92,3 @@ def _both(first: RegistryFailed | None, error: RegistryFailed) -> RegistryFailed
     if first is None:
         return error
     return RegistryFailed(f"{first.message}\n  Nor: {error.message}", hint=first.hint)
-
-
-def _login(host: str) -> tuple[str, str] | None:
-    """User and password for a host; an identity token, which has no user, cannot be used here."""
-    kept = engine.credentials(None, host)
-    return kept if kept and kept[0] else None

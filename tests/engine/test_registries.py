@@ -1,61 +1,31 @@
 """Registries asked from here, and the logins that `docker login` kept."""
 
 import base64
-import http.server
 import json
-import threading
 
 import pytest
+import registries as tls
 from replay import engine_of
 
 from shiplight import engine
 from shiplight.engine import logins, registries
+from shiplight.errors import RegistryFailed
 
 LIMIT = {"RateLimit-Limit": "100;w=21600", "RateLimit-Remaining": "76;w=21600"}
 
 
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    return tls.certificate(tmp_path_factory.mktemp("tls") / "both.pem")
+
+
 @pytest.fixture
-def registry():
-    """Call it with what a registry answers to a token of Ann's: status, headers; what it heard."""
-    servers = []
-
-    def serve(status: int = 200, headers: dict | None = None, way: str = "Bearer"):
-        heard = []
-
-        class Answer(http.server.BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                said = self.headers.get("Authorization", "")
-                heard.append((self.command, self.path.partition("?")[0], said))
-                if self.path.startswith("/token"):
-                    return self.send(200, {}, b'{"token": "good"}')
-                if not said and way:
-                    challenge = f'{way} realm="http://{host}/token",service="s",scope="pull"'
-                    return self.send(401, {"WWW-Authenticate": challenge})
-                return self.send(status, headers or {})
-
-            do_GET = do_HEAD
-
-            def send(self, status, headers, body=b""):
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer)
-        host = f"127.0.0.1:{server.server_port}"
-        threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-        servers.append(server)
-        return host, heard
-
-    yield serve
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+def registry(certificate, monkeypatch):
+    """A registry that this machine trusts, and that wants a token."""
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    with tls.serving(certificate) as place:
+        place.way = "token"
+        yield place
 
 
 @pytest.fixture
@@ -68,44 +38,47 @@ def asking(tmp_path, monkeypatch):
 
 
 def test_the_limit_is_asked_for_by_heads_which_are_no_pulls(registry, asking):
-    host, heard = registry(headers=LIMIT)
-    left = registries.pull_limit(asking, f"{host}/library/busybox")
+    registry.faults = {"/manifests/": (200, LIMIT, b"")}
+    left = registries.pull_limit(asking, f"{registry.host}/library/busybox")
     assert str(left) == "76 of 100 pulls in 6 hours are left for this machine"
     manifest = "/v2/library/busybox/manifests/latest"
-    assert [one[:2] for one in heard] == [("HEAD", manifest), ("GET", "/token"), ("HEAD", manifest)]
-    assert heard[-1][2] == "Bearer good"
+    asked = [(how, path.partition("?")[0]) for how, path, _ in registry.asked]
+    assert asked == [("HEAD", manifest), ("GET", "/token"), ("HEAD", manifest)]
+    assert registry.asked[-1][2] == "Bearer good"
 
 
 @pytest.mark.parametrize("name", ["busybox", "docker.io/busybox", "docker.io/library/busybox"])
 def test_the_limit_of_docker_hub_is_asked_for_the_official_image(asking, monkeypatch, name):
     asked = []
 
-    def head(client, session, host, path, version):
-        asked.append((host, path, version))
-        raise ValueError("this test asks nobody")
+    def nobody(reference, login=None, **_):
+        asked.append((reference.host, reference.repository, reference.version))
+        raise RegistryFailed("this test asks nobody")
 
-    monkeypatch.setattr(registries, "_head", head)
+    monkeypatch.setattr("shiplight.image.asking", nobody)
     assert registries.pull_limit(asking, name) is None
     assert asked == [("registry-1.docker.io", "library/busybox", "latest")]
 
 
 def test_a_login_that_was_kept_is_used_for_the_limit(registry, asking, tmp_path):
-    host, heard = registry(headers=LIMIT)
-    auth = base64.b64encode(b"ann:secret").decode()
-    (tmp_path / "config.json").write_text(json.dumps({"auths": {host: {"auth": auth}}}))
-    assert registries.pull_limit(engine.connect(), f"{host}/x:1").left == 76
-    assert [said for _, path, said in heard if path == "/token"] == [f"Basic {auth}"]
+    registry.private, registry.faults = True, {"/manifests/": (200, LIMIT, b"")}
+    assert registries.pull_limit(asking, f"{registry.host}/x:1") is None
+    auth = base64.b64encode(f"{tls.USER}:{tls.SECRET}".encode()).decode()
+    config = {"auths": {registry.host: {"auth": auth}}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    assert registries.pull_limit(engine.connect(), f"{registry.host}/x:1").left == 76
 
 
 def test_a_registry_that_says_how_long_to_wait_is_quoted(registry, asking):
-    host, _ = registry(429, {"Retry-After": "5"}, way="")
-    assert str(registries.pull_limit(asking, f"{host}/x:1")) == "it asks to wait for 5 s"
+    registry.faults = {"/manifests/": (429, {"Retry-After": "5"}, b"")}
+    said = registries.pull_limit(asking, f"{registry.host}/x:1")
+    assert str(said) == "it asks to wait for 5 s"
 
 
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_a_registry_that_tells_no_limit_has_none(registry, asking, status):
-    host, _ = registry(status, way="")
-    assert registries.pull_limit(asking, f"{host}/x:1") is None
+    registry.faults = {"/manifests/": (status, {}, b"")}
+    assert registries.pull_limit(asking, f"{registry.host}/x:1") is None
 
 
 def test_a_registry_that_cannot_be_asked_has_none(asking):
