@@ -28,10 +28,9 @@ Login = tuple[str, str] | None  # user and secret
 class Registry:
     """One repository of a registry, asked over one connection: leave the block to close it."""
 
-    def __init__(
-        self, reference: Reference, login: Login = None, *, silent: float = SILENT_SECONDS
-    ):
-        self.reference, self._login, self._silent = reference, login, silent
+    def __init__(self, reference: Reference, login: Login = None, *, silent: float | None = None):
+        self.reference, self._login = reference, login
+        self._silent = silent or SILENT_SECONDS
         self._client = self._connected(insecure=False)
         self._tried = not _LOOPBACK.fullmatch(reference.host)  # whether the protocol is settled
 

@@ -14,6 +14,7 @@ from guarded import program, registry
 from hub import Images
 
 from shiplight import image, inspection
+from shiplight.cli import commands
 from shiplight.errors import ArchiveError, RegistryFailed, UsageError
 from shiplight.image import LayerStore
 from shiplight.image import registries as client
@@ -377,52 +378,72 @@ def test_what_is_no_name_of_an_image_is_refused_without_asking(name):
 # --- ./lab measure --remote ----------------------------------------------------------------------
 
 
-def measured(place, *words: str, code: int = 0):
-    done = lab("measure", "--remote", *words, DOCKER_HOST="unix:///nowhere.sock")
-    assert done.returncode == code, done.stderr
-    return done
+@pytest.fixture
+def measured(capsys, monkeypatch):
+    """Call it with words of the command: what it prints."""
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+
+    def run(*words: str) -> str:
+        assert commands.main(["measure", *words]) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    return run
 
 
-def test_the_command_needs_no_engine_and_prints_every_platform(place):
+def test_the_command_needs_no_engine_and_prints_every_platform(place, measured):
     place.put(of_platforms("linux/amd64", "linux/arm64"))
     name = f"{place.host}/a/b"
-    said = measured(place, name).stdout
+    said = lab("measure", "--remote", name, DOCKER_HOST="unix:///nowhere.sock").stdout
     assert "linux/arm64" in said and "RUN rm /big" in said and "slsa.dev" in said
-    found = json.loads(measured(place, name, "--json").stdout)
+    found = json.loads(measured("--remote", name, "--json"))
     assert [one["platform"] for one in found["images"]] == ["linux/amd64", "linux/arm64"]
     assert found["images"][0]["unpacked_bytes"] is None
     assert found["images"][0]["digest"].startswith("sha256:")
-    one = lab("measure", f"docker://{name}", "--json", "--platform", "linux/arm64")
-    assert [i["platform"] for i in json.loads(one.stdout)["images"]] == ["linux/arm64"]
+    one = json.loads(measured(f"docker://{name}", "--json", "--platform", "linux/arm64"))
+    assert [image["platform"] for image in one["images"]] == ["linux/arm64"]
 
 
-def test_the_command_compares_two_tags_and_two_platforms(place):
+def test_the_command_compares_two_tags_and_two_platforms(place, measured):
     place.put(of_platforms("linux/amd64", "linux/arm64"), "1")
     place.put(factories.oci_files(described(name="x"), packing="gzip"), "2")
-    name = f"{place.host}/a/b"
-    amd64 = "--platform", "linux/amd64"
-    found = json.loads(measured(place, f"{name}:1", f"{name}:2", *amd64, "--json").stdout)
+    name, amd64 = f"{place.host}/a/b", ["--platform", "linux/amd64"]
+    found = json.loads(measured("--remote", f"{name}:1", f"{name}:2", *amd64, "--json"))
     assert {layer["where"] for layer in found["layers"]} == {"in both"}
     assert found["first_packed_bytes"] == 0 < found["shared_packed_bytes"]
-    both = "--platform", "linux/amd64,linux/arm64"
-    found = json.loads(measured(place, f"{name}:1", *both, "--json").stdout)
-    assert [x["where"] for x in found["layers"]] == [
-        "in both",
-        "only in the first",
-        "only in the second",
-    ]
-    assert "total" in measured(place, f"{name}:1", *both).stdout
-    files = json.loads(measured(place, f"{name}:1", *both, "--deep", "--json").stdout)["files"]
+    both = ["--remote", f"{name}:1", "--platform", "linux/amd64,linux/arm64"]
+    found = json.loads(measured(*both, "--json"))
+    where = [layer["where"] for layer in found["layers"]]
+    assert where == ["in both", "only in the first", "only in the second"]
+    assert "total" in measured(*both)
+    files = json.loads(measured(*both, "--deep", "--json"))["files"]
     assert [one["path"] for one in files] == ["etc/arch"]
-    assert "etc/arch" in measured(place, f"{name}:1", *both, "--deep").stdout
+    assert "etc/arch" in measured(*both, "--deep")
 
 
-def test_the_command_reads_layers_where_it_is_told_to(place):
+def test_the_command_compares_an_archive_with_what_a_registry_has(place, measured, tmp_path):
+    files = of_platforms("linux/amd64")
+    place.put(files)
+    (tmp_path / "saved.tar").write_bytes(factories.archive(files))
+    name = f"docker://{place.host}/a/b"
+    found = json.loads(measured(str(tmp_path / "saved.tar"), name, "--json"))
+    assert found["files"] == [] and found["same_files"] == 1
+
+
+def test_the_command_reads_layers_where_it_is_told_to(place, measured):
     place.put(of_platforms("linux/amd64"))
-    found = measured(place, f"{place.host}/a/b", "--deep", "--platform", "linux/amd64", "--json")
-    assert json.loads(found.stdout)["reclaimable_bytes"] == 200_000
+    name = f"{place.host}/a/b"
+    found = measured("--remote", name, "--deep", "--platform", "linux/amd64", "--json")
+    assert json.loads(found)["reclaimable_bytes"] == 200_000
 
 
-def test_the_command_says_what_is_for_registries_only(tmp_path):
-    done = lab("measure", str(tmp_path), "--deep")
-    assert done.returncode and "--remote" in done.stderr and "Traceback" not in done.stderr
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["nowhere", "--deep"], "./lab measure --remote nowhere"),
+        (["--remote", "a", "b", "--platform", "linux/amd64,linux/arm64"], "compares two images"),
+    ],
+)
+def test_the_command_says_what_cannot_be_asked_for(words, says, capsys):
+    assert commands.main(["measure", *words]) != 0
+    said = capsys.readouterr().err
+    assert says in said and "Traceback" not in said

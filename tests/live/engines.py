@@ -2,6 +2,7 @@
 
     python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
     python tests/live/engines.py live [ENGINE…]  the live tests on each: docs/engines.md
+    python tests/live/engines.py paths       where images come from, tried by tests: docs/engines.md
     python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
 The engines are those of other_engines.py and the machine's own. Linux, root, a few minutes.
@@ -20,9 +21,11 @@ import sys
 import tarfile
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -47,6 +50,9 @@ TRIED = ROOT / "recordings" / "engines-tried.json"
 SMALL = ROOT / "tests" / "fixtures" / "small"
 TABLE = ROOT / "docs" / "engines.md"
 BEGIN, END = "<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"
+PATHS_TRIED = ROOT / "recordings" / "paths-tried.json"
+BEGIN_PATHS = "<!-- tests/live/engines.py paths writes this -->"
+END_PATHS = "<!-- up to here, paths -->"
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
 GZIP = b"\x1f\x8b"
@@ -54,6 +60,32 @@ NOT_OURS = [  # of the machine, and not of its engine
     f"--ignore=tests/live/test_{name}.py"
     for name in ("assembled_bases", "faults", "official", "private_engine")
 ]
+
+
+# Where images come from, by what stands for it here, on which engines, and which tests try it.
+OFFICIAL = "tests/live/test_official.py"
+PATHS = {
+    "official": (
+        "stand-in images on a local registry that plays Docker Hub and gcr.io, with TLS and tokens",
+        "28.5.2, graph driver and containerd store",
+        [OFFICIAL, "-k", "not mirror"],
+    ),
+    "mirrored": (
+        "a local registry, whole, broken or lacking an image",
+        "28.5.2 (both stores), and the machine's own",
+        [OFFICIAL, "tests/live/test_assembled_bases.py", "-k", "mirror"],
+    ),
+    "arm64": (
+        "an image from scratch, emulated by QEMU: not on arm64 hardware",
+        "the machine's own",
+        ["tests/live/test_arm64.py"],
+    ),
+    "without an engine": (
+        "`./lab measure --remote`, on Debian's docker-registry and on one that fails as told",
+        "none",
+        ["tests/inspection/test_remote.py"],
+    ),
+}
 
 
 @contextmanager
@@ -194,6 +226,24 @@ def run_tests(name: str) -> dict:
         return outcomes(report) | {"seconds": round(time.monotonic() - began)}
 
 
+def try_paths(names: list[str], *, keep: bool) -> None:
+    """Run the tests of each way in which images come, and write the second table."""
+    for name in names:
+        *_, tests = PATHS[name]
+        with tempfile.TemporaryDirectory() as folder:
+            report = Path(folder) / "report.xml"
+            command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *tests]
+            subprocess.run(command, cwd=ROOT, timeout=TEST_SECONDS)
+            found = outcomes(report)
+        when = datetime.now(UTC).isoformat(timespec="seconds")
+        own = str(engine.describe(engine.connect()))
+        tried = json.loads(PATHS_TRIED.read_text("utf-8")) if PATHS_TRIED.exists() else {}
+        tried[name] = found | {"when": when, "engine": own}
+        known = {name: tried[name] for name in PATHS if name in tried}
+        PATHS_TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write_table()
+
+
 def outcomes(report: Path) -> dict:
     """What a JUnit report says of each test."""
     cases = list(ElementTree.parse(report).iter("testcase"))
@@ -223,18 +273,42 @@ def with_table(text: str) -> str:
         "| engine | image store | live tests | unpacked | reclaimable | its own “size” |",
         "|---|---|---|---|---|---|",
     ]
-    notes = []
+    notes: dict[str, list[str]] = {}
     for row in tried.values():
         size = asked[row["engine"], row["store"]]
         own = dict.fromkeys(format_bytes(size[f"{call}_bytes"]) for call in ("inspect", "list"))
         exact = [f"{size[f'{kind}_bytes']:,} B" for kind in ("unpacked", "reclaimable")]
         cells = [row["engine"], row["store"], _passed(row), *exact, " or ".join(own)]
         lines.append(f"| {' | '.join(cells)} |")
-        failed = [f"{test} failed" for test in row["failed"]]
-        for why in dict.fromkeys([*row["skipped"].values(), *failed]):
-            notes.append(f"- {row['engine']}, {row['store']}: {why.removeprefix(ELSEWHERE)}")
-    table = "\n".join(lines + [""] * bool(notes) + notes)
-    return re.sub(f"(?s){BEGIN}.*{END}", lambda _: f"{BEGIN}\n{table}\n{END}", text)
+        for why, tests in _reasons(row).items():
+            several = f"{tests} test{'s' if tests > 1 else ''}"
+            notes.setdefault(why, []).append(f"{row['engine']}, {row['store']} ({several})")
+    if notes:
+        lines += ["", "Skipped or failed, and why:", ""]
+        lines += [f"- {why}: {'; '.join(engines)}" for why, engines in notes.items()]
+    text = _between(text, BEGIN, lines, END)
+    return _between(text, BEGIN_PATHS, _paths(), END_PATHS)
+
+
+def _reasons(row: dict) -> dict[str, int]:
+    """Why tests were skipped, and which failed, with how many there are."""
+    said = [why.removeprefix(ELSEWHERE) for why in row["skipped"].values()]
+    return Counter([*said, *(f"`{test}` failed" for test in row["failed"])])
+
+
+def _paths() -> list[str]:
+    lines = ["| images | here that is | engines | tests |", "|---|---|---|---|"]
+    for name, row in json.loads(PATHS_TRIED.read_text(encoding="utf-8")).items():
+        here, engines, _ = PATHS[name]
+        engines = engines.replace("the machine's own", row["engine"])
+        lines.append(f"| {name} | {here} | {engines} | {_passed(row)} |")
+        lines += [f"| | {why} | | |" for why in _reasons(row)]
+    return lines
+
+
+def _between(text: str, begin: str, lines: list[str], end: str) -> str:
+    block = "\n".join([begin, *lines, end])
+    return re.sub(f"(?s){re.escape(begin)}.*{re.escape(end)}", lambda _: block, text)
 
 
 def _passed(row: dict) -> str:
@@ -283,17 +357,28 @@ def answer_of(client, **build_args: str) -> tuple[bytes, str]:
 def main() -> None:
     """Read the command line; afterwards nothing of this lab is left on the machine's engine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["sizes", "live", "fixtures"])
-    parser.add_argument("engines", nargs="*", metavar="ENGINE", help=f"of {[HERE, *OTHERS]}")
+    parser.add_argument("command", choices=["sizes", "live", "paths", "fixtures"])
+    parser.add_argument(
+        "engines",
+        nargs="*",
+        metavar="ENGINE",
+        help=f"of {[HERE, *OTHERS]}; of paths, of {list(PATHS)}",
+    )
     parser.add_argument("--keep", action="store_true", help="keep their data for the next time")
     asked = parser.parse_args()
-    if unknown := set(asked.engines) - {HERE, *OTHERS}:
-        parser.error(f"no such engine: {sorted(unknown)}; there are {[HERE, *OTHERS]}")
+    there_are = list(PATHS) if asked.command == "paths" else [HERE, *OTHERS]
+    if unknown := set(asked.engines) - set(there_are):
+        parser.error(f"not known: {sorted(unknown)}; there are {there_are}")
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     try:
-        do = {"sizes": record_sizes, "live": try_all, "fixtures": write_fixtures}[asked.command]
-        do(asked.engines or [HERE, *OTHERS], keep=asked.keep)
+        do = {
+            "sizes": record_sizes,
+            "live": try_all,
+            "paths": try_paths,
+            "fixtures": write_fixtures,
+        }[asked.command]
+        do(asked.engines or there_are, keep=asked.keep)
     finally:
         cleaning.clean(engine.connect())
 

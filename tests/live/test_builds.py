@@ -118,7 +118,8 @@ def test_a_program_that_was_to_end_and_does_not_is_told_and_removed(client, fold
 
 def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client):
     if engine.image_store(client) != "graph" or engine.describe(client).kind != "Docker":
-        pytest.skip("not for this machine: its engine means something else by size")
+        why = "only Docker's graph drivers report an image's unpacked bytes as its size"
+        pytest.skip(f"not for this machine: {why}")
     tag = builds.build(client, "go/multi").tag  # no symbolic links: some engines count those too
     assert measure(client, tag).unpacked_bytes == engine.inspect_image(client, tag)["Size"]
 

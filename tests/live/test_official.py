@@ -270,6 +270,21 @@ def test_an_image_that_is_here_only_in_part_is_no_base(place, lab):
         assert measure(place.client, base.used).unpacked_bytes == 32_000
 
 
+def test_an_image_is_measured_straight_from_docker_hub_without_an_engine(place, lab):
+    nowhere = {"DOCKER_HOST": "unix:///nowhere.sock"}
+    done = place.lab("measure", "--remote", "busybox", "--json", **nowhere)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert found["platforms"] == ["linux/amd64", "linux/arm64"]
+    assert len(found["attestations"]) == 2
+    asked = "measure", "--remote", "busybox", "--deep", "--platform", "linux/amd64", "--json"
+    deep = json.loads(place.lab(*asked, **nowhere).stdout)
+    [base] = provide(place.client, ["busybox"])
+    pulled = measure(place.client, base.used)
+    assert deep["unpacked_bytes"] == pulled.unpacked_bytes
+    assert [x["diff_id"] for x in deep["layers"]] == [x.diff_id for x in pulled.layers]
+
+
 def test_too_many_requests_say_what_is_left_as_a_head_tells_it(place, lab):
     """As the command prints it, where the name of the registry means this one."""
     limited = {"match": "busybox/manifests", "do": "status", "status": 429}
