@@ -16,6 +16,14 @@ from .questions.bases import one_suite, pinned_bases, smallest_base, supported_b
 from .questions.building import cache_mounts, production_last, scanned, separate_stages, stripped
 from .questions.contents import dockerignore, only_needed
 from .questions.dependencies import dev_dependencies
+from .questions.lines import (
+    apk_cache,
+    apt_update,
+    pipe_failures,
+    recommends,
+    variables,
+    workdir,
+)
 from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
 from .questions.reclaiming import reclaimable
 from .questions.running import secrets, user
@@ -42,6 +50,12 @@ CHECKS = (
     Check("one-suite", "Builder and runtime are compatible", "05", "error", one_suite),
     Check("production-last", "The last stage is for production", "06", "warning", production_last),
     Check("secrets", "No secrets in Dockerfile or image", "08", "error", secrets),
+    Check("recommends", "apt installs no recommended packages", "05", "note", recommends),
+    Check("apk-cache", "apk leaves no index", "03", "note", apk_cache),
+    Check("apt-update", "Package lists are not fetched alone", "04", "warning", apt_update),
+    Check("variables", "Every variable is set", "06", "warning", variables),
+    Check("pipes", "No pipe hides a failure", "06", "warning", pipe_failures),
+    Check("workdir", "Working folders are absolute", "01", "warning", workdir),
 )  # fmt: skip
 IDS = tuple(check.id for check in CHECKS)
 

@@ -89,7 +89,7 @@ EXPECTED = [
     (
         "cpp-cmake",
         {"CMakeLists.txt": "", "src/a.cpp": ""},
-        {"one-suite", "reclaimable", "user", "signals", "cache-mounts"},
+        {"one-suite", "reclaimable", "user", "signals", "cache-mounts", "apt-update"},
         "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front",
     ),
 ]  # fmt: skip

@@ -140,6 +140,18 @@ def parse(text: str, depth: int = 0) -> Iterator[Command]:
             yield from parse(part, depth + 1)
 
 
+def pipes(text: str) -> Iterator[Command]:
+    """Yield the commands of a script whose output goes into another one, outside of `$(…)`."""
+    found, words = _Script(text), []
+    for word in islice(found.words(), 20_000):
+        if word is not None:
+            words.append(word)
+            continue
+        if found.operator in ("|", "|&"):
+            yield from islice(_command(words, _DEEPEST), 1)
+        words = []
+
+
 def _command(words: list[str], depth: int) -> Iterator[Command]:
     at, variables = 0, {}
     while at < len(words) and words[at] in _KEYWORDS:
@@ -224,6 +236,7 @@ class _Script:
 
     def __init__(self, text: str):
         self.text, self.at, self.inner = text, 0, []
+        self.operator = ""  # the last one, behind which a command ended
         self.broken = False  # something never closes: no more looking for its end
 
     def words(self) -> Iterator[str | None]:
@@ -244,12 +257,13 @@ class _Script:
                     yield word
                 word, target = None, False
             if operator:
-                target = False
+                target, self.operator = False, operator.group()
                 yield None
             target = target or bool(redirect)
             self.at = redirect.end() if redirect else operator.end() if operator else self.at + 1
         if word is not None and not target:
             yield word
+        self.operator = ""
         yield None
 
     def _find(self, end: str, start: int) -> int:

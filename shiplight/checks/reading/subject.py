@@ -58,6 +58,7 @@ class Step:
     user: str
     escape: str = "\\"
     values: Mapping[str, str] = field(default_factory=dict, repr=False)
+    declared: frozenset[str] = frozenset()  # by an ARG without a value
     room: Room = field(default_factory=Room, repr=False)
 
     @property
@@ -367,14 +368,16 @@ def _walk(
 ) -> tuple[tuple[Step, ...], Ending]:
     escape, values = subject.read.escape, before.values
     user = before.user.instruction.value if before.user else ""
-    workdir, last, steps = before.workdir, {}, []
+    workdir, last, steps, declared = before.workdir, {}, [], frozenset()
     for instruction in instructions:
-        step = Step(stage, instruction, workdir, user, escape, values, subject.room)
+        step = Step(stage, instruction, workdir, user, escape, values, declared, subject.room)
         steps.append(step)
         keyword = instruction.keyword
         if keyword in ("ENV", "ARG"):
             # All of one instruction are given the values from before it.
             values = values | dict(_assigned(subject, instruction, values))
+            if keyword == "ARG":
+                declared |= {name for name, _ in _pairs(instruction, escape)}
         elif keyword == "WORKDIR":
             workdir = absolute(workdir, step.expand(instruction.value))
         elif keyword in ("USER", "ENTRYPOINT", "CMD", "SHELL"):

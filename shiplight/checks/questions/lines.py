@@ -1,0 +1,304 @@
+"""Checks on single instructions: what they install, leave unset, or let fail in silence."""
+
+import re
+
+from ...dockerfile import BadWord, Lexer, closest
+from ..reading.caches import cache_targets
+from ..reading.shell import Command, pipes, script
+from ..reading.subject import Step, Subject, under
+from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
+
+
+def _runs(steps) -> list[Step]:
+    return [step for step in steps if step.keyword == "RUN"]
+
+
+# --- packages -----------------------------------------------------------------------------------
+
+_APT = ("apt-get", "apt", "aptitude")
+_NO_RECOMMENDS = re.compile(
+    r"--no-install-recommends|--without-recommends|Install-Recommends\W{0,4}(?:0|false|no)\b"
+)
+
+
+def recommends(subject: Subject) -> Outcome:
+    """Check that apt installs what is named, and not what that recommends."""
+    found, configured = [], False
+    steps = _runs(subject.filling_steps)
+    for step in steps:
+        configured = configured or bool(
+            re.search(r"Install-Recommends\W{0,4}(?:0|false)", step.script)
+        )
+        for command in step.commands:
+            if not (command.program in _APT and command.matches([f"{command.program} install"])):
+                continue
+            options = step.expand(" ".join(command.words))
+            found.append((step, bool(configured or _NO_RECOMMENDS.search(options))))
+    if not found:
+        return not_applicable("apt installs nothing that ships")
+    loose = [step for step, without in found if not without]
+    if not loose:
+        return passed("apt installs only what is named")
+    return failed(
+        "apt also installs what the packages recommend",
+        [at(step, "without --no-install-recommends") for step in loose],
+        "apt-get install --no-install-recommends, and name what you miss",
+    )
+
+
+def apk_cache(subject: Subject) -> Outcome:
+    """Check that apk leaves no index in a layer that ships."""
+    adding = [
+        s for s in _runs(subject.filling_steps) if any(c.matches(["apk add"]) for c in s.commands)
+    ]
+    if not adding:
+        return not_applicable("apk adds nothing that ships")
+    loose = [step for step in adding if not _keeps_no_index(step)]
+    if not loose:
+        return passed("apk leaves no index behind")
+    return failed(
+        "apk leaves its index in the layer",
+        [at(step, "apk add without --no-cache") for step in loose],
+        "apk add --no-cache, which also makes `apk update` unnecessary",
+    )
+
+
+def _keeps_no_index(step: Step) -> bool:
+    mounted = any(
+        under(t, "/var/cache/apk") or under(t, "/etc/apk/cache") for t in cache_targets(step)
+    )
+    cleaned = re.search(r"/var/cache/apk|/var/cache/\*|apk cache clean", step.script)
+    adds = [command for command in step.commands if command.matches(["apk add"])]
+    return mounted or bool(cleaned) or all("--no-cache" in c.words for c in adds)
+
+
+def apt_update(subject: Subject) -> Outcome:
+    """Check that package lists are fetched in the instruction that installs by them."""
+    alone, seen = [], False
+    for step in _runs(subject.all_steps):
+        if any(
+            command.program in _APT and "update" in command.arguments[:1]
+            for command in step.commands
+        ):
+            seen = True
+            if not any(_uses_lists(command) for command in step.commands):
+                alone.append(step)
+    if not seen:
+        return not_applicable("apt fetches no lists")
+    if not alone:
+        return passed("lists are fetched where packages are installed by them")
+    return failed(
+        "apt-get update runs alone: a cached layer gives old lists to a later install",
+        [at(step, "update without install") for step in alone],
+        "RUN apt-get update && apt-get install …, in one instruction",
+    )
+
+
+def _uses_lists(command: Command) -> bool:
+    """Whether a command installs, or runs a script that may."""
+    if command.program in _APT:
+        return bool(set(command.arguments[:1]) - {"update", "clean", "autoclean", "autoremove"})
+    return command.program.endswith((".sh", "sh")) or command.words[0].startswith("./")
+
+
+# --- variables ----------------------------------------------------------------------------------
+
+_EXPANDED = ("ADD", "COPY", "ENV", "EXPOSE", "LABEL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR")
+_ALWAYS = {
+    *("PATH", "HOME", "HOSTNAME", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"),
+    *("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "ALL_PROXY", "all_proxy"),
+}
+_OF_BASES = re.compile(
+    r"^(?:APP_UID|DOTNET_|ASPNET|JAVA_|JDK_|GO(?:PATH|LANG|TOOLCHAIN)|NODE_VERSION|YARN_VERSION|"
+    r"PYTHON_|GPG_KEY|LANG|LC_|RUBY_|GEM_|BUNDLE_|RUSTUP_|CARGO_|RUST_VERSION|PHP_|PHPIZE_|NGINX_|"
+    r"NJS_|PKG_RELEASE|CUDA_|NV_|NVIDIA_|LD_LIBRARY_PATH|LIBRARY_PATH|CONDA_|PG_|PGDATA|MAVEN_|"
+    r"GRADLE_|CATALINA_|HTTPD_|REDIS_|MONGO_|COMPOSER_|SWIFT_|ELIXIR_|OTP_|DENO_|BUN_|UV_|TOMCAT_)"
+)
+
+
+def variables(subject: Subject) -> Outcome:
+    """Check that every variable that Docker puts in is set by an ARG or an ENV."""
+    found, unknown, used = [], [], False
+    for step in subject.all_steps:
+        for name in _unset(step) if step.keyword in _EXPANDED else ():
+            known = _known_base(subject, step)
+            (found if known else unknown).append((step, name))
+        used = used or (step.keyword in _EXPANDED and "$" in step.instruction.value)
+    if found:
+        return failed(
+            f"{listed(f'${name}' for _, name in found)} is not set there, and becomes nothing",
+            [at(step, f"${name} is not set{_near(subject, step, name)}") for step, name in found],
+            "declare it with ARG or ENV in this stage, or give it a default: ${NAME:-value}",
+        )
+    if unknown:
+        names = listed(f"${name}" for _, name in unknown)
+        return unseen(
+            f"whether the base sets {names}",
+            "ARG or ENV in this stage says it",
+            at(unknown[0][0], names),
+        )
+    return passed("every variable is set") if used else not_applicable("no variable is used")
+
+
+def _unset(step: Step) -> list[str]:
+    """The names without a default that nothing in the text sets."""
+    names: list[str] = []
+    value = (
+        step.instruction.value.partition("<<")[0]
+        if step.instruction.heredocs
+        else step.instruction.value
+    )
+
+    def note(name: str) -> bool:
+        names.append(name)
+        return True
+
+    try:
+        Lexer(value, step.values, escape=step.escape, keep=note, room=step.room).words()
+    except (BadWord, RecursionError):
+        return []
+    declared = step.values.keys() | _ALWAYS
+    return [
+        name
+        for name in dict.fromkeys(names)
+        if re.fullmatch(r"[A-Za-z_]\w*", name)
+        and name not in declared
+        and name not in step.declared
+        and not _OF_BASES.match(name)
+        and re.search(rf"\$(?:{name}\b|\{{{name}(?:[#%/][^}}]*)?\}})", value)
+    ]
+
+
+def _known_base(subject: Subject, step: Step) -> bool:
+    """Whether the base is one whose variables are known: those that it sets are not asked for."""
+    base = subject.base(step.stage)
+    return bool(base.size or base.language)
+
+
+def _near(subject: Subject, step: Step, name: str) -> str:
+    if name in subject.global_values:
+        return f": an ARG before the first FROM needs ARG {name} in the stage too"
+    near = closest(name, tuple(step.values))
+    return f"; {near}" if near else ""
+
+
+# --- pipes --------------------------------------------------------------------------------------
+
+_CANNOT_FAIL = {
+    *(
+        "echo",
+        "printf",
+        "yes",
+        "cat",
+        "true",
+        ":",
+        "ls",
+        "find",
+        "dpkg",
+        "awk",
+        "sed",
+        "grep",
+        "egrep",
+    ),
+    *(
+        "uname",
+        "sort",
+        "head",
+        "tail",
+        "env",
+        "printenv",
+        "id",
+        "ldd",
+        "cut",
+        "tr",
+        "date",
+        "xargs",
+    ),
+    *(
+        "seq",
+        "tee",
+        "arch",
+        "which",
+        "set",
+        "export",
+        "apk",
+        "apt-mark",
+        "ldconfig",
+        "scanelf",
+        "du",
+    ),
+    *("dpkg-query", "apt-cache", "pwd", "df", "wc", "uniq", "rev", "basename", "dirname", "read"),
+}
+
+
+def pipe_failures(subject: Subject) -> Outcome:
+    """Check that a command whose output goes into a pipe may not fail in silence."""
+    found, used = [], False
+    for step in _runs(subject.all_steps):
+        for left in pipes(script(step.instruction)) if step.instruction.json is None else ():
+            used = True
+            if left.program not in _CANNOT_FAIL and not _fails_with_pipe(subject, step):
+                found.append((step, left))
+    if found:
+        places = {(step, left.program): step for step, left in found}
+        return failed(
+            f"{listed(left.program for _, left in found)} may fail in a pipe, unseen by the build",
+            [at(step, f"{program} | … without pipefail") for (_, program), step in places.items()],
+            'SHELL ["/bin/bash", "-o", "pipefail", "-c"], or set -o pipefail in the instruction',
+        )
+    return passed("no pipe hides a failure") if used else not_applicable("no pipe is used")
+
+
+def _fails_with_pipe(subject: Subject, step: Step) -> bool:
+    """Whether a shell that runs a step fails with every part of a pipe."""
+    if re.search(r"\bpipefail\b", step.script):
+        return True
+    shell = None
+    for each in subject.steps(step.stage):
+        if each is step:
+            break
+        shell = each if each.keyword == "SHELL" else shell
+    return bool(shell) and "pipefail" in shell.instruction.value
+
+
+# --- folders ------------------------------------------------------------------------------------
+
+_AT_ROOT = (
+    "node",
+    "python",
+    "ruby",
+    "debian",
+    "ubuntu",
+    "alpine",
+    "eclipse-temurin",
+    "rust",
+    "scratch",
+)
+
+
+def workdir(subject: Subject) -> Outcome:
+    """Check that WORKDIR, and what is copied to a relative path, do not depend on the base."""
+    found = []
+    for stage in subject.needed:
+        absolute = False
+        for step in subject.steps(stage):
+            own = step.stage is stage
+            if step.keyword == "WORKDIR":
+                value = step.expand(step.instruction.value).strip("'\"")
+                relative = not re.match(r"/|\$|[A-Za-z]:", value)
+                if own and relative and not absolute:
+                    found.append(at(step, "relative to what the base sets"))
+                absolute = absolute or not relative
+            elif own and step.keyword in ("COPY", "ADD") and not absolute:
+                relative = not re.match(r"/|\$|[A-Za-z]:", step.paths[-1])
+                if relative and subject.base(stage).name in _AT_ROOT:
+                    found.append(at(step, "a relative destination without WORKDIR: it goes to /"))
+    if found:
+        return failed(
+            "what a path is relative to is left to the base",
+            found,
+            "WORKDIR /app before it: an absolute path says where everything goes",
+        )
+    if any(step.keyword == "WORKDIR" for step in subject.all_steps):
+        return passed("every WORKDIR is absolute, or follows one that is")
+    return not_applicable("nothing depends on a working folder")
