@@ -179,10 +179,8 @@ def _text(file: Path) -> str:
         raise UsageError(f"{file} cannot be read ({problem.strerror}).", hint=hint) from problem
     if b"\0" in data:
         raise DockerfileError(f"{file} is not text.", hint="name a Dockerfile")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError as problem:
-        raise DockerfileError(f"{file} is not UTF-8 text.", hint="name a Dockerfile") from problem
+    # Engines take any bytes: a comment may be in Latin-1.
+    return data.decode("utf-8-sig", "surrogateescape")
 
 
 # --- running ------------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import re
 
-from ...dockerfile import image_uses
+from ...dockerfile import closest, image_uses
 from ..reading.caches import fetching
 from ..reading.folder import text_of
 from ..reading.known import Known, describe, release_of
@@ -120,6 +120,13 @@ def at_from(stage, found: str):
 def pinned_bases(subject: Subject) -> Outcome:
     """Check that every image that is used is named with a version or a digest."""
     uses = _uses(subject)
+    if typos := [(base, line, near) for base, line in uses if (near := _near_stage(subject, base))]:
+        return failed(
+            f"there is no stage {listed(base.reference for base, _, _ in typos)}: it is taken for "
+            "an image",
+            [_at_line(subject, line, f"no such stage; {near}") for _, line, near in typos],
+            typos[0][2],
+        )
     if loose := _loose_syntax(subject):
         place = Place(f"{loose} has no version", line=1, instruction=f"# syntax={loose}")
         what = f"{loose}, which reads this file, may be a different program tomorrow"
@@ -137,6 +144,13 @@ def pinned_bases(subject: Subject) -> Outcome:
     if unknown:
         return unseen(f"{listed(unknown)} needs an argument", "pass it with --build-arg")
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
+
+
+def _near_stage(subject: Subject, base: Known) -> str:
+    """Which stage may be meant by the name of an image, "" where none is."""
+    if base.size or base.language or re.search(r"[/:@$]", base.reference):
+        return ""
+    return closest(base.reference, [stage.name for stage in subject.read.stages if stage.name])
 
 
 def _loose_syntax(subject: Subject) -> str:
@@ -180,6 +194,7 @@ def _why_loose(base: Known) -> str:
 def supported_bases(subject: Subject) -> Outcome:
     """Check that no image that is used is past the end of its security support."""
     uses = _uses(subject)
+    uses = [(base, line) for base, line in uses if not _near_stage(subject, base)]
     over = [(base, line, ended(base, subject.today)) for base, line in uses]
     over = [(base, line, what) for base, line, what in over if what]
     if over:

@@ -18,10 +18,10 @@ _WORDS = {
     *("STOREPASS", "KEYPASS"),
 }
 _ENDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY")
-_SHORT = {"PASS", "PWD"}  # as the last of several words: PWD alone is a folder
+_SHORT = {"PASS", "PWD", "PSW"}  # as the last of several words: PWD alone is a folder
 _KEYS = {
     *("ACCOUNT", "API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER"),
-    *("DEPLOY", "AUTH"),
+    *("DEPLOY", "AUTH", "SSH", "PRV", "RSA"),
 }
 _HARMLESS_ENDS = {
     *("FILE", "PATH", "DIR", "URL", "URI", "NAME", "HEADER", "LENGTH", "TTL", "EXPIRY", "FIELD"),
@@ -32,7 +32,17 @@ _HARMLESS_ENDS = {
     *("PORT", "DOMAIN", "REGION", "VERSION", "PROVIDER", "BACKEND", "DRIVER", "MODE", "POLICY"),
     *("STRATEGY", "REQUIRED", "ROUNDS", "COST", "USER", "USERNAME", "EMAIL", "FORMAT", "STDIN"),
     *("SERVICE", "SERVER", "ADDRESS", "ADDR", "SCOPE", "SCOPES", "STORE", "MANAGER", "REGEX"),
-    *("PATTERN", "LEEWAY", "COLUMN", "CLASS", "NAMESPACE", "DIGEST", "CHECKSUM", "SHA256"),
+    *(
+        "PATTERN",
+        "LEEWAY",
+        "COLUMN",
+        "CLASS",
+        "NAMESPACE",
+        "DIGEST",
+        "CHECKSUM",
+        "SHA256",
+        "STRING",
+    ),
 }
 # What may be a secret, or its name, or a switch: it is one where a program made the value.
 _PERHAPS = re.compile(
