@@ -58,6 +58,7 @@ CHECKS = (
     Check("workdir", "Working folders are absolute", "01", "warning", workdir),
 )  # fmt: skip
 IDS = tuple(check.id for check in CHECKS)
+LEVELS = ("error", "warning", "note")  # the gravest first
 
 _ACCEPT = re.compile(r"accept\s+([\w-]+(?:\s*,\s*[\w-]+)*)(?:\s+because\s+(\S.*))?", re.IGNORECASE)
 _OURS = re.compile(r"[ \t]*#[ \t]*shiplight:[ \t]*(.*?)[ \t\r]*")
@@ -89,6 +90,11 @@ class Checklist:
     def failed(self) -> bool:
         return any(result.counts for result in self.results)
 
+    def fails(self, level: str) -> bool:
+        """Whether a check of that level or a graver one failed, and nobody accepted it."""
+        graver = LEVELS[: LEVELS.index(level) + 1]
+        return any(result.counts and result.check.level in graver for result in self.results)
+
     def to_list(self) -> list[dict]:
         """Return the results as `./lab check --json` prints them."""
         return [result.to_dict(self.file) for result in self.results]
@@ -110,18 +116,20 @@ def read_subject(
     build_args: Mapping[str, str] | None = None,
     today: date | None = None,
     context: str | os.PathLike | None = None,
+    text: bytes | None = None,
 ) -> Subject:
     """Read the Dockerfile at `path`, or in the folder at `path`, for the checks.
 
     `context` is the folder that a build sends; without it, the folder that holds what is copied.
+    `text` is what to check in place of the file, which then has a name only, and no context.
     Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
     """
     try:
-        file = find_dockerfile(Path(os.path.expanduser(path)))
+        file = find_dockerfile(Path(os.path.expanduser(path))) if text is None else Path(path)
     except OSError as problem:  # a name too long
         why = problem.strerror
         raise UsageError(f"{path} cannot be read ({why}).", hint="check the path") from problem
-    read = parse(_text(file))
+    read = parse(_decoded(file, text) if text is not None else _text(file))
     count = len(read.global_args) + sum(len(stage.instructions) + 1 for stage in read.stages)
     if count > MOST_INSTRUCTIONS:
         raise DockerfileError(f"{file} has {count} instructions; {MOST_INSTRUCTIONS} are read.")
@@ -132,7 +140,7 @@ def read_subject(
     found = stages.stage_of(read, target)
     subject = Subject(file, read, arguments, found, bool(target), None, None, today or date.today())
     if context is None:
-        folder = find_context(file, subject.all_steps)
+        folder = find_context(file, subject.all_steps) if text is None else None
     elif not (folder := Path(os.path.expanduser(context))).is_dir():
         raise UsageError(f"the context {context} is not a folder.", hint="name the folder to send")
     rules = read_rules(folder, file) if folder else None
@@ -141,6 +149,37 @@ def read_subject(
 
 def _assigning(read: Dockerfile) -> list:
     return [found for found in _instructions(read) if found.keyword in ("ARG", "ENV")]
+
+
+_NOT_WALKED = {".git", ".hg", ".svn", "node_modules", "vendor", ".venv", "venv", "__pycache__"}
+_IS_DOCKERFILE = re.compile(
+    r"(?i)(?:(?:docker|container)file(?:[._-][\w.-]+)?|[\w.-]+\.(?:docker|container)file)"
+)
+_NEVER = re.compile(r"(?i)\.(?:dockerignore|md|sh|py|go|js|ts|j2|tmpl|template|orig|bak)$")
+MOST_FILES = 10_000
+
+
+def find_dockerfiles(path: str | os.PathLike) -> list[str]:
+    """Return the Dockerfiles that `path` means: itself, the one in a folder, or all below it.
+
+    A folder without one is walked, but not into what others wrote or tools made. UsageError where
+    it has none at all.
+    """
+    folder = Path(os.path.expanduser(path))
+    own = [name for name in ("Dockerfile", "Containerfile") if (folder / name).is_file()]
+    if own or not folder.is_dir():
+        return [os.path.join(path, *own[:1])]
+    found = []
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _NOT_WALKED)
+        found += [
+            os.path.join(place, name)
+            for name in sorted(names)
+            if _IS_DOCKERFILE.fullmatch(name) and not _NEVER.search(name)
+        ]
+        if len(found) > MOST_FILES:
+            raise UsageError(f"{path} has more than {MOST_FILES} Dockerfiles.", hint="name some")
+    return found or [os.fspath(path)]
 
 
 def find_dockerfile(path: Path) -> Path:
@@ -177,6 +216,12 @@ def _text(file: Path) -> str:
             ) from problem
         hint = "name the file that it leads to" if problem.errno == errno.ELOOP else ""
         raise UsageError(f"{file} cannot be read ({problem.strerror}).", hint=hint) from problem
+    return _decoded(file, data)
+
+
+def _decoded(file: Path, data: bytes) -> str:
+    if len(data) > MOST_BYTES:
+        raise DockerfileError(f"{file} is larger than {format_bytes(MOST_BYTES)}.")
     if b"\0" in data:
         raise DockerfileError(f"{file} is not text.", hint="name a Dockerfile")
     # Engines take any bytes: a comment may be in Latin-1.

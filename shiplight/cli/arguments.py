@@ -179,19 +179,45 @@ def _images(add) -> None:
     _json(scan)
     check = add(
         "check",
-        "check a Dockerfile against the checklist; without --build, only the text is read, and "
+        "check Dockerfiles against the checklist; without --build, only the text is read, and "
         "nothing is built or run",
-        "./lab check apps/go/Dockerfile.single --json",
+        "./lab check apps/go/Dockerfile.single --format json",
     )
-    check.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    check.add_argument(
+        "paths",
+        nargs="+",
+        metavar="PATH",
+        help="a Dockerfile, a folder with one or with some below it, or - for standard input",
+    )
     check.add_argument("--build", action="store_true", help="also build it, and inspect the image")
+    check.add_argument(
+        "--context", metavar="DIR", help="the folder that a build sends (default: looked for)"
+    )
     _stage(check, "check")
     _offers(check)
     check.add_argument(
         "--skip", action="append", default=[], metavar="ID[,ID]", help="leave these checks out"
     )
+    check.add_argument(
+        "--fail-on",
+        choices=["error", "warning", "note"],
+        default="warning",
+        help="the least grave failure that gives exit code 1 (default: warning)",
+    )
+    check.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="what is known to fail, which does not count; written if it is not there, and "
+        "rewritten as findings go away",
+    )
     output = check.add_mutually_exclusive_group()
-    output.add_argument("--sarif", action="store_true", help="print SARIF 2.1.0")
+    output.add_argument(
+        "--format",
+        choices=["text", "json", "sarif", "github"],
+        help="how to print it (default: text); github: annotations of a workflow",
+    )
+    output.add_argument("--sarif", action="store_true", help="the same as --format sarif")
     _json(output)
 
 

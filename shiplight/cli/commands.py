@@ -396,47 +396,100 @@ def _scan(given) -> int:
 
 
 def _check(given) -> int:
-    """0 where nothing failed, 1 where something did, 2 where it could not be read or built."""
-    from ..checks import checklist, mask
+    """0 where nothing failed, 1 where something did, 2 where one could not be read or built."""
+    from ..checks import mask
     from ..errors import BuildCancelled, ShipLightError
 
     try:
-        build_args = _pairs(given.build_args)
-        subject = checklist.read_subject(given.path, target=given.target, build_args=build_args)
-        skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
-        found = checklist.run(subject, skip=skip)
-        if given.build:
-            from ..builds import offers
-            from ..checks import with_build
-
-            offered = {"secrets": offers.secrets_of(given.secrets), "ssh": tuple(given.ssh)}
-            offers.read(**offered)  # what is missing is said before anything is done
-            built = with_build(_connect(given, to_make=True), subject, build_args, **offered)
-            found = checklist.run(built, skip=skip)
+        return _check_all(given)
     except BuildCancelled:
         raise
     except ShipLightError as error:
         print(mask(f"lab: {error}"), file=sys.stderr)
         return 2
-    _print_checklist(given, found)
-    return 1 if found.failed else 0
 
 
-def _print_checklist(given, found) -> None:
+def _check_all(given) -> int:
+    """Check every Dockerfile; what cannot be read is told, and the others are checked."""
+    from ..checks import baseline, find_dockerfiles, mask
+    from ..errors import BuildCancelled, ShipLightError, UsageError
+
+    found, problem = [], False
+    known = baseline.read(given.baseline) if given.baseline else None
+    named = (os.path.normpath(name) for path in given.paths for name in find_dockerfiles(path))
+    paths = list(dict.fromkeys(named))
+    if len(paths) > 1 and given.build:
+        raise UsageError("--build builds one Dockerfile.", hint="name one")
+    for path in paths:
+        try:
+            found.append(_checked(given, path))
+        except BuildCancelled:
+            raise
+        except ShipLightError as error:
+            print(mask(f"lab: {error}"), file=sys.stderr)
+            problem = True
+    if given.baseline and found:
+        if said := baseline.update(given.baseline, found, known):
+            print(f"lab: {said}", file=sys.stderr)
+        known = baseline.findings(found) if known is None else known
+        found = [baseline.apply(each, known) for each in found]
+    if found:
+        _print_checklists(given, found, several=len(paths) > 1)
+    return 2 if problem else int(any(each.fails(given.fail_on) for each in found))
+
+
+def _checked(given, path: str):
+    """The checklist of one Dockerfile, built if that is asked for."""
+    from ..checks import checklist
+    from ..errors import UsageError
+
+    build_args = _pairs(given.build_args)
+    text = sys.stdin.buffer.read(checklist.MOST_BYTES + 1) if path == "-" else None
+    if text is not None and given.build:
+        raise UsageError("--build needs a file.", hint="save it, and name it with --context")
+    subject = checklist.read_subject(
+        "stdin" if path == "-" else path,
+        target=given.target,
+        build_args=build_args,
+        context=given.context,
+        text=text,
+    )
+    skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
+    found = checklist.run(subject, skip=skip)
+    if given.build:
+        from ..builds import offers
+        from ..checks import with_build
+
+        offered = {"secrets": offers.secrets_of(given.secrets), "ssh": tuple(given.ssh)}
+        offers.read(**offered)  # what is missing is said before anything is done
+        built = with_build(_connect(given, to_make=True), subject, build_args, **offered)
+        found = checklist.run(built, skip=skip)
+    return found
+
+
+def _print_checklists(given, found: list, *, several: bool) -> None:
     from ..units import visible_line
 
-    if given.json:
-        _print_json(found.to_list())
-    elif given.sarif:
+    wanted = given.format or ("json" if given.json else "sarif" if given.sarif else "text")
+    if wanted == "json":
+        whole = [{"file": each.file, "results": each.to_list()} for each in found]
+        _print_json(whole if several else found[0].to_list())
+    elif wanted == "sarif":
         from ..checks import to_sarif
 
-        _print_json(to_sarif(found))
-    else:
-        from ..checks import print_checklist
+        _print_json(to_sarif(*found))
+    elif wanted == "github":
+        from ..checks import to_github
 
-        print_checklist(found)
-    for remark in found.remarks:
-        print(visible_line(f"lab: {found.file}: {remark}"), file=sys.stderr)
+        for line in to_github(*found):
+            print(line)
+    else:
+        from ..checks import print_checklist, print_summary
+
+        print_summary(found) if several else print_checklist(found[0])
+    for each in found:
+        for remark in each.remarks:
+            print(visible_line(f"lab: {each.file}: {remark}"), file=sys.stderr)
 
 
 def _bases(given) -> int:

@@ -45,6 +45,91 @@ def test_what_cannot_be_read_is_exit_code_2_and_a_sentence(path):
     assert "Traceback" not in done.stderr
 
 
+MESSY = "FROM alpine:3.22\nRUN apk add git\nUSER 10001\n"  # a note fails, no warning
+
+
+def folder_of(tmp_path, **texts: str) -> Path:
+    for name, text in texts.items():
+        checking.write((tmp_path / name), text) if (tmp_path / name).mkdir() is None else None
+    return tmp_path
+
+
+def test_a_folder_is_walked_and_several_dockerfiles_are_summed_up(tmp_path):
+    folder = folder_of(tmp_path, a=RIGHT, b="FROM alpine\n", node_modules="FROM x\n")
+    (folder / "a" / "web.Dockerfile").write_text(RIGHT)
+    (folder / "a" / "Dockerfile.md").write_text("no Dockerfile\n")
+    done = lab("check", str(folder), str(folder / "a"))
+    assert done.returncode == 1 and not done.stderr
+    assert "3 Dockerfiles · 1 with something that failed" in words(done)
+    assert "user, pinned-bases" in words(done) and "node_modules" not in done.stdout
+    found = json.loads(lab("check", str(folder), "--format", "json").stdout)
+    assert [Path(each["file"]).parent.name for each in found] == ["a", "a", "b"]
+    assert len(found[0]["results"]) == len(checklist.CHECKS)
+
+
+def test_one_that_cannot_be_read_leaves_the_others_checked(tmp_path):
+    folder = folder_of(tmp_path, a=RIGHT, b="RUN x\n")
+    done = lab("check", str(folder / "a"), str(folder / "b"))
+    assert (
+        done.returncode == 2 and done.stderr.startswith("lab: ") and "a/Dockerfile" in done.stdout
+    )
+
+
+def test_standard_input_is_checked_without_a_context():
+    done = lab("check", "-", input="FROM python:3.13-slim\nWORKDIR /a\nCOPY . .\nUSER 5\n")
+    assert done.returncode == 0 and "context of this Dockerfile is not available" in words(done)
+    assert lab("check", "-", "--build", input=RIGHT).returncode == 2
+
+
+def test_the_gravest_failure_that_is_asked_for_decides_the_exit_code(tmp_path):
+    checking.write(tmp_path, MESSY + "COPY --from=alpine:3.22 /x /x\n")
+    codes = {
+        level: lab("check", str(tmp_path), "--skip", "reclaimable", "--fail-on", level).returncode
+        for level in checklist.LEVELS
+    }
+    assert codes == {"error": 0, "warning": 0, "note": 1}
+
+
+def test_a_baseline_knows_what_failed_and_may_only_become_smaller(tmp_path):
+    file, known = checking.write(tmp_path, "FROM alpine\n"), tmp_path / "known.json"
+    call = ("check", str(tmp_path), "--baseline", str(known))
+    first = lab(*call)
+    assert first.returncode == 0 and "is written" in first.stderr and "known" in words(first)
+    file.write_text("# moved\nFROM alpine\nRUN true\n")
+    again = lab(*call)
+    assert again.returncode == 0 and not again.stderr
+    file.write_text("FROM alpine\nCOPY .env /\n")
+    assert lab(*call).returncode == 1
+    file.write_text("FROM alpine\nUSER 5\n")
+    assert "rewritten" in lab(*call).stderr
+    file.write_text("FROM alpine\n")
+    assert lab(*call).returncode == 1, "what was gone is not known any longer"
+    known.write_text("{}")
+    assert lab(*call).returncode == 2
+
+
+def test_annotations_name_file_line_and_level(tmp_path):
+    checking.write(tmp_path, MESSY.replace("USER 10001", "COPY .env /\nUSER 0"))
+    done = lab("check", str(tmp_path), "--format", "github")
+    lines = done.stdout.splitlines()
+    assert all(
+        re.match(r"::(error|warning|notice) file=\S+,line=\d+,endLine=\d+,title=[\w-]+::", x)
+        for x in lines
+    )
+    assert [x for x in lines if x.startswith("::error") and "title=secrets" in x and "line=3" in x]
+    assert [x for x in lines if x.startswith("::notice") and "title=apk-cache" in x]
+
+
+def test_a_context_is_named_on_the_command_line(tmp_path):
+    checking.write(tmp_path, "FROM python:3.13-slim\nWORKDIR /a\nCOPY . .\nUSER 5\n")
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web" / ".dockerignore").write_text(".git")
+    found = json.loads(
+        lab("check", str(tmp_path), "--context", str(tmp_path / "web"), "--json").stdout
+    )
+    assert {each["id"]: each["result"] for each in found}["dockerignore"] == "passed"
+
+
 def _processor_seconds() -> float:
     """Seconds of all programs that were called from here, whatever else the machine does."""
     return os.times().children_user + os.times().children_system

@@ -1,10 +1,13 @@
 """A checklist as people read it: what failed first, the rest in a line each."""
 
+from collections import Counter
+
 from rich.console import Console
 from rich.padding import Padding
+from rich.table import Table
 
 from ...units import escape, format_bytes
-from ..checklist import Checklist
+from ..checklist import LEVELS, Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
 from ..reading.secretwords import mask
 
@@ -35,6 +38,29 @@ def print_checklist(checklist: Checklist) -> None:
             if result.outcome.result == kind:
                 _print_line(console, mark, result, result.outcome.evidence)
     console.print(f"\n{_summary(checklist)}")
+
+
+def print_summary(checklists: list[Checklist]) -> None:
+    """Print several checklists: what failed in each file, by level, and a line of totals."""
+    console = Console(highlight=False)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("file", overflow="fold")
+    for level in LEVELS:
+        table.add_column(f"{level}s", overflow="fold")
+    for found in checklists:
+        failed = [
+            ", ".join(r.check.id for r in found.results if r.counts and r.check.level == level)
+            for level in LEVELS
+        ]
+        table.add_row(escape(found.file), *(ids or "[dim]–[/]" for ids in failed))
+    console.print(table)
+    count = sum(found.failed for found in checklists)
+    by_check = Counter(r.check.id for found in checklists for r in found.results if r.counts)
+    most = ", ".join(f"{name} {number}" for name, number in by_check.most_common(3))
+    console.print(
+        f"\n{len(checklists)} Dockerfiles · {count} with something that failed"
+        + (f" · most often: {most}" if most else "")
+    )
 
 
 def _print_failed(console: Console, result: Result) -> None:

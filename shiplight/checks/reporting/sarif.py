@@ -4,24 +4,25 @@ Only what failed is a result: one for each place. What a comment in the Dockerfi
 suppressed result, with the reason that the comment gives.
 """
 
-import hashlib
 import os
 from urllib.parse import quote
 
 from ... import __name__ as tool
 from ...units import visible
+from ..baseline import fingerprint
 from ..checklist import CHECKS, Checklist
 from ..questions.outcomes import FAILED, Check, Place, Result
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
 
-def to_sarif(checklist: Checklist) -> dict:
-    """Return the whole log as a JSON object."""
-    failed = [result for result in checklist.results if result.outcome.result == FAILED]
+def to_sarif(*checklists: Checklist) -> dict:
+    """Return the log of one or several Dockerfiles as a JSON object."""
     results = [
         _result(checklist.file, result, place)
-        for result in failed
+        for checklist in checklists
+        for result in checklist.results
+        if result.outcome.result == FAILED
         for place in result.outcome.places
     ]
     driver = {"name": tool, "rules": [_rule(check) for check in CHECKS]}
@@ -47,7 +48,6 @@ def _result(file: str, result: Result, place: Place) -> dict:
     check, outcome = result.check, result.outcome
     what = f"{place.found} in {place.path}" if place.path else place.found
     region = {"startLine": place.line or 1, "endLine": place.end_line or place.line or 1}
-    seen = f"{check.id}\n{place.instruction}\n{place.path}"
     found = {
         "ruleId": check.id,
         "ruleIndex": CHECKS.index(check),
@@ -62,9 +62,7 @@ def _result(file: str, result: Result, place: Place) -> dict:
                 }
             }
         ],
-        "partialFingerprints": {
-            "shiplight/v1": hashlib.sha256(seen.encode(errors="backslashreplace")).hexdigest()
-        },
+        "partialFingerprints": {"shiplight/v1": fingerprint(check.id, place)},
     }
     if place.accepted:
         found["suppressions"] = [
