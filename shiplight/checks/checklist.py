@@ -91,7 +91,7 @@ class Checklist:
         return any(result.counts for result in self.results)
 
     def fails(self, level: str) -> bool:
-        """Whether a check of that level or a graver one failed, and nobody accepted it."""
+        """Return whether a check of that level or a graver one failed, unless accepted."""
         graver = LEVELS[: LEVELS.index(level) + 1]
         return any(result.counts and result.check.level in graver for result in self.results)
 
