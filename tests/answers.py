@@ -15,6 +15,7 @@ from pathlib import Path
 from shiplight import builds, lessons
 from shiplight.errors import (
     BaseNotAvailable,
+    BuildCancelled,
     BuildFailed,
     CheckFailed,
     ContextError,
@@ -109,6 +110,8 @@ def verdict(client, answer: Answer) -> tuple[str, str]:
         return "refused", error.message.partition(": ")[2].partition("\n")[0]
     except (BaseNotAvailable, BuildFailed, ContextError, DockerfileError) as error:
         return "does not build", error.message.partition("\n")[0]
+    except BuildCancelled:
+        raise  # by whoever stopped the run: nobody knows what would have become of it
     except ShipLightError as error:
         return "error", f"{type(error).__name__}: {error.message.partition(chr(10))[0]}"
     return "accepted", ""

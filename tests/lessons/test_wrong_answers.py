@@ -3,7 +3,9 @@
 import importlib.util
 
 import answers
+import pytest
 
+from shiplight.errors import BuildCancelled
 from shiplight.lessons import exercises
 from shiplight.setup import ROOT
 
@@ -25,6 +27,15 @@ def test_a_section_has_answers_and_what_was_not_tried_is_counted():
 
 def test_nothing_that_was_tried_is_accepted_without_a_reason():
     assert not [one for one in try_all.tried() if one[1] in ("accepted", "error")]
+
+
+def test_a_run_that_is_stopped_keeps_no_verdict_of_the_answer_that_it_was_at(monkeypatch):
+    def stopped(client, answer):
+        raise BuildCancelled("the build was stopped.")
+
+    monkeypatch.setattr(answers, "built", stopped)
+    with pytest.raises(BuildCancelled):
+        answers.verdict(None, next(answers.made_by_rule()))
 
 
 def test_what_is_kept_is_of_answers_that_the_rules_still_make():
