@@ -386,12 +386,17 @@ def test_an_installation_that_fails_is_a_missing_scanner(nowhere, monkeypatch):
 
 
 def test_what_is_installed_is_pinned_by_hash(monkeypatch):
-    asked = []
-    monkeypatch.setattr(setup, "_install", lambda python, path, *options: asked.append(options))
+    asked, start = [], subprocess.Popen
+
+    def nothing(command, **options):
+        asked.append(command)
+        return start([sys.executable, "-c", ""], **options)
+
+    monkeypatch.setattr(setup.subprocess, "Popen", nothing)
     setup.add(trivy.REQUIREMENTS)
-    assert "--require-hashes" in asked[0] and "--hash=sha256:" in (
-        ROOT / trivy.REQUIREMENTS
-    ).read_text(encoding="utf-8")
+    [command] = asked
+    assert "--require-hashes" in command and str(ROOT / trivy.REQUIREMENTS) in command
+    assert "--hash=sha256:" in (ROOT / trivy.REQUIREMENTS).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("metadata", [None, "", "{}", "[]", '{"UpdatedAt": "2026"}'], ids=str)
