@@ -59,7 +59,7 @@ def read(path: Path, most: int = MOST_BYTES) -> bytes:
     with os.fdopen(handle, "rb") as file:
         if not stat.S_ISREG(os.fstat(handle).st_mode):
             raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
-        content = file.read(most + 1)
+        content = file.read(most + 1) or b""  # of some in /proc, None: nothing yet
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
     return content

@@ -72,7 +72,7 @@ def read(root: str | os.PathLike, name: str | os.PathLike, most: int) -> bytes:
     if inside.split(os.sep)[0] == "..":
         raise OSError(errno.ELOOP, "it is a link that leads out of its folder")
     with open(opened(root, inside.replace(os.sep, "/")), "rb") as file:
-        data = file.read(most + 1)
+        data = file.read(most + 1) or b""  # of some in /proc, None: nothing yet
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")
     return data

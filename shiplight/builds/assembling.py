@@ -139,7 +139,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     changes += [f"LABEL {key}={value}" for key, value in labels.items()]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            ["mmdebstrap", *command],
+            ended_with_us(["mmdebstrap", *command]),
             env=os.environ | recipe.rootfs["environment"],
             stdout=subprocess.PIPE,
             stderr=errors,
@@ -158,6 +158,14 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
     engine.remember_image(client, recipe.equivalent)
+
+
+def ended_with_us(command: list[str]) -> list[str]:
+    """Return the command that asks this one to end when this process does, even if it is killed.
+
+    Else mmdebstrap would go on unpacking into /tmp, and leave that there.
+    """
+    return ["setpriv", "--pdeathsig", "TERM", *command]
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -73,7 +73,9 @@ def read_image(
 
 def _opened(source, progress, limits: Limits) -> Stream:
     """The tar stream of the archive itself, unpacked where it is packed."""
-    chunks = iter(lambda: source.read(BLOCK), b"") if hasattr(source, "read") else iter(source)
+    chunks = (
+        iter(lambda: source.read(BLOCK) or b"", b"") if hasattr(source, "read") else iter(source)
+    )
     stream = Stream(_counted(chunks, progress, limits), "the archive")
     head = stream.peek(512)
     if kind := packing(head):

@@ -2,7 +2,9 @@
 
 import hashlib
 import re
+import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from shiplight.checks.reading import shell
 from shiplight.dockerfile import parse
 from shiplight.engine import journal
 from shiplight.errors import BaseNotAvailable
+from shiplight.setup import ROOT
 
 DOCKERFILES = sorted(bases.FOLDER.glob("*/Dockerfile"))
 FETCHES = {"curl", "wget", "git", "pip", "pipx", "npm", "npx", "go", "cargo", "rustup", "gem"}
@@ -70,6 +73,23 @@ def test_another_file_than_the_recipe_names_is_refused_and_not_kept(download):
         assembling._downloaded(wanted)
     assert "do not use it" in refused.value.hint
     assert [path.name for path in journal.cache("downloads").iterdir()] == [journal.TAG]
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="not for this machine: no setpriv")
+def test_a_killed_process_leaves_no_mmdebstrap_behind(tmp_path):
+    ended = tmp_path / "ended"
+    script = f"trap 'touch {ended}; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    code = (
+        "import subprocess, sys\nfrom shiplight.builds import assembling\n"
+        "subprocess.run(assembling.ended_with_us(['sh', '-c', sys.argv[1]]))\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code, script], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.kill()
+        process.stdout.read()  # until nobody has it open any more
+    assert ended.exists()
 
 
 def test_a_kept_file_that_was_changed_is_downloaded_again(download):

@@ -5,6 +5,7 @@ import io
 import json
 import random
 import tarfile
+from types import SimpleNamespace
 
 import factories
 import pytest
@@ -92,6 +93,12 @@ def test_an_image_survives_json():
     image = read(oci(IMAGE, packing="zstd"))
     assert type(image).from_dict(image.to_dict(files=True)) == image
     assert type(image).from_dict(image.to_dict(files=True)).tree() == image.tree()
+
+
+def test_a_file_that_has_nothing_to_read_now_is_no_archive():
+    """A read of some files in /proc returns None: nothing yet."""
+    with pytest.raises(ArchiveError, match="it is empty"):
+        read_image(SimpleNamespace(read=lambda size: None))
 
 
 def test_packed_layers_have_their_stored_bytes_and_digest():
