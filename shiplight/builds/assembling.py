@@ -160,12 +160,25 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     engine.remember_image(client, recipe.equivalent)
 
 
-def ended_with_us(command: list[str]) -> list[str]:
-    """Return the command that asks this one to end when this process does, even if it is killed.
+# A shell that tells all of its group to end when it is told, as nobody is who only tells mmdebstrap
+# itself; and it outlives the signal by which a failing mmdebstrap ends its group.
+_GROUP = """
+trap 'trap "" TERM; kill -TERM 0' TERM
+trap : HUP
+"$@" & wait $!
+code=$?
+[ $code -le 128 ] || { wait $!; code=$?; }
+exit $code
+"""
 
-    Else mmdebstrap would go on unpacking into /tmp, and leave that there.
+
+def ended_with_us(command: list[str]) -> list[str]:
+    """Return the command that ends this one when this process ends, even if it is killed.
+
+    It has to be started in a session of its own. Without it, mmdebstrap goes on unpacking into
+    /tmp for a minute.
     """
-    return ["setpriv", "--pdeathsig", "TERM", *command]
+    return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _GROUP, "sh", *command]
 
 
 def _end(process: subprocess.Popen) -> None:

@@ -77,11 +77,14 @@ def test_another_file_than_the_recipe_names_is_refused_and_not_kept(download):
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="not for this machine: no setpriv")
 def test_a_killed_process_leaves_no_mmdebstrap_behind(tmp_path):
+    """As mmdebstrap does, the command itself heeds no signal, and its child cleans up."""
     ended = tmp_path / "ended"
-    script = f"trap 'touch {ended}; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    child = f"trap 'touch {ended}; exit' TERM; echo ready; while :; do sleep 0.05; done"
+    script = f"({child}) & trap '' TERM; wait"
     code = (
         "import subprocess, sys\nfrom shiplight.builds import assembling\n"
-        "subprocess.run(assembling.ended_with_us(['sh', '-c', sys.argv[1]]))\n"
+        "command = assembling.ended_with_us(['sh', '-c', sys.argv[1]])\n"
+        "subprocess.run(command, start_new_session=True)\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", code, script], cwd=ROOT, stdout=subprocess.PIPE, text=True
@@ -90,6 +93,14 @@ def test_a_killed_process_leaves_no_mmdebstrap_behind(tmp_path):
         process.kill()
         process.stdout.read()  # until nobody has it open any more
     assert ended.exists()
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="not for this machine: no setpriv")
+@pytest.mark.parametrize("script", ["exit 3", "kill -HUP 0; sleep 0.2; exit 3"])
+def test_a_command_that_fails_is_known_to_have(script):
+    """The second one signals its group before it ends, as mmdebstrap does."""
+    command = assembling.ended_with_us(["sh", "-c", f"trap : HUP; {script}"])
+    assert subprocess.run(command, start_new_session=True).returncode == 3
 
 
 def test_a_kept_file_that_was_changed_is_downloaded_again(download):
