@@ -224,6 +224,10 @@ FAIR = [
     "RUN openssl req -newkey rsa:2048 -nodes -keyout k -out c && openssl enc -kfile f",
     "RUN echo \"$T\" | gh auth login --with-token && gpg --passphrase-fd 0 < /run/secrets/x",
     "RUN rabbitmqctl add_user me $P && net user me /delete; echo requirepass $P >> redis.conf",
+    "RUN cargo login < /run/secrets/x && grep requirepass redis.conf && fly -t ci2prod1 login",
+    "RUN sed -i 's/^requirepass .*//' redis.conf && docker run -p 80:80 x && openssl rand -hex 20",
+    "ENV COOKIE_NAME=sid JWT_ALG=HS256 APP_KEY_ID=ab12cd34 IMAGE_PAT=20240101T101010",
+    "LABEL cookie=chocolate1 jwt=rfc7519",
     "RUN curl 'https://x/?sig=none' && http -a me:$P https://x && sqlplus me/$P@db",
     "ENV SK_LANGUAGE=sk-SK HF_HOME=/models/hf_cache SG.x=1 PYPI=pypi-server-of-ours",
 ]  # fmt: skip

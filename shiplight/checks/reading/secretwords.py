@@ -120,14 +120,14 @@ def _is_random(text: str) -> bool:
 
 
 def _has_random(text: str) -> bool:
-    """Whether such a word stands in a text: in `base64:…`, in `a=b; session=…`."""
-    return any(map(_is_random, re.split(r"[\s;=:,]+", text)))
+    """Whether a long such word stands in a text: in `base64:…`, in `a=b; session=…`."""
+    return any(len(word) >= 16 and _is_random(word) for word in re.split(r"[\s;=:,]+", text))
 
 
 def may_be_secret(name: str, value: str | None) -> bool:
     """Return whether a variable holds a secret by its name, or by that and what its value is like.
 
-    >>> may_be_secret("DB_PASSWORD", None), may_be_secret("GITHUB_PAT", "q7Zk21Lp9d")
+    >>> may_be_secret("DB_PASSWORD", None), may_be_secret("GITHUB_PAT", "q7Zk21Lp9dYw3Xb0")
     (True, True)
     >>> may_be_secret("SESSION_COOKIE", "app_session"), may_be_secret("JWT", "true")
     (False, False)
@@ -234,7 +234,10 @@ _BEFORE = [
         "a password as an argument",
         rf"\b(?:mysqladmin{_THEN}password|rclone{_THEN}pass(?:word)?){_SEP}",
     ),
-    ("a password in a configuration", r"\b(?:requirepass|(?:user|owner|input)_pw)\s+"),
+    (
+        "a password in a configuration",
+        r"(?:(?:(?<=['\"\n])|(?<=\\n)|(?<=echo ))requirepass|\b(?:user|owner|input)_pw)\s+",
+    ),
     (
         "a password in SQL",
         r"(?i)\b(?:identified\s+(?:with\s+\S+\s+)?by|(?:user|role)\s[^;]{0,200}?\bpassword)\s+"
@@ -308,7 +311,7 @@ def _phrase(words: str) -> str:
     """
     one, between = r"[^\s'\",;&|-][^\s'\",;&|]{0,200}", rf"{_GAP}(?:-[^\s'\",;&|]*{_GAP}){{0,3}}"
     words = [re.escape(word).replace(r"\*", one) for word in words.split()]
-    return r"\b" + between.join(words) + rf"{_GAP}(?=[^-/\s])"
+    return r"\b" + between.join(words) + rf"{_GAP}(?=[^-/\s<>|&;])"
 
 
 _ALL_BEFORE = [
