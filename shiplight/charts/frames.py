@@ -84,8 +84,8 @@ def savings(pairs: dict[str, tuple[Image, Image]]) -> pd.DataFrame:
     rows = [
         {
             "name": name,
-            "before_bytes": before.unpacked_bytes,
-            "after_bytes": after.unpacked_bytes,
+            "before_bytes": before.whole().unpacked_bytes,
+            "after_bytes": after.whole().unpacked_bytes,
             "share": 1 - after.unpacked_bytes / before.unpacked_bytes,
         }
         for name, (before, after) in pairs.items()

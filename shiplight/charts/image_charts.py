@@ -32,6 +32,7 @@ TREEMAP_PIXELS = 380
 
 def before_after(*measured: Image, names: Sequence[str] | None = None):
     """Draw the unpacked bytes of images as bars, largest first; the title compares the ends."""
+    measured = [image.whole() for image in measured]
     table = frames.images(*measured, names=list(names) if names else None)
     table = table.sort_values("unpacked_bytes", ascending=False, ignore_index=True)
     large, small = table.iloc[0], table.iloc[-1]
@@ -109,7 +110,7 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
     """
     name = name or short(image.name)
     own = len(base.layers) if base is not None else 0  # the first layer that is not the base's
-    table = _folded(frames.layers(image), image, own)
+    table = _folded(frames.layers(image.whole()), image, own)
     total = max(1, int(table["unpacked_bytes"].sum()))
     if base is not None:
         below = table["layer"] < own

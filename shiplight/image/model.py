@@ -133,6 +133,18 @@ class Image:
     def labels(self) -> dict[str, str]:
         return dict(self.config.get("Labels", {}))
 
+    def whole(self) -> "Image":
+        """Return this image; raise UsageError where its layers were not read, as from a registry.
+
+        What draws or adds up unpacked bytes asks for it.
+        """
+        if self.unpacked_bytes is None:
+            raise UsageError(
+                f"the layers of {self.name} were not read, so what it unpacks to is not known.",
+                hint="measure it with deep=True",
+            )
+        return self
+
     def tree(self) -> dict[str, tuple[Entry, int]]:
         """Return what a container sees: {path: (entry, index of its layer)}, with directories."""
         return self._overlay.live
@@ -156,7 +168,7 @@ class Image:
 
     @cached_property
     def _overlay(self) -> Overlay:
-        if len(self.contents) != len(self.layers):
+        if len(self.whole().contents) != len(self.layers):
             raise UsageError(
                 f"the file lists of {self.name} were not kept with this result.",
                 hint="measure the image again, or save it with to_dict(files=True)",

@@ -111,11 +111,9 @@ def contents(image: Image) -> list[str]:
 
 
 def stored_bytes(*images: Image) -> int:
-    """Return the unpacked bytes that these images take together, counting shared layers once.
-
-    Not of images that were read from a registry without their layers.
-    """
-    layers = {layer.diff_id: layer.unpacked_bytes for image in images for layer in image.layers}
+    """Return the unpacked bytes that these images take together, counting shared layers once."""
+    read = [image.whole() for image in images]
+    layers = {layer.diff_id: layer.unpacked_bytes for image in read for layer in image.layers}
     return sum(layers.values())
 
 

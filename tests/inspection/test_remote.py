@@ -14,6 +14,7 @@ from guarded import program, registry
 from hub import Images
 
 from shiplight import image, inspection
+from shiplight.charts import frames, image_charts
 from shiplight.cli import commands
 from shiplight.errors import ArchiveError, RegistryFailed, UsageError
 from shiplight.image import LayerStore
@@ -151,8 +152,16 @@ def test_without_deep_an_image_is_measured_as_far_as_its_manifest_tells(place, s
     assert found.platform == "linux/arm64" and found.packed_bytes > 0
     assert image.Image.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert "— unpacked" in repr(found) and "— files" in repr(found.layers[0])
-    with pytest.raises(UsageError, match="file lists"):
-        found.tree()
+    for ask in (
+        image.Image.tree,
+        inspection.stored_bytes,
+        image_charts.before_after,
+        image_charts.waterfall,
+        lambda one: frames.savings({"x": (one, one)}),
+    ):
+        with pytest.raises(UsageError, match=r"layers of .* were not read.*\n.*deep=True"):
+            ask(found)
+    assert list(frames.layers(found)["packed_bytes"]) == [x.packed_bytes for x in found.layers]
 
 
 def test_what_a_real_registry_has_is_what_was_pushed_into_it(tmp_path, store, monkeypatch):
