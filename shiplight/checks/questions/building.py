@@ -53,7 +53,7 @@ def separate_stages(subject: Subject) -> Outcome:
         each for each in compilings(subject, subject.all_steps) if each.step.stage not in own
     ]
     if elsewhere:
-        labels = {found.step.stage.label for found in elsewhere}
+        labels = [found.step.stage.label for found in elsewhere]
         return passed(f"compiled in {listed(labels)}, shipped from {subject.target.label}")
     copied = [(step, fetch) for step in subject.final_steps for fetch in subject.fetches(step)]
     if copied:

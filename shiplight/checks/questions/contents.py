@@ -4,7 +4,7 @@ import re
 
 from ..reading.folder import bytes_of, context_copies, ignored, is_all, kept, sent
 from ..reading.known import commands
-from ..reading.programs import installed, is_named, removes_packages, shipped
+from ..reading.programs import is_named, shipped, staying
 from ..reading.subject import Step, Subject
 from .image import tools_in
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
@@ -52,8 +52,8 @@ def _compilers(subject: Subject) -> list[Place]:
     if base.compiler and base.size in ("toolchain", "full"):
         places.append(at_base(subject, base.compiler))
     for step in subject.filling_steps:
-        found = [name for name in installed(step) if is_named(name, patterns)]
-        if found and not removes_packages(step):
+        found = [name for name in staying(step) if is_named(name, patterns)]
+        if found:
             places.append(at(step, listed(found)))
     return places
 

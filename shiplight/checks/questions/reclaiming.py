@@ -2,24 +2,23 @@
 
 import re
 from collections.abc import Iterator
-from itertools import pairwise
 
 from ...units import format_bytes
 from ..reading.caches import fetching, has_cache, keeps_nothing
 from ..reading.folder import bytes_of, is_all, sent
 from ..reading.known import commands
-from ..reading.programs import installed, is_named
+from ..reading.programs import installed, is_named, removed_packages, virtual_packages
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject, absolute, under
 from .image import buried_in
 from .outcomes import Outcome, Place, at, failed, listed, passed
 
 _LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
-_APK = re.compile(r"--no-cache|/var/cache/apk|/etc/apk/cache|apk cache clean")
+_APK = re.compile(r"/var/cache/apk|/var/cache/\*|/etc/apk/cache|apk cache clean")
 _DNF = re.compile(r"clean all|/var/cache/(?:dnf|yum|libdnf)|/var/cache\b")
 _SMALL = re.compile(
     r"\.(?:txt|json|toml|lock|sh|bash|conf|cnf|cfg|ini|ya?ml|xml|md|pem|crt|key|asc|gpg|list|mod|sum|"
-    r"py|rb|pl|php|env|properties|template|tmpl|j2|service|repo|sources)$|lock|^<<|"
+    r"py|rb|pl|php|env|properties|template|tmpl|j2|service|repo|sources)$|(?:^|[-._])lock\b|^<<|"
     r"entrypoint|(?:^|/)(?:\.?\w*rc|Gemfile|Makefile|Procfile|Dockerfile|run|start|init|crontab)$|^/etc/"
 )
 _SMALL_BYTES = 100_000
@@ -58,14 +57,9 @@ def _left_behind(subject: Subject, step: Step) -> list[str]:
     def mounted(path: str) -> bool:
         return any(target and under(path, target.rstrip("/")) for target in targets)
 
-    apt = any((tool, "update") in words for tool in ("apt-get", "apt", "aptitude"))
-    apt = apt or bool(
-        re.search(r"deb\.nodesource\.com/setup|packagecloud\.io/\S*script\.deb", text)
-    )
-    if apt and not _LISTS.search(text) and not mounted("/var/lib/apt/lists"):
+    if _lists_stay(step, text) and not mounted("/var/lib/apt/lists"):
         found.append("apt's package lists")
-    asking = ("add", "update", "upgrade", "-U", "--update", "--update-cache")
-    apk = any(("apk", word) in words for word in asking)
+    apk = any(c.program == "apk" and _leaves_index(c) for c in step.commands)
     if apk and not _APK.search(text) and not mounted("/var/cache/apk"):
         found.append("apk's index")
     dnf = any((tool, "install") in words for tool in ("dnf", "yum", "microdnf", "tdnf"))
@@ -77,6 +71,28 @@ def _left_behind(subject: Subject, step: Step) -> list[str]:
     ):
         found.append("dnf's metadata")
     return found + _caches(subject, step)
+
+
+_UPDATE = re.compile(
+    r"\b(?:apt-get|apt|aptitude)\b[^;&|\n]{0,200}\bupdate\b|deb\.nodesource\.com/setup|"
+    r"packagecloud\.io/\S{0,200}script\.deb"
+)
+
+
+def _lists_stay(step: Step, text: str) -> bool:
+    """Whether a RUN fetches lists of packages after it removed them for the last time."""
+    tools = {c.program for c in step.commands if "update" in c.words[1:]}
+    fetched = [match.start() for match in _UPDATE.finditer(text)]
+    removed = [match.start() for match in _LISTS.finditer(text)]
+    scripts = any("://" in word for c in step.commands for word in c.words)
+    runs = tools & {"apt-get", "apt", "aptitude"} or scripts
+    return bool(runs and fetched) and fetched[-1] > max(removed, default=-1)
+
+
+def _leaves_index(command: Command) -> bool:
+    """Whether an apk leaves the index that it fetched: each of them without --no-cache."""
+    asking = {"add", "update", "upgrade", "-U", "--update", "--update-cache"}
+    return bool(asking & set(command.words)) and "--no-cache" not in command.words
 
 
 def _caches(subject: Subject, step: Step) -> list[str]:
@@ -102,7 +118,7 @@ def _removed_later(subject: Subject) -> list[Place]:
         for path, how in _removed_paths(step):
             what = f"{path}, {how} in line {step.line}"
             found += [at(each, what) for each in adding if _added(subject, each, path)]
-        gone = _removed_packages(step)
+        gone = removed_packages(step)
         for earlier, names in installing if gone else ():
             again = [name for name in names if is_named(name, gone)]
             if again:
@@ -112,7 +128,7 @@ def _removed_later(subject: Subject) -> list[Place]:
             what = f"packages that `{' '.join(pruned[0].words[:2])}` removes in line {step.line}"
             found += [at(each, what) for each in whole]
         adding += [step] if step.keyword in ("COPY", "ADD") or _brings(step) else []
-        names = (*installed(step), *_virtual(step)) if step.keyword == "RUN" else ()
+        names = (*installed(step), *virtual_packages(step)) if step.keyword == "RUN" else ()
         installing += [(step, names)] if names else []
     return found
 
@@ -172,31 +188,6 @@ def _removed_paths(step: Step) -> list[tuple[str, str]]:
             continue
         whole = [(absolute(folder, step.expand(path)), how) for path, how in paths]
         found += [(path.removesuffix("/*"), how) for path, how in whole if path != "/"]
-    return found
-
-
-def _removed_packages(step: Step) -> list[str]:
-    return [
-        step.expand(word)
-        for command in step.commands
-        if command.program in ("apt-get", "apt", "apk", "dnf", "yum", "microdnf", "zypper")
-        and command.arguments[:1]
-        and command.arguments[0] in _REMOVING
-        for word in command.arguments[1:]
-    ]
-
-
-_REMOVING = ("remove", "purge", "del", "erase", "autoremove", "rm")
-
-
-def _virtual(step: Step) -> list[str]:
-    """The names of apk's virtual packages that a RUN installs."""
-    found = []
-    for command in step.commands:
-        words = list(command.words)
-        if command.program == "apk" and "add" in words:
-            found += [b for a, b in pairwise(words) if a in ("--virtual", "-t")]
-            found += [w.partition("=")[2] for w in words if w.startswith("--virtual=")]
     return found
 
 

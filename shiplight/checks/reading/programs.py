@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
+from itertools import pairwise
 
 from ...dockerfile import Stage
 from .known import commands
@@ -195,3 +196,36 @@ def removes_packages(step: Step) -> bool:
         command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
         for command in step.commands
     )
+
+
+def removed_packages(step: Step) -> list[str]:
+    """Return the names, or patterns of names, of packages that a step takes away again."""
+    return [
+        step.expand(word)
+        for command in step.commands
+        if command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
+        for word in command.arguments[1:]
+    ]
+
+
+def virtual_packages(step: Step) -> list[str]:
+    """Return the names of apk's virtual packages that a step installs."""
+    found = []
+    for command in step.commands:
+        words = list(command.words)
+        if command.program == "apk" and "add" in words:
+            found += [b for a, b in pairwise(words) if a in ("--virtual", "-t")]
+            found += [w.partition("=")[2] for w in words if w.startswith("--virtual=")]
+    return found
+
+
+def staying(step: Step) -> list[str]:
+    """Return the packages that a step installs and does not take away again.
+
+    None stay where a variable, a virtual package or apt's own marks say which go.
+    """
+    gone = removed_packages(step)
+    marked = any(command.matches(["apt-mark auto"]) for command in step.commands)
+    if gone and (marked or set(gone) & set(virtual_packages(step)) or any("$" in g for g in gone)):
+        return []
+    return [name for name in installed(step) if not is_named(name, gone)]
