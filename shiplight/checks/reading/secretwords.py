@@ -32,17 +32,8 @@ _HARMLESS_ENDS = {
     *("PORT", "DOMAIN", "REGION", "VERSION", "PROVIDER", "BACKEND", "DRIVER", "MODE", "POLICY"),
     *("STRATEGY", "REQUIRED", "ROUNDS", "COST", "USER", "USERNAME", "EMAIL", "FORMAT", "STDIN"),
     *("SERVICE", "SERVER", "ADDRESS", "ADDR", "SCOPE", "SCOPES", "STORE", "MANAGER", "REGEX"),
-    *(
-        "PATTERN",
-        "LEEWAY",
-        "COLUMN",
-        "CLASS",
-        "NAMESPACE",
-        "DIGEST",
-        "CHECKSUM",
-        "SHA256",
-        "STRING",
-    ),
+    *("PATTERN", "LEEWAY", "COLUMN", "CLASS", "NAMESPACE", "DIGEST", "CHECKSUM", "SHA256"),
+    *("STRING", "NOPASSWD"),
 }
 # What may be a secret, or its name, or a switch: it is one where a program made the value.
 _PERHAPS = re.compile(
