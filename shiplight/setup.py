@@ -18,7 +18,18 @@ from pathlib import Path
 from . import files
 from .units import visible, visible_line
 
-ROOT = Path(__file__).resolve().parents[1]
+
+def _state() -> Path:
+    """The folder for what is kept between runs where there is no checkout: the user's own."""
+    home = Path.home()
+    usual = {"darwin": home / "Library/Application Support", "win32": home / "AppData/Local"}
+    given = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
+    return (Path(given) if given else usual.get(sys.platform, home / ".local/state")) / "shiplight"
+
+
+_PLACE = Path(__file__).resolve().parents[1]
+IS_CHECKOUT = (_PLACE / "lab").is_file()  # else installed as a package, without lessons and apps
+ROOT = _PLACE if IS_CHECKOUT else _state()
 VENV = ROOT / ".venv"
 STAMP = "shiplight-stamp"  # in VENV: what is installed there
 

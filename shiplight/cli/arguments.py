@@ -3,6 +3,8 @@
 import argparse
 from pathlib import Path
 
+from ..setup import IS_CHECKOUT
+
 _EXAMPLES = """examples:
   ./lab up                        set up, get what lesson 01 needs, open JupyterLab
   ./lab test --live               run all tests; fail if any cannot run live
@@ -18,7 +20,7 @@ _EXAMPLES = """examples:
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
-        prog="./lab",
+        prog="./lab" if IS_CHECKOUT else "shiplight",
         description="Learn Docker multi-stage builds by building, running and measuring them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
