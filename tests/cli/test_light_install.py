@@ -89,7 +89,7 @@ def test_a_wheel_has_every_file_that_the_package_reads():
 
 
 def test_it_asks_for_what_a_checkout_installs():
-    wanted = (ROOT / "requirements.txt").read_text()
+    wanted = (ROOT / "requirements.in").read_text()
     for requirement in PROJECT["project"]["dependencies"]:
         assert requirement in wanted
     assert PROJECT["project"]["scripts"] == {"shiplight": "shiplight.cli:main"}
