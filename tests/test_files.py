@@ -225,6 +225,22 @@ def test_a_learners_copy_that_was_cut_short_is_not_taken_for_a_whole_one(tmp_pat
     assert (magics.own_copy("go") / "go.mod").is_file() and not list(tmp_path.rglob("half"))
 
 
+def test_lessons_that_note_verdicts_at_once_lose_none(tmp_path):
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom shiplight.engine import journal\n"
+        "from shiplight.lessons import judging\nfrom shiplight.setting import Setting\n"
+        "journal.ROOT = Path(sys.argv[1])\n"
+        "for n in range(15): judging.note(f'{sys.argv[2]}{n}', '1', 'holds', Setting(*'abcde'))\n"
+    )
+    lessons = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=ROOT)
+        for name in "ab"
+    ]
+    assert [lesson.wait(120) for lesson in lessons] == [0, 0]
+    [found] = tmp_path.rglob(judging.FILE)
+    assert len(json.loads(found.read_text())) == 30
+
+
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "kept"
     path.write_text("old")
