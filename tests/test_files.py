@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -225,20 +226,25 @@ def test_a_learners_copy_that_was_cut_short_is_not_taken_for_a_whole_one(tmp_pat
     assert (magics.own_copy("go") / "go.mod").is_file() and not list(tmp_path.rglob("half"))
 
 
-def test_lessons_that_note_verdicts_at_once_lose_none(tmp_path):
+def test_a_lesson_notes_no_verdict_while_another_one_does(tmp_path):
     code = (
         "import sys\nfrom pathlib import Path\nfrom shiplight.engine import journal\n"
         "from shiplight.lessons import judging\nfrom shiplight.setting import Setting\n"
-        "journal.ROOT = Path(sys.argv[1])\n"
-        "for n in range(15): judging.note(f'{sys.argv[2]}{n}', '1', 'holds', Setting(*'abcde'))\n"
+        "journal.ROOT = Path(sys.argv[1])\nprint(journal.folder(), flush=True)\ninput()\n"
+        "judging.note('claim', '1', 'holds', Setting(*'abcde'))\n"
     )
-    lessons = [
-        subprocess.Popen([sys.executable, "-c", code, str(tmp_path), name], cwd=ROOT)
-        for name in "ab"
-    ]
-    assert [lesson.wait(120) for lesson in lessons] == [0, 0]
-    [found] = tmp_path.rglob(judging.FILE)
-    assert len(json.loads(found.read_text())) == 30
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    ) as lesson:  # fmt: skip
+        folder = Path(lesson.stdout.readline().strip())
+        with files.alone(folder):
+            lesson.stdin.write("\n")
+            lesson.stdin.flush()
+            with pytest.raises(subprocess.TimeoutExpired):
+                lesson.wait(1)
+            assert not (folder / judging.FILE).exists()
+        assert lesson.wait(120) == 0 and "claim" in judging._read(folder)
 
 
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):
