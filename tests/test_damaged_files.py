@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import zstandard
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from shiplight import files, recordings
@@ -114,6 +114,10 @@ STORED["columns"] = [list(column) for column in zip(*CONTENT.entries, strict=Tru
 
 @settings(max_examples=100, deadline=None)
 @given(damaged(STORED))
+@example("[]")
+@example("null")
+@example("{}")
+@example('{"version": 3, "key": "sha256:1"}')
 def test_a_stored_layer_is_read_or_unknown(text):
     store = LayerStore(journal.path("layers"))
     packed = zstandard.ZstdCompressor().compress(text.encode("utf-8", "surrogatepass"))

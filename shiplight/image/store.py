@@ -91,12 +91,13 @@ class LayerStore:
         return self.folder / kind / (re.sub(r"[^0-9A-Za-z]", "-", key)[:200] + ".json.zst")
 
     def _read(self, kind: str, key: str) -> dict | None:
-        with suppress(OSError, zstandard.ZstdError, ValueError, MemoryError):
+        with suppress(OSError, zstandard.ZstdError, ValueError, MemoryError, RecursionError):
             packed = files.read(self._path(kind, key))
             if zstandard.frame_content_size(packed) > MOST_UNPACKED:
                 return None
             saved = json.loads(zstandard.ZstdDecompressor().decompress(packed))
-            if (saved.pop("version"), saved.pop("key")) == (VERSION, key):
+            is_ours = isinstance(saved, dict)
+            if is_ours and (saved.pop("version", None), saved.pop("key", None)) == (VERSION, key):
                 return saved
         return None
 
