@@ -17,6 +17,7 @@ from shiplight.image import LayerContent
 from shiplight.image.changes import Entry
 from shiplight.image.store import LayerStore
 from shiplight.lessons import judging, learned, magics
+from shiplight.setting import Setting
 from shiplight.setup import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has no such modes")
@@ -245,6 +246,17 @@ def test_a_lesson_notes_no_verdict_while_another_one_does(tmp_path):
                 lesson.wait(1)
             assert not (folder / judging.FILE).exists()
         assert lesson.wait(120) == 0 and "claim" in judging._read(folder)
+
+
+@pytest.mark.timeout(30)
+def test_a_verdict_is_noted_where_a_recording_is_made_though_who_makes_it_holds_its_folder(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(journal, "ROOT", tmp_path)
+    with journal.workplace() as place:
+        monkeypatch.setenv("SHIPLIGHT_RECORD", str(place / "lesson.json"))
+        judging.note("claim", "1", "holds", Setting(*"abcde"))
+        assert "claim" in judging._read(place) and "claim" in judging._read(journal.folder())
 
 
 def test_what_fails_on_the_way_leaves_the_old_file_and_no_other(tmp_path):

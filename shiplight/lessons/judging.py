@@ -40,8 +40,9 @@ def note(claim_id: str, seen: str, verdict: str, setting: Setting) -> None:
     folders = [journal.folder()]
     if os.environ.get("SHIPLIGHT_RECORD"):
         folders.append(Path(os.environ["SHIPLIGHT_RECORD"]).parent)
-    for folder in folders:
-        with journal.writable(), files.alone(folder):  # whole or not at all, one lesson at a time
+    # One lesson at a time. Where a recording is made is locked by who makes it, for it alone.
+    with journal.writable(), files.alone(journal.folder()):
+        for folder in folders:
             known = _read(folder)
             known[claim_id] = {"seen": seen, "verdict": verdict, "setting": setting.to_dict()}
             text = json.dumps(known, indent=1, ensure_ascii=False, sort_keys=True)
