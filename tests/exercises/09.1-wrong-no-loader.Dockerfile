@@ -7,7 +7,8 @@ COPY . .
 RUN npm run bundle
 RUN install -D -t /out/usr/local/bin /usr/local/bin/node \
     && install -D -m 644 -t /out/app dist/server.cjs \
-    && ldd /usr/local/bin/node | grep -o '/lib/[^ ]*' | xargs install -D -t /out/usr/lib/x86_64-linux-gnu
+    && for file in $(ldd /usr/local/bin/node | grep -o '/lib[^ ]*' | grep -v /ld-); do \
+    install -D "$file" "/out$(echo "$file" | sed 's|^/lib/|/usr/lib/|')"; done
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=builder /out/ /

@@ -6,8 +6,8 @@ COPY . .
 RUN npm run bundle
 RUN install -D -t /out/usr/local/bin /usr/local/bin/node \
     && install -D -m 644 -t /out/app dist/server.cjs \
-    && ldd /usr/local/bin/node | grep -o '/lib/[^ ]*' | xargs install -D -t /out/usr/lib/x86_64-linux-gnu \
-    && install -D -t /out/lib64 /lib64/ld-linux-x86-64.so.2
+    && for file in $(ldd /usr/local/bin/node | grep -o '/lib[^ ]*'); do \
+    install -D "$file" "/out$(echo "$file" | sed 's|^/lib/|/usr/lib/|')"; done
 
 FROM gcr.io/distroless/static-debian12:nonroot
 COPY --from=builder /out/ /
