@@ -16,6 +16,10 @@ DISK_FULL = (
     "the engine's disk is full: `./lab clean` removes what this lab used; what a failed build\n"
     "       keeps in use can be pruned after a restart of the engine: `docker builder prune`"
 )
+LAYER_LOST = (
+    "the engine lost a layer, as when it is killed or its machine loses power: remove the image\n"
+    "       with `docker rmi -f`; on a private engine, `./lab engine stop --remove-data` removes all"
+)
 NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"
     "       the containerd store can (from engine 23 the feature containerd-snapshotter)"
@@ -74,6 +78,8 @@ def engine_failed(doing: str, said: str) -> EngineFailed:
     hint = "`./lab doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL
+    elif re.search(r"stat \S+/(?:overlay2|fuse-overlayfs|vfs)/\S+: no such file", said):
+        hint = LAYER_LOST
     said = said.strip()
     return EngineFailed(f"the engine failed while {doing}: {said}", said=said, hint=hint)
 

@@ -9,7 +9,7 @@ import pytest
 from replay import FIXTURES, INFO, VERSION, engine_of
 
 from shiplight import engine
-from shiplight.engine import connecting, describing, disk, endpoints
+from shiplight.engine import answers, connecting, describing, disk, endpoints
 from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound, ProbeFailed
 from shiplight.inspection import probing
 
@@ -101,6 +101,18 @@ def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
             engine.inspect_image(client, "y")
         with pytest.raises(EngineFailed, match="disk is full"):
             engine.inspect_image(client, "x")
+
+
+@pytest.mark.parametrize(
+    ("said", "says"),
+    [
+        ("stat /data/overlay2/13hem6b3: no such file or directory", "the engine lost a layer"),
+        ("write /x: No space left on device", "disk is full"),
+        ("something else", "lab doctor"),
+    ],
+)
+def test_what_helps_is_told_by_what_the_engine_says(said, says):
+    assert says in answers.engine_failed("looking", said).hint
 
 
 @pytest.mark.parametrize(
