@@ -17,8 +17,8 @@ DISK_FULL = (
     "       keeps in use can be pruned after a restart of the engine: `docker builder prune`"
 )
 LAYER_LOST = (
-    "the engine lost a layer, as when it is killed or its machine loses power: remove the image\n"
-    "       with `docker rmi -f`; on a private engine, `./lab engine stop --remove-data` removes all"
+    "the engine lost a layer, as when it is killed: remove the image with `docker rmi -f`, or\n"
+    "       all that a private engine holds with `./lab engine stop --remove-data`"
 )
 NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"
