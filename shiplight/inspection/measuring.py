@@ -1,5 +1,6 @@
 """Measuring images, from an engine or from an archive; results are cached."""
 
+import functools
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -50,6 +51,19 @@ _CONTENTS = {
 }
 
 
+def _client_may_be_left_out(function):
+    """Take `f(what)` for `f(None, what)`: a file and a registry need no client."""
+
+    @functools.wraps(function)
+    def call(client, *arguments, **named):
+        if not arguments and "what" not in named:
+            return function(None, client, **named)
+        return function(client, *arguments, **named)
+
+    return call
+
+
+@_client_may_be_left_out
 @recordings.replayed(Image)
 def measure(
     client,
@@ -63,7 +77,7 @@ def measure(
 
     A file wins over an image of the same name. `docker://NAME` is read from its registry, for
     `platform` or this machine's; only `deep` reads its layers, without which unpacked and
-    reclaimable bytes are None. For a file and a registry, `client` may be None. What is learnt of a
+    reclaimable bytes are None. For a file and a registry, `client` may be None or left out. What is learnt of a
     layer is kept in `store` (this lab's own, unless another is given), so an image measured before
     costs one question to the engine. Shows its progress. Raises ImageNotFound, ArchiveError,
     EngineFailed, RegistryFailed.
@@ -120,7 +134,10 @@ def stored_bytes(*images: Image) -> int:
 def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> Image:
     name = os.fspath(name_or_path)
     if client is None or isinstance(name_or_path, os.PathLike):
-        raise ImageNotFound(f"there is no archive at {name}.", hint="check the path")
+        raise ImageNotFound(
+            f"there is no archive at {name}.",
+            hint="check the path; an image on an engine is measured by `measure(client, …)`",
+        )
     info = engine.inspect_image(client, name)
     known = store.image(info["Id"])
     # On a containerd store an Id can be that of an index, and its platform another by now.

@@ -148,7 +148,7 @@ def test_deep_measures_as_an_archive_is_measured(place, store, tmp_path, packing
 def test_without_deep_an_image_is_measured_as_far_as_its_manifest_tells(place, store):
     place.put(of_platforms("linux/amd64", "linux/arm64"))
     name = f"docker://{place.host}/a/b"
-    found = inspection.measure(None, name, store=store, platform="linux/arm64")
+    found = inspection.measure(name, store=store, platform="linux/arm64")
     assert found.platform == "linux/arm64" and found.packed_bytes > 0
     assert image.Image.from_dict(json.loads(json.dumps(found.to_dict()))) == found
     assert "— unpacked" in repr(found) and "— files" in repr(found.layers[0])
