@@ -1,10 +1,12 @@
 """What every engine once answered and saved, read without one: steps and bytes are the same."""
 
+import json
 import lzma
 import re
+from xml.etree import ElementTree
 
 import pytest
-from engines import BEGIN, BEGIN_PATHS, END, END_PATHS, NOT_OURS, TABLE, pack_layers, with_table
+from engines import NOT_OURS, TABLE, TABLES, held, pack_layers, with_table
 from other_engines import OTHERS
 from replay import FIXTURES, engine_of, recorded
 
@@ -38,9 +40,26 @@ def test_every_engine_that_is_tried_has_its_fixtures():
 
 def test_the_table_of_engines_is_of_the_recorded_results():
     text = TABLE.read_text(encoding="utf-8")
-    for mark in (BEGIN, END, BEGIN_PATHS, END_PATHS):
+    for mark in (mark for marks in TABLES.values() for mark in marks):
         assert text.count(mark) == 1
     assert with_table(text) == text
+
+
+def test_the_claims_of_a_cell_that_failed_did_not_hold(tmp_path):
+    sources = [
+        "x = 1",
+        'claim(\n    "a", x == 1)',
+        'if x:\n    claim("b", True)\nheld_against("c", 2)',
+    ]
+    code = [{"cell_type": "code", "source": [source]} for source in sources]
+    lesson = tmp_path / "00-x.ipynb"
+    lesson.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": []}, *code]}))
+    cases = "".join(
+        f'<testcase name="Cell {number}">{said}</testcase>'
+        for number, said in enumerate(["", "", "<failure/>"])
+    )
+    report = ElementTree.ElementTree(ElementTree.fromstring(f"<x>{cases}</x>"))
+    assert held(lesson, report) == {"claims": 3, "held": 1, "failed_cells": [2]}
 
 
 @every_engine

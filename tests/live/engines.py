@@ -2,6 +2,7 @@
 
     python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
     python tests/live/engines.py live [ENGINE…]  the live tests on each: docs/engines.md
+    python tests/live/engines.py lessons [ENGINE…]  all lessons on each: docs/engines.md
     python tests/live/engines.py paths       where images come from, tried by tests: docs/engines.md
     python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
@@ -49,12 +50,19 @@ SIZES = ROOT / "recordings" / "engines.json"
 TRIED = ROOT / "recordings" / "engines-tried.json"
 SMALL = ROOT / "tests" / "fixtures" / "small"
 TABLE = ROOT / "docs" / "engines.md"
-BEGIN, END = "<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"
 PATHS_TRIED = ROOT / "recordings" / "paths-tried.json"
-BEGIN_PATHS = "<!-- tests/live/engines.py paths writes this -->"
-END_PATHS = "<!-- up to here, paths -->"
+LESSONS_TRIED = ROOT / "recordings" / "lessons-tried.json"
+TABLES = {  # what stands around each table in docs/engines.md, by the command that fills it
+    "live": ("<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"),
+    **{
+        name: (f"<!-- tests/live/engines.py {name} writes this -->", f"<!-- up to here, {name} -->")
+        for name in ("lessons", "paths")
+    },
+}
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
+NBVAL = ["--nbval-current-env", "--nbval-cell-timeout=900"]
+CLAIM = re.compile(r"(?m)^ *(?:claim|held_against)\(")
 GZIP = b"\x1f\x8b"
 NOT_OURS = [  # of the machine, and not of its engine
     f"--ignore=tests/live/test_{name}.py"
@@ -211,19 +219,61 @@ def bring(here, there, references: list[str]) -> None:
 
 def run_tests(name: str) -> dict:
     """How many live tests passed on this engine, and which failed or were skipped, and why."""
+    began = time.monotonic()
+    report = reported(name, ["--numprocesses=2", "-m", "live", "tests", *NOT_OURS])
+    return outcomes(report) | {"seconds": round(time.monotonic() - began)}
+
+
+def reported(name: str, arguments: list[str]) -> ElementTree.ElementTree:
+    """The JUnit report of live tests on one engine."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
-        tests = ["--live", "-m", "live", f"--junitxml={report}", "tests", *NOT_OURS]
-        command = [sys.executable, "-m", "pytest", "--numprocesses=2", *tests]
+        command = [sys.executable, "-m", "pytest", "--live", f"--junitxml={report}", *arguments]
         environment = os.environ | {"LAB_ID": f"test{os.getpid()}"}
         if name != HERE:
-            command, environment = (
-                OTHERS[name].inside(*command),
-                environment | {"DOCKER_HOST": OTHERS[name].url},
-            )
-        began = time.monotonic()
+            command = OTHERS[name].inside(*command)
+            environment |= {"DOCKER_HOST": OTHERS[name].url}
         subprocess.run(command, cwd=ROOT, env=environment, timeout=TEST_SECONDS)
-        return outcomes(report) | {"seconds": round(time.monotonic() - began)}
+        return ElementTree.parse(report)
+
+
+# --- the lessons -----------------------------------------------------------------------------
+
+
+def try_lessons(names: list[str], *, keep: bool) -> None:
+    """Run every lesson on each engine, and write down after each what held."""
+    for name in names:
+        with engine_named(name, keep=keep) as client:
+            if name != HERE:
+                bring(engine.connect(), client, bases_of_tests())
+            for lesson in sorted((ROOT / "notebooks").glob("*.ipynb")):
+                report = reported(name, [str(lesson), "--nbval-lax", *NBVAL])
+                tried = (
+                    json.loads(LESSONS_TRIED.read_text("utf-8")) if LESSONS_TRIED.exists() else {}
+                )
+                row = tried.setdefault(name, {"lessons": {}}) | asdict(engine.setting(client))
+                row["lessons"][lesson.stem[:2]] = held(lesson, report)
+                tried[name] = row
+                print(json.dumps(row["lessons"]), flush=True)
+                known = {name: tried[name] for name in (HERE, *OTHERS) if name in tried}
+                LESSONS_TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+                write_table()
+
+
+def held(lesson: Path, report: ElementTree.ElementTree) -> dict:
+    """How many claims a lesson makes, how many of them are in cells that passed, and what failed.
+
+    A claim that does not hold fails its cell, and so does whatever else goes wrong there.
+    """
+    cells = [c for c in json.loads(lesson.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
+    claims = [len(CLAIM.findall("".join(cell["source"]))) for cell in cells]
+    failed = [
+        int(case.get("name").split()[-1])
+        for case in report.iter("testcase")
+        if case.find("failure") is not None or case.find("error") is not None
+    ]
+    lost = sum(claims[number] for number in failed)
+    return {"claims": sum(claims), "held": sum(claims) - lost, "failed_cells": failed}
 
 
 def try_paths(names: list[str], *, keep: bool) -> None:
@@ -234,7 +284,7 @@ def try_paths(names: list[str], *, keep: bool) -> None:
             report = Path(folder) / "report.xml"
             command = [sys.executable, "-m", "pytest", f"--junitxml={report}", *tests]
             subprocess.run(command, cwd=ROOT, timeout=TEST_SECONDS)
-            found = outcomes(report)
+            found = outcomes(ElementTree.parse(report))
         when = datetime.now(UTC).isoformat(timespec="seconds")
         own = str(engine.describe(engine.connect()))
         tried = json.loads(PATHS_TRIED.read_text("utf-8")) if PATHS_TRIED.exists() else {}
@@ -244,9 +294,9 @@ def try_paths(names: list[str], *, keep: bool) -> None:
     write_table()
 
 
-def outcomes(report: Path) -> dict:
+def outcomes(report: ElementTree.ElementTree) -> dict:
     """What a JUnit report says of each test."""
-    cases = list(ElementTree.parse(report).iter("testcase"))
+    cases = list(report.iter("testcase"))
     said = {kind: {} for kind in ("failure", "error", "skipped")}
     for case in cases:
         for kind, found in said.items():
@@ -286,14 +336,34 @@ def with_table(text: str) -> str:
     if notes:
         lines += ["", "Skipped or failed, and why:", ""]
         lines += [f"- {why}: {'; '.join(engines)}" for why, engines in notes.items()]
-    text = _between(text, BEGIN, lines, END)
-    return _between(text, BEGIN_PATHS, _paths(), END_PATHS)
+    for name, found in (("live", lines), ("lessons", _lessons()), ("paths", _paths())):
+        text = _between(text, TABLES[name], found)
+    return text
 
 
 def _reasons(row: dict) -> dict[str, int]:
     """Why tests were skipped, and which failed, with how many there are."""
     said = [why.removeprefix(ELSEWHERE) for why in row["skipped"].values()]
     return Counter([*said, *(f"`{test}` failed" for test in row["failed"])])
+
+
+def _lessons() -> list[str]:
+    """How many claims of each lesson held on each engine; what did not run is an empty cell."""
+    tried = json.loads(LESSONS_TRIED.read_text(encoding="utf-8"))
+    numbers = sorted(path.stem[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
+    lines = [f"| engine | image store | {' | '.join(numbers)} |", "|---" * (len(numbers) + 2) + "|"]
+    failed = []
+    for row in tried.values():
+        found = [row["lessons"].get(number) for number in numbers]
+        cells = [f"{one['held']} of {one['claims']}" if one else "" for one in found]
+        named = f"{row['engine']} ({row['when'][:10]})", row["store"]
+        lines.append(f"| {' | '.join([*named, *cells])} |")
+        failed += [
+            f"- {row['engine']}, {row['store']}: lesson {number}, code cells {one['failed_cells']}"
+            for number, one in row["lessons"].items()
+            if one["failed_cells"]
+        ]
+    return [*lines, *(["", "Cells that failed:", "", *failed] if failed else [])]
 
 
 def _paths() -> list[str]:
@@ -306,7 +376,8 @@ def _paths() -> list[str]:
     return lines
 
 
-def _between(text: str, begin: str, lines: list[str], end: str) -> str:
+def _between(text: str, marks: tuple[str, str], lines: list[str]) -> str:
+    begin, end = marks
     block = "\n".join([begin, *lines, end])
     return re.sub(f"(?s){re.escape(begin)}.*{re.escape(end)}", lambda _: block, text)
 
@@ -357,7 +428,7 @@ def answer_of(client, **build_args: str) -> tuple[bytes, str]:
 def main() -> None:
     """Read the command line; afterwards nothing of this lab is left on the machine's engine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["sizes", "live", "paths", "fixtures"])
+    parser.add_argument("command", choices=["sizes", "live", "lessons", "paths", "fixtures"])
     parser.add_argument(
         "engines",
         nargs="*",
@@ -375,6 +446,7 @@ def main() -> None:
         do = {
             "sizes": record_sizes,
             "live": try_all,
+            "lessons": try_lessons,
             "paths": try_paths,
             "fixtures": write_fixtures,
         }[asked.command]
