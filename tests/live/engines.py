@@ -3,6 +3,7 @@
     python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
     python tests/live/engines.py live [ENGINE…]  the live tests on each: docs/engines.md
     python tests/live/engines.py lessons [ENGINE…]  all lessons on each: docs/engines.md
+                                     on `official`, on images that have Docker Hub's names
     python tests/live/engines.py paths       where images come from, tried by tests: docs/engines.md
     python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
@@ -33,9 +34,13 @@ from xml.etree import ElementTree
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from other_engines import OTHERS, running
+sys.path.insert(0, str(ROOT / "tests"))
 
-from shiplight import builds, catalogue, dockerfile, engine
+import guarded
+from other_engines import OTHERS, running
+from places import placed
+
+from shiplight import builds, catalogue, dockerfile, engine, references
 from shiplight.builds.bases import text_to_send
 from shiplight.builds.providing import provide
 from shiplight.dockerfile import image_uses, read_context
@@ -45,7 +50,8 @@ from shiplight.inspection import measure
 from shiplight.units import format_bytes
 
 LAB = "engines"
-HERE = "here"
+HERE, OFFICIAL = "here", "official"
+ASKED_FOR = {"SHIPLIGHT_BASES": "official"}
 SIZES = ROOT / "recordings" / "engines.json"
 TRIED = ROOT / "recordings" / "engines-tried.json"
 SMALL = ROOT / "tests" / "fixtures" / "small"
@@ -71,17 +77,17 @@ NOT_OURS = [  # of the machine, and not of its engine
 
 
 # Where images come from, by what stands for it here, on which engines, and which tests try it.
-OFFICIAL = "tests/live/test_official.py"
+OFFICIAL_TESTS = "tests/live/test_official.py"
 PATHS = {
     "official": (
         "stand-in images on a local registry that plays Docker Hub and gcr.io, with TLS and tokens",
         "28.5.2, graph driver and containerd store",
-        [OFFICIAL, "-k", "not mirror"],
+        [OFFICIAL_TESTS, "-k", "not mirror"],
     ),
     "mirrored": (
         "a local registry, whole, broken or lacking an image",
         "28.5.2 (both stores), and the machine's own",
-        [OFFICIAL, "tests/live/test_assembled_bases.py", "-k", "mirror"],
+        [OFFICIAL_TESTS, "tests/live/test_assembled_bases.py", "-k", "mirror"],
     ),
     "arm64": (
         "an image from scratch, emulated by QEMU: not on arm64 hardware",
@@ -220,20 +226,25 @@ def bring(here, there, references: list[str]) -> None:
 def run_tests(name: str) -> dict:
     """How many live tests passed on this engine, and which failed or were skipped, and why."""
     began = time.monotonic()
-    report = reported(name, ["--numprocesses=2", "-m", "live", "tests", *NOT_OURS])
+    tests = ["--numprocesses=2", "-m", "live", "tests", *NOT_OURS]
+    report = reported(*way_to(name), tests)
     return outcomes(report) | {"seconds": round(time.monotonic() - began)}
 
 
-def reported(name: str, arguments: list[str]) -> ElementTree.ElementTree:
-    """The JUnit report of live tests on one engine."""
+def way_to(name: str) -> tuple:
+    """How a program uses this engine: what its command is put into, and its environment."""
+    if name == HERE:
+        return lambda *command: command, {}
+    return OTHERS[name].inside, OTHERS[name].environment
+
+
+def reported(inside, environment: dict[str, str], arguments: list[str]) -> ElementTree.ElementTree:
+    """The JUnit report of live tests, run where `inside` puts a command."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "--live", f"--junitxml={report}", *arguments]
-        environment = os.environ | {"LAB_ID": f"test{os.getpid()}"}
-        if name != HERE:
-            command = OTHERS[name].inside(*command)
-            environment |= {"DOCKER_HOST": OTHERS[name].url}
-        subprocess.run(command, cwd=ROOT, env=environment, timeout=TEST_SECONDS)
+        given = os.environ | environment | {"LAB_ID": f"test{os.getpid()}"}
+        subprocess.run(inside(*command), cwd=ROOT, env=given, timeout=TEST_SECONDS)
         return ElementTree.parse(report)
 
 
@@ -243,21 +254,44 @@ def reported(name: str, arguments: list[str]) -> ElementTree.ElementTree:
 def try_lessons(names: list[str], *, keep: bool) -> None:
     """Run every lesson on each engine, and write down after each what held."""
     for name in names:
+        if name == OFFICIAL:
+            with official_place() as place:
+                lessons_on(name, place.client, place.inside, place.environment | ASKED_FOR)
+            continue
         with engine_named(name, keep=keep) as client:
             if name != HERE:
-                bring(engine.connect(), client, bases_of_tests())
-            for lesson in sorted((ROOT / "notebooks").glob("*.ipynb")):
-                report = reported(name, [str(lesson), "--nbval-lax", *NBVAL])
-                tried = (
-                    json.loads(LESSONS_TRIED.read_text("utf-8")) if LESSONS_TRIED.exists() else {}
-                )
-                row = tried.setdefault(name, {"lessons": {}}) | asdict(engine.setting(client))
-                row["lessons"][lesson.stem[:2]] = held(lesson, report)
-                tried[name] = row
-                print(json.dumps(row["lessons"]), flush=True)
-                known = {name: tried[name] for name in (HERE, *OTHERS) if name in tried}
-                LESSONS_TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
-                write_table()
+                bring(engine.connect(), client, builds.recipes())
+            lessons_on(name, client, *way_to(name))
+
+
+def lessons_on(name: str, client, inside, environment: dict[str, str]) -> None:
+    """Run the lessons where `inside` puts a command; the table is written after each."""
+    for lesson in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        report = reported(inside, environment, [str(lesson), "--nbval-lax", *NBVAL])
+        tried = json.loads(LESSONS_TRIED.read_text("utf-8"))
+        row = tried.get(name, {"lessons": {}}) | asdict(engine.setting(client))
+        row["lessons"][lesson.stem[:2]] = held(lesson, report)
+        tried[name] = row
+        print(name, lesson.stem, row["lessons"][lesson.stem[:2]], flush=True)
+        known = {name: tried[name] for name in (HERE, *OTHERS, OFFICIAL) if name in tried}
+        LESSONS_TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+        write_table()
+
+
+@contextmanager
+def official_place() -> Iterator:
+    """An engine that pulls all bases of the lessons by their own names, from stand-ins."""
+    here = engine.connect()
+    with tempfile.TemporaryDirectory() as folder:
+        storage = Path(folder)
+        program = guarded.program(storage)
+        with placed("28.5-containerd", program, storage, storage / "place") as place:
+            for base in provide(here, builds.recipes()):
+                name = references.read(base.reference)
+                print(f"putting {base.reference} into the registry", flush=True)
+                with engine.export_image(here, base.used) as chunks:
+                    place.images.put(b"".join(chunks), name.repository, name.version)
+            yield place
 
 
 def held(lesson: Path, report: ElementTree.ElementTree) -> dict:
@@ -351,12 +385,14 @@ def _lessons() -> list[str]:
     """How many claims of each lesson held on each engine; what did not run is an empty cell."""
     tried = json.loads(LESSONS_TRIED.read_text(encoding="utf-8"))
     numbers = sorted(path.stem[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
-    lines = [f"| engine | image store | {' | '.join(numbers)} |", "|---" * (len(numbers) + 2) + "|"]
+    lines = [f"| engine | image store | bases | {' | '.join(numbers)} |"]
+    lines += ["|---" * (len(numbers) + 3) + "|"]
     failed = []
-    for row in tried.values():
+    for name, row in tried.items():
         found = [row["lessons"].get(number) for number in numbers]
         cells = [f"{one['held']} of {one['claims']}" if one else "" for one in found]
-        named = f"{row['engine']} ({row['when'][:10]})", row["store"]
+        images = "official names" if name == OFFICIAL else "equivalents"
+        named = f"{row['engine']} ({row['when'][:10]})", row["store"], images
         lines.append(f"| {' | '.join([*named, *cells])} |")
         failed += [
             f"- {row['engine']}, {row['store']}: lesson {number}, code cells {one['failed_cells']}"
@@ -438,6 +474,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep their data for the next time")
     asked = parser.parse_args()
     there_are = list(PATHS) if asked.command == "paths" else [HERE, *OTHERS]
+    there_are += [OFFICIAL] if asked.command == "lessons" else []
     if unknown := set(asked.engines) - set(there_are):
         parser.error(f"not known: {sorted(unknown)}; there are {there_are}")
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}

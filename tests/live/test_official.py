@@ -12,14 +12,12 @@ import shutil
 import subprocess
 import sys
 import uuid
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from guarded import program, registry
-from hub import MIRROR, PREFIX, Images, prepare
-from other_engines import HUB, OTHERS, Other, running
+from guarded import program
+from hub import MIRROR, PREFIX
+from places import placed
 from test_registry import frontend  # noqa: F401
 from typing_commands import DOCKER, STAND_INS, environment, in_a_terminal, saved_stand_in
 
@@ -29,7 +27,6 @@ from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable
 from shiplight.inspection import look, measure
 from shiplight.lessons.typed_commands import commands
-from shiplight.setup import ROOT
 
 STATIC = "gcr.io/distroless/static-debian12"
 SMALL_SET = {
@@ -39,44 +36,6 @@ SMALL_SET = {
     f"{STATIC}:latest": "distroless/static-debian12",
     f"{STATIC}:nonroot": "distroless/static-debian12",
 }
-
-
-@dataclass
-class Place:
-    """An engine with registries of its own, and what can be done to these."""
-
-    client: object
-    other: Other
-    images: Images
-    folder: Path
-    saved: dict[str, bytes]
-
-    @contextmanager
-    def wrong(self, *faults: dict):
-        """Let the registries do this wrong while the block lasts."""
-        (self.folder / "faults.json").write_text(json.dumps(faults))
-        try:
-            yield
-        finally:
-            (self.folder / "faults.json").write_text("[]")
-
-    def asked(self) -> list[tuple[str, str, str]]:
-        """Every request to a registry so far: method, host, path."""
-        lines = (self.folder / "asked.jsonl").read_text().splitlines()
-        return [tuple(json.loads(line)) for line in lines]
-
-    def put(self, repository: str, tag: str = "latest", **more) -> str:
-        """Put another busybox into the registry."""
-        return self.images.put(self.saved["busybox:latest"], repository, tag, **more)
-
-    def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        """Run `./lab` where the names of the registries mean these."""
-        hosts = f'mount --bind {self.folder}/hosts /etc/hosts && exec "$0" "$@"'
-        inside = ["unshare", "--mount", "sh", "-c", hosts, sys.executable, "-m", "shiplight"]
-        given = self.other.environment | environment
-        given |= {"REQUESTS_CA_BUNDLE": f"{self.folder}/ca.crt", "SSL_CERT_FILE": ""}
-        command = self.other.inside(*inside, *arguments)
-        return subprocess.run(command, cwd=ROOT, env=given, capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -102,24 +61,13 @@ def stored(client, tmp_path_factory):
 def place(request, stored):
     """Start the engine and its registries, with the small set in them."""
     found, folder, saved = stored
-    own = folder / request.param
-    own.mkdir()
-    prepare(own)
-    other = replace(OTHERS[request.param], name=f"{request.param}{HUB}", registries=own)
-    with running(other) as client, registry(found, folder, f"{other.address}.1") as address:
-        images = Images(address)
+    with placed(request.param, found, folder, folder / request.param) as place:
+        place.saved = saved
         if not (folder / "filled").exists():  # by the engine before: the storage is the same
             for reference, repository in SMALL_SET.items():
-                images.put(saved[reference], repository, reference.rpartition(":")[2])
+                place.images.put(saved[reference], repository, reference.rpartition(":")[2])
             (folder / "filled").touch()
-        command = other.inside(sys.executable, str(Path(__file__).with_name("hub.py")))
-        hub = subprocess.Popen([*command, str(own), address], stdout=subprocess.PIPE, text=True)
-        try:
-            assert hub.stdout.readline() == "ready\n"
-            yield Place(client, other, images, own, saved)
-        finally:
-            hub.kill()
-            hub.communicate()
+        yield place
 
 
 @pytest.fixture
@@ -347,14 +295,12 @@ def test_every_command_beside_a_function_works_as_it_stands(client, stand_in, pl
         place.images.put(stand_in, repository, tag)
     place.images.put(place.saved[f"{STATIC}:latest"], "distroless/cc-debian12", "latest")
     given = environment(client, place, tmp_path)
-    hosts = f'mount --bind {place.folder}/hosts /etc/hosts && exec "$0" "$@"'
     for command in commands().values():
         for line in command.typed:
             if line.startswith("trivy ") and "TRIVY_SKIP_DB_UPDATE" not in given:
                 continue  # no scanner is a program of this machine
             line = line.replace("./lab", f"{sys.executable} -m shiplight")  # which it hands over to
-            inside = ["unshare", "--mount", "sh", "-c", hosts, "bash", "-c", line]
-            code, said = in_a_terminal(place.other.inside(*inside), given)
+            code, said = in_a_terminal(place.inside("bash", "-c", line), given)
             expected = (0, 1) if "shiplight check" in line else (0,)  # 1: something failed
             assert code in expected, f"{command.function}: {line}\n{said[-2000:]}"
     for image in place.client.images.list():
