@@ -45,21 +45,23 @@ def test_the_table_of_engines_is_of_the_recorded_results():
     assert with_table(text) == text
 
 
-def test_the_claims_of_a_cell_that_failed_did_not_hold(tmp_path):
+def test_only_the_claims_of_cells_that_passed_held(tmp_path):
     sources = [
         "x = 1",
         'claim(\n    "a", x == 1)',
         'if x:\n    claim("b", True)\nheld_against("c", 2)',
+        'claim("d", True)',
+        'claim("e", True)',
     ]
     code = [{"cell_type": "code", "source": [source]} for source in sources]
     lesson = tmp_path / "00-x.ipynb"
     lesson.write_text(json.dumps({"cells": [{"cell_type": "markdown", "source": []}, *code]}))
     cases = "".join(
         f'<testcase name="Cell {number}">{said}</testcase>'
-        for number, said in enumerate(["", "", "<failure/>"])
+        for number, said in enumerate(["", "", "<failure/>", "<skipped/>"])
     )
     report = ElementTree.ElementTree(ElementTree.fromstring(f"<x>{cases}</x>"))
-    assert held(lesson, report) == {"claims": 3, "held": 1, "failed_cells": [2]}
+    assert held(lesson, report) == {"claims": 5, "held": 1, "other_cells": [2, 3, 4]}
 
 
 @every_engine

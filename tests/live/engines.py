@@ -295,23 +295,27 @@ def official_place() -> Iterator:
 
 
 def held(lesson: Path, report: ElementTree.ElementTree) -> dict:
-    """How many claims a lesson makes, how many of them are in cells that passed, and what failed.
+    """How many claims a lesson makes, and how many are in cells that passed; the other cells.
 
-    A claim that does not hold fails its cell, and so does whatever else goes wrong there.
+    A claim that does not hold fails its cell. What did not run, since a cell before it timed out,
+    did not hold either: it has no result, or one that says `skipped`.
     """
     cells = [c for c in json.loads(lesson.read_text("utf-8"))["cells"] if c["cell_type"] == "code"]
     claims = [len(CLAIM.findall("".join(cell["source"]))) for cell in cells]
-    failed = [
+    passed = {
         int(case.get("name").split()[-1])
         for case in report.iter("testcase")
-        if case.find("failure") is not None or case.find("error") is not None
-    ]
-    lost = sum(claims[number] for number in failed)
-    return {"claims": sum(claims), "held": sum(claims) - lost, "failed_cells": failed}
+        if not any(case.find(kind) is not None for kind in ("failure", "error", "skipped"))
+    }
+    return {
+        "claims": sum(claims),
+        "held": sum(claims[number] for number in passed),
+        "other_cells": [number for number in range(len(cells)) if number not in passed],
+    }
 
 
 def try_paths(names: list[str], *, keep: bool) -> None:
-    """Run the tests of each way in which images come, and write the second table."""
+    """Run the tests of each way in which images come, and write their table."""
     for name in names:
         *_, tests = PATHS[name]
         with tempfile.TemporaryDirectory() as folder:
@@ -395,11 +399,11 @@ def _lessons() -> list[str]:
         named = f"{row['engine']} ({row['when'][:10]})", row["store"], images
         lines.append(f"| {' | '.join([*named, *cells])} |")
         failed += [
-            f"- {row['engine']}, {row['store']}: lesson {number}, code cells {one['failed_cells']}"
+            f"- {row['engine']}, {row['store']}: lesson {number}, code cells {one['other_cells']}"
             for number, one in row["lessons"].items()
-            if one["failed_cells"]
+            if one["other_cells"]
         ]
-    return [*lines, *(["", "Cells that failed:", "", *failed] if failed else [])]
+    return [*lines, *(["", "Cells that failed or did not run:", "", *failed] if failed else [])]
 
 
 def _paths() -> list[str]:

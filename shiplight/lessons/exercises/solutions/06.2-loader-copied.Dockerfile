@@ -4,10 +4,10 @@ COPY go.mod go.sum ./
 RUN go mod download
 COPY . .
 RUN go build -ldflags='-s -w' -o server ./cmd/server
+RUN for file in $(ldd server | grep -o '/lib[^ ]*'); do install -D "$file" "/out$file"; done
 
 FROM alpine:3.22
-COPY --from=builder /lib64/ld-linux-x86-64.so.2 /lib64/
-COPY --from=builder /lib/x86_64-linux-gnu/libc.so.6 /lib/x86_64-linux-gnu/libresolv.so.2 /lib/x86_64-linux-gnu/
+COPY --from=builder /out/ /
 COPY --from=builder /app/server /server
 EXPOSE 8080
 ENTRYPOINT ["/server"]
