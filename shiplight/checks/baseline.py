@@ -1,13 +1,14 @@
 """A baseline: what is known to fail, whose findings may only become fewer.
 
 It counts findings by file, check, instruction and path, not by line, so that what moves within a
-file stays known. What is in it does not count; what is gone is taken out of it.
+file stays known. What is in it does not count; what is gone is taken out of it, by a run that looks
+in the same way as the one that wrote it: with the same `options`.
 """
 
 import hashlib
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import files
@@ -16,6 +17,15 @@ from .checklist import Checklist
 from .questions.outcomes import FAILED, Place, Result
 
 REASON = "known: it is in the baseline"
+BUILD_ARG = "--build-arg"
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """How often each finding of each file is known, and the options of `check` that found them."""
+
+    findings: dict[str, Counter]
+    options: tuple[str, ...] = ()
 
 
 def fingerprint(check_id: str, place: Place) -> str:
@@ -24,11 +34,12 @@ def fingerprint(check_id: str, place: Place) -> str:
     return hashlib.sha256(seen.encode(errors="backslashreplace")).hexdigest()
 
 
-def read(path: Path) -> dict[str, Counter] | None:
+def read(path: Path) -> Baseline | None:
     """Return a baseline, or None where there is no such file. UsageError for another one."""
     try:
         found = json.loads(files.read(path))
-        return {name: Counter(known) for name, known in found["findings"].items()}
+        known = {name: Counter(known) for name, known in found["findings"].items()}
+        return Baseline(known, tuple(found.get("options", ())))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError) as problem:
@@ -50,9 +61,9 @@ def findings(found: list[Checklist]) -> dict[str, Counter]:
     }
 
 
-def apply(found: Checklist, known: dict[str, Counter]) -> Checklist:
+def apply(found: Checklist, known: Baseline) -> Checklist:
     """Return a checklist in which what the baseline knows is accepted, as often as it knows it."""
-    left = Counter(known.get(found.file, Counter()))
+    left = Counter(known.findings.get(found.file, Counter()))
     return replace(found, results=tuple(_accepted(result, left) for result in found.results))
 
 
@@ -72,21 +83,31 @@ def _accepted(result: Result, left: Counter) -> Result:
     return replace(result, outcome=outcome, accepted=whole)
 
 
-def update(path: Path, found: list[Checklist], known: dict[str, Counter] | None) -> str:
+def update(path: Path, now: Baseline, known: Baseline | None) -> str:
     """Write the baseline where there is none, or where it became less; say which, "" if neither.
 
-    What is new is never added: files that were not checked this time stay as they are.
+    What is new is never added: files that were not checked this time stay as they are. What a run
+    with other options does not see may still be there, so it stays too, and so it does with
+    --build-arg, whose values are kept nowhere.
     """
-    now = findings(found)
     if known is None:
-        new, what = now, "written"
+        new, what = now, "is written"
     else:
-        new = known | {name: known.get(name, Counter()) & counts for name, counts in now.items()}
-        what = "" if _plain(new) == _plain(known) else "rewritten: some of its findings are gone"
-    if what:
-        files.write(path, json.dumps({"findings": _plain(new)}, indent=1, sort_keys=True) + "\n")
-    return what and f"{path} is {what}"
+        less = {
+            name: known.findings.get(name, Counter()) & counts
+            for name, counts in now.findings.items()
+        }
+        new = replace(known, findings=known.findings | less)
+        what = "is rewritten: some of its findings are gone"
+        if _plain(new) == _plain(known):
+            return ""
+        if now.options != known.options or BUILD_ARG in now.options:
+            how = " ".join(known.options) or "no options"
+            return f"{path} stays as it is, though not all of it is seen: it was written with {how}"
+    files.write(path, json.dumps(_plain(new), indent=1, sort_keys=True) + "\n")
+    return f"{path} {what}"
 
 
-def _plain(counts: dict[str, Counter]) -> dict[str, dict[str, int]]:
-    return {name: dict(+known) for name, known in counts.items() if +known}
+def _plain(baseline: Baseline) -> dict:
+    counts = {name: dict(+known) for name, known in baseline.findings.items() if +known}
+    return {"findings": counts} | ({"options": baseline.options} if baseline.options else {})

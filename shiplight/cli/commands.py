@@ -429,13 +429,30 @@ def _check_all(given) -> int:
             print(mask(f"lab: {error}"), file=sys.stderr)
             problem = True
     if given.baseline and found:
-        if said := baseline.update(given.baseline, found, known):
+        now = baseline.Baseline(baseline.findings(found), _narrowing(given))
+        if said := baseline.update(given.baseline, now, known):
             print(f"lab: {said}", file=sys.stderr)
-        known = baseline.findings(found) if known is None else known
+        known = now if known is None else known
         found = [baseline.apply(each, known) for each in found]
     if found:
         _print_checklists(given, found, several=len(paths) > 1)
     return 2 if problem else int(any(each.fails(given.fail_on) for each in found))
+
+
+def _narrowing(given) -> tuple[str, ...]:
+    """The options that decide what of a Dockerfile is seen, without the values of arguments."""
+    options = {
+        "--build": [""] * given.build,
+        "--build-arg": [""] * bool(given.build_args),
+        "--context": [given.context] * bool(given.context),
+        "--skip": sorted(set(_skipped(given))),
+        "--target": [given.target] * bool(given.target),
+    }
+    return tuple(f"{name} {value}".strip() for name, values in options.items() for value in values)
+
+
+def _skipped(given) -> list[str]:
+    return [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
 
 
 def _checked(given, path: str):
@@ -454,7 +471,7 @@ def _checked(given, path: str):
         context=given.context,
         text=text,
     )
-    skip = [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
+    skip = _skipped(given)
     found = checklist.run(subject, skip=skip)
     if given.build:
         from ..builds import offers

@@ -108,6 +108,37 @@ def test_a_baseline_knows_what_failed_and_may_only_become_smaller(tmp_path):
     assert lab(*call).returncode == 2
 
 
+NARROWED = "FROM alpine AS a\nRUN true\nFROM alpine:3.22\nARG WHO=root\nUSER $WHO\nCOPY .env /\n"
+
+
+@pytest.mark.parametrize(
+    "options",
+    ["--skip user", "--target a", "--build-arg WHO=5", "--context ."],
+    ids=lambda options: options.split()[0],
+)
+def test_a_run_that_sees_less_takes_nothing_out_of_a_baseline(tmp_path, options):
+    file, known = checking.write(tmp_path, NARROWED), tmp_path / "known.json"
+    call = ("check", str(tmp_path), "--baseline", str(known))
+    lab(*call)
+    written = known.read_text()
+    lab(*call, *options.split())
+    assert known.read_text() == written and lab(*call).returncode == 0
+    file.write_text("FROM alpine:3.22\nUSER 5\n")
+    assert "stays as it is" in lab(*call, *options.replace(" a", " 0").split()).stderr
+    assert "rewritten" in lab(*call).stderr
+
+
+def test_a_baseline_becomes_smaller_with_the_options_that_it_was_written_with(tmp_path):
+    file, known = checking.write(tmp_path, NARROWED), tmp_path / "known.json"
+    call = ("check", str(tmp_path), "--baseline", str(known), "--skip", "signals,user")
+    lab(*call)
+    file.write_text(NARROWED.replace("COPY .env /", ""))
+    again = lab(*call[:-1], "user", "--skip", "signals")
+    assert "rewritten" in again.stderr and "root" not in known.read_text()
+    lab(*call[:-2], "--build-arg", "A=hunter2")
+    assert "hunter2" not in known.read_text()
+
+
 def test_annotations_name_file_line_and_level(tmp_path):
     checking.write(tmp_path, MESSY.replace("USER 10001", "COPY .env /\nUSER 0"))
     done = lab("check", str(tmp_path), "--format", "github")
