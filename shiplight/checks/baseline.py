@@ -38,13 +38,19 @@ def read(path: Path) -> Baseline | None:
     """Return a baseline, or None where there is no such file. UsageError for another one."""
     try:
         found = json.loads(files.read(path))
-        known = {name: Counter(known) for name, known in found["findings"].items()}
+        known = {name: _counts(known) for name, known in found["findings"].items()}
         return Baseline(known, tuple(found.get("options", ())))
     except FileNotFoundError:
         return None
-    except (ValueError, TypeError, KeyError, AttributeError) as problem:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         hint = "remove it, and the next run writes one"
         raise UsageError(f"{path} is not a baseline.", hint=hint) from problem
+
+
+def _counts(known: dict[str, int]) -> Counter:
+    if not isinstance(known, dict) or any(type(count) is not int for count in known.values()):
+        raise ValueError(f"{known!r:.40} does not count findings")
+    return Counter(known)
 
 
 def findings(found: list[Checklist]) -> dict[str, Counter]:

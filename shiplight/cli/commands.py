@@ -20,6 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
         stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
+    failed = 2 if given.command == "check" else 1  # there, 1 says that a check failed
     try:
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:
@@ -27,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except ShipLightError as error:
         print(f"lab: {error}", file=sys.stderr)
-        return 1
+        return failed
     except KeyboardInterrupt:
         print("\nlab: interrupted.", file=sys.stderr)
         return 130
@@ -37,11 +38,11 @@ def main(arguments: list[str] | None = None) -> int:
     except UnicodeEncodeError as error:
         print(visible_line(f"lab: not UTF-8: {error.object}"), file=sys.stderr)
         print("  Try: names of images, stages and files that are UTF-8", file=sys.stderr)
-        return 1
+        return failed
     except OSError as error:
         print(visible_line(f"lab: {_what_failed(error)}"), file=sys.stderr)
         print(f"  Try: {_FIXES.get(error.errno, 'is the path right, and yours?')}", file=sys.stderr)
-        return 1
+        return failed
 
 
 _FULL = "make room; `./lab clean` gives back what this lab used"
@@ -396,17 +397,25 @@ def _scan(given) -> int:
 
 
 def _check(given) -> int:
-    """0 where nothing failed, 1 where something did, 2 where one could not be read or built."""
+    """0 where nothing failed, 1 where something did, 2 where one could not be read or built.
+
+    2 also where this program itself failed, whose traceback is printed without secrets.
+    """
     from ..checks import mask
     from ..errors import BuildCancelled, ShipLightError
+    from ..units import visible
 
     try:
         return _check_all(given)
-    except BuildCancelled:
+    except (BuildCancelled, OSError, UnicodeEncodeError):
         raise
     except ShipLightError as error:
         print(mask(f"lab: {error}"), file=sys.stderr)
-        return 2
+    except Exception:
+        import traceback
+
+        print(visible(mask(traceback.format_exc())), file=sys.stderr)
+    return 2
 
 
 def _check_all(given) -> int:
@@ -461,9 +470,11 @@ def _checked(given, path: str):
     from ..errors import UsageError
 
     build_args = _pairs(given.build_args)
-    text = sys.stdin.buffer.read(checklist.MOST_BYTES + 1) if path == "-" else None
-    if text is not None and given.build:
+    if path == "-" and given.build:
         raise UsageError("--build needs a file.", hint="save it, and name it with --context")
+    if path == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed.", hint="`./lab check - < Dockerfile`")
+    text = sys.stdin.buffer.read(checklist.MOST_BYTES + 1) if path == "-" else None
     subject = checklist.read_subject(
         "stdin" if path == "-" else path,
         target=given.target,

@@ -13,6 +13,7 @@ import pytest
 from command import lab
 
 from shiplight.checks import checklist, to_sarif
+from shiplight.cli import commands
 from shiplight.setup import ROOT
 
 SINGLE = "apps/go/Dockerfile.single"
@@ -43,6 +44,55 @@ def test_what_cannot_be_read_is_exit_code_2_and_a_sentence(path):
     assert done.returncode == 2 and not done.stdout
     assert re.match(r"lab: ", done.stderr)
     assert "Traceback" not in done.stderr
+
+
+ODD_BASELINES = {
+    "a number in words": '{"findings": {"Dockerfile": {"x": "many"}}}',
+    "no number": '{"findings": {"Dockerfile": {"x": null}}}',
+    "too large a number": '{"findings": {"Dockerfile": {"x": 1e999}}}',
+    "a list of findings": '{"findings": {"Dockerfile": [1, 2]}}',
+    "a word for findings": '{"findings": {"Dockerfile": "str"}}',
+    "another object": "{}",
+    "options that are none": '{"findings": {}, "options": 1}',
+    "deeper than a parser goes": "[" * 200_000,
+    "bytes that are no text": "\udcff",
+}
+
+
+@pytest.mark.parametrize("text", ODD_BASELINES.values(), ids=ODD_BASELINES)
+def test_a_baseline_that_is_none_is_exit_code_2_and_stays(tmp_path, text):
+    checking.write(tmp_path, RIGHT)
+    (tmp_path / "known.json").write_text(text, errors="surrogateescape")
+    done = lab("check", str(tmp_path), "--baseline", str(tmp_path / "known.json"))
+    assert done.returncode == 2 and "is not a baseline" in done.stderr and not done.stdout
+    assert (tmp_path / "known.json").read_text(errors="surrogateescape") == text
+
+
+@pytest.mark.parametrize("name", [".", "a/b", "pipe", "Dockerfile/a"])
+def test_a_baseline_that_cannot_be_read_or_written_is_exit_code_2(tmp_path, name):
+    checking.write(tmp_path, RIGHT)
+    os.mkfifo(tmp_path / "pipe")
+    done = lab("check", str(tmp_path), "--baseline", str(tmp_path / name))
+    assert done.returncode == 2 and done.stderr.startswith("lab: "), done.stderr
+
+
+def test_a_closed_standard_input_is_exit_code_2_and_a_sentence():
+    command = f"{sys.executable} -m shiplight check - <&-"
+    done = subprocess.run(command, shell=True, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2 and "standard input is closed" in done.stderr
+
+
+def test_a_fault_of_ours_is_exit_code_2_and_its_traceback_has_no_secret(
+    tmp_path, monkeypatch, capsys
+):
+    def fails(*_, **__):
+        raise RuntimeError("PASSWORD=hunter2secret")
+
+    checking.write(tmp_path, RIGHT)
+    monkeypatch.setattr(checklist, "run", fails)
+    assert commands.main(["check", str(tmp_path)]) == 2
+    said = capsys.readouterr().err
+    assert "RuntimeError" in said and "hunter2secret" not in said
 
 
 MESSY = "FROM alpine:3.22\nRUN apk add git\nUSER 10001\n"  # a note fails, no warning
