@@ -27,6 +27,12 @@ _CONFIG_KEYS = (
 _SHELL = r"(?:/usr)?/bin/\w*sh (?:-o \w+ |-\w+ )*?-\w*c "
 _NOP = re.compile(rf"^(?:\|\d+ .*?)?{_SHELL}#\(nop\) *", re.S)
 _RUN = re.compile(rf"^(?:RUN )?(?:\|\d+ .*?)?{_SHELL}", re.S)
+# What a Dockerfile's builders write: its instructions, or the command that made a root file system.
+_OF_A_DOCKERFILE = re.compile(
+    r"#|/|(?:ADD|ARG|CMD|COPY|ENTRYPOINT|ENV|EXPOSE|FROM|HEALTHCHECK|LABEL|MAINTAINER|ONBUILD|RUN"
+    r"|SHELL|STOPSIGNAL|USER|VOLUME|WORKDIR)\b"
+)
+_OF_A_BUILDER = re.compile(r"buildkit\.|FROM ")
 _RUN_WITH_ARGS = re.compile(r"^RUN \|\d+ (?:\w+=\S* )*")
 
 
@@ -320,9 +326,20 @@ def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None],
 
 
 def instruction_of(step: dict) -> str:
-    """Return the instruction behind one step of a history, or its comment."""
+    """Return the instruction behind one step of a history, or its comment.
+
+    Tools that use no Dockerfile give each layer their own name and say in the comment what it is.
+
+    >>> instruction_of({"created_by": "jib-maven-plugin:3.4.4", "comment": "classes"})
+    'classes (jib-maven-plugin:3.4.4)'
+    """
     text = clean_instruction(step.get("created_by") or "")
-    return text or " ".join((step.get("comment") or "").split()) or NO_HISTORY
+    comment = " ".join((step.get("comment") or "").split())
+    if not text:
+        return comment or NO_HISTORY
+    if not comment or _OF_A_DOCKERFILE.match(text) or _OF_A_BUILDER.match(comment):
+        return text
+    return f"{comment} ({text})"
 
 
 def clean_instruction(created_by: str) -> str:

@@ -21,7 +21,7 @@ from .changes import Entry
 from .model import Image, LayerContent
 
 MOST_UNPACKED = 1 << 30  # bytes of JSON; of two million files, it has fewer
-VERSION = 3  # of what is written here, and of how a layer is read and its packed bytes estimated
+VERSION = 4  # of what is written here, and of how a layer is read and its packed bytes estimated
 
 
 class LayerStore:

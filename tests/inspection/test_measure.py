@@ -308,6 +308,32 @@ def test_instructions_read_as_they_were_written(created_by, instruction):
     assert clean_instruction(created_by) == instruction
 
 
+@pytest.mark.parametrize(
+    ("created_by", "comment", "instruction"),
+    [
+        ("jib-maven-plugin:3.4.4", "dependencies", "dependencies (jib-maven-plugin:3.4.4)"),
+        (
+            "ko build ko://example.com/cmd/app",
+            "kodata contents, at $KO_DATA_PATH",
+            "kodata contents, at $KO_DATA_PATH (ko build ko://example.com/cmd/app)",
+        ),
+        ("apko", "This is an apko\n image", "This is an apko image (apko)"),
+        ("bash", "with curl", "with curl (bash)"),  # of docker commit
+        ("bazel build ...", "", "bazel build ..."),
+        ("", "Buildpacks Launcher Config", "Buildpacks Launcher Config"),
+        ("COPY app /app # buildkit", "buildkit.dockerfile.v0", "COPY app /app"),
+        ("mystery", "buildkit.exporter.image.v0", "mystery"),
+        ("/bin/sh -c make", "FROM docker.io/library/alpine:3.22", "RUN make"),  # of Buildah
+        ("/bin/sh -c #(nop) USER app", "why not", "USER app"),
+        ("# debian.sh out/", "debuerreotype 0.16", "# debian.sh out/"),
+    ],
+)
+def test_a_comment_tells_apart_the_layers_of_a_tool_without_a_dockerfile(
+    created_by, comment, instruction
+):
+    assert align([{"created_by": created_by, "comment": comment}], 1) == ((instruction, 0),)
+
+
 def test_config_only_instructions_are_listed_without_a_layer():
     assert [index for _, index in align(HISTORY, 3)] == [0, None, 1, 2, None]
 
