@@ -21,7 +21,8 @@ from .changes import Entry
 from .model import Image, LayerContent
 
 MOST_UNPACKED = 1 << 30  # bytes of JSON; of two million files, it has fewer
-VERSION = 4  # of what is written here, and of how a layer is read and its packed bytes estimated
+# Of what is written here: how a layer is read and its packed bytes estimated, how a history is read.
+VERSIONS = {"layers": 3, "images": 4, "scans": 3}
 
 
 class LayerStore:
@@ -97,12 +98,15 @@ class LayerStore:
                 return None
             saved = json.loads(zstandard.ZstdDecompressor().decompress(packed))
             is_ours = isinstance(saved, dict)
-            if is_ours and (saved.pop("version", None), saved.pop("key", None)) == (VERSION, key):
+            if is_ours and (saved.pop("version", None), saved.pop("key", None)) == (
+                VERSIONS[kind],
+                key,
+            ):
                 return saved
         return None
 
     def _write(self, kind: str, key: str, saved: dict) -> None:
-        text = json.dumps({"version": VERSION, "key": key, **saved}, separators=(",", ":"))
+        text = json.dumps({"version": VERSIONS[kind], "key": key, **saved}, separators=(",", ":"))
         packed = zstandard.ZstdCompressor(level=self.level, write_checksum=True).compress(
             text.encode()
         )

@@ -13,6 +13,7 @@ from shiplight.engine import journal
 from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, LayerStore, align
 from shiplight.image.model import clean_instruction
+from shiplight.image.store import VERSIONS
 from shiplight.inspection import measure, measuring
 from shiplight.setting import Setting
 from shiplight.setup import ROOT
@@ -238,10 +239,11 @@ def test_a_damaged_store_is_no_store(at, store):
         assert whole(measure(object(), NAME, store=store)) == whole(first)
 
 
-def test_a_store_of_another_version_is_no_store(at, store, monkeypatch):
-    stand_in = at(Engine())
+@pytest.mark.parametrize("kind", ["layers", "images"])
+def test_a_store_of_another_version_is_no_store(at, store, monkeypatch, kind):
+    stand_in = at(Engine(store="containerd", packing="gzip"))
     measure(object(), NAME, store=store)
-    monkeypatch.setattr("shiplight.image.store.VERSION", 999)
+    monkeypatch.setitem(VERSIONS, kind, 999)
     measure(object(), NAME, store=store)
     assert stand_in.exports == 2
 
