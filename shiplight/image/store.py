@@ -21,7 +21,7 @@ from .changes import Entry
 from .model import Image, LayerContent
 
 MOST_UNPACKED = 1 << 30  # bytes of JSON; of two million files, it has fewer
-# Of what is written here: how a layer is read and its packed bytes estimated, how a history is read.
+# Of what is written here: how a layer is read, its packed bytes estimated, and a history read.
 VERSIONS = {"layers": 3, "images": 4, "scans": 3}
 
 

@@ -77,10 +77,10 @@ def measure(
 
     A file wins over an image of the same name. `docker://NAME` is read from its registry, for
     `platform` or this machine's; only `deep` reads its layers, without which unpacked and
-    reclaimable bytes are None. For a file and a registry, `client` may be None or left out. What is learnt of a
-    layer is kept in `store` (this lab's own, unless another is given), so an image measured before
-    costs one question to the engine. Shows its progress. Raises ImageNotFound, ArchiveError,
-    EngineFailed, RegistryFailed.
+    reclaimable bytes are None. For a file and a registry, `client` may be None or left out. What is
+    learnt of a layer is kept in `store` (this lab's own, unless another is given), so an image
+    measured before costs one question to the engine. Shows its progress. Raises ImageNotFound,
+    ArchiveError, EngineFailed, RegistryFailed.
     """
     store = store or LayerStore(journal.cache("layers", with_caches=True))
     name_or_path = getattr(what, "tag", what)
