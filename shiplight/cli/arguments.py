@@ -80,10 +80,13 @@ def _learning(add) -> None:
 
     run = add(
         "run", "execute lessons into out/, as notebooks and pages, and print their claims",
-        "./lab run 01",
+        "./lab run 01\n  ./lab run ~/mine/01-go.ipynb",
     )  # fmt: skip
     run.add_argument(
-        "lessons", nargs="*", metavar="LESSON", help="01, 01-go, or a path (default: all)"
+        "lessons",
+        nargs="*",
+        metavar="LESSON|PATH",
+        help="01, 01-go, or the path of any notebook, which runs in its own folder (default: all)",
     )
     _json(run)
 

@@ -187,7 +187,7 @@ def _run(given) -> int:
     from ..lessons import notebooks, shelf, verdicts
     from . import report
 
-    paths = shelf.find(given.lessons)
+    paths = shelf.find(given.lessons, elsewhere=True)
     client = _connect_or_say(given)
     runs = [notebooks.run(path) for path in paths]
     if given.json:

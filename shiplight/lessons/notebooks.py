@@ -1,4 +1,4 @@
-"""Running lessons headless, and opening them in JupyterLab."""
+"""Running notebooks headless, and opening them in JupyterLab."""
 
 import asyncio
 import base64
@@ -55,14 +55,15 @@ class Run:
 
 
 def run(path: Path) -> Run:
-    """Execute one lesson from top to bottom and write it to `out/`, as a notebook and as a page.
+    """Execute one notebook from top to bottom and write it to `out/`, as a notebook and as a page.
 
-    What was executed is written even where a cell fails or the run is interrupted.
+    It runs in its own folder. What was executed is written even where a cell fails or the run is
+    interrupted. Raises UsageError for a file that is not a notebook.
     """
-    notebook, target = nbformat.read(path, as_version=4), OUT / path.name
+    notebook, target = _read(path), OUT / path.name
     started = time.monotonic()
     try:
-        failure = _execute(notebook, path.stem, {"PLOTLY_RENDERER": "plotly_mimetype"})
+        failure = _execute(notebook, path, "", {"PLOTLY_RENDERER": "plotly_mimetype"})
     finally:
         _write(notebook, target)
         pages.write(notebook, target.with_suffix(".html"), pictures=path)
@@ -79,7 +80,7 @@ def record(path: Path) -> Run:
     with journal.workplace() as folder:
         written = folder / f"{path.stem}.json"
         live = {"SHIPLIGHT_MODE": "live", "SHIPLIGHT_RECORD": str(written)}
-        failure = _execute(notebook, f"{path.stem}, live", live)
+        failure = _execute(notebook, path, ", live", live)
         if not failure:
             recordings.keep(written)
     if failure:
@@ -94,7 +95,7 @@ def replay(path: Path) -> Run:
     """
     started, notebook = time.monotonic(), nbformat.read(path, as_version=4)
     recorded = {"SHIPLIGHT_MODE": "recorded", "PLOTLY_RENDERER": "plotly_mimetype+png+jpeg"}
-    failure = _execute(notebook, f"{path.stem}, recorded", recorded)
+    failure = _execute(notebook, path, ", recorded", recorded)
     if not failure:
         _save_picture(notebook, path.stem)
         _leave_to_github(notebook)
@@ -103,7 +104,19 @@ def replay(path: Path) -> Run:
     return Run(path.stem, path, time.monotonic() - started, _claims(notebook), failure)
 
 
-def _execute(notebook, title: str, environment: dict[str, str]) -> str:
+def _read(path: Path):
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    except OSError:
+        raise
+    except Exception as error:  # whatever a file that is something else makes nbformat say
+        hint = "name a notebook (.ipynb) that JupyterLab opens"
+        raise UsageError(f"{path} is not a notebook.", hint=hint) from error
+    return notebook
+
+
+def _execute(notebook, path: Path, how: str, environment: dict[str, str]) -> str:
     """Run every cell in a kernel of its own; empty, or why it did not come to its end.
 
     A cell that was not reached then has no output: the stored one is not of this run.
@@ -114,7 +127,7 @@ def _execute(notebook, title: str, environment: dict[str, str]) -> str:
     done = 0
 
     def draw():
-        return f"{title}: cell {min(done + 1, len(cells))} of {len(cells)}"
+        return f"{path.stem}{how}: cell {min(done + 1, len(cells))} of {len(cells)}"
 
     def count(cell, cell_index, **_):
         nonlocal done
@@ -125,7 +138,7 @@ def _execute(notebook, title: str, environment: dict[str, str]) -> str:
         timeout=CELL_SECONDS,
         kernel_name="python3",
         extra_arguments=["--IPKernelApp.log_level=ERROR"],  # TCP on this machine is as intended
-        resources={"metadata": {"path": str(FOLDER)}},
+        resources={"metadata": {"path": str(path.absolute().parent)}},
         on_cell_executed=count,
     )
     variables = os.environ | {"SHIPLIGHT_PROGRESS": "off"} | environment

@@ -1,5 +1,6 @@
 """The lessons as files: which there are, how they are linked, and what the learner changed."""
 
+import os
 import re
 import shutil
 import sqlite3
@@ -29,17 +30,37 @@ def lessons() -> list[Path]:
     return [path for path in found if ".mine-" not in path.name]
 
 
-def find(names: list[str]) -> list[Path]:
-    """Return the lessons that `names` mean (`01`, `01-go`, `go`); all if none is named."""
-    found = []
-    for name in names:
-        stem = Path(name).stem
-        match = [p for p in lessons() if stem in (p.stem, p.stem[:2], p.stem[3:])]
-        if not match:
-            known = ", ".join(path.stem for path in lessons())
-            raise UsageError(f"there is no lesson {name!r}.", hint=f"one of {known}")
-        found += match
-    return found or lessons()
+def find(names: list[str], *, elsewhere: bool = False) -> list[Path]:
+    """Return the lessons that `names` mean (`01`, `01-go`, `go`, or its file); all without names.
+
+    A path means that file and no other one; `elsewhere` allows notebooks that are not lessons.
+    Raises UsageError.
+    """
+    return [path for name in names for path in _named(name, elsewhere)] or lessons()
+
+
+def _named(name: str, elsewhere: bool) -> list[Path]:
+    path = Path(name)
+    if os.path.dirname(name) or (path.suffix == ".ipynb" and path.is_file()):
+        return [_at(path, elsewhere)]
+    if found := [p for p in lessons() if path.stem in (p.stem, p.stem[:2], p.stem[3:])]:
+        return found
+    raise _no_lesson(f"there is no lesson {name!r}.")
+
+
+def _at(path: Path, elsewhere: bool) -> Path:
+    if not path.is_file():
+        raise _no_lesson(f"there is no notebook at {path}.")
+    for lesson in lessons():
+        if lesson.samefile(path):
+            return lesson
+    if not elsewhere:
+        raise _no_lesson(f"{path} is not a lesson.")
+    return path.absolute()
+
+
+def _no_lesson(what: str) -> UsageError:
+    return UsageError(what, hint=f"one of {', '.join(path.stem for path in lessons())}")
 
 
 # --- how they hang together --------------------------------------------------------------------

@@ -177,6 +177,7 @@ def test_an_unknown_lesson_and_a_known_one_by_any_of_its_names():
     for name in ("01", "go", "01-go", "notebooks/01-go.ipynb"):
         assert shelf.find([name]) == [LESSONS[1]]
     assert shelf.find([]) == LESSONS
+    assert shelf.find([str(LESSONS[1])]) == shelf.find(["01-go.ipynb"]) == [LESSONS[1]]
     with pytest.raises(UsageError, match="no lesson '77'"):
         shelf.find(["77"])
 

@@ -15,6 +15,7 @@ import psutil
 import pytest
 from nbformat.sign import NotebookNotary
 
+from shiplight.cli import commands
 from shiplight.engine import journal
 from shiplight.lessons import notebooks, shelf
 
@@ -24,7 +25,7 @@ from pathlib import Path
 from shiplight import cli
 from shiplight.lessons import notebooks, shelf
 notebooks.OUT = Path(sys.argv[1]).parent / "out"
-shelf.find = lambda lesson: [Path(sys.argv[1])]
+shelf.find = lambda lesson, **_: [Path(sys.argv[1])]
 sys.exit(cli.main(["run", "00", "--no-engine"]))
 """
 SLOW = "print('seen', flush=True)\nimport time\nopen('{}', 'w').close()\ntime.sleep(60)"
@@ -75,6 +76,49 @@ def test_a_lesson_that_fails_shows_no_claim_of_the_recording(tmp_path, monkeypat
     ran = notebooks.run(tmp_path / "fails.ipynb")
     assert ran.failure.startswith("ZeroDivisionError") and ran.claims == ()
     assert "it held" not in (tmp_path / "out" / "fails.ipynb").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A notebook of somebody's own, under the name of a lesson."""
+    monkeypatch.setattr(notebooks, "OUT", tmp_path / "out")
+    monkeypatch.setenv("SHIPLIGHT_MODE", "recorded")
+    path = tmp_path / "mine" / shelf.lessons()[0].name
+    path.parent.mkdir()
+    (path.parent / "beside.txt").write_text("beside it")
+    cell = nbformat.v4.new_code_cell("print(open('beside.txt').read())\nraise SystemError('mine')")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), path)
+    return path
+
+
+def test_the_path_of_a_notebook_runs_that_file_in_its_own_folder(own, monkeypatch, capsys):
+    monkeypatch.chdir(own.parent.parent)
+    for name in (str(own), f"mine/{own.name}"):
+        assert commands.main(["run", name]) == 1
+        assert "SystemError: mine" in capsys.readouterr().out
+    ran = nbformat.read(notebooks.OUT / own.name, as_version=4)
+    assert ran.cells[0].outputs[0].text == "beside it\n"
+
+
+@pytest.mark.parametrize("name", ["nowhere/{}", "./{}", "../{}"])
+def test_a_path_where_no_notebook_is_runs_no_lesson(own, name, capsys):
+    assert commands.main(["run", name.format(own.name)]) == 1
+    assert "there is no notebook at" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"no notebook", b"\xff\xfe", b"[" * 99_999])
+def test_a_file_that_is_not_a_notebook_is_refused_in_words(own, content, capsys):
+    own.write_bytes(content)
+    assert commands.main(["run", str(own)]) == 1
+    said = capsys.readouterr()
+    assert "is not a notebook" in said.err and "Traceback" not in said.err + said.out
+
+
+@pytest.mark.parametrize("command", ["reset", "record"])
+def test_a_notebook_elsewhere_is_neither_reset_nor_recorded(own, command, capsys):
+    before = own.read_bytes()
+    assert commands.main([command, str(own)]) == 1
+    assert "is not a lesson" in capsys.readouterr().err and own.read_bytes() == before
 
 
 SERVE = """
