@@ -1,6 +1,7 @@
 """Hints, solutions, guesses and progress: what opens when, what counts as a try, what is kept."""
 
 import json
+import re
 import stat
 from dataclasses import replace
 
@@ -24,7 +25,7 @@ from shiplight.lessons import (
     shelf,
     solution,
 )
-from shiplight.lessons.exercises import checking, grading, helping
+from shiplight.lessons.exercises import checking, grading, guessing, helping
 
 START = grading.ALL["01.1"].start_text
 
@@ -33,7 +34,7 @@ START = grading.ALL["01.1"].start_text
 def lab(tmp_path, monkeypatch):
     """A learner of their own, in a folder that is not there yet."""
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath)
-    monkeypatch.setattr(helping, "_guesses", {})
+    monkeypatch.setattr(guessing, "_guesses", {})
     return tmp_path
 
 
@@ -102,12 +103,12 @@ def test_a_check_notes_the_mistake_that_it_named_and_the_day_of_the_solution(mon
 
 def test_the_file_is_small_versioned_whole_and_its_owners_own(lab):
     refused(START + "USER 0\n")
-    guess("01.2", 80, "MB")
+    guess("01.1", 80, "MB")
     path = lab / "learned.json"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     said = json.loads(path.read_text(encoding="utf-8"))
     assert said["version"] == 1 and "USER" not in path.read_text(encoding="utf-8")
-    assert said["guesses"]["01.2"]["guess"] == "80 MB"
+    assert said["guesses"]["01.1"]["guess"] == "80 MB"
     assert [one.name for one in lab.iterdir()] == ["learned.json"]
 
 
@@ -161,12 +162,57 @@ def test_progress_says_how_many_are_solved_and_what_comes_next(capsys):
 
 def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     image = results.image([file("server", 1000)])
-    assert "No guess yet" in repr(guess("01.2"))
+    assert "No guess yet" in repr(guess("01.1"))
     assert "your guess" not in results.texts(charts.waterfall(image))
-    guess("01.2", 80, "MB")
+    guess("01.1", 80, "MB")
     assert "your guess: 80\u00a0MB" in results.texts(charts.waterfall(image))
     assert "your guess" not in results.texts(charts.waterfall(image))
-    assert learned.guesses() == {"01.2": "80 MB"}
+    assert learned.guesses() == {"01.1": "80 MB"}
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "unit", "wanted"),
+    [
+        ("01.1", float("nan"), "MB", "a number of MB, 0 or more, not nan MB"),
+        ("01.1", float("inf"), "MB", "a number of MB, 0 or more, not inf MB"),
+        ("01.1", -1, "MB", "a number of MB, 0 or more, not -1 MB"),
+        ("01.1", 1, "GB", "a number of MB, 0 or more, not 1 GB"),
+        ("01.1", "about 80", "MB", "a number of MB, 0 or more, not 'about 80' MB"),
+        ("01.2", 2.5, "files", "a whole number, 0 or more, not 2.5 files"),
+        ("01.2", True, "files", "a whole number, 0 or more, not True files"),
+        ("03.2", 101, "%", "a percentage from 0 to 100, not 101 %"),
+        ("05.2", 8, "bases", "a whole number from 0 to 7, not 8 bases"),
+        ("00.1", float("nan"), "", "words, not nan"),
+        ("00.1", ["yes"], "", "words, not ['yes']"),
+    ],
+)
+def test_a_guess_that_cannot_answer_its_question_is_not_kept(question, value, unit, wanted):
+    said = repr(guess(question, value, unit))
+    assert said == f"○ No guess yet: {question} asks for {wanted}."
+    assert not learned.guesses() and guessing.guessed(question) == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "said"),
+    [("01.1", 80, "80 MB"), ("01.5", 250.5, "250.5 % larger"), ("00.1", False, "False"),
+     ("03.2", 0, "0 %"), ("02.5", "the laptop's", "the laptop's")],
+)  # fmt: skip
+def test_a_guess_gets_the_unit_of_its_question(question, value, said):
+    assert repr(guess(question, value)) == f"▸ Your guess: {said}."
+
+
+def test_a_guess_for_no_question_is_refused():
+    with pytest.raises(UsageError, match=r"no question '99\.9'"):
+        guess("99.9", 5)
+
+
+def test_every_question_of_a_lesson_is_known_with_its_unit():
+    asked = {}
+    for path in shelf.lessons():
+        for cell in nbformat.reads(shelf.original(path) or path.read_text(), as_version=4).cells:
+            if found := re.fullmatch(r'guess\("(.+?)", None(?:, "(.+)")?\)', cell.source):
+                asked[found[1]] = found[2] or ""
+    assert guessing.questions() == asked
 
 
 def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not():

@@ -2,7 +2,6 @@
 
 from ...boxes import inline
 from ...builds import recipe
-from ...charts import say_beside
 from ...units import format_bytes
 from .. import learned
 from ..shown import Shown
@@ -10,8 +9,6 @@ from .checking import every, named
 from .grading import Exercise
 
 HINT_TRIES, SOLUTION_TRIES = 2, 3  # tries that open the second hint, and the solution
-
-_guesses: dict[str, str] = {}  # of this process, as they are shown, by the id of their question
 
 
 def hint(exercise_id: str) -> Shown:
@@ -106,30 +103,6 @@ class Progress:
                 yield "✓", found, said
             else:
                 yield "○", found, f"{tried}: {state.mistakes[-1]}" if tried else found.task
-
-
-def guess(question: str, value=None, unit: str = "") -> Shown:
-    """Keep what you guess before you measure, to be shown beside what was measured.
-
-    That is behind the subtitle of the next chart, or in the evidence of the claim that answers it.
-    `question` is the lesson and the number of its question, `"01.2"`; `value` a number, with its
-    `unit`, or words. None is no answer, and is fine: everything below runs without one.
-    """
-    _guesses.pop(question, None)
-    say_beside(question)
-    if value is None:
-        return Shown("No guess yet: put one in place of `None`.", mark="○")
-    said = f"{value} {unit}".strip()
-    learned.note_guess(question, said)
-    _guesses[question] = f"your guess: {said}"
-    say_beside(question, _guesses[question])
-    return Shown(f"Your guess: {said}.", mark="▸")
-
-
-def guessed(question: str) -> str:
-    """Return `your guess: 80 MB`, or "" where there is none; no chart shows it then."""
-    say_beside(question)
-    return _guesses.get(question, "")
 
 
 def _tries(count: int, more: str = "") -> str:
