@@ -26,6 +26,7 @@ from pathlib import Path
 import zstandard
 
 from . import engine, errors, files, progress
+from .boxes import kernel_shell
 from .buildkit import Step
 from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
@@ -64,10 +65,13 @@ def connect(lesson: str | None = None):
     """Return the Docker SDK's own client or, without an engine, a stand-in with recorded results.
 
     `lesson` names the set that is replayed; without it, every recorded lesson is searched.
+    A notebook that has connected knows the cell magic `%%dockerfile`; it is loaded when it is used.
     Raises EngineNotReachable where there is no engine and nothing is recorded either.
     """
     _clients.clear()
     _settings.clear()
+    if (shell := kernel_shell()) is not None:
+        shell.magics_manager.register_lazy("dockerfile", "shiplight.lessons")
     _clients.append(_client(lesson))
     return _clients[0]
 

@@ -15,7 +15,7 @@ from ..engine import cleaning, disk, journal
 from ..errors import ClaimFailed, UsageError
 from ..image import Image
 from ..units import format_bytes
-from . import judging, magics
+from . import judging
 from .exercises import Progress, guessed
 from .shown import Shown
 
@@ -24,7 +24,6 @@ class Banner:
     """What this notebook runs on: the last expression of a lesson's first cell."""
 
     def __init__(self, client):
-        magics.register()
         self.recorded = isinstance(client, recordings.Recorded)
         self.setting = client.setting if self.recorded else engine.setting(client, bases="unknown")
         self.source = "" if self.recorded else f" ({engine.describe(client).source})"

@@ -14,7 +14,6 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from IPython import get_ipython
 from IPython.display import display
 
 from .. import catalogue, dockerfile, files, recordings
@@ -24,15 +23,8 @@ from ..errors import NotRecorded, UsageError
 from .shown import Shown
 
 
-def register() -> None:
-    """Make `%%dockerfile` known to the IPython that runs this; nothing where there is none."""
-    shell = get_ipython()
-    if shell is not None and "dockerfile" not in shell.magics_manager.magics["cell"]:
-        load_ipython_extension(shell)
-
-
 def load_ipython_extension(shell) -> None:
-    """Make `%%dockerfile` known: `%load_ext shiplight.lessons`, or a lesson's banner, does it."""
+    """Make `%%dockerfile` known: `%load_ext shiplight.lessons` does it, or `connect()`."""
 
     def magic(line: str, cell: str):
         app, name, target = _read(line)
@@ -46,8 +38,8 @@ def load_ipython_extension(shell) -> None:
 def written_and_built(app: str, name: str, text: str, *, target: str | None = None) -> Build | None:
     """Check the text of a Dockerfile, write it to the learner's own copy of an app, and build it.
 
-    Shows the text with its lines' numbers, then the steps. None where no engine is connected and
-    this text was not recorded.
+    Shows the text with its lines' numbers, then the steps. None where nothing is connected, or no
+    engine is and this text was not recorded; a sentence then says what is missing.
     Raises DockerfileError before anything is written, and whatever `build` raises.
     """
     dockerfile.parse(text)
@@ -57,12 +49,15 @@ def written_and_built(app: str, name: str, text: str, *, target: str | None = No
         files.write(file, text)
     display(Recipe(text))
     client = recordings.current()
-    if client is not None:
+    if client is None:
+        missing = "run `client = connect()`, then this cell again"
+    else:
         with suppress(NotRecorded):  # the text is given for its digest: a replay is of this text
             return build(
                 client, folder, file=file.name, text=text, name=f"{app}/{name}", target=target
             )
-    display(Shown(f"{app}/{name} is written, and an engine is needed to build it.", mark="○"))
+        missing = "a Docker engine is needed; `./lab doctor` tells you what is missing"
+    display(Shown(f"{app}/{name} was written to {file.name}, but not built.", missing, mark="○"))
     return None
 
 

@@ -1,7 +1,11 @@
 """`%%dockerfile`: what it writes, what it refuses, what it leaves in the notebook and in `mine`."""
 
+import os
+
+import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from nbclient import NotebookClient
 
 from shiplight import builds, catalogue
 from shiplight.errors import DockerfileError, NotRecorded, UsageError
@@ -80,10 +84,31 @@ def test_an_unknown_app_is_named_with_those_that_there_are(shell):
     assert "python" in refused.value.hint
 
 
-def test_without_an_engine_it_is_written_and_said_to_need_one(shell, monkeypatch, capsys):
+def test_where_nothing_is_connected_it_is_written_and_says_what_to_run(shell, monkeypatch, capsys):
     monkeypatch.setattr(magics.recordings, "current", lambda: None)
     shell.run_cell_magic("dockerfile", "first/mine", TEXT)
-    assert shell.user_ns["mine"] is None and "an engine is needed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert shell.user_ns["mine"] is None and "Dockerfile.mine, but not built" in said
+    assert "run `client = connect()`" in said
+
+
+@pytest.mark.parametrize("before", ["%load_ext shiplight.lessons", "shiplight.connect()"])
+def test_a_notebook_of_ones_own_knows_it_once_it_is_loaded_or_connected(before):
+    """In a kernel: the same shell class as in JupyterLab, and no lesson's banner."""
+    notebook = nbformat.v4.new_notebook(
+        cells=[
+            nbformat.v4.new_code_cell("import shiplight"),
+            nbformat.v4.new_code_cell(before),
+            nbformat.v4.new_code_cell(f"%%dockerfile first/mine\n{TEXT}"),
+            nbformat.v4.new_code_cell("mine"),
+        ]
+    )
+    variables = os.environ | {"SHIPLIGHT_MODE": "recorded"}
+    NotebookClient(notebook, timeout=120, kernel_name="python3").execute(env=variables)
+    said = "".join(out["data"]["text/plain"] for out in notebook.cells[2].outputs)
+    assert "first/mine was written to Dockerfile.mine, but not built." in said
+    wanted = "`client = connect()`" if before[0] == "%" else "a Docker engine is needed"
+    assert wanted in said and not notebook.cells[3].outputs
 
 
 def test_without_an_engine_only_a_text_that_was_recorded_is_replayed(shell, monkeypatch, capsys):
@@ -96,7 +121,7 @@ def test_without_an_engine_only_a_text_that_was_recorded_is_replayed(shell, monk
     shell.run_cell_magic("dockerfile", "first/mine", TEXT)
     assert shell.user_ns["mine"] == "replayed"
     shell.run_cell_magic("dockerfile", "first/mine", TEXT + "USER 1\n")
-    assert shell.user_ns["mine"] is None and "an engine is needed" in capsys.readouterr().out
+    assert shell.user_ns["mine"] is None and "a Docker engine is needed" in capsys.readouterr().out
 
 
 def test_a_text_that_is_not_in_a_dockerfile_cannot_be_replaced_in_silence():
