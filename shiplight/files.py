@@ -21,6 +21,7 @@ except ImportError:  # Windows
 MOST_BYTES = 64_000_000  # of a file of ours that is read whole
 _AT_ONCE = getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
+CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")  # the first one counts
 PARTS = ".shiplight-part"  # how the name of a file ends that is still being written
 
 
@@ -55,14 +56,20 @@ def read(path: Path, most: int = MOST_BYTES) -> bytes:
     Never waits for somebody to write into a pipe. Raises OSError, also for a device and for a file
     of more bytes.
     """
-    handle = os.open(path, os.O_RDONLY | _AT_ONCE)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
+    with open(path, "rb", opener=_of_ordinary) as file:
         content = file.read(most + 1) or b""  # of some in /proc, None: nothing yet
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes", str(path))
     return content
+
+
+def _of_ordinary(path: str, flags: int) -> int:
+    """Open an ordinary file: a descriptor for `open`."""
+    handle = os.open(path, flags | _AT_ONCE)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "it is not an ordinary file", str(path))
+    return handle
 
 
 def write(path: Path, content: str | bytes, *, private: bool = False) -> None:
@@ -105,8 +112,7 @@ def _is_odd(path: Path) -> bool:
 def replacing(path: Path, *, private: bool = False, ours: bool = False) -> Iterator[BinaryIO]:
     """Yield a new file that takes the place of `path` at the end of the block, if that is reached.
 
-    As `write` does, but it takes the place of a pipe, of a link to a device, and in a place of
-    `ours` of any link.
+    Unlike `write`, it replaces a pipe or a link to a device; with `ours`, it replaces any link.
     """
     if private:
         private_folder(path.parent)
@@ -142,12 +148,14 @@ def alone(folder: Path, before_waiting: Callable[[], object] = bool) -> Iterator
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
-        with suppress(OSError):
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                before_waiting()
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            before_waiting()
+            with suppress(OSError):
                 fcntl.flock(handle, fcntl.LOCK_EX)
+        except OSError:
+            pass  # this file system locks nothing
         yield
     finally:
         os.close(handle)
@@ -194,3 +202,9 @@ def remove_parts(folder: Path) -> None:
         for part in folder.glob(f".*{PARTS}"):
             with suppress(OSError):
                 shutil.rmtree(part) if part.is_dir() else part.unlink()
+
+
+def named_in(*variables: str) -> Path | None:
+    """Return the first file that one of these environment variables names; None for none."""
+    named = (os.environ.get(variable, "") for variable in variables)
+    return next((Path(path) for path in named if path and os.path.isfile(path)), None)

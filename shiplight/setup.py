@@ -21,10 +21,10 @@ from .units import visible, visible_line
 
 def _state() -> Path:
     """The folder for what is kept between runs where there is no checkout: the user's own."""
-    home = Path.home()
-    usual = {"darwin": home / "Library/Application Support", "win32": home / "AppData/Local"}
-    given = os.environ.get("XDG_STATE_HOME") or os.environ.get("LOCALAPPDATA")
-    return (Path(given) if given else usual.get(sys.platform, home / ".local/state")) / "shiplight"
+    usual = {"darwin": "Library/Application Support", "win32": "AppData/Local"}
+    given = [os.environ.get(name, "") for name in ("XDG_STATE_HOME", "LOCALAPPDATA")]
+    absolute = next((Path(path) for path in given if os.path.isabs(path)), None)
+    return (absolute or Path.home() / usual.get(sys.platform, ".local/state")) / "shiplight"
 
 
 _PLACE = Path(__file__).resolve().parents[1]

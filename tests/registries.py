@@ -58,6 +58,12 @@ class Answers(http.server.BaseHTTPRequestHandler):
         if name in place.cut and "/blobs/" in self.path:
             self.close_connection = True
             return self.send(200, data[: len(data) // 2], length=len(data))
+        if name in place.stalls and "/blobs/" in self.path:
+            self.send(200, data[: len(data) // 2], length=len(data))
+            self.wfile.flush()
+            place.over.wait(20)
+            self.close_connection = True
+            return None
         if name in place.elsewhere and "/blobs/" in self.path:
             return self.send(307, b"", {"Location": f"{place.elsewhere[name]}{self.path}"})
         return self.send(200, data)
@@ -94,6 +100,8 @@ class Place:
         self.tags: dict[str, str] = {}
         self.faults: dict[str, tuple] = {}
         self.cut: set[str] = set()
+        self.stalls: set[str] = set()
+        self.over = threading.Event()
         self.elsewhere: dict[str, str] = {}
         self.asked: list[tuple[str, str, str]] = []
 
@@ -129,6 +137,7 @@ def serving(certificate: Path | None) -> Iterator[Place]:
     try:
         yield server.place
     finally:
+        server.place.over.set()
         server.shutdown()
         server.server_close()
 

@@ -113,6 +113,15 @@ def test_what_is_no_ordinary_file_is_not_read(tmp_path, odd):
         files.read(tmp_path / "state")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells what is open")
+def test_what_is_not_read_is_not_left_open(tmp_path):
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(3):
+        with pytest.raises(OSError, match="ordinary"):
+            files.read(tmp_path)
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
 def test_a_file_is_read_up_to_a_limit(tmp_path):
     (tmp_path / "state").write_bytes(b"12345")
     assert files.read(tmp_path / "state", 5) == b"12345"
@@ -198,6 +207,23 @@ def test_one_process_at_a_time_is_in_a_folder_and_says_that_it_waits(tmp_path):
         )
         assert other.stdout.readline() == "waiting\n" and other.poll() is None
     assert other.communicate(timeout=60)[0] == "in\n"
+
+
+def test_what_goes_wrong_before_waiting_lets_nobody_in(tmp_path):
+    def told():
+        raise BrokenPipeError
+
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom shiplight import files\n"
+        "with files.alone(Path(sys.argv[1])): print('in', flush=True); sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command, cwd=ROOT, **pipes) as other:
+        assert other.stdout.readline() == "in\n"
+        with pytest.raises(BrokenPipeError), files.alone(tmp_path, told):
+            pytest.fail("two are in")
+        other.communicate("", timeout=60)
 
 
 def test_a_folder_is_made_whole_or_not_at_all_and_the_first_one_stays(tmp_path):

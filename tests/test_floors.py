@@ -30,7 +30,7 @@ FLOORS = [
     ("engine",),
     ("image", "dockerfile", "catalogue"),
     ("buildkit",),
-    ("boxes", "errors", "units", "setting", "setup", "files", "lazily", "references"),
+    ("boxes", "errors", "units", "setting", "setup", "files", "lazily", "references", "refused"),
 ]
 FLOOR = {name: number for number, names in enumerate(reversed(FLOORS)) for name in names}
 GROUND = FLOORS[-1]

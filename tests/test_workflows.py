@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from shiplight.cli import arguments
+from shiplight.lessons import shelf
 from shiplight.setup import ROOT
 
 FOLDER = ROOT / ".github"
@@ -114,3 +116,16 @@ def test_the_notes_of_a_release_are_those_of_its_version(tmp_path, date):
     assert notes("v1.1.0").returncode == 1, "not the version that is built"
     said = notes("v1.2.0")
     assert (said.returncode, said.stdout) == ((1, "") if "not" in date else (0, "- new\n"))
+
+
+def test_one_command_writes_the_address_into_every_file_that_has_it(tmp_path):
+    for name in (".ci/address", "pyproject.toml", "README.md", "docs/your-own.md"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    subprocess.run(["git", "-C", tmp_path, "add", "--all"], check=True)
+    subprocess.run([sys.executable, tmp_path / ".ci" / "address", "me/mine"], check=True)
+    old = re.compile(rf"(?:/|uses: ){re.escape(shelf.address())}")
+    for name in ("pyproject.toml", "README.md", "docs/your-own.md"):
+        assert not old.search((tmp_path / name).read_text(encoding="utf-8")), name
+    assert "uses: me/mine@" in (tmp_path / "docs/your-own.md").read_text(encoding="utf-8")

@@ -10,7 +10,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from .. import dockerfile, engine, progress, setup
+from .. import dockerfile, engine, files, progress, setup
 from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import BaseNotAvailable
@@ -20,7 +20,7 @@ from . import solving
 from .bases import FOLDER, Base, Recipe, recipes, text_to_send
 
 _CA = "shiplight.ca"  # a label: the digest of the CA bundle that an image has
-CA_VARIABLES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "NODE_EXTRA_CA_CERTS")
+CA_VARIABLES = (*files.CA_VARIABLES, "NODE_EXTRA_CA_CERTS")
 
 
 def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
@@ -46,11 +46,8 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
 
 def ca_bundle() -> bytes:
     """Return the CA bundle that this machine's variables name, or an empty one."""
-    for variable in CA_VARIABLES:
-        path = os.environ.get(variable, "")
-        if path and Path(path).is_file():
-            return Path(path).read_bytes()
-    return b""
+    path = files.named_in(*CA_VARIABLES)
+    return path.read_bytes() if path else b""
 
 
 def has_our_ca(found: dict) -> bool:
@@ -93,7 +90,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
 
 
 def unassembled(client, recipe: Recipe) -> str:
-    """Return why this machine cannot assemble the equivalent, nor what it needs; "" if it can.
+    """Return why this machine cannot assemble the equivalent or one of its bases; "" if it can.
 
     An equivalent that is here already needs nothing.
     """
@@ -160,8 +157,8 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     engine.remember_image(client, recipe.equivalent)
 
 
-# A shell that tells all of its group to end when it is told, as nobody is who only tells mmdebstrap
-# itself; and it outlives the signal by which a failing mmdebstrap ends its group.
+# A shell that forwards TERM to its whole process group: a signal to mmdebstrap alone would not
+# reach its children. It outlives the signal by which a failing mmdebstrap ends its group.
 _GROUP = """
 trap 'trap "" TERM; kill -TERM 0' TERM
 trap : HUP

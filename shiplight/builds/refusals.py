@@ -7,10 +7,10 @@ signs in these words; what no sign tells is handed on as it was said.
 import re
 from dataclasses import dataclass
 
+from .. import refused
 from ..errors import EngineFailed
 from ..references import HUB, registry_of
 
-_LOGIN = "`docker login{host}` if the image is private; else check its spelling"
 _ENGINES_NETWORK = "check the host's name, and whether the engine's network (DNS, proxy) reaches it"
 
 _DENIED, _WRONG_LOGIN = "it does not let this user pull", "it refuses the login that was sent"
@@ -18,30 +18,28 @@ _DENIED, _WRONG_LOGIN = "it does not let this user pull", "it refuses the login 
 # What it means, what helps, and the signs: the first row with a sign is taken.
 _ROWS = (
     (
-        "too many requests from here",
-        "`docker login{host}` gives more pulls; or wait, or set SHIPLIGHT_MIRROR to a mirror",
+        *refused.TOO_MANY,
         r"\b429\b|too ?many ?requests|rate.?limit",
     ),
     (
-        "its certificate is not one that the engine trusts",
+        refused.UNKNOWN_CERTIFICATE.format(who="the engine"),
         "give the engine the CA certificate: /etc/docker/certs.d/{registry}/ca.crt beside dockerd",
         r"x509|certificate signed by|failed to verify certificate",
     ),
     (
-        "it uses plain HTTP, without TLS",
+        refused.NO_TLS,
         "add {registry} to `insecure-registries` in the engine's daemon.json, and restart it",
         r"gave HTTP response to HTTPS client|not look like a TLS",
     ),
-    (_WRONG_LOGIN, _LOGIN, r"incorrect username or password"),
-    (_DENIED, _LOGIN, r"no basic auth|\b40[13]\b|unauthorized|denied"),
+    (_WRONG_LOGIN, refused.LOGIN, r"incorrect username or password"),
+    (_DENIED, refused.LOGIN, r"no basic auth|\b40[13]\b|unauthorized|denied"),
     (
         "it is not there for this engine's platform",
         "take a tag that has it, or another `platform`",
         r"no matching manifest|no match for platform|not match the specified platform",
     ),
     (
-        "the content does not match its digest",
-        "pull again; if it persists, a proxy or a mirror in between changes it",
+        *refused.CHANGED,
         r"verification failed|unexpected commit digest|digest mismatch|not match digest",
     ),
     (
@@ -50,8 +48,7 @@ _ROWS = (
         r"invalid tar header|unsupported compression|unknown compression",
     ),
     (
-        "what responds there is not a registry",
-        "does this network require a login in a browser? or is SHIPLIGHT_MIRROR not a registry?",
+        *refused.NO_REGISTRY,
         r"invalid character '<'|text/html|only manifests may be exported",
     ),
     (
@@ -67,32 +64,28 @@ _ROWS = (
         r"network is unreachable|no route to host",
     ),
     (
-        "nothing listens there",
-        "check host and port, and whether the registry runs",
+        *refused.NOBODY,
         r"connection refused",
     ),
     (
-        "it has nothing of that name",
-        "check the spelling of name and tag",
+        *refused.NOTHING,
         r"HTTP 404|not found|manifest unknown|manifest for .* unknown",
     ),
     (
-        "it reports a server error",
-        "try again later, or set SHIPLIGHT_MIRROR to a mirror",
+        *refused.BROKEN,
         r"status: 5|server error|bad gateway|service unavailable|HTTP 5\d\d",
     ),
     (
-        "it did not respond in time",
+        refused.SILENT,
         _ENGINES_NETWORK,
         r"Client\.Timeout|[a-z] timeout|deadline exceeded|said nothing",
     ),
     (
-        "it closed the connection",
-        "try again; if it persists, a proxy in between may cause it",
+        *refused.CLOSED,
         r"connection reset|unexpected EOF|\bEOF\b|short read",
     ),
 )
-TOO_MANY = _ROWS[0][0]
+TOO_MANY = refused.TOO_MANY[0]
 
 
 @dataclass(frozen=True)

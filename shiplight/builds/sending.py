@@ -179,7 +179,8 @@ def _control(client, wider: Wider):
         if not isinstance(error, NotUpgraded) or error.status not in NO_SESSION:
             raise _not_opened("BuildKit's own calls", error) from error
         if wider:
-            raise _cannot_be_given(wider.needs, "this engine hides BuildKit's own calls") from error
+            why = "this engine does not expose the BuildKit API"
+            raise _cannot_be_given(wider.needs, why) from error
         return None
 
 

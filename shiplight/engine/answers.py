@@ -18,7 +18,7 @@ DISK_FULL = (
 )
 LAYER_LOST = (
     "the engine lost a layer, as when it is killed: remove the image with `docker rmi -f`, or\n"
-    "       all that a private engine holds with `./lab engine stop --remove-data`"
+    "       all data of a private engine with `./lab engine stop --remove-data`"
 )
 NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"

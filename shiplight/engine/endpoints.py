@@ -39,7 +39,7 @@ class Place:
 
     @property
     def socket(self) -> Path:
-        """Where it answers, once `./lab engine start` has started it."""
+        """The socket that it listens on, once `./lab engine start` has started it."""
         return self.run / "docker.sock"
 
     @property

@@ -182,7 +182,7 @@ def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> 
         return found[0]
     wanted = platform or host_platform()
     fitting = [manifest for manifest in found if manifest.platform == wanted] or [
-        manifest for manifest in found if _same_family(manifest.platform, wanted)
+        manifest for manifest in found if same_family(manifest.platform, wanted)
     ]
     if len(fitting) != 1:
         there = ", ".join(sorted(manifest.platform or "unknown" for manifest in found))
@@ -199,8 +199,8 @@ def host_platform() -> str:
     return f"linux/{_MACHINES.get(name, name.lower())}"
 
 
-def _same_family(one: str, other: str) -> bool:
-    """Whether they differ at most in a variant that one of them leaves out."""
+def same_family(one: str, other: str) -> bool:
+    """Return whether they differ at most in a variant that one of them leaves out."""
     return bool(one) and (one.startswith(f"{other}/") or other.startswith(f"{one}/"))
 
 

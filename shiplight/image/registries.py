@@ -4,14 +4,15 @@ Nothing is asked here that an engine would have to be there for. What a registry
 and so is how long it may be silent.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 
 import dxf
 import requests
 
+from .. import files, refused
 from ..errors import ArchiveError, RegistryFailed
 from ..references import HUB, Reference
 from .archive import MAX_JSON
@@ -20,7 +21,6 @@ CONNECT_SECONDS, SILENT_SECONDS = 10, 60
 CHUNK = 1 << 18
 TOO_MANY = 429
 _LOOPBACK = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?")
-_CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 Login = tuple[str, str] | None  # user and secret
 
@@ -81,7 +81,7 @@ class Registry:
             self.reference.repository,
             auth=self._authenticate,
             insecure=insecure,
-            tlsverify=_ca_bundle(),
+            tlsverify=str(files.named_in(*files.CA_VARIABLES) or "") or True,
             timeout=(min(CONNECT_SECONDS, self._silent), self._silent),
         )
 
@@ -114,10 +114,7 @@ class Registry:
                 "no login is sent without TLS: give the registry a certificate",
             )
         if isinstance(error, dxf.exceptions.DXFDigestMismatchError):
-            return (
-                "what it sent does not match its digest",
-                "try again; if it persists, a proxy or a mirror in between changes it",
-            )
+            return refused.CHANGED
         return str(error) or type(error).__name__, "check the name and the registry"
 
     def _of_status(self, response: requests.Response) -> tuple[str, str]:
@@ -125,29 +122,23 @@ class Registry:
         if status in (401, 403):
             return self._denied()
         if status == 404:
-            return "it has nothing of that name", "check the spelling of name and tag"
+            return refused.NOTHING
         if status == TOO_MANY:
             return self._too_many(response)
         if status >= 500:
-            return f"it reports a server error (HTTP {status})", "try again later, or use a mirror"
+            meaning, hint = refused.BROKEN
+            return f"{meaning} (HTTP {status})", hint
         return f"it replies HTTP {status}", "check the name and the registry"
 
     def _denied(self) -> tuple[str, str]:
-        login = f"`docker login{self._host}`"
-        return (
-            "it does not let this user read it",
-            f"{login} if the image is private; else check its spelling",
-        )
+        return "it does not let this user read it", refused.LOGIN.format(host=self._host)
 
     def _too_many(self, response: requests.Response) -> tuple[str, str]:
         wait = response.headers.get("Retry-After", "")
         until = f"{wait} s" if wait.isdigit() else f"until {wait}"
         said = f"; it asks to wait {until}" if wait else ""
-        login = f"`docker login{self._host}`"
-        return (
-            f"too many requests from here{said}",
-            f"{login} gives more pulls; or wait, or set SHIPLIGHT_MIRROR to a mirror",
-        )
+        meaning, hint = refused.TOO_MANY
+        return f"{meaning}{said}", hint.format(host=self._host)
 
     @property
     def _host(self) -> str:
@@ -155,26 +146,27 @@ class Registry:
 
     def _of_connection(self, error: Exception) -> tuple[str, str]:
         network = "check the host's name, and whether this machine's network reaches it"
-        for kind, what, hint in (
-            (
-                requests.exceptions.SSLError,
-                "its certificate is not one that this machine trusts",
-                "name a file with its CA certificate in REQUESTS_CA_BUNDLE",
-            ),
-            (requests.exceptions.Timeout, "it did not respond in time", network),
-            (
-                requests.exceptions.ChunkedEncodingError,
-                "it sent only a part",
-                "try again; if it persists, a proxy in between may cause it",
-            ),
-            (requests.exceptions.ConnectionError, f"no connection ({_why(error)})", network),
-        ):
-            if isinstance(error, kind):
-                return what, hint
-        return (
-            "what responds there is not a registry",
-            "does this network require a login in a browser? or is the host misspelled?",
-        )
+        said = str(error)
+        if isinstance(error, requests.exceptions.SSLError):
+            if "WRONG_VERSION_NUMBER" in said:
+                return refused.NO_TLS, "without TLS, only a registry of this machine is read"
+            return (
+                refused.UNKNOWN_CERTIFICATE.format(who="this machine"),
+                "name a file with its CA certificate in SSL_CERT_FILE",
+            )
+        # A body that stops coming is a ConnectionError: only its words tell.
+        if isinstance(error, requests.exceptions.Timeout) or "Read timed out" in said:
+            return refused.SILENT, network
+        if isinstance(error, requests.exceptions.ChunkedEncodingError):
+            return "it sent only a part", refused.CLOSED[1]
+        if isinstance(error, requests.exceptions.ConnectionError):
+            return f"no connection ({_why(said)})", network
+        if "CA certificate bundle" in said:
+            return (
+                "the file that REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names is not there",
+                "correct the variable, or unset it",
+            )
+        return refused.NO_REGISTRY
 
 
 class _Client(dxf.DXF):
@@ -184,10 +176,17 @@ class _Client(dxf.DXF):
         super().__enter__()
         session = self._sessions[0]
         session.auth = lambda request: request  # else requests sends what ~/.netrc has
+        session.rebuild_auth = partial(_without_login, session)
         session.trust_env = not _LOOPBACK.fullmatch(self._host)  # no proxy to this machine
         for scheme in ("https://", "http://"):
             session.mount(scheme, _Bounding())
         return self
+
+
+def _without_login(session: requests.Session, request, response: requests.Response) -> None:
+    """Send no login of the host that redirects; requests' own sends that of ~/.netrc then."""
+    if session.should_strip_auth(response.request.url, request.url):
+        request.headers.pop("Authorization", None)
 
 
 class _Bounding(requests.adapters.HTTPAdapter):
@@ -196,7 +195,7 @@ class _Bounding(requests.adapters.HTTPAdapter):
     def send(self, request, stream=False, **how):
         """Send as ever."""
         response = super().send(request, stream=stream, **how)
-        if not stream:
+        if not stream or response.is_redirect:  # whose body requests reads, too
             response.raw = _Bounded(response.raw)
         return response
 
@@ -223,22 +222,15 @@ class _Bounded:
         return getattr(self._raw, name)
 
 
-def _ca_bundle() -> str | bool:
-    """The file with the CA certificates that this machine's variables name, or requests' own."""
-    named = (os.environ.get(variable, "") for variable in _CA_VARIABLES)
-    return next((path for path in named if os.path.isfile(path)), True)
-
-
-def _why(error: Exception) -> str:
+def _why(said: str) -> str:
     """The reason inside what requests and urllib3 wrap around an OSError."""
-    said = str(error)
     for sign, reason in (
-        (r"refused", "nothing listens there"),
+        (r"refused", refused.NOBODY[0]),
         (r"NameResolution|getaddrinfo|Name or service|name resolution", "no such host"),
         (r"[Pp]roxy", "the proxy of this machine refuses it"),
-        (r"reset|aborted|RemoteDisconnected", "it closed the connection"),
+        (r"reset|aborted|RemoteDisconnected", refused.CLOSED[0]),
         (r"unreachable|No route", "the network is unreachable"),
     ):
         if re.search(sign, said):
             return reason
-    return type(error).__name__
+    return said

@@ -23,12 +23,14 @@ from .layouts import (
     digest_of_path,
     manifests,
     path_of_digest,
+    same_family,
 )
 from .model import Image, Layer, align, created_of, plain_config, platform_of
 
 BLOCK = 512  # of a tar
 MAX_DOCUMENTS = 300  # of one name: manifests, configurations and attestations
 _HINT = "what this registry has under that name is damaged; tell whoever pushed it"
+_NO_IMAGE = "it may hold something else than images under that name, such as a Helm chart"
 
 
 class Source(Protocol):
@@ -110,17 +112,17 @@ def read_published(
     not an image, and whatever `source` raises.
     """
     documents = _Documents(source, version, platform)
-    found = manifests(documents)
+    found = documents.images()
     if not found:
         there = ", ".join(documents.platforms) or "no image"
         raise ArchiveError(
             f"{name} has no image for {platform or 'any platform'}: there is {there}.",
-            hint="name one of these platforms" if documents.platforms else _HINT,
+            hint="name one of these platforms" if documents.platforms else _NO_IMAGE,
         )
     return Published(
         name,
         documents.root,
-        documents.platforms or tuple(one.platform for one in found),
+        documents.platforms,
         tuple(_described(documents, one, name) for one in found),
         tuple(digest_of_path(documents.manifest_of[one.config]) for one in found),
         tuple(_attestations(documents)) if attestations else (),
@@ -130,7 +132,7 @@ def read_published(
 def as_archive(source: Source, version: str, platform: str | None = None) -> Iterator[bytes]:
     """Yield the image as an archive in the OCI layout: read as it comes, and kept nowhere."""
     documents = _Documents(source, version, platform)
-    for one in manifests(documents):
+    for one in documents.images():
         documents.json(one.config, "the configuration")
         index = json.dumps(documents.index).encode()
         yield from _member("index.json", [index], len(index))
@@ -163,17 +165,25 @@ class _Documents:
         self.manifest_of: dict[str, str] = {}  # the manifest's path by that of its configuration
         data = self._counted(source.manifest(version))
         self.root = _digest_of(data)
-        if version.startswith("sha256:") and version != self.root:
+        algorithm, colon, _ = version.partition(":")
+        if colon and version != _digest_of(data, algorithm):
             raise _damaged("the manifest", version)
         root = path_of_digest(self.root)
         self.kept[root] = data
         self.index = {"manifests": [{"digest": self.root, "size": len(data)}]}
         self.json(root, "the manifest")
+        self._found = manifests(self)
+
+    def images(self) -> list[Manifest]:
+        """Return the images of the platform that was asked for, or all."""
+        return [one for one in self._found if self._is_asked_for(one.platform)]
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """What an index names, whether it was read or not; empty where there is none."""
-        return tuple(one.platform for one in self._manifests.values() if not one.attests)
+        """What indexes name, whether it was read or not; where there is none, what was found."""
+        named = [one.platform for one in self._manifests.values() if not one.attests]
+        found = [one.platform for one in self._found]
+        return tuple(filter(None, dict.fromkeys([*named, *found])))
 
     @property
     def attesting(self) -> list[Descriptor]:
@@ -185,8 +195,13 @@ class _Documents:
     def get(self, path: str) -> str | None:
         """Return whether there is such a file, and it is of a platform that was asked for."""
         one = self._manifests.get(path)
-        other = one and self._platform and one.platform and not _fits(one.platform, self._platform)
+        other = one is not None and not self._is_asked_for(one.platform)
         return None if other or path == "manifest.json" else path
+
+    def _is_asked_for(self, platform: str) -> bool:
+        """Whether they differ at most in a variant that one leaves out; what is unknown may be."""
+        wanted = self._platform
+        return not (platform and wanted) or platform == wanted or same_family(platform, wanted)
 
     def json(self, path: str, what: str) -> dict | list:
         """Return the document at a path, fetched once, its digest checked."""
@@ -215,9 +230,10 @@ class _Documents:
                 break
             yield chunk
         if left:
-            more = "more bytes" if left < 0 else f"{left:,} bytes less"
+            more = "more bytes" if left < 0 else f"{left:,} bytes fewer"
             raise ArchiveError(
-                f"the registry sent {more} of {path} than its manifest says.", hint=_HINT
+                f"the registry sent {more} of {digest_of_path(path)} than the manifest declares.",
+                hint=_HINT,
             )
 
     def _read(self, path: str, document: dict) -> None:
@@ -248,21 +264,20 @@ class _Documents:
     def _counted(self, data: bytes) -> bytes:
         self._left, self._bytes = self._left - 1, self._bytes - len(data)
         if self._left < 0 or self._bytes < 0 or len(data) > MAX_JSON:
-            raise ArchiveError("the registry describes that name at too great length.", hint=_HINT)
+            said = "the registry's manifests for that name exceed the limit."
+            raise ArchiveError(said, hint=_HINT)
         return data
 
 
-def _digest_of(data: bytes) -> str:
-    return f"sha256:{hashlib.sha256(data).hexdigest()}"
+def _digest_of(data: bytes, algorithm: str = "sha256") -> str:
+    """The digest; of algorithms that registries do not use, "", which nothing equals."""
+    if algorithm not in ("sha256", "sha512"):
+        return ""
+    return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
 
 
 def _damaged(what: str, digest: str) -> ArchiveError:
     return ArchiveError(f"{what} is damaged: its content is not {digest}.", hint=_HINT)
-
-
-def _fits(platform: str, wanted: str) -> bool:
-    """Whether they differ at most in a variant that was not asked for."""
-    return platform == wanted or platform.startswith(f"{wanted}/")
 
 
 def _described(documents: _Documents, found: Manifest, name: str) -> Image:

@@ -166,7 +166,7 @@ PLAIN = [
     ("dial udp 10.0.0.1:53: connect: network is unreachable", "cannot reach it", "network"),
     ("dial tcp 127.0.0.1:5: connect: connection refused", "nothing listens", "port"),
     ("no matching manifest for linux/amd64 in the manifest list", "platform", "platform"),
-    ("filesystem layer verification failed for digest sha256:1", "match its digest", "pull again"),
+    ("filesystem layer verification failed for digest sha256:1", "match its digest", "try again"),
     ("failed to register layer: archive/tar: invalid tar header", "cannot read", "zstd"),
     ("invalid character '<' looking for beginning of value", "is not a registry", "browser"),
     ("received unexpected HTTP status: 503 Service Unavailable", "reports a server error", "later"),

@@ -99,7 +99,7 @@ def test_a_containerd_store_without_solve_builds_as_others_do(asked, tmp_path):
 @pytest.mark.parametrize(
     ("status", "kind", "says"),
     [
-        (404, UsageError, "several platforms cannot be given to this build: this engine hides"),
+        (404, UsageError, "several platforms cannot be given to this build: this engine does not"),
         (500, EngineFailed, "the engine did not open BuildKit's own calls"),
     ],
 )

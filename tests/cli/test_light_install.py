@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -74,6 +75,10 @@ def test_state_is_the_users_and_never_in_the_package(package):
     }
     assert len(ids) == 1 and ids != {""}, "the lab's id is kept"
     assert (package.parent / "state" / "shiplight" / ".lab").is_dir()
+    relative = environment | {"XDG_STATE_HOME": "state", "HOME": str(package.parent / "home")}
+    code = "import block; from shiplight.setup import ROOT; print(ROOT)"
+    seen = subprocess.run([*call[:3], code], env=relative, capture_output=True, text=True).stdout
+    assert Path(seen.strip()).is_relative_to(package.parent / "home"), "relative: to be ignored"
     assert not (package / ".lab").exists() and not (package / "shiplight" / ".lab").exists()
 
 

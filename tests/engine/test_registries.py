@@ -7,7 +7,7 @@ import pytest
 import registries as tls
 from replay import engine_of
 
-from shiplight import engine
+from shiplight import engine, files
 from shiplight.engine import logins, registries
 from shiplight.errors import RegistryFailed
 
@@ -22,7 +22,8 @@ def certificate(tmp_path_factory):
 @pytest.fixture
 def registry(certificate, monkeypatch):
     """A registry that this machine trusts, and that wants a token."""
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    for name in files.CA_VARIABLES:
+        monkeypatch.setenv(name, str(certificate))
     with tls.serving(certificate) as place:
         place.way = "token"
         yield place

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import subprocess
 import tracemalloc
 
@@ -13,7 +14,7 @@ from factories import INDEX_TYPE, as_json, file, sha256, whiteout
 from guarded import program, registry
 from hub import Images
 
-from shiplight import image, inspection
+from shiplight import files, image, inspection
 from shiplight.charts import frames, image_charts
 from shiplight.cli import commands
 from shiplight.errors import ArchiveError, RegistryFailed, UsageError
@@ -73,7 +74,8 @@ def place(certificate, tmp_path, monkeypatch):
     """A registry with TLS, which this machine trusts; no logins, no mirror, no proxy."""
     for name in ("SHIPLIGHT_MIRROR", "SHIPLIGHT_BASES", "HTTPS_PROXY", "https_proxy"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
+    for name in files.CA_VARIABLES:
+        monkeypatch.setenv(name, str(certificate))
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     with registries.serving(certificate) as place:
         yield place
@@ -127,6 +129,50 @@ def test_an_image_without_an_index_is_read_too_and_by_its_digest(place):
     digest = place.put(factories.oci_files(described(), packing="gzip"))
     found = inspection.published(f"{place.host}/a/b@{digest}")
     assert found.manifests == (digest,) and found.platforms == ("linux/amd64",)
+    other = f"sha512:{'0' * 128}"
+    place.tags[other] = digest
+    with pytest.raises(ArchiveError, match="damaged: its content is not sha512:0"):
+        inspection.published(f"{place.host}/a/b@{other}")
+
+
+@pytest.mark.parametrize("has_index", [True, False])
+def test_the_only_image_is_none_for_another_platform(place, store, has_index):
+    files = factories.oci_files(described(), packing="gzip")
+    place.put(of_platforms("linux/amd64") if has_index else files)
+    with pytest.raises(ArchiveError, match="no image for linux/s390x: there is linux/amd64"):
+        inspection.published(f"{place.host}/a/b", platform="linux/s390x")
+    with pytest.raises(ArchiveError, match="no image"):
+        name = f"docker://{place.host}/a/b"
+        inspection.measure(name, store=store, platform="linux/s390x", deep=True)
+
+
+@pytest.mark.parametrize("asked", ["linux/arm64", "linux/arm64/v8"])
+def test_a_variant_that_one_side_leaves_out_is_the_same_platform(place, asked):
+    place.put(of_platforms("linux/amd64", "linux/arm64"))
+    found = inspection.published(f"{place.host}/a/b", platform=asked)
+    assert [one.platform for one in found.images] == ["linux/arm64"]
+
+
+def test_a_platform_that_an_index_does_not_name_is_taken_from_the_image(place):
+    files = of_platforms("linux/amd64")
+    [top] = json.loads(files["index.json"])["manifests"]
+    index = json.loads(files[f"blobs/{top['digest'].replace(':', '/')}"])
+    del index["manifests"][0]["platform"]
+    place.put(with_index(files, index))
+    assert inspection.published(f"{place.host}/a/b").platforms == ("linux/amd64",)
+
+
+def test_what_is_no_image_is_said_to_be_that(place):
+    config = as_json({"name": "chart"})
+    kind = "application/vnd.cncf.helm.config.v1+json"
+    entry = {"mediaType": kind, "digest": f"sha256:{sha256(config)}", "size": len(config)}
+    manifest = as_json({"schemaVersion": 2, "config": entry, "layers": []})
+    top = {"digest": f"sha256:{sha256(manifest)}", "size": len(manifest)}
+    blobs = {f"blobs/sha256/{sha256(data)}": data for data in (config, manifest)}
+    place.put({**blobs, "index.json": as_json({"manifests": [top]})})
+    with pytest.raises(ArchiveError, match="there is no image") as refused:
+        inspection.published(f"{place.host}/a/b")
+    assert "Helm chart" in refused.value.hint
 
 
 @pytest.mark.parametrize("packing", ["gzip", "zstd"])
@@ -222,6 +268,23 @@ def test_a_login_goes_to_its_own_host_and_to_no_other(place, certificate, tmp_pa
         assert {said for _, _, said in other.asked} == {""}
 
 
+def test_what_netrc_has_for_a_host_goes_to_no_host_that_is_pointed_to(
+    place, certificate, tmp_path, store, monkeypatch
+):
+    monkeypatch.setattr(client, "_LOOPBACK", re.compile("nothing"))  # as for any other host
+    monkeypatch.setenv("NO_PROXY", "*")
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login a password of-netrc\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    with registries.serving(certificate) as other:
+        for one in (place, other):
+            one.put(of_platforms("linux/amd64"))
+        blobs = [path for path, data in place.blobs.items() if data[:2] == b"\x1f\x8b"]
+        place.elsewhere = {p.removeprefix("blobs/").replace("/", ":"): other.url for p in blobs}
+        deep(place, store)
+        assert [path for path in other.paths if "/blobs/" in path]
+        assert {said for _, _, said in (*place.asked, *other.asked)} == {""}
+
+
 def test_no_login_is_sent_without_tls(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path / "docker"))
     with registries.serving(None) as place:
@@ -289,9 +352,8 @@ def test_what_a_registry_does_wrong_is_said_plainly_with_what_helps(place, fault
 
 
 def test_a_certificate_of_nobody_is_refused_and_its_login_stays_here(place, tmp_path, monkeypatch):
-    monkeypatch.delenv("REQUESTS_CA_BUNDLE")
-    monkeypatch.setenv("SSL_CERT_FILE", "")
-    monkeypatch.setenv("CURL_CA_BUNDLE", "")
+    for name in files.CA_VARIABLES:
+        monkeypatch.setenv(name, "")
     logged_in(tmp_path, place.host)
     with pytest.raises(RegistryFailed):
         inspection.published(f"{place.host}/a/b")
@@ -312,6 +374,37 @@ def test_a_silent_registry_is_not_waited_for_for_ever(place, monkeypatch):
             inspection.published(f"{silent.host}/a/b")
 
 
+def test_a_body_that_stops_coming_is_no_wrong_host(place, store, monkeypatch):
+    monkeypatch.setattr(client, "SILENT_SECONDS", 0.2)
+    place.put(of_platforms("linux/amd64"))
+    place.stalls = {blob_of(place, b"\x1f\x8b")}
+    with pytest.raises(RegistryFailed, match="did not respond in time"):
+        deep(place, store)
+
+
+def test_a_file_of_ca_certificates_that_is_not_there_is_named(place, monkeypatch):
+    monkeypatch.setattr(client, "_LOOPBACK", re.compile("nothing"))  # as for any other host
+    for name in files.CA_VARIABLES:
+        monkeypatch.setenv(name, "/nonexistent")
+    with pytest.raises(RegistryFailed, match="REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE names is not"):
+        inspection.published(f"{place.host}/a/b")
+
+
+def test_a_registry_without_tls_elsewhere_is_said_to_be_that(monkeypatch):
+    monkeypatch.setattr(client, "_LOOPBACK", re.compile("nothing"))  # as for any other host
+    monkeypatch.setenv("NO_PROXY", "*")
+    with registries.serving(None) as plain, pytest.raises(RegistryFailed, match="plain HTTP"):
+        inspection.published(f"{plain.host}/a/b")
+
+
+def test_what_a_redirect_has_as_its_body_is_bounded(place, store):
+    place.put(of_platforms("linux/amd64"))
+    elsewhere = {"Location": f"{place.url}/v2/a/b/none"}
+    place.faults = {"/blobs/": (307, elsewhere, bytes(9 << 20))}
+    with pytest.raises((ArchiveError, RegistryFailed), match="more than 8 MiB"):
+        deep(place, store)
+
+
 def blob_of(place, kind: bytes) -> str:
     """The digest of the largest blob that begins so."""
     paths = [path for path, data in place.blobs.items() if data.startswith(kind)]
@@ -327,7 +420,7 @@ def deep(place, store):
 def test_a_layer_that_is_cut_is_an_error_and_is_not_remembered(place, store):
     place.put(of_platforms("linux/amd64"))
     place.cut = {blob_of(place, b"\x1f\x8b")}
-    with pytest.raises((RegistryFailed, ArchiveError), match=r"only a part|bytes less"):
+    with pytest.raises((RegistryFailed, ArchiveError), match=r"only a part|bytes fewer"):
         deep(place, store)
     place.cut = set()
     assert deep(place, store).unpacked_bytes == 200_011
@@ -338,7 +431,7 @@ def test_a_layer_that_is_another_is_an_error(place, store, change):
     place.put(of_platforms("linux/amd64"))
     path = "blobs/" + blob_of(place, b"\x1f\x8b").replace(":", "/")
     place.blobs[path] = change(place.blobs[path])
-    with pytest.raises((RegistryFailed, ArchiveError), match=r"digest|than its manifest says"):
+    with pytest.raises((RegistryFailed, ArchiveError), match=r"digest|than the manifest declares"):
         deep(place, store)
 
 
@@ -349,7 +442,7 @@ def test_a_document_that_is_another_is_an_error(place, kind):
         if data.startswith(kind):
             place.blobs[path] = data + b" "
     digest = place.tags["latest"]
-    with pytest.raises((RegistryFailed, ArchiveError), match=r"damaged|digest|than its manifest"):
+    with pytest.raises((RegistryFailed, ArchiveError), match=r"damaged|digest|than the manifest"):
         inspection.published(f"{place.host}/a/b@{digest}")
 
 
@@ -373,7 +466,7 @@ def test_an_index_that_names_the_same_again_and_again_is_refused(place):
         files[f"blobs/sha256/{sha256(one)}"] = one
         index["manifests"].append({"digest": f"sha256:{sha256(one)}", "size": len(one)})
     place.put(with_index(files, index))
-    with pytest.raises(ArchiveError, match="at too great length"):
+    with pytest.raises(ArchiveError, match="exceed the limit"):
         inspection.published(f"{place.host}/a/b")
     assert len(place.asked) < 400
 
