@@ -81,12 +81,12 @@ OFFICIAL_TESTS = "tests/live/test_official.py"
 PATHS = {
     "official": (
         "stand-in images on a local registry that plays Docker Hub and gcr.io, with TLS and tokens",
-        "28.5.2, graph driver and containerd store",
+        "another, graph driver and containerd store",
         [OFFICIAL_TESTS, "-k", "not mirror"],
     ),
     "mirrored": (
         "a local registry, whole, broken or lacking an image",
-        "28.5.2 (both stores), and the machine's own",
+        "another (both stores), and the machine's own",
         [OFFICIAL_TESTS, "tests/live/test_assembled_bases.py", "-k", "mirror"],
     ),
     "arm64": (
@@ -324,9 +324,9 @@ def try_paths(names: list[str], *, keep: bool) -> None:
             subprocess.run(command, cwd=ROOT, timeout=TEST_SECONDS)
             found = outcomes(ElementTree.parse(report))
         when = datetime.now(UTC).isoformat(timespec="seconds")
-        own = str(engine.describe(engine.connect()))
+        own, other = str(engine.describe(engine.connect())), OTHERS["28.5"].version
         tried = json.loads(PATHS_TRIED.read_text("utf-8")) if PATHS_TRIED.exists() else {}
-        tried[name] = found | {"when": when, "engine": own}
+        tried[name] = found | {"when": when, "engine": own, "other": other}
         known = {name: tried[name] for name in PATHS if name in tried}
         PATHS_TRIED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     write_table()
@@ -411,6 +411,7 @@ def _paths() -> list[str]:
     for name, row in json.loads(PATHS_TRIED.read_text(encoding="utf-8")).items():
         here, engines, _ = PATHS[name]
         engines = engines.replace("the machine's own", row["engine"])
+        engines = engines.replace("another", f"Docker {row['other']}")
         lines.append(f"| {name} | {here} | {engines} | {_passed(row)} |")
         lines += [f"| | {why} | | |" for why in _reasons(row)]
     return lines

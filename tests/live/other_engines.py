@@ -6,6 +6,7 @@ kernel, one pair of network devices, and three rules for packets, which go again
 """
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -72,6 +73,13 @@ class Other:
         return {k: v for k, v in os.environ.items() if not k.startswith("DOCKER_")} | {
             "DOCKER_HOST": self.url
         }
+
+    @property
+    def version(self) -> str:
+        """The version of the Docker engine in its root file system, which `make_root` makes."""
+        command = ["chroot", self.root, "dockerd", "--version"]
+        said = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
+        return re.search(r"version ([^\s,]+)", said.stdout)[1]
 
     def inside(self, *command: str) -> list[str]:
         """`command` where this engine's 127.0.0.1 is: what it publishes is reached there only."""

@@ -294,14 +294,17 @@ def test_every_command_beside_a_function_works_as_it_stands(client, stand_in, pl
     for repository, tag in STAND_INS.items():
         place.images.put(stand_in, repository, tag)
     place.images.put(place.saved[f"{STATIC}:latest"], "distroless/cc-debian12", "latest")
-    given = environment(client, place, tmp_path)
+    given, left = environment(client, place, tmp_path), []
     for command in commands().values():
         for line in command.typed:
             if line.startswith("trivy ") and "TRIVY_SKIP_DB_UPDATE" not in given:
-                continue  # no scanner is a program of this machine
+                left.append(line)
+                continue
             line = line.replace("./lab", f"{sys.executable} -m shiplight")  # which it hands over to
             code, said = in_a_terminal(place.inside("bash", "-c", line), given)
             expected = (0, 1) if "shiplight check" in line else (0,)  # 1: something failed
             assert code in expected, f"{command.function}: {line}\n{said[-2000:]}"
     for image in place.client.images.list():
         place.client.images.remove(image.id, force=True)
+    if left:
+        pytest.skip(f"not for this machine: without a scanner, all but {', '.join(left)} ran")
