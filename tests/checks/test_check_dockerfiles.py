@@ -193,6 +193,11 @@ HOSTILE = {
     "many names of secrets": "RUN apk update " + "TOKEN=x " * 35_000,
     "many sources": "COPY " + "a " * 140_000 + "/x/",
     "many things removed": "COPY a /a\n" + "RUN rm /a && rm /b\n" * 990,
+    "many things fetched and removed": "RUN curl -o /a x && wget -O /b y && rm /c /d\n" * 990,
+    "many different things removed": "COPY a b c /a/\n" * 490
+    + "".join(f"RUN rm {' '.join(f'/a/{i}-{j}' for j in range(60))}\n" for i in range(490)),
+    "many things changed": "RUN npm ci && git clone x\n" * 490 + "RUN chown -R 1 /a /b\n" * 490,
+    "many packages removed": "RUN apk add a b c d\n" * 490 + "RUN apk del x* y* z*\n" * 490,
     "values that grow": "\n".join(f"ENV A{i}=$A{i - 1}x" for i in range(990)),
 }
 

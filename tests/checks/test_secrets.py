@@ -347,6 +347,8 @@ LONG = {
     "phrases": "mc alias set a ",
     "commands": "openssl rclone gem fly mongo ",
     "options before": "vault -a -b -c ",
+    "users": "chpasswd <<<a ",
+    "users in here-documents": "chpasswd <<a",
 }
 
 

@@ -2,7 +2,9 @@
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
+from ...dockerfile import TooLarge
 from ...units import format_bytes
 from ..reading.caches import fetching, has_cache, keeps_nothing
 from ..reading.folder import bytes_of, is_all, sent
@@ -11,7 +13,7 @@ from ..reading.programs import installed, is_named, removed_packages, virtual_pa
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject, absolute, under
 from .image import buried_in
-from .outcomes import Outcome, Place, at, failed, listed, passed
+from .outcomes import Outcome, Place, at, failed, listed, passed, unseen
 
 _LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
 _APK = re.compile(r"/var/cache/apk|/var/cache/\*|/etc/apk/cache|apk cache clean")
@@ -22,6 +24,7 @@ _SMALL = re.compile(
     r"entrypoint|(?:^|/)(?:\.?\w*rc|Gemfile|Makefile|Procfile|Dockerfile|run|start|init|crontab)$|^/etc/"
 )
 _SMALL_BYTES = 100_000
+_MOST_STEPS = 1000  # of one Dockerfile, whose answers are kept: each step meets every other one
 
 
 def reclaimable(subject: Subject) -> Outcome:
@@ -33,7 +36,10 @@ def reclaimable(subject: Subject) -> Outcome:
             what = f"{format_bytes(total)} of hidden files ship"
             return failed(what, places, _RECLAIM)
         return passed("less than 1 MB is hidden or left behind")
-    places = [*_removed_later(subject), *_changed_later(subject), *_kept_archives(subject)]
+    try:
+        places = [*_removed_later(subject), *_changed_later(subject), *_kept_archives(subject)]
+    except TooLarge:
+        return unseen("whether hidden bytes ship: too much is added and changed again", _RECLAIM)
     for step in subject.final_steps:
         left = _left_behind(subject, step) if step.keyword == "RUN" else []
         places += [at(step, what) for what in left]
@@ -115,15 +121,17 @@ def _removed_later(subject: Subject) -> list[Place]:
     """What an instruction copies, fetches or installs and a later one removes or moves."""
     found, adding, installing = [], [], []
     for step in subject.final_steps:
-        for path, how in _removed_paths(step):
+        for path, how in _removed_paths(step).items():
             what = f"{path}, {how} in line {step.line}"
             found += [at(each, what) for each in adding if _added(subject, each, path)]
-        gone = removed_packages(step)
+        gone = list(dict.fromkeys(removed_packages(step)))
         for earlier, names in installing if gone else ():
+            subject.looks.take(len(names) * len(gone))
             again = [name for name in names if is_named(name, gone)]
             if again:
                 found.append(at(earlier, f"{listed(again)}, deleted again in line {step.line}"))
-        if pruned := [c for c in step.commands if c.matches(commands("pruning", "again"))]:
+        if pruned := _pruning(step):
+            subject.looks.take(len(adding))
             whole = [each for each in adding if _is_whole_install(each, step)]
             what = f"packages that `{' '.join(pruned[0].words[:2])}` removes in line {step.line}"
             found += [at(each, what) for each in whole]
@@ -136,8 +144,13 @@ def _removed_later(subject: Subject) -> list[Place]:
 def _is_whole_install(step: Step, pruning: Step) -> bool:
     """Whether a RUN installs a project's packages that a later one prunes."""
     tools = {tool for tool, _ in fetching(step)} & {"npm", "yarn", "pnpm", "composer"}
-    pruned = any(c.matches(commands("pruning", "again")) for c in step.commands)
-    return bool(tools) and not pruned and step.workdir == pruning.workdir
+    return bool(tools) and not _pruning(step) and step.workdir == pruning.workdir
+
+
+@lru_cache(maxsize=_MOST_STEPS)
+def _pruning(step: Step) -> tuple[Command, ...]:
+    """The commands of a RUN that remove packages of a project again."""
+    return tuple(c for c in step.commands if c.matches(commands("pruning", "again")))
 
 
 def _brings(step: Step) -> list[Command]:
@@ -148,6 +161,7 @@ def _brings(step: Step) -> list[Command]:
     return [*fetches, *(command for _, command in fetching(step))]
 
 
+@lru_cache(maxsize=_MOST_STEPS)
 def _fetched(step: Step) -> set[str]:
     """The paths that a RUN downloads to: those that it names, and the last parts of addresses."""
     found = set()
@@ -176,7 +190,8 @@ def _with_folders(step: Step) -> Iterator[tuple[str, Command]]:
         yield folder, command
 
 
-def _removed_paths(step: Step) -> list[tuple[str, str]]:
+@lru_cache(maxsize=_MOST_STEPS)
+def _removed_paths(step: Step) -> dict[str, str]:
     """The absolute paths that a RUN removes or moves, and how; a pattern's folder stands for it."""
     found = []
     for folder, command in _with_folders(step):
@@ -188,14 +203,15 @@ def _removed_paths(step: Step) -> list[tuple[str, str]]:
             continue
         whole = [(absolute(folder, step.expand(path)), how) for path, how in paths]
         found += [(path.removesuffix("/*"), how) for path, how in whole if path != "/"]
-    return found
+    return dict(reversed(found))  # the first way counts
 
 
 def _added(subject: Subject, step: Step, path: str) -> bool:
     """Whether a step brought what is at `path`, and more than a few bytes of it."""
+    subject.looks.take(len(step.paths) if step.keyword in ("COPY", "ADD") else 1)
     if step.keyword == "RUN":
-        gone = [removed for removed, _ in _removed_paths(step)]
-        return path in _fetched(step) and path not in gone and not _SMALL.search(path)
+        brought = path in _fetched(step) and path not in _removed_paths(step)
+        return brought and not _SMALL.search(path)
     if step.keyword not in ("COPY", "ADD"):
         return False
     for source in step.sources:
@@ -242,6 +258,7 @@ def _changed_later(subject: Subject) -> list[Place]:
 
 def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
     """Whether a step put something large at `path`, or with `deep` below it."""
+    subject.looks.take(len(step.paths) if step.keyword in ("COPY", "ADD") else 1)
     if step.keyword == "RUN":
         if path in _fetched(step):
             return not _SMALL.search(path)
@@ -261,8 +278,13 @@ def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
 _FILLING = ("npm", "yarn", "pnpm", "bun", "composer")
 
 
-def _filled(step: Step) -> Iterator[str]:
+@lru_cache(maxsize=_MOST_STEPS)
+def _filled(step: Step) -> tuple[str, ...]:
     """The folders that a RUN fills with packages, or with what it unpacks or clones there."""
+    return tuple(dict.fromkeys(_filling(step)))
+
+
+def _filling(step: Step) -> Iterator[str]:
     if step.keyword != "RUN":
         return
     into = {id(command) for tool, command in fetching(step) if tool in _FILLING}
@@ -282,12 +304,15 @@ _UNPACKING = ("tar", "unzip", "bsdtar", "7z", "7za", "dpkg", "rpm")
 
 def _kept_archives(subject: Subject) -> list[Place]:
     """Archives that ship beside what they contained: unpacked, and never removed."""
-    found, gone = [], {path for s in subject.final_steps for path, _ in _removed_paths(s)}
+    found, gone = [], {path for s in subject.final_steps for path in _removed_paths(s)}
     for index, step in enumerate(subject.final_steps):
         for folder, command in _with_folders(step):
             given = [absolute(folder, step.expand(word)) for word in command.arguments]
             for path in given if command.program in _UNPACKING else ():
-                if not _ARCHIVE.search(path) or any(under(path, away) for away in gone):
+                if not _ARCHIVE.search(path):
+                    continue
+                subject.looks.take(len(gone))
+                if any(under(path, away) for away in gone):
                     continue
                 for each in subject.final_steps[: index + 1]:
                     fetched = each.keyword == "RUN" and path in _fetched(each)

@@ -2,6 +2,7 @@
 
 import re
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from .known import commands
 from .shell import Command
@@ -10,18 +11,19 @@ from .subject import Step, Subject, absolute, under
 _TOOLCHAINS = {"go": ("golang",), "cargo": ("rust", "lukemathwalker/cargo-chef")}
 
 
-def fetching(step: Step) -> list[tuple[str, Command]]:
+@lru_cache(maxsize=1000)  # the steps of one Dockerfile, which several checks ask for
+def fetching(step: Step) -> tuple[tuple[str, Command], ...]:
     """Return (tool, command) of all that a RUN gets, or compiles with a cache."""
     if step.keyword != "RUN":
-        return []
+        return ()
     rows = commands("caches")
     patterns = {tool: row["of"] for tool, row in rows.items() if "of" in row}
-    return [
+    return tuple(
         (tool, command)
         for tool, wanted in (commands("fetch") | patterns).items()
         for command in step.commands
         if command.matches(wanted) or (tool == "yarn" and is_bare_yarn(command))
-    ]
+    )
 
 
 def is_bare_yarn(command: Command) -> bool:

@@ -36,6 +36,7 @@ from .shell import Command, commands, script
 
 MOST_ARRIVALS = 2000
 MOST_READ = 20_000_000  # bytes of all files of one context
+MOST_LOOKS = 300_000
 _REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
 _NAMES = re.compile(r"\$\{?(\w+)")
 PLATFORM = {
@@ -264,6 +265,11 @@ class Subject:
     def unread(self) -> Room:
         """How many bytes of the context may still be read."""
         return Room(MOST_READ)
+
+    @cached_property
+    def looks(self) -> Room:
+        """How often a step may still be compared with what another one added."""
+        return Room(MOST_LOOKS)
 
     @cached_property
     def global_values(self) -> dict[str, str]:
