@@ -2,9 +2,12 @@
 
 import posixpath
 import re
+from collections.abc import Iterator
 from dataclasses import replace
+from fnmatch import translate
 
-from ..reading.folder import is_all, sent, text_of
+from ...dockerfile import apply_rules
+from ..reading.folder import ignored, is_all, sent, text_of
 from ..reading.known import commands
 from ..reading.secretwords import (
     VALUE_OF,
@@ -121,7 +124,8 @@ _FILES = re.compile(
 
 def secrets(subject: Subject) -> Outcome:
     """Check that no secret is in the Dockerfile, its arguments, its variables or its layers."""
-    places = [place for step in subject.all_steps for place in _secrets_in(subject, step)]
+    steps = (*subject.all_steps, *_triggered(subject))
+    places = [place for step in steps for place in _secrets_in(subject, step)]
     places += _global_secrets(subject)
     if subject.built:
         places += _secret_files(subject)
@@ -138,6 +142,16 @@ _SECRET = (
 )
 
 
+def _triggered(subject: Subject) -> list[Step]:
+    """What the ONBUILDs of stages say, which an image keeps, whoever builds on it or not."""
+    return [
+        Step(stage, each.trigger, "/", "", subject.read.escape, room=subject.room)
+        for stage in subject.needed
+        for each in stage.instructions
+        if each.trigger
+    ]
+
+
 def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     found = []
     if step.keyword in ("ENV", "ARG"):
@@ -147,7 +161,7 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
             elif step.keyword == "ENV" and (kept := _kept_argument(subject, step, value or "")):
                 found.append(f"ENV {name}, which keeps {kept}")
     elif step.keyword in ("COPY", "ADD") and not step.origin:
-        files = [source for source in step.sources if _FILES.search(source)]
+        files = [s for s in step.sources if _FILES.search(s) or _names_secrets(subject, step, s)]
         files += [s for s in step.sources if s.endswith(".npmrc") and _has_token(subject, s)]
         files += _sent_along(subject, step)
         found += [f"the file {name}" for name in dict.fromkeys(files)]
@@ -182,19 +196,42 @@ _LIKELY = (
 )
 
 
+def _names_secrets(subject: Subject, step: Step, pattern: str) -> bool:
+    """Whether a pattern is for files of secrets, such as `.env*`, and one of them may be sent."""
+    start = re.split(r"[*?\[]", pattern)[0]
+    if start == pattern or not _FILES.search(start.rstrip(".")):
+        return False
+    return not (ignored(subject, start.rstrip(".")) or apply_rules(step.excluded, start)[0])
+
+
 def _sent_along(subject: Subject, step: Step) -> list[str]:
-    """Files with secrets in a folder that is copied whole, and that ships."""
+    """Files with secrets that a folder or a pattern of names brings along, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
     found = []
     for source in step.sources:
-        folder = "" if is_all(source) else f"{posixpath.normpath(source).strip('/')}/"
-        for name in sent(subject, *(folder + name for name in _LIKELY), by=step):
+        for name in sent(subject, *_likely(source), by=step):
             text = text_of(subject, name)
             # What a framework encrypts, or what holds names without values, is none.
             if text is not None and (_has_values(text) or "key" in name or name.endswith("id_rsa")):
                 found.append(name)
     return found
+
+
+def _likely(source: str) -> Iterator[str]:
+    """The paths in the context that a COPY's source may bring, of those that tend to hold secrets.
+
+    >>> list(_likely("config/*.json")), list(_likely("id_rsa*"))
+    (['config/credentials.json', 'config/service-account.json'], ['id_rsa'])
+    """
+    plain = "" if is_all(source) else posixpath.normpath(source).strip("/")
+    if re.search(r"[*?\[]", plain):
+        matches = re.compile(translate(plain)).match
+        folder, deep = posixpath.dirname(plain), plain.count("/")
+        names = (posixpath.join(folder, name) for name in _LIKELY)
+        yield from (name for name in names if name.count("/") == deep and matches(name))
+    else:
+        yield from (posixpath.join(plain, name) for name in _LIKELY)
 
 
 def _has_values(text: str) -> bool:
