@@ -308,5 +308,9 @@ def rows(*results) -> pd.DataFrame:
 
 
 def engines() -> pd.DataFrame:
-    """Return the recorded sizes of one image, saved once and loaded into several engines."""
-    return pd.DataFrame(json.loads(ENGINES.read_text(encoding="utf-8")))
+    """Return the recorded sizes of one image, saved once and loaded into several engines.
+
+    `when` is the day, in UTC, on which an engine was asked.
+    """
+    rows = json.loads(ENGINES.read_text(encoding="utf-8"))
+    return pd.DataFrame([row | {"when": row["when"][:10]} for row in rows])

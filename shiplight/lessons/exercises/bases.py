@@ -40,7 +40,7 @@ def _small_with_a_shell(client, made: Build) -> str:
         refuse(
             "05.2",
             "there is no shell.",
-            hint="which rows of the table have one, and which image is nothing but tools?",
+            hint="which rows of the table have one, and which image contains only tools?",
             found="no /bin/sh",
         )
     served = image.tree()[program.path][0].size if program else 0
@@ -48,7 +48,7 @@ def _small_with_a_shell(client, made: Build) -> str:
     if beside > MOST_BESIDE:
         refuse(
             "05.2",
-            "the base weighs more than it has to.",
+            "the base is larger than it has to be.",
             hint="sort the table of this lesson by its bytes: which is the first with a shell?",
             found=f"{format_bytes(beside)} beside the program",
             expected=f"at most {format_bytes(MOST_BESIDE)}",
@@ -78,7 +78,7 @@ def _library_brought(client, made: Build) -> str:
         refuse(
             "06.1",
             "the program does not start.",
-            hint="read its last words again: is it still the same name that they miss?",
+            hint="read its last line of output again: is the same library still missing?",
             found=probed.last_words[-1] if probed.last_words else "it printed nothing",
         )
     refuse_lost("06.1", probed)
@@ -99,7 +99,7 @@ def _other_libc(client, made: Build) -> str:
         refuse(
             "06.2",
             "the program asks for a loader that is not there.",
-            hint="who wrote that loader, and does the program need one at all?",
+            hint="whose C library has that loader, and does the program need a loader at all?",
             found=loader,
         )
     if loader and "musl" in follow(image, loader):
@@ -111,7 +111,7 @@ def _other_libc(client, made: Build) -> str:
             found=f"{loader} is /{follow(image, loader)}",
         )
     answering(client, "06.2", made)
-    return f"it answers, and needs {loader or 'no loader'}"
+    return f"the service responds, and needs {loader or 'no loader'}"
 
 
 @exercise("06.3")
@@ -129,7 +129,7 @@ def _certificates_brought(client, made: Build) -> str:
         refuse(
             "06.3",
             "more ships than it needs.",
-            hint="one file is missing from the image as it was: which?",
+            hint="only one file was missing from the original image: which one?",
             found=f"{len(files)} files and links, " + ", ".join(f"/{path}" for path in files[:3]),
         )
     return f"{probed['ca_certificates']} CA certificates"

@@ -26,7 +26,7 @@ def _in_its_budget(client, exercise_id: str, made: Build, most: int) -> str:
         refuse(
             exercise_id,
             "the image is over its budget.",
-            hint="start with the layer that is largest: does all of it run?",
+            hint="start with the largest layer: does the service use all of it?",
             found=f"{format_bytes(image.unpacked_bytes)}, "
             f"{format_bytes(largest.unpacked_bytes)} of them in “{largest.instruction}”",
             expected=f"at most {format_bytes(most)}",

@@ -36,12 +36,12 @@ def _zeros_do_not_ship(client, made: Build) -> str:
         refuse(
             "00.1",
             "the zeros ship, and every container sees them.",
-            hint="they are to be deleted, or left behind: which layer of the image has them?",
+            hint="delete them, or leave them behind in a stage: which layer contains them?",
             found=f"/{seen[0]}, {format_bytes(own[seen[0]])}",
             expected="no such file in any layer",
         )
     if not _writes_zeros(made.text):
-        refuse("00.1", "no zeros are ever written.", hint="they are to be written, and deleted")
+        refuse("00.1", "no zeros are ever written.", hint="write them, and then delete them")
     _refuse_other_message(client, "00.1", made, image)
     return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
 
@@ -55,15 +55,15 @@ def _bytes_that_nothing_packs(client, made: Build) -> str:
     if seen < FIVE_MEGABYTES:
         refuse(
             "00.2",
-            "a container does not see five million bytes more.",
-            hint="something has to write them, and nothing may delete them",
+            "a container does not see five million additional bytes.",
+            hint="an instruction has to write them, and no later one may delete them",
             found=f"{format_bytes(seen)} in files of your own",
         )
     if packed < FIVE_MEGABYTES:
         refuse(
             "00.2",
-            "a registry stores them in fewer bytes.",
-            hint="a compressor lives on what repeats: which bytes never do?",
+            "the bytes get smaller when they are compressed.",
+            hint="compression removes repetition: which bytes never repeat?",
             found=f"{format_bytes(packed)} packed, {format_bytes(seen)} unpacked",
         )
     _refuse_other_message(client, "00.2", made, image)
@@ -98,7 +98,7 @@ def _not_root(client, made: Build) -> str:
         refuse(
             "01.1",
             "the user is given by name, and the image has no /etc/passwd to look it up in.",
-            hint="where would `scratch` look a name up? A number needs no looking up",
+            hint="where would `scratch` look up a name? A number needs no lookup",
             found=f"USER {image.user}",
         )
     asked = answering(client, "01.1", made)
@@ -113,8 +113,8 @@ def refuse_root(exercise_id: str, image: Image):
     refuse(
         exercise_id,
         "the service still runs as root.",
-        hint="a USER counts for the stage that it is in, and user 0 is root: "
-        "what does the stage that becomes the image say?",
+        hint="a USER applies to its own stage only, and user 0 is root: "
+        "which USER does the stage that becomes the image set?",
         found=f"USER {image.user or '(none)'}",
     )
 
@@ -133,14 +133,14 @@ def _with_zones(client, made: Build) -> str:
         refuse(
             "01.2",
             "the image contains the compiler.",
-            hint="the zones are one file of the toolchain: which?",
+            hint="the toolchain has all zones in one file: which one?",
             found=f"/{next(iter(image.find('*/bin/go')))}",
         )
     program = linked(client, made)
     if program and b"time/tzdata" in file_in(client, made.tag, program.path):
         refuse(
             "01.2",
-            "the zones are inside the program, which `-tags timetzdata` does.",
+            "the zones are inside the program, where `-tags timetzdata` puts them.",
             hint="the task asks for another way: can Go read them from a file in the image?",
             found=f"time/tzdata, compiled into /{program.path}",
         )
@@ -149,8 +149,8 @@ def _with_zones(client, made: Build) -> str:
     if extra > 1_000_000:
         refuse(
             "01.2",
-            "the zones weigh more than they need to.",
-            hint="next to the toolchain there is one packed file of all zones",
+            "the zones take more space than they need.",
+            hint="the toolchain includes one compressed file with all zones",
             found=f"{format_bytes(extra)} beside the service and its certificates",
             expected="less than a megabyte more",
         )
@@ -174,7 +174,7 @@ def _only_two_files(exercise_id: str, image: Image) -> None:
         refuse(
             exercise_id,
             "more than the two files ship.",
-            hint="what do your COPY instructions bring?",
+            hint="which files do your COPY instructions add?",
             found=", ".join(f"/{path}" for path in files[:5]),
         )
 

@@ -106,7 +106,7 @@ def refuse_idle(exercise_id: str, image: Image) -> None:
         refuse(
             exercise_id,
             "the image does not say which program to start.",
-            hint="which instruction of your last stage says it?",
+            hint="which instruction of your last stage names it?",
             found="no ENTRYPOINT and no CMD",
         )
 
@@ -124,16 +124,16 @@ def refuse_silent(exercise_id: str, found: Probe) -> None:
     if not found.answered:
         refuse(
             exercise_id,
-            "the service no longer answers.",
-            hint="look at `probe(client, mine)`: what did it say last?",
+            "the service no longer responds.",
+            hint="run `probe(client, mine)`: what is the last line of its output?",
             found=found.last_words[-1] if found.last_words else "it printed nothing",
         )
     if found.self_check is None:
         refuse(
             exercise_id,
-            "something answers, and it is not the lesson's service.",
+            "something responds, but it is not the lesson's service.",
             hint="which program does the image start?",
-            found="no answer at /selfcheck",
+            found="no response at /selfcheck",
         )
 
 
@@ -142,7 +142,7 @@ def refuse_lost(exercise_id: str, found: Probe) -> None:
     if lost := [name for name in ALL[exercise_id].keeps if not found[name]]:
         refuse(
             exercise_id,
-            "the service lost something that it had before.",
+            "the service no longer finds something that it found before.",
             hint="compare `probe(client, mine)` with that of the image that you started from",
             found=", ".join(f"{name}: {found[name]}" for name in lost),
         )

@@ -61,11 +61,11 @@ class Progress:
 
     @property
     def sentence(self) -> str:
-        """`7 of 16 exercises solved. Next: 02.2 (medium), …`."""
+        """`7 of 16 exercises solved. Next: 02.2 (medium): …`."""
         begin = f"{self.solved} of {len(self.rows)} exercises solved."
         if self.next is None:
             return f"{begin} That is all of them."
-        return f"{begin} Next: {self.next.id} ({self.next.level}), {self.next.task}."
+        return f"{begin} Next: {self.next.id} ({self.next.level}): {self.next.task}."
 
     def to_dict(self) -> dict:
         """Everything as JSON holds it."""

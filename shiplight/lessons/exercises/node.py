@@ -35,7 +35,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "packages ship beside the bundle.",
-            hint="the bundle already contains what it uses of them: does anything still need them?",
+            hint="the bundle contains the parts that it uses: does anything need the rest?",
             found=f"{len(packages)} packages, {min(packages)} among them",
         )
     answering(client, "02.2", made)
@@ -44,11 +44,11 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "the bundle is not the only file of your own.",
-            hint="copy the one file, and not the folder that it is in",
+            hint="copy the file itself, not the folder that it is in",
             found=", ".join(f"/{path}" for path in [*own][:5]) or "no file of your own",
         )
     [(path, size)] = own.items()
-    return f"/{path}, {format_bytes(size)}, answers"
+    return f"/{path}, {format_bytes(size)}, and the service responds"
 
 
 def _packages(client, made: Build, image: Image) -> set[str]:
@@ -70,7 +70,7 @@ def _only_what_runs(exercise_id: str, installed: set[str]) -> None:
     if missing := sorted(set(package["dependencies"]) - installed):
         refuse(
             exercise_id,
-            "the packages for running are not in node_modules.",
+            "the runtime packages are not in node_modules.",
             hint="the task keeps the three stages: which one installs them?",
             found=f"no {', '.join(missing)}",
         )

@@ -16,7 +16,7 @@ def _environment_copied(client, made: Build) -> str:
         refuse(
             "03.1",
             "wheels ship.",
-            hint="which instruction brings them into the last stage? A later one only hides them",
+            hint="which instruction adds them to the last stage? A later one only hides them",
             found=f"/{[*live, *hidden][0]}" + (", hidden by a later layer" if not live else ""),
             expected="no wheel in any layer",
         )
@@ -24,10 +24,10 @@ def _environment_copied(client, made: Build) -> str:
         refuse(
             "03.1",
             "there is no virtual environment.",
-            hint="`python -m venv` makes one: in which stage, and what do you copy of it?",
+            hint="`python -m venv` creates one: in which stage, and which folder do you copy?",
         )
     answering(client, "03.1", made)
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, no wheels, and it answers"
+    return f"{format_bytes(image.unpacked_bytes)} unpacked, no wheels, and the service responds"
 
 
 @exercise("03.2")
@@ -40,11 +40,13 @@ def _pure_on_distroless(client, made: Build) -> str:
         refuse(
             "03.2",
             "pip ships.",
-            hint="copy the folder that you installed into, and not the builder's own packages",
+            hint="copy the folder that you installed into, not the builder's own packages",
             found=f"/{next(iter(pip))}",
         )
     answering(client, "03.2", made)
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, no shell, no pip, and it answers"
+    return (
+        f"{format_bytes(image.unpacked_bytes)} unpacked, no shell, no pip, and the service responds"
+    )
 
 
 def _no_compiler(exercise_id: str, image) -> None:
@@ -53,6 +55,6 @@ def _no_compiler(exercise_id: str, image) -> None:
         refuse(
             exercise_id,
             "the compiler ships.",
-            hint="what does your last stage begin from?",
+            hint="which base does your last FROM name?",
             found=f"/{next(iter(compiler))}",
         )

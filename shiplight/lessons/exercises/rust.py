@@ -12,9 +12,9 @@ def _not_empty(client, made: Build) -> str:
     if not probed.answered and probed.exit_code == 0 and not probed.last_words:
         refuse(
             "04.1",
-            "it is the dummy program.",
-            hint="cargo compares file times with those of its last build, and of that build it "
-            "knows one source file: which?",
+            "the image contains the dummy program.",
+            hint="cargo compares file times with the time of its last build. "
+            "Which source file did that build compile?",
             found="it printed nothing, and exited with 0",
         )
     refuse_silent("04.1", probed)
@@ -29,7 +29,7 @@ def _not_empty(client, made: Build) -> str:
             expected="`cargo build` twice, and no `touch`",
         )
     refuse_lost("04.1", probed)
-    return f"it answers after {format_seconds(probed.seconds_to_answer)}"
+    return f"the service responds after {format_seconds(probed.seconds_to_answer)}"
 
 
 @exercise("04.2")
@@ -54,7 +54,7 @@ def _rust_from_scratch(client, made: Build) -> str:
         refuse(
             "04.2",
             "the service finds no CA certificates.",
-            hint="distroless had a file that scratch has not: where does the builder keep it?",
+            hint="distroless has a file that scratch lacks: where is it in the builder?",
         )
     unpacked = format_bytes(image.unpacked_bytes)
     return f"{unpacked} unpacked, {probed['ca_certificates']} CA certificates"

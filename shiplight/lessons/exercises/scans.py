@@ -20,8 +20,8 @@ def _scanned(client, exercise_id: str, made: Build) -> ScanReport:
     if not report.covered:
         refuse(
             exercise_id,
-            "the scanner finds nothing that it can read, so it cannot know anything.",
-            hint="hiding from a scanner fixes nothing: what did it read before, and where is that?",
+            "the scanner finds nothing that it can read, so the scan says nothing.",
+            hint="hiding packages fixes nothing: which package list did the scanner read before?",
             found="no package database",
         )
     return report
@@ -34,15 +34,15 @@ def _library_fixed(client, made: Build) -> str:
     if left:
         refuse(
             "07.1",
-            "there are known vulnerabilities in the library that the program contains.",
-            hint="which version of Go built it, and which versions are `fixed`? All have to be in",
+            "Go's standard library in the program has known vulnerabilities.",
+            hint="which version of Go built it, and does it include every `fixed` version?",
             found=f"stdlib {left[0].installed}: {len({f.id for f in left})} vulnerabilities",
         )
     if report.os_level.covered:
         refuse(
             "07.1",
             "an operating system ships.",
-            hint="only the stage that compiles needs another Go; where does the last one start?",
+            hint="only the stage that compiles needs a newer Go: what does your last FROM name?",
             found=f"{report.os_level.packages} of its packages",
         )
     answering(client, "07.1", made)
@@ -55,14 +55,14 @@ def _readable_and_clean(client, made: Build) -> str:
     if not system.covered:
         refuse(
             "07.2",
-            "there is no base that a scanner can read.",
+            "the image has no base that a scanner can read.",
             hint="`scratch` has no list of packages; which of the bases of lesson 05 has one?",
             found="packages of the program only",
         )
     if system.unique:
         refuse(
             "07.2",
-            "there are known vulnerabilities in the base.",
+            "the base has known vulnerabilities.",
             hint="how much of that does a static program need? Fewer packages mean fewer findings",
             found=f"{system.unique} vulnerabilities in {system.packages} packages",
         )
@@ -96,7 +96,7 @@ def _nothing_left(client, exercise_id: str, path) -> str:
         refuse(
             exercise_id,
             "something was accepted that can be fixed.",
-            hint="a comment tells others why it stays so; it does not change what ships",
+            hint="a comment tells others why something stays; it does not change what ships",
             found=", ".join(hidden),
         )
     if left:
