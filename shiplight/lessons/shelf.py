@@ -1,5 +1,6 @@
 """The lessons as files: which there are, how they are linked, and what the learner changed."""
 
+import ast
 import os
 import re
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import time
 import tomllib
 from contextlib import suppress
+from copy import deepcopy
 from pathlib import Path
 from urllib.parse import quote
 
@@ -132,19 +134,44 @@ def minutes_of(path: Path) -> int:
 
 
 def tie_together() -> None:
-    """Write what hangs together: each lesson's buttons, links and commands; README's table."""
+    """Write what hangs together: each lesson's links, commands and folded cells; README's table."""
     for path in lessons():
         notebook = nbformat.read(path, as_version=4)
-        before = [cell.source for cell in notebook.cells]
-        notebook.cells[0].source = with_navigation(before[0], path)
+        before = deepcopy(notebook)
+        notebook.cells[0].source = with_navigation(notebook.cells[0].source, path)
         for cell in notebook.cells:
             if "typed" in cell.metadata:
                 cell.source = typed(cell.metadata["typed"]).cell
-        if [cell.source for cell in notebook.cells] != before:
+            cell.metadata.pop("jupyter", None)
+            if cell.cell_type == "code" and only_checks(cell.source):
+                cell.metadata["jupyter"] = {"source_hidden": True}
+        if notebook != before:
             files.write(path, nbformat.writes(notebook).rstrip("\n") + "\n")
     text = README.read_text(encoding="utf-8")
     text = _between(text, BUTTONS, buttons(lessons()[0]), END_BUTTONS)
     files.write(README, _between(text, BEGIN, contents(), END))
+
+
+def only_checks(source: str) -> bool:
+    """Return whether a cell does nothing but check claims: its code is folded, not what it shows.
+
+    What a learner does or looks at stays open: a cell that passes `client` on, or defines a
+    function.
+    """
+    if source.startswith("%%"):
+        return False
+    body = ast.parse(source).body
+    calls = [node for part in body for node in ast.walk(part) if isinstance(node, ast.Call)]
+    uses = {one.id for call in calls for one in call.args if isinstance(one, ast.Name)}
+    shown = [_called(part) for part in body if not isinstance(part, ast.Assign)]
+    return "claim" in shown and set(shown) <= {"claim", "held_against"} and "client" not in uses
+
+
+def _called(part: ast.stmt) -> str:
+    """The name of the function that a statement calls, with nothing around the call; else ""."""
+    call = part.value if isinstance(part, ast.Expr) else None
+    named = isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+    return call.func.id if named else ""
 
 
 def _between(text: str, begin: str, what: str, end: str) -> str:

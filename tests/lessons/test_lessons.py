@@ -17,7 +17,7 @@ import pytest
 from shiplight.checks import CHECKS
 from shiplight.cli import arguments
 from shiplight.errors import UsageError
-from shiplight.lessons import exercises, shelf
+from shiplight.lessons import exercises, pages, shelf
 
 ROOT = shelf.ROOT
 LESSONS = shelf.lessons()
@@ -66,6 +66,45 @@ def test_a_cell_is_short_and_code_is_never_far_from_words(path):
         lines = cell.source.splitlines()
         most = 25 if is_dockerfile(cell) else 15
         assert len(lines) <= most and max(map(len, lines)) <= 88
+
+
+@lesson
+def test_how_a_claim_is_checked_is_folded_and_what_a_learner_does_is_not(path):
+    found = {cell.id: cell.metadata.get("jupyter") for cell in cells(path, "code")}
+    folded = {cell.id for cell in cells(path, "code") if shelf.only_checks(cell.source)}
+    assert folded and found == {
+        name: {"source_hidden": True} if name in folded else None for name in found
+    }
+
+
+@pytest.mark.parametrize(
+    ("source", "folded"),
+    [
+        ("claim('a', 1 > 0)", True),
+        ("n = 1\nclaim('a', n > 0)\nheld_against('b', n)", True),
+        ("held_against('b', n)", False),
+        ("claim('a', 1 > 0)\nframes.readable(table)", False),
+        ("image = measure(client, made)\nclaim('a', image.layers)", False),
+        ("def f():\n    pass\n\nclaim('a', f() is None)", False),
+        ("%%dockerfile go/mine\nFROM scratch", False),
+        ("build(client, 'go')", False),
+    ],
+)
+def test_only_a_cell_that_does_nothing_but_check_is_folded(source, folded):
+    assert shelf.only_checks(source) is folded
+
+
+def test_a_page_folds_what_the_lesson_folds(tmp_path):
+    hidden = {"jupyter": {"source_hidden": True}}
+    made = [
+        nbformat.v4.new_code_cell("claim('a', True)", metadata=hidden),
+        nbformat.v4.new_code_cell("build(client)"),
+    ]
+    pages.write(nbformat.v4.new_notebook(cells=made), tmp_path / "00-a.html")
+    text = (tmp_path / "00-a.html").read_text(encoding="utf-8")
+    [folded] = re.findall("<details>.*?</details>", text, re.DOTALL)
+    assert "claim" in folded and "how this is checked" in folded and "build" not in folded
+    assert "build" in text
 
 
 GUESS = re.compile(r'guess\("(\d\d\.\d)", None(?:, "[^"]+")?\)')
