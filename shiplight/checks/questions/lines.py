@@ -4,7 +4,7 @@ import re
 
 from ...dockerfile import BadWord, Lexer, closest
 from ..reading.caches import cache_targets
-from ..reading.shell import Command, pipes, script
+from ..reading.shell import Command
 from ..reading.subject import Step, Subject, under
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
 
@@ -235,9 +235,9 @@ def pipe_failures(subject: Subject) -> Outcome:
     """Check that a command whose output goes into a pipe may not fail in silence."""
     found, used = [], False
     for step in _runs(subject.all_steps):
-        for left in pipes(script(step.instruction)) if step.instruction.json is None else ():
+        for left in (command for command in step.commands if command.piped):
             used = True
-            if left.program not in _CANNOT_FAIL and not _fails_with_pipe(subject, step):
+            if left.program not in _CANNOT_FAIL and not _fails_with_pipe(subject, step, left):
                 found.append((step, left))
     if found:
         places = {(step, left.program): step for step, left in found}
@@ -249,10 +249,12 @@ def pipe_failures(subject: Subject) -> Outcome:
     return passed("no pipe hides a failure") if used else not_applicable("no pipe is used")
 
 
-def _fails_with_pipe(subject: Subject, step: Step) -> bool:
-    """Whether a shell that runs a step fails with every part of a pipe."""
-    if re.search(r"\bpipefail\b", step.script):
+def _fails_with_pipe(subject: Subject, step: Step, left: Command) -> bool:
+    """Whether the shell that runs a command of a step fails with every part of a pipe."""
+    if re.search(r"\bpipefail\b", step.script + " ".join(step.instruction.json or ())):
         return True
+    if left.own_shell:
+        return False
     shell = None
     for each in subject.steps(step.stage):
         if each is step:

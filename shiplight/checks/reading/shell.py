@@ -6,7 +6,7 @@ never as an error: this reads other people's scripts to point at things, not to 
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cache, cached_property
 from itertools import islice
@@ -62,12 +62,14 @@ _MOST_COMMANDS = 500  # of one instruction
 class Command:
     """One simple command: its words without quotes, and the variables set before it.
 
-    `depth` is 0 for what stands in the script itself, more for what stands in `$(…)` or `sh -c`.
+    `piped`: its output goes into another command, outside of `$(…)`. `own_shell`: another shell
+    runs it than the one of the instruction, as in `bash -c`.
     """
 
     words: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict, hash=False)
-    depth: int = 0
+    piped: bool = False
+    own_shell: bool = False
 
     @cached_property
     def program(self) -> str:
@@ -111,7 +113,9 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
         words = found[0].words if found else ("sh",)
         is_input = words[0].rpartition("/")[2] in _SHELLS and "-c" not in words
         if is_input and _is_for_shell(heredoc.content):
-            found += tuple(islice(parse(heredoc.content), _MOST_COMMANDS))
+            inside = islice(parse(heredoc.content), _MOST_COMMANDS)
+            own = bool(found) or heredoc.content.startswith("#!")
+            found += tuple(replace(each, own_shell=own or each.own_shell) for each in inside)
     return found
 
 
@@ -127,29 +131,29 @@ def script(instruction: Instruction) -> str:
 
 
 def parse(text: str, depth: int = 0) -> Iterator[Command]:
-    """Yield the simple commands of a script, those in a `$(…)` after the command around them."""
+    """Yield the simple commands of a script, those in a `$(…)` after the command around them.
+
+    `depth`: in how many scripts this one stands.
+    """
     script, words = _Script(text), []
     for word in script.words():
         if word is not None:
             words.append(word)
             continue
-        yield from _command(words, depth)
+        yield from _into_pipe(_command(words, depth), script.operator)
         words = []
         inner, script.inner = script.inner, []
         for part in inner if depth < _DEEPEST else ():
-            yield from parse(part, depth + 1)
+            yield from (replace(each, piped=False) for each in parse(part, depth + 1))
 
 
-def pipes(text: str) -> Iterator[Command]:
-    """Yield the commands of a script whose output goes into another one, outside of `$(…)`."""
-    found, words = _Script(text), []
-    for word in islice(found.words(), 20_000):
-        if word is not None:
-            words.append(word)
-            continue
-        if found.operator in ("|", "|&"):
-            yield from islice(_command(words, _DEEPEST), 1)
-        words = []
+def _into_pipe(commands: Iterator[Command], operator: str) -> Iterator[Command]:
+    """The commands; before a pipe, the last of them puts its output into that."""
+    if operator not in ("|", "|&"):
+        yield from commands
+    elif found := list(islice(commands, _MOST_COMMANDS)):
+        yield from found[:-1]
+        yield replace(found[-1], piped=True)
 
 
 def _command(words: list[str], depth: int) -> Iterator[Command]:
@@ -180,11 +184,12 @@ def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Itera
     name = words[0].rpartition("/")[2]
     flag = next((i for i, word in enumerate(words) if re.fullmatch(r"-\w*c", word)), None)
     if name in _SHELLS and flag is not None and flag + 1 < len(words) and depth < _DEEPEST:
-        yield from parse(words[flag + 1], depth + 1)
+        inside = parse(words[flag + 1], depth + 1)
+        yield from (replace(each, own_shell=True) for each in inside)
     elif re.fullmatch(r"python[\d.]*", name) and words[1:3] == ["-m", "pip"]:
-        yield Command(("pip", *words[3:]), variables, depth)
+        yield Command(("pip", *words[3:]), variables)
     else:
-        yield Command(tuple(words), variables, depth)
+        yield Command(tuple(words), variables)
 
 
 def _wraps(words: list[str]) -> int:
