@@ -3,9 +3,9 @@
 import re
 
 from ...dockerfile import BadWord, Lexer, closest
-from ..reading.caches import cache_targets
+from ..reading.caches import fetches_index, leaves_index
 from ..reading.shell import Command
-from ..reading.subject import Step, Subject, under
+from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
 
 
@@ -48,28 +48,17 @@ def recommends(subject: Subject) -> Outcome:
 
 def apk_cache(subject: Subject) -> Outcome:
     """Check that apk leaves no index in a layer that ships."""
-    adding = [
-        s for s in _runs(subject.filling_steps) if any(c.matches(["apk add"]) for c in s.commands)
-    ]
-    if not adding:
+    fetching = [step for step in _runs(subject.filling_steps) if fetches_index(step)]
+    if not fetching:
         return not_applicable("apk adds nothing that ships")
-    loose = [step for step in adding if not _keeps_no_index(step)]
+    loose = [step for step in fetching if leaves_index(step)]
     if not loose:
         return passed("apk leaves no index behind")
     return failed(
         "apk leaves its index in the layer",
-        [at(step, "apk add without --no-cache") for step in loose],
+        [at(step, "apk without --no-cache") for step in loose],
         "apk add --no-cache, which also makes `apk update` unnecessary",
     )
-
-
-def _keeps_no_index(step: Step) -> bool:
-    mounted = any(
-        under(t, "/var/cache/apk") or under(t, "/etc/apk/cache") for t in cache_targets(step)
-    )
-    cleaned = re.search(r"/var/cache/apk|/var/cache/\*|apk cache clean", step.script)
-    adds = [command for command in step.commands if command.matches(["apk add"])]
-    return mounted or bool(cleaned) or all("--no-cache" in c.words for c in adds)
 
 
 def apt_update(subject: Subject) -> Outcome:

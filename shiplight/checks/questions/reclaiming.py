@@ -16,7 +16,6 @@ from .image import buried_in
 from .outcomes import Outcome, Place, at, failed, listed, passed, unseen
 
 _LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
-_APK = re.compile(r"/var/cache/apk|/var/cache/\*|/etc/apk/cache|apk cache clean")
 _DNF = re.compile(r"clean all|/var/cache/(?:dnf|yum|libdnf)|/var/cache\b")
 _SMALL = re.compile(
     r"\.(?:txt|json|toml|lock|sh|bash|conf|cnf|cfg|ini|ya?ml|xml|md|pem|crt|key|asc|gpg|list|mod|sum|"
@@ -28,7 +27,10 @@ _MOST_STEPS = 1000  # of one Dockerfile, whose answers are kept: each step meets
 
 
 def reclaimable(subject: Subject) -> Outcome:
-    """Check that no instruction ships bytes that a later one hides, package lists or caches."""
+    """Check that no instruction ships bytes that a later one hides, package lists or caches.
+
+    By text, the index of apk is the question of `apk_cache` alone.
+    """
     if subject.built:
         places = buried_in(subject)
         if places:
@@ -65,9 +67,6 @@ def _left_behind(subject: Subject, step: Step) -> list[str]:
 
     if _lists_stay(step, text) and not mounted("/var/lib/apt/lists"):
         found.append("apt's package lists")
-    apk = any(c.program == "apk" and _leaves_index(c) for c in step.commands)
-    if apk and not _APK.search(text) and not mounted("/var/cache/apk"):
-        found.append("apk's index")
     dnf = any((tool, "install") in words for tool in ("dnf", "yum", "microdnf", "tdnf"))
     if (
         dnf
@@ -93,12 +92,6 @@ def _lists_stay(step: Step, text: str) -> bool:
     scripts = any("://" in word for c in step.commands for word in c.words)
     runs = tools & {"apt-get", "apt", "aptitude"} or scripts
     return bool(runs and fetched) and fetched[-1] > max(removed, default=-1)
-
-
-def _leaves_index(command: Command) -> bool:
-    """Whether an apk leaves the index that it fetched: each of them without --no-cache."""
-    asking = {"add", "update", "upgrade", "-U", "--update", "--update-cache"}
-    return bool(asking & set(command.words)) and "--no-cache" not in command.words
 
 
 def _caches(subject: Subject, step: Step) -> list[str]:

@@ -100,3 +100,39 @@ def _from_home(subject: Subject, step: Step, target: str) -> str:
     pattern = {"root": "/root", "": "/root|/home/[^/]+"}.get(user, f"/home/{re.escape(user)}")
     pattern = f"{pattern}|{re.escape(home)}" if home else pattern
     return re.sub(rf"^(?:{pattern})(?=/|$)", "~", target)
+
+
+# --- the index of apk ---------------------------------------------------------------------------
+
+_FETCHING = {"add", "update", "upgrade", "-U", "--update", "--update-cache"}
+_INDEX = re.compile(r"/(?:var/cache|var/cache/apk|etc/apk/cache)(?:/|/\*.*|/APKINDEX.*)?")
+
+
+def fetches_index(step: Step) -> bool:
+    """Return whether a RUN fetches the index of apk, to keep it or not."""
+    return any(_asks_for_index(command) for command in step.commands)
+
+
+def leaves_index(step: Step) -> bool:
+    """Return whether the index of apk is still there after a RUN, in its layer."""
+    kept = [mount.get("target", "") for mount in step.mounts if mount["type"] != "bind"]
+    for target in (absolute(step.workdir, step.expand(each)) for each in kept if each):
+        if under("/var/cache/apk", target) or under("/etc/apk/cache", target):
+            return False
+    stays = False
+    for command in step.commands:
+        if _asks_for_index(command):
+            stays = stays or "--no-cache" not in command.words
+        elif _removes_index(command):
+            stays = False
+    return stays
+
+
+def _removes_index(command: Command) -> bool:
+    if command.program in ("rm", "find"):
+        return any(_INDEX.fullmatch(word) for word in command.words)
+    return command.matches(["apk cache clean"])
+
+
+def _asks_for_index(command: Command) -> bool:
+    return command.program == "apk" and bool(_FETCHING & set(command.words))
