@@ -4,7 +4,8 @@ import re
 
 from ...dockerfile import BadWord, Lexer, closest
 from ..reading.caches import fetches_index, leaves_index
-from ..reading.shell import Command
+from ..reading.programs import APT, verb
+from ..reading.shell import Command, is_shell
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
 
@@ -15,10 +16,11 @@ def _runs(steps) -> list[Step]:
 
 # --- packages -----------------------------------------------------------------------------------
 
-_APT = ("apt-get", "apt", "aptitude")
+_NO = r"\W{0,3}(?:0|false|no)\b"
 _NO_RECOMMENDS = re.compile(
-    r"--no-install-recommends|--without-recommends|Install-Recommends\W{0,4}(?:0|false|no)\b"
+    rf"--no-install-recommends|--without-recommends|Install-Recommends={_NO}"
 )
+_CONFIGURED = re.compile(rf"Install-Recommends\b(?!=){_NO}")  # in a file, for all that follows
 
 
 def recommends(subject: Subject) -> Outcome:
@@ -26,11 +28,9 @@ def recommends(subject: Subject) -> Outcome:
     found, configured = [], False
     steps = _runs(subject.filling_steps)
     for step in steps:
-        configured = configured or bool(
-            re.search(r"Install-Recommends\W{0,4}(?:0|false)", step.script)
-        )
+        configured = configured or bool(_CONFIGURED.search(step.script))
         for command in step.commands:
-            if not (command.program in _APT and command.matches([f"{command.program} install"])):
+            if not (command.program in APT and verb(command) == "install"):
                 continue
             options = step.expand(" ".join(command.words))
             found.append((step, bool(configured or _NO_RECOMMENDS.search(options))))
@@ -65,10 +65,7 @@ def apt_update(subject: Subject) -> Outcome:
     """Check that package lists are fetched in the instruction that installs by them."""
     alone, seen = [], False
     for step in _runs(subject.all_steps):
-        if any(
-            command.program in _APT and "update" in command.arguments[:1]
-            for command in step.commands
-        ):
+        if any(c.program in APT and verb(c) == "update" for c in step.commands):
             seen = True
             if not any(_uses_lists(command) for command in step.commands):
                 alone.append(step)
@@ -85,9 +82,10 @@ def apt_update(subject: Subject) -> Outcome:
 
 def _uses_lists(command: Command) -> bool:
     """Whether a command installs, or runs a script that may."""
-    if command.program in _APT:
-        return bool(set(command.arguments[:1]) - {"update", "clean", "autoclean", "autoremove"})
-    return command.program.endswith((".sh", "sh")) or command.words[0].startswith("./")
+    if command.program in APT:
+        return verb(command) not in ("", "update", "clean", "autoclean", "autoremove")
+    script = command.program.endswith(".sh") or command.words[0].startswith("./")
+    return script or is_shell(command.program)
 
 
 # --- variables ----------------------------------------------------------------------------------

@@ -151,6 +151,29 @@ _MANAGERS = {
     "zypper": ("install", "in"),
 }
 _REMOVING = ("remove", "purge", "autoremove", "del", "erase", "rm")
+_TAKING = {  # options of package managers that take the next word
+    *("-t", "--virtual", "--repository", "-X", "-o", "--option", "-c", "--config-file"),
+    *("--target-release", "--default-release", "-a", "--host-architecture"),
+}
+APT = ("apt-get", "apt", "aptitude")
+
+
+def verb(command: Command, verbs: tuple[str, ...] = ()) -> str:
+    """Return what a package manager is told to do, "" where that is nothing.
+
+    That is its first word that is no option, and that none takes; one of `verbs` may look like one.
+
+    >>> verb(Command(("apt-get", "-qq", "-o", "Acquire::Retries=3", "update")))
+    'update'
+    """
+    return next(
+        (
+            word
+            for before, word in pairwise(command.words)
+            if word in verbs or not (word.startswith("-") or before in _TAKING)
+        ),
+        "",
+    )
 
 
 def installed(step: Step) -> tuple[str, ...]:
@@ -159,10 +182,9 @@ def installed(step: Step) -> tuple[str, ...]:
     for command in step.commands:
         if not (verbs := _MANAGERS.get(command.program)):
             continue
-        words = [word for word in command.words[1:] if word in verbs or not word.startswith("-")]
-        if words and words[0] in verbs:
+        if (said := verb(command, verbs)) in verbs:
             packages = [_plain(step.expand(word)) for word in _packages(command, verbs)]
-            whole = any("group" in word for word in words[:1])  # "Development Tools" is one name
+            whole = "group" in said  # "Development Tools" is one name
             found += [[name.lower()] if whole else name.split() for name in packages]
     return tuple(name for names in found for name in names)
 
@@ -171,11 +193,10 @@ def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
     """The words after the verb that name packages; not those that an option takes."""
     words = list(command.words[1:])
     words = words[next(i for i, word in enumerate(words) if word in verbs) + 1 :]
-    taking = ("-t", "--virtual", "--repository", "-X", "-o", "--target-release", "-c")
     return [
         word
         for before, word in zip(["", *words], words, strict=False)
-        if not word.startswith("-") and before not in taking
+        if not word.startswith("-") and before not in _TAKING
     ]
 
 
@@ -193,8 +214,7 @@ def _plain(name: str) -> str:
 def removes_packages(step: Step) -> bool:
     """Return whether a step takes packages of the distribution away again."""
     return any(
-        command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
-        for command in step.commands
+        command.program in _MANAGERS and verb(command) in _REMOVING for command in step.commands
     )
 
 
@@ -203,8 +223,8 @@ def removed_packages(step: Step) -> list[str]:
     return [
         step.expand(word)
         for command in step.commands
-        if command.program in _MANAGERS and set(command.arguments[:1]) & set(_REMOVING)
-        for word in command.arguments[1:]
+        if command.program in _MANAGERS and verb(command) in _REMOVING
+        for word in _packages(command, _REMOVING)
     ]
 
 
