@@ -422,6 +422,7 @@ def _check_all(given) -> int:
     """Check every Dockerfile; what cannot be read is told, and the others are checked."""
     from ..checks import baseline, find_dockerfiles, mask
     from ..errors import BuildCancelled, ShipLightError, UsageError
+    from ..units import visible_line
 
     found, problem = [], False
     known = baseline.read(given.baseline) if given.baseline else None
@@ -435,7 +436,8 @@ def _check_all(given) -> int:
         except BuildCancelled:
             raise
         except ShipLightError as error:
-            print(mask(f"lab: {error}"), file=sys.stderr)
+            where = f"{path}: " if len(paths) > 1 and path not in str(error) else ""
+            print(visible_line(mask(f"lab: {where}")) + mask(str(error)), file=sys.stderr)
             problem = True
     if given.baseline and found:
         now = baseline.Baseline(baseline.findings(found), _narrowing(given))

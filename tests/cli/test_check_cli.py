@@ -125,6 +125,18 @@ def test_one_that_cannot_be_read_leaves_the_others_checked(tmp_path):
     )
 
 
+def test_an_error_names_its_file_where_there_are_several(tmp_path):
+    folder = folder_of(tmp_path, a="FROM alpine\nRUNN x\n", b="RUN x\n", c=RIGHT)
+    said = lab("check", str(folder), str(folder / "nowhere")).stderr.splitlines()
+    named = [line for line in said if line.startswith("lab: ")]
+    assert [line.count(str(folder / name)) for line, name in zip(named, "ab", strict=False)] == [
+        1,
+        1,
+    ]
+    assert len(named) == 3 and named[2].count("nowhere") == 1
+    assert "lab: Dockerfile, line 2" in lab("check", str(folder / "a")).stderr
+
+
 def test_standard_input_is_checked_without_a_context():
     done = lab("check", "-", input="FROM python:3.13-slim\nWORKDIR /a\nCOPY . .\nUSER 5\n")
     assert done.returncode == 0 and "context of this Dockerfile is not available" in words(done)
