@@ -311,6 +311,8 @@ CASES = [
     ("pinned-bases", "a number that is no version", "FROM a/b:latest-py3", {}, FAILED, ""),
     ("pinned-bases", "an architecture that is no version", "FROM a/b:stable-x86_64", {}, FAILED, ""),
     ("pinned-bases", "a syntax without a version", "# syntax=docker/dockerfile:latest\nFROM alpine:3.22", {}, FAILED, "reads this file"),
+    ("pinned-bases", "a syntax without a version, below another directive", "# escape=`\n# syntax=docker/dockerfile:latest\nFROM alpine:3.22", {}, FAILED, "reads this file"),
+    ("pinned-bases", "a comment that looks like a syntax", " # syntax=docker/dockerfile:latest\nFROM alpine:3.22", {}, PASSED, ""),
     ("pinned-bases", "a syntax with one", "# syntax=docker/dockerfile:1\nFROM alpine:3.22", {}, PASSED, ""),
     ("pinned-bases", "a release by name", "FROM debian:trixie-slim", {}, PASSED, ""),
     ("pinned-bases", "a version in the name", "FROM gcr.io/distroless/cc-debian13", {}, PASSED, ""),

@@ -128,7 +128,8 @@ def pinned_bases(subject: Subject) -> Outcome:
             typos[0][2],
         )
     if loose := _loose_syntax(subject):
-        place = Place(f"{loose} has no version", line=1, instruction=f"# syntax={loose}")
+        line = subject.read.syntax_line
+        place = Place(f"{loose} has no version", line, line, f"# syntax={loose}")
         what = f"{loose}, which reads this file, may be a different program tomorrow"
         return failed(what, [place], "name its version: # syntax=docker/dockerfile:1")
     if not uses:
@@ -155,11 +156,8 @@ def _near_stage(subject: Subject, base: Known) -> str:
 
 def _loose_syntax(subject: Subject) -> str:
     """The image of `# syntax=` if its name has no version."""
-    match = re.search(
-        r"(?i)\A(?:#!.*\n)?#[ \t]*syntax[ \t]*=[ \t]*(\S+)", subject.read.text.lstrip("\ufeff")
-    )
-    base = describe(match[1]) if match else None
-    return match[1] if base and base.tag in ("", "latest") and not base.digest else ""
+    base = describe(subject.read.syntax) if subject.read.syntax else None
+    return base.reference if base and base.tag in ("", "latest") and not base.digest else ""
 
 
 # The number of a distribution says nothing of the program: node:lts-alpine3.22 moves on. Alone, it
