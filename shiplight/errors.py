@@ -11,6 +11,7 @@
     ├── BuildCancelled         the build was interrupted, and the engine was told
     ├── ImageNotFound          no image and no archive of that name
     ├── ArchiveError           an image archive is damaged, hostile, or no image archive
+    │   └── ImageUnclear       an archive has several images, or platforms, and none is chosen
     ├── ProbeFailed            a container could not be started or asked
     ├── ScannerMissing         no scanner, or no database of vulnerabilities, is at hand
     ├── ScanFailed             the scanner ran, and gave no report
@@ -146,6 +147,20 @@ class ImageNotFound(ShipLightError):
 
 class ArchiveError(ShipLightError):
     """An image archive is truncated, inconsistent, hostile, or not an image archive."""
+
+
+class ImageUnclear(ArchiveError):
+    """An archive has several images or platforms, and not exactly one was asked for.
+
+    `names` are behind the path what chooses one: `two.tar:busybox:1.36`; or else `platforms`.
+    """
+
+    def __init__(
+        self, message: str, *, names: tuple[str, ...] = (), platforms: tuple[str, ...] = ()
+    ):
+        what = "name one behind the path" if names else "name one of these platforms"
+        super().__init__(message, hint=f"{what}: {'; '.join((names or platforms)[:20])}")
+        self.names, self.platforms = names, platforms
 
 
 class ProbeFailed(ShipLightError):

@@ -60,18 +60,26 @@ def _refuse_odd(found: os.stat_result) -> None:
         raise OSError(errno.EINVAL, "it is not an ordinary file")
 
 
-def read(root: str | os.PathLike, name: str | os.PathLike, most: int) -> bytes:
-    """Return the bytes of the ordinary file `name` in the folder `root`; at most `most` of them.
+def followed(root: str | os.PathLike, name: str | os.PathLike) -> int:
+    """Return a descriptor as `opened` does, links followed as far as they stay inside of `root`.
 
-    Links are followed as far as they stay inside of `root`. Raises OSError, with words of ours for
-    what is not an ordinary file, for a link that leads out, and for a file of more bytes.
+    Raises OSError, with words of ours for what is not an ordinary file, and for a link that leads
+    out.
     """
     root = os.path.realpath(root)
     place = os.path.realpath(os.path.join(root, name))
     inside = os.path.relpath(place, root)
     if inside.split(os.sep)[0] == "..":
         raise OSError(errno.ELOOP, "it is a link that leads out of its folder")
-    with open(opened(root, inside.replace(os.sep, "/")), "rb") as file:
+    return opened(root, inside.replace(os.sep, "/"))
+
+
+def read(root: str | os.PathLike, name: str | os.PathLike, most: int) -> bytes:
+    """Return the bytes of the ordinary file `name` in the folder `root`; at most `most` of them.
+
+    Raises OSError as `followed` does, and for a file of more bytes.
+    """
+    with open(followed(root, name), "rb") as file:
         data = file.read(most + 1) or b""  # of some in /proc, None: nothing yet
     if len(data) > most:
         raise OSError(errno.EFBIG, f"it is larger than {most:,} bytes")

@@ -16,6 +16,11 @@ _EXAMPLES = """examples:
   ./lab clean                     remove what this lab made on the engine
 """
 
+_SAVED = (
+    "an archive may be a folder, which holds an OCI layout; NAME chooses one of several images, by "
+    "its name, its tag or its id"
+)
+
 
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
@@ -135,15 +140,18 @@ def _images(add) -> None:
 
     measure = add(
         "measure",
-        "show layers and bytes of an image or a saved archive, or how two of them differ; with "
-        "--remote, of what a registry has, without an engine and without a pull",
+        "show layers and bytes of an image, a saved archive or an OCI layout, or how two of them "
+        "differ; with --remote, of what a registry has, without an engine and without a pull",
         "./lab measure go/single go/multi\n"
+        "  ./lab measure image.tar\n"
+        "  ./lab measure two.tar:busybox:1.36 two.tar:busybox:1.37\n"
+        "  ./lab measure layout --platform linux/arm64\n"
         "  ./lab measure --remote golang:1.23\n"
         "  ./lab measure --remote golang:1.22 golang:1.23 --platform linux/arm64\n"
         "  ./lab measure --remote golang:1.23 --platform linux/amd64,linux/arm64\n"
         "  ./lab measure --remote busybox --deep",
     )
-    measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
     measure.add_argument(
         "other", nargs="?", metavar="OTHER", help="a second image, to compare it with"
     )
@@ -163,17 +171,24 @@ def _images(add) -> None:
     measure.add_argument(
         "--platform",
         metavar="OS/ARCH[,OS/ARCH]",
-        help="with --remote: this platform alone (default: all of one image; of two, and with "
-        "--deep, this machine's); two of them are compared",
+        help="of an archive, a layout or, with --remote, a registry: this platform (default: this "
+        "machine's; all of one image in a registry, without --deep); two of them are compared",
     )
     _json(measure)
 
     scan = add(
         "scan",
-        "show the known vulnerabilities of a variant, an image or a saved archive",
-        "./lab scan go/multi --sbom packages.spdx.json",
+        "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",
+        "./lab scan go/multi --sbom packages.spdx.json\n"
+        "  ./lab scan two.tar:busybox:1.36\n"
+        "  ./lab scan layout --platform linux/arm64",
     )
-    scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE")
+    scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
+    scan.add_argument(
+        "--platform",
+        metavar="OS/ARCH",
+        help="of an archive or a layout: this platform (default: this machine's)",
+    )
     scan.add_argument(
         "--sbom",
         type=Path,

@@ -2,10 +2,12 @@
 
 import errno
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import warnings
+from contextlib import contextmanager
 
 from ..setup import ROOT
 from .arguments import parser
@@ -305,57 +307,94 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 def _measure(given) -> int:
     from ..errors import UsageError
-    from ..image import compare
+    from ..image import compare, find_saved
     from ..inspection import PREFIX
     from . import report
 
     names = [name for name in (given.image, given.other) if name]
     if given.remote or all(name.startswith(PREFIX) for name in names):
         return _measure_remote(given, [name.removeprefix(PREFIX) for name in names])
-    if given.deep or given.platform:
+    if given.deep or (given.platform and not all(map(find_saved, names))):
         raise UsageError(
-            "--deep and --platform are for images in a registry.",
+            "--deep is for images in a registry, --platform for these and for saved ones.",
             hint=f"./lab measure --remote {' '.join(names)}",
         )
-    images = _measured(given, names)
-    if given.other:
-        found, show = compare(*images), report.print_comparison
+    pairs = _pairs_of(given, names)
+    with _telling_how("measure", names):
+        images = _measured(given, pairs)
+    if len(images) == 2:
+        called = tuple(f"{image.name} {image.platform}" for image in images)
+        found = compare(*images, names=called if given.platform else None)
+        show = report.print_comparison
     else:
         [found], show = images, report.print_image
     _print_json(found.to_dict()) if given.json else show(found)
     return 0
 
 
-def _measured(given, names: list[str]) -> list:
-    """The images of these names; archives and registries are read without an engine."""
-    from .. import builds
-    from ..inspection import PREFIX, measure
-
-    def alone(name: str) -> bool:
-        return name.startswith(PREFIX) or os.path.isfile(name)
-
-    client = None if all(map(alone, names)) else _connect(given)
-    return [
-        measure(client, name, deep=name.startswith(PREFIX))
-        if alone(name)
-        else measure(client, builds.image_name(client, name))
-        for name in names
-    ]
-
-
-def _measure_remote(given, names: list[str]) -> int:
-    """One image for its platforms, or two, or two platforms of one, as registries have them."""
+def _pairs_of(given, names: list[str]) -> list[tuple[str, str | None]]:
+    """Each name with each platform that is asked for, None for the usual one: one pair, or two."""
     from ..errors import UsageError
-    from ..image import compare, compare_layers
-    from ..inspection import PREFIX, measure, published
-    from . import report
 
     platforms = given.platform.split(",") if given.platform else [None]
     pairs = [(name, platform) for name in names for platform in platforms]
     if len(pairs) > 2:
         raise UsageError("this compares two images, not more.", hint="two names or two platforms")
+    return pairs
+
+
+@contextmanager
+def _telling_how(command: str, names: list[str]):
+    """Where it is unclear which image of an archive is meant, say what to type."""
+    from ..errors import ImageUnclear
+    from ..image import find_saved
+
+    try:
+        yield
+    except ImageUnclear as error:
+        saved = [found for found in map(find_saved, names) if found]
+        if len(names) == len(saved) == 1:
+            path = shlex.quote(saved[0].path)
+            behind = [f"{path}:{name}" for name in error.names]
+            behind += [f"{shlex.quote(names[0])} --platform {one}" for one in error.platforms]
+            ways = [f"./lab {command} {words}" for words in behind[:20]]
+            error.hint = "\n       ".join(ways) or error.hint
+        raise
+
+
+def _is_alone(name: str) -> bool:
+    """Whether a name needs no engine: it is in a registry, saved, or a path and no image's name."""
+    from ..image import find_saved
+    from ..inspection import PREFIX
+    from ..references import read
+
+    is_path = bool(name) and not read(name).is_valid
+    return name.startswith(PREFIX) or find_saved(name) is not None or is_path
+
+
+def _measured(given, pairs: list[tuple[str, str | None]]) -> list:
+    """The images of these names and platforms; saved ones and registries need no engine."""
+    from .. import builds
+    from ..inspection import PREFIX, measure
+
+    client = None if all(_is_alone(name) for name, _ in pairs) else _connect(given)
+    return [
+        measure(client, name, platform=platform, deep=name.startswith(PREFIX))
+        if _is_alone(name)
+        else measure(client, builds.image_name(client, name))
+        for name, platform in pairs
+    ]
+
+
+def _measure_remote(given, names: list[str]) -> int:
+    """One image for its platforms, or two, or two platforms of one, as registries have them."""
+    from ..image import compare, compare_layers
+    from ..inspection import PREFIX, measure, published
+    from . import report
+
+    pairs = _pairs_of(given, names)
     if len(pairs) == 1 and not given.deep:
-        found, show = published(names[0], platform=platforms[0]), report.print_published
+        found, show = published(names[0], platform=pairs[0][1]), report.print_published
     else:
         images = [
             measure(None, f"{PREFIX}{name}", platform=platform, deep=given.deep)
@@ -373,26 +412,47 @@ def _measure_remote(given, names: list[str]) -> int:
 
 
 def _scan(given) -> int:
+    """0 where the scan ran, 2 where it could not: then nothing is known."""
+    from ..errors import ShipLightError
+
+    try:
+        return _scan_one(given)
+    except ShipLightError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 2
+
+
+def _scan_one(given) -> int:
     from .. import builds, engine, scans
-    from ..errors import ScannerMissing
+    from ..errors import ScannerMissing, UsageError
+    from ..image import find_saved, not_saved
     from ..scans import findings, trivy
     from . import report
 
     client, name = None, given.image
-    if not os.path.isfile(name):
+    if given.platform and not find_saved(name):
+        raise UsageError(
+            "--platform is for images in archives and layouts.",
+            hint="an engine's image is scanned for the platform that is there",
+        )
+    if _is_alone(name):
+        if not find_saved(name):
+            raise not_saved(name)
+    else:
         client = _connect(given)
         name = builds.image_name(client, name)
         engine.inspect_image(client, name)  # what is not there needs no scanner
     try:
-        trivy.provide(client, update=given.update)
-        found = scans.scan(client, name)
+        with _telling_how("scan", [name]):
+            trivy.provide(client, update=given.update)
+            found = scans.scan(client, name, platform=given.platform)
     except ScannerMissing as error:
         found = findings.unknown(name, error)
     _print_json(found.to_dict()) if given.json else report.print_scan(found)
     if found.status != "scanned":
-        return 1
+        return 2
     if given.sbom:
-        scans.write_package_list(client, name, given.sbom)
+        scans.write_package_list(client, name, given.sbom, platform=given.platform)
     return 0
 
 

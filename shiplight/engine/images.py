@@ -1,6 +1,7 @@
 """The calls about images: inspect, build, export, import, pull, remove."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -28,8 +29,10 @@ def inspect_image(client: docker.DockerClient, name: str) -> dict:
 
 
 def _missing(name: str):
+    is_folder = os.path.isdir(name)
+    saved = "the folder there is not an OCI layout" if is_folder else "no archive at that path"
     raise ImageNotFound(
-        f"there is no image {name} on this engine, and no archive at that path.",
+        f"there is no image {name} on this engine, and {saved}.",
         hint="`./lab build` lists what can be built; `docker images` lists what the engine has",
     )
 

@@ -5,7 +5,7 @@ registry; comparing two images; what a compiled program says about itself. Knows
 writes no file but the store of known layers.
 """
 
-from .archive import MAX_FILES, MAX_JSON, read_image
+from .archive import read_image
 from .comparing import (
     CHANGED,
     FIRST,
@@ -18,7 +18,7 @@ from .comparing import (
     compare_layers,
 )
 from .elf import Program, read_program
-from .layouts import host_platform
+from .layouts import Manifest, host_platform, manifests
 from .model import (
     Image,
     Layer,
@@ -31,39 +31,48 @@ from .model import (
     renamed,
 )
 from .remote import Attestation, Published, as_archive, asking, read_published
+from .saved import Files, Saved, files_of, find_saved, meant, not_saved, plain_blocks, read_saved
 from .store import LayerStore
 from .tarstream import packing
 
 __all__ = [
     "CHANGED",
     "FIRST",
-    "MAX_FILES",
-    "MAX_JSON",
     "SAME",
     "SECOND",
     "WHERE",
     "Attestation",
     "Comparison",
+    "Files",
     "Image",
     "Layer",
     "LayerComparison",
     "LayerContent",
     "LayerStore",
+    "Manifest",
     "Program",
     "Published",
+    "Saved",
     "align",
     "as_archive",
     "asking",
     "assemble",
     "compare",
     "compare_layers",
+    "files_of",
+    "find_saved",
     "host_platform",
     "instruction_of",
+    "manifests",
+    "meant",
+    "not_saved",
     "packing",
+    "plain_blocks",
     "platform_inspected",
     "platform_of",
     "read_image",
     "read_program",
     "read_published",
+    "read_saved",
     "renamed",
 ]

@@ -5,14 +5,16 @@ Works on anything with `get(path)`, None where there is no such file, and `json(
 
 import platform as machine
 import re
+from collections import Counter
 from dataclasses import dataclass, replace
 
-from ..errors import ArchiveError
-from ..references import canonical, familiar
+from ..errors import ArchiveError, ImageUnclear
+from ..references import canonical, familiar, read
 from .model import platform_of
 from .tarstream import MAX_UNPACKED
 
 _HINT = "save the image again; do not use an archive from an unknown source"
+_ID = re.compile(r"[0-9a-f]{64}")
 _DIGEST = re.compile(r"^[a-z0-9+._-]+:[0-9a-zA-Z=_-]+$")
 _IMAGE_CONFIGS = (
     None,
@@ -32,6 +34,22 @@ class Manifest:
     platform: str
     config: str
     layers: tuple[str, ...]
+
+    @property
+    def id(self) -> str:
+        """The digest of its configuration, by which engines know it; "" where no path tells it."""
+        found = _ID.search(self.config)
+        return f"sha256:{found[0]}" if found else ""
+
+    def is_called(self, name: str) -> bool:
+        """Return whether `name` means it: one of its names, or the beginning of its id."""
+        start = name.removeprefix("sha256:")
+        is_id = len(start) >= 6 and self.id.startswith(f"sha256:{start}")
+        return is_id or any(canonical(own) == canonical(name) for own in self.names)
+
+    def is_tagged(self, tag: str) -> bool:
+        """Return whether one of its names has that tag."""
+        return any(read(own).tag == tag for own in self.names)
 
 
 @dataclass(frozen=True)
@@ -110,7 +128,12 @@ def _from_manifest_json(archive):
         config = _expect(item.get("Config"), str, "manifest.json, Config")
         layers = _texts(item.get("Layers"), "manifest.json, Layers")
         names = _texts(item.get("RepoTags"), "manifest.json, RepoTags")
-        yield Manifest(names, "", config, layers)
+        yield Manifest(names, _platform_in(archive, config), config, layers)
+
+
+def _platform_in(archive, config: str) -> str:
+    """The platform that a configuration names, where it is there."""
+    return _platform(archive.json(config, "the configuration")) if archive.get(config) else ""
 
 
 def _from_index(archive, index, names: tuple[str, ...], depth: int):
@@ -139,9 +162,7 @@ def _from_manifest(archive, document: dict, item: dict, names: tuple[str, ...]):
         return  # something else that is kept like an image
     layers = [_expect(layer, dict, what) for layer in _expect(document["layers"], list, what)]
     path = _path_of(config)
-    platform = _platform(item.get("platform"))
-    if not platform and archive.get(path):
-        platform = _platform(archive.json(path, "the configuration"))
+    platform = _platform(item.get("platform")) or _platform_in(archive, path)
     yield Manifest(names, platform, path, tuple(_path_of(layer) for layer in layers))
 
 
@@ -170,27 +191,40 @@ def _platform(described) -> str:
 
 
 def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> Manifest:
-    """Choose the image that is meant; raise an error that lists them if that is unclear."""
+    """Choose the image that is meant: by its name, its tag or its id, and by its platform.
+
+    Raises ImageUnclear, which lists what there is. The only image is chosen for any platform.
+    """
     if name is not None:
-        fitting = [m for m in found if any(canonical(n) == canonical(name) for n in m.names)]
+        fitting = [one for one in found if one.is_called(name)] or [
+            one for one in found if one.is_tagged(name)
+        ]
         if not fitting:
             raise _unclear(f"the archive contains no image {name}", found)
         found = fitting
-    elif len({manifest.names for manifest in found if manifest.names}) > 1:
+    if platform and len(found) > 1:
+        found = _for_platform(found, platform)
+    if len({one.names for one in found if one.names}) > 1:
         raise _unclear("the archive contains several images", found)
-    if len(found) == 1:
-        return found[0]
-    wanted = platform or host_platform()
-    fitting = [manifest for manifest in found if manifest.platform == wanted] or [
-        manifest for manifest in found if same_family(manifest.platform, wanted)
+    if len(found) > 1:
+        found = _for_platform(found, host_platform())
+    if len(found) > 1:
+        raise _unclear(f"the archive contains several images for {found[0].platform}", found)
+    return found[0]
+
+
+def _for_platform(found: list[Manifest], wanted: str) -> list[Manifest]:
+    """Those of a platform; of its family where none is exactly that. Raises ImageUnclear."""
+    fitting = [one for one in found if one.platform == wanted] or [
+        one for one in found if same_family(one.platform, wanted)
     ]
-    if len(fitting) != 1:
-        there = ", ".join(sorted(manifest.platform or "unknown" for manifest in found))
-        raise ArchiveError(
-            f"the archive contains images for {there}, and {len(fitting)} of them for {wanted}.",
-            hint="save the image of one platform",
+    if not fitting:
+        there = tuple(sorted({one.platform or "unknown" for one in found}))
+        raise ImageUnclear(
+            f"the archive contains images for {', '.join(there)}, and 0 of them for {wanted}.",
+            platforms=there,
         )
-    return fitting[0]
+    return fitting
 
 
 def host_platform() -> str:
@@ -201,13 +235,23 @@ def host_platform() -> str:
 
 def same_family(one: str, other: str) -> bool:
     """Return whether they differ at most in a variant that one of them leaves out."""
-    return bool(one) and (one.startswith(f"{other}/") or other.startswith(f"{one}/"))
+    one, other = f"{one}/", f"{other}/"
+    return one != "/" and (one.startswith(other) or other.startswith(one))
 
 
-def _unclear(what: str, found: list[Manifest]) -> ArchiveError:
-    names = sorted({", ".join(manifest.names) or "(no name)" for manifest in found})
-    hint = f"choose one of: {'; '.join(names[:20])}{'; …' if len(names) > 20 else ''}"
-    return ArchiveError(f"{what}.", hint=hint)
+def _unclear(what: str, found: list[Manifest]) -> ImageUnclear:
+    """Lists images by name; by id those that have none, or share it on one platform."""
+    same = Counter((one.names[:1], one.platform) for one in found)
+    by_id = ((one.id[:19],) for one in found)
+    names = {
+        one.names if one.names and same[one.names[:1], one.platform] == 1 else its_id
+        for one, its_id in zip(found, by_id, strict=True)
+    }
+    listed = sorted(map(", ".join, names))
+    return ImageUnclear(
+        f"{what}: {'; '.join(listed[:20])}{'; …' if len(listed) > 20 else ''}.",
+        names=tuple(sorted(name[0] for name in names)),
+    )
 
 
 def checked_config(config, *, layers: int) -> dict:

@@ -6,8 +6,7 @@ a saved archive, so that one reader, with its limits and its digests, is enough 
 
 import hashlib
 import json
-import tarfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -26,8 +25,8 @@ from .layouts import (
     same_family,
 )
 from .model import Image, Layer, align, created_of, plain_config, platform_of
+from .tarstream import END, member
 
-BLOCK = 512  # of a tar
 MAX_DOCUMENTS = 300  # of one name: manifests, configurations and attestations
 _HINT = "what this registry has under that name is damaged; tell whoever pushed it"
 _NO_IMAGE = "it may hold something else than images under that name, such as a Helm chart"
@@ -135,21 +134,12 @@ def as_archive(source: Source, version: str, platform: str | None = None) -> Ite
     for one in documents.images():
         documents.json(one.config, "the configuration")
         index = json.dumps(documents.index).encode()
-        yield from _member("index.json", [index], len(index))
+        yield from member("index.json", [index], len(index))
         for path, data in documents.kept.items():
-            yield from _member(path, [data], len(data))
+            yield from member(path, [data], len(data))
         for path in dict.fromkeys(one.layers):
-            yield from _member(path, documents.exactly(path), documents.size(path))
-    yield bytes(2 * BLOCK)
-
-
-def _member(path: str, blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
-    """Yield one file of an archive: its header, its bytes, and zeros to a whole block."""
-    header = tarfile.TarInfo(path)
-    header.size = size
-    yield header.tobuf(tarfile.GNU_FORMAT)
-    yield from blocks
-    yield bytes(-size % BLOCK)
+            yield from member(path, documents.exactly(path), documents.size(path))
+    yield END
 
 
 class _Documents:

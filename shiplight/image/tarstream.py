@@ -6,6 +6,7 @@ believed without one.
 Formats: ustar, GNU (long names, large numbers, sparse files) and PAX.
 """
 
+import tarfile
 from collections.abc import Iterable, Iterator
 from gzip import BadGzipFile
 from typing import NamedTuple
@@ -318,6 +319,18 @@ def _whole(text: str | None, otherwise: int, stream: Stream) -> int:
     if not (text.isascii() and text.isdigit() and len(text) < 20):
         raise ArchiveError(f"{stream.what}: {text[:40]!r} is not a number.", hint=_HINT)
     return int(text)
+
+
+END = bytes(2 * 512)  # of a tar
+
+
+def member(path: str, blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
+    """Yield one file of a tar: its header, its bytes, and zeros to a whole block."""
+    header = tarfile.TarInfo(path)
+    header.size = size
+    yield header.tobuf(tarfile.GNU_FORMAT)
+    yield from blocks
+    yield bytes(-size % 512)
 
 
 def clean_path(name: str, what: str) -> str:

@@ -7,18 +7,21 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import engine, progress, recordings
-from ..buildkit import opening
 from ..builds import kind_of_image
 from ..engine import journal
-from ..errors import ArchiveError, ImageNotFound
+from ..errors import ArchiveError, UsageError
 from ..image import (
     Image,
     LayerContent,
     LayerStore,
+    Saved,
     assemble,
+    find_saved,
     instruction_of,
+    not_saved,
     platform_inspected,
     read_image,
+    read_saved,
     renamed,
 )
 from ..setting import Setting
@@ -75,12 +78,13 @@ def measure(
 ) -> Image:
     """Measure an image: of a build, on the engine by name, in an archive by path, in a registry.
 
-    A file wins over an image of the same name. `docker://NAME` is read from its registry, for
-    `platform` or this machine's; only `deep` reads its layers, without which unpacked and
-    reclaimable bytes are None. For a file and a registry, `client` may be None or left out. What is
-    learnt of a layer is kept in `store` (this lab's own, unless another is given), so an image
-    measured before costs one question to the engine. Shows its progress. Raises ImageNotFound,
-    ArchiveError, EngineFailed, RegistryFailed.
+    An archive, or an OCI layout in a folder, wins over an image of the same name; one of several
+    images is named behind the path: `two.tar:busybox:1.36`. `docker://NAME` is read from its
+    registry; only `deep` reads its layers, without which unpacked and reclaimable bytes are None.
+    Both are read for `platform` or this machine's, and `client` may then be None or left out.
+    What is learnt of a layer is kept in `store` (this lab's own, unless another is given), so an
+    image measured before costs one question to the engine. Shows its progress. Raises
+    ImageNotFound, ArchiveError, EngineFailed, RegistryFailed, UsageError.
     """
     store = store or LayerStore(journal.cache("layers", with_caches=True))
     name_or_path = getattr(what, "tag", what)
@@ -97,8 +101,13 @@ def measure(
         if remote.is_remote(name_or_path):
             found = remote.measured(name_or_path, store, platform=platform, deep=deep, count=count)
             return replace(found, setting=_without_engine(found, "a registry"))
-        if os.path.isfile(name_or_path):
-            image = _measure_archive(name_or_path, store, count)
+        if saved := find_saved(name_or_path):
+            image = _measure_saved(saved, store, platform, count)
+        elif platform:
+            raise UsageError(
+                "the platform of an image on an engine is not chosen.",
+                hint="platform= is for images in archives and in registries",
+            )
         else:
             image = _measure_image(client, name_or_path, store, count)
     if image.engine_id is None:
@@ -134,10 +143,7 @@ def stored_bytes(*images: Image) -> int:
 def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> Image:
     name = os.fspath(name_or_path)
     if client is None or isinstance(name_or_path, os.PathLike):
-        raise ImageNotFound(
-            f"there is no archive at {name}.",
-            hint="check the path; an image on an engine is measured by `measure(client, …)`",
-        )
+        raise not_saved(name)
     info = engine.inspect_image(client, name)
     known = store.image(info["Id"])
     # On a containerd store an Id can be that of an index, and its platform another by now.
@@ -151,15 +157,10 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
     return image
 
 
-def _measure_archive(path, store: LayerStore, count: Progress) -> Image:
-    try:
-        handle = opening.opened("/", os.path.realpath(path))  # what is named may be a link
-    except OSError as error:
-        raise ArchiveError(f"{path} cannot be read ({error.strerror}).") from error
-    with open(handle, "rb") as file:
-        image = read_image(file, known=store.get, progress=count)
+def _measure_saved(saved: Saved, store: LayerStore, platform: str | None, count: Progress) -> Image:
+    image = read_saved(saved, platform=platform, known=store.get, progress=count)
     store.put_image(image)
-    return renamed(image, image.name or os.path.basename(path), None)
+    return renamed(image, image.name or os.path.basename(os.path.abspath(saved.path)), None)
 
 
 def _export(client, name: str, info: dict, store: LayerStore, count: Progress) -> Image:

@@ -1,32 +1,40 @@
 """What Trivy says of one saved image, as it says it: its report, its list of packages."""
 
+import hashlib
 import json
-import re
 import shutil
-import tarfile
-from collections.abc import Sequence
-from itertools import islice
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from ..errors import ScanFailed
-from ..image import MAX_FILES, MAX_JSON, packing
+from ..errors import ArchiveError, ImageUnclear, ScanFailed
+from ..image import Files, Manifest, Saved, files_of, manifests, meant, packing, plain_blocks
 from ..units import format_bytes
 from .running import Argument, run_container, run_program
 from .trivy import OFFLINE, Database, Scanner
 
 SPARE_BYTES = 200_000_000  # left on the disk beside what is written there to be scanned
-LAYOUT = re.compile(r"(\./)?(index\.json|oci-layout|blobs/\w+/\w+)")  # what an OCI archive holds
-# What reading JSON of a stranger can raise.
-NOT_AS_DESCRIBED = LookupError, ValueError, TypeError, AttributeError, RecursionError
 
 
-def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, client=None) -> dict:
-    """Return Trivy's report on a saved image, unchanged. Raises ScanFailed."""
+def report_on(
+    scanner: Scanner,
+    data: Database,
+    saved: Saved,
+    place: Path,
+    *,
+    client=None,
+    platform: str | None = None,
+    exported: bool = False,
+) -> dict:
+    """Return Trivy's report on a saved image, unchanged.
+
+    `exported`: it comes from an engine as its only image, so nobody chose it. Raises ScanFailed,
+    and ImageUnclear where it has several images and none of them is chosen.
+    """
+    given = _given(saved, place, platform, exported=exported)
     command = [
         *("--cache-dir", data.folder, "image", "--cache-backend", "memory"),  # writes nothing
         *("--format", "json", "--scanners", "vuln", *OFFLINE, "--input"),
     ]
-    given = _unpacked(archive, place) if _only_a_layout(archive) else archive
     said = _run(scanner, [*command, given], place, client)
     try:
         read = json.loads(said)
@@ -37,52 +45,102 @@ def report_on(scanner: Scanner, data: Database, archive: Path, place: Path, *, c
     return read
 
 
-def _only_a_layout(archive: Path) -> bool:
-    """Whether this is an OCI archive that Trivy reads from an unpacked folder only.
+def _given(saved: Saved, place: Path, platform: str | None, *, exported: bool) -> Path:
+    """What Trivy is given: the archive itself, or a layout of the one image that is meant.
 
-    So it is without manifest.json. With it, Trivy takes every layer for what the first one is: it
-    fails where that is plain and a later one is packed, as the containerd store saves an
-    image whose base was loaded.
+    What cannot be read, and of which nothing was chosen, is left to Trivy to explain.
     """
+    archive = Path(saved.path).absolute()
+    asked = not exported and (saved.is_folder or saved.name or platform)
     try:
-        with tarfile.open(archive, "r:") as tar:
-            files = {file.name.removeprefix("./"): file for file in islice(tar, MAX_FILES)}
-            if "index.json" not in files or "manifest.json" not in files:
-                return "index.json" in files
-            images = json.loads(tar.extractfile(files["manifest.json"]).read(MAX_JSON))
-            layers = [files[path] for image in images for path in image["Layers"]]
-            first, *later = [packing(tar.extractfile(layer).read(512)) for layer in layers]
-            return not first and any(later)
-    except (tarfile.TarError, OSError, EOFError, *NOT_AS_DESCRIBED):
-        return False  # packed as a whole, or damaged: Trivy says what it makes of it
-
-
-def _unpacked(archive: Path, place: Path) -> Path:
-    """The folder that an OCI archive was unpacked to. Raises ScanFailed."""
-    folder = place / "layout"
-    try:
-        with tarfile.open(archive, "r:") as tar:
-            files = [file for file in islice(tar, MAX_FILES) if _is_of_layout(file)]
-            needed, free = sum(file.size for file in files), shutil.disk_usage(place).free
-            if needed > free - SPARE_BYTES:
-                raise ScanFailed(
-                    f"{archive} has to be unpacked to be scanned ({format_bytes(needed)}), and "
-                    f"only {format_bytes(free)} are free in {place}.",
-                    hint="free some space there",
-                )
-            for member in files:
-                path = folder / member.name
-                path.parent.mkdir(parents=True, exist_ok=True)
-                with open(path, "wb") as file:
-                    shutil.copyfileobj(tar.extractfile(member), file)
-    except (tarfile.TarError, OSError, EOFError) as error:
+        plain = archive if saved.is_folder else _plain(archive, place)
+        with files_of(plain) as files:
+            chosen = meant(files, saved.name, platform)
+            if not (saved.is_folder or _needs_a_layout(files, chosen)):
+                return plain
+            return _as_layout(files, chosen, place)
+    except ImageUnclear:
+        if exported:
+            return archive
+        raise
+    except ArchiveError as error:
+        if asked:
+            raise ScanFailed(error.message, hint=error.hint) from error
+        return archive
+    except OSError as error:
         raise ScanFailed(f"{archive} cannot be unpacked: {error}") from error
+
+
+def _plain(archive: Path, place: Path) -> Path:
+    """The archive, unpacked into `place` where it is packed as a whole."""
+    plain = place / "plain.tar"
+    with open(plain, "wb") as file:
+        for block in plain_blocks(archive):
+            _need_room(archive, len(block), place)
+            file.write(block)
+    return plain if plain.stat().st_size else archive
+
+
+def _needs_a_layout(files: Files, chosen: Manifest) -> bool:
+    """Whether Trivy would not read the archive, or not this image of it.
+
+    It reads archives with manifest.json and one image, and takes every layer for what the first
+    one is: it fails where that is plain and a later one is packed, as the containerd store saves
+    an image whose base was loaded.
+    """
+    if files.get("manifest.json") is None or len(manifests(files)) > 1:
+        return True
+    kinds = [packing(next(files.blocks(path), b"")) for path in chosen.layers if files.get(path)]
+    return bool(kinds) and not kinds[0] and any(kinds)
+
+
+def _as_layout(files: Files, chosen: Manifest, place: Path) -> Path:
+    """The folder to which one image was written as an OCI layout. Raises ScanFailed."""
+    paths = [chosen.config, *chosen.layers]
+    if gone := [path for path in paths if files.get(path) is None]:
+        raise ArchiveError(f"{gone[0]} is missing.", hint="save the image again")
+    folder = place / "layout"
+    blobs = folder / "blobs" / "sha256"
+    blobs.mkdir(parents=True)
+    _need_room(folder, sum(map(files.size, dict.fromkeys(paths))), place)
+    made = {path: _blob(files.blocks(path), blobs) for path in dict.fromkeys(paths)}
+    config, *layers = (made[path] for path in paths)
+    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": layers}
+    manifest["config"] = config | {"mediaType": _CONFIG}
+    described = _blob([json.dumps(manifest).encode()], blobs) | {"mediaType": _MANIFEST}
+    index = {"schemaVersion": 2, "manifests": [described]}
+    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
+    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', encoding="utf-8")
     return folder
 
 
-def _is_of_layout(file: tarfile.TarInfo) -> bool:
-    """Whether it is a file of an OCI layout. No engine writes a sparse one: a bomb would."""
-    return file.isfile() and not file.issparse() and bool(LAYOUT.fullmatch(file.name))
+_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+_CONFIG = "application/vnd.oci.image.config.v1+json"
+_LAYER = "application/vnd.oci.image.layer.v1.tar"
+
+
+def _blob(blocks: Iterable[bytes], blobs: Path) -> dict:
+    """Write a blob under its digest; its descriptor, as that of a layer."""
+    hashed, size, head, part = hashlib.sha256(), 0, b"", blobs / "part"
+    with open(part, "wb") as file:
+        for block in blocks:
+            head, size = head or block[:512], size + len(block)
+            hashed.update(block)
+            file.write(block)
+    part.replace(blobs / hashed.hexdigest())
+    kind = packing(head)
+    media = f"{_LAYER}+{kind}" if kind else _LAYER
+    return {"mediaType": media, "digest": f"sha256:{hashed.hexdigest()}", "size": size}
+
+
+def _need_room(what: Path, needed: int, place: Path) -> None:
+    free = shutil.disk_usage(place).free
+    if needed > free - SPARE_BYTES:
+        raise ScanFailed(
+            f"{what} has to be unpacked to be scanned, and only {format_bytes(free)} are free in "
+            f"{place}.",
+            hint="free some space there",
+        )
 
 
 def package_list(scanner: Scanner, report: dict, form: str, place: Path, *, client=None) -> bytes:

@@ -11,8 +11,8 @@ from pathlib import Path
 from .. import engine, files, progress, recordings
 from ..builds import kind_of_image
 from ..engine import journal
-from ..errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
-from ..image import LayerStore, platform_inspected, platform_of
+from ..errors import ScanFailed, ScannerMissing, UsageError
+from ..image import LayerStore, Saved, find_saved, not_saved, platform_inspected, platform_of
 from ..setting import Setting
 from ..units import format_bytes
 from . import asking, trivy
@@ -21,24 +21,26 @@ from .findings import ScanReport, read_report, scanned_by, unknown
 from .trivy import Database, Scanner
 
 
-def scan(client, what) -> ScanReport:
+def scan(client, what, *, platform: str | None = None) -> ScanReport:
     """Scan a build, an image by its name, or the archive at a path for known vulnerabilities.
 
-    A file wins over an image of the same name; for a file, `client` may be None. An image that was
-    scanned before, by this scanner and with this database, is not scanned again. Shows its
-    progress. Where there is no scanner or no database (`trivy.provide` gets both), and where it
-    fails, the report is *unknown*. Raises ImageNotFound, EngineFailed.
+    An archive, or an OCI layout in a folder, wins over an image of the same name; one of several
+    images is named behind the path, and `platform` chooses among its platforms. `client` may then
+    be None. An image that was scanned before, by this scanner and with this database, is not
+    scanned again. Shows its progress. Where there is no scanner or no database (`trivy.provide`
+    gets both), and where it fails, the report is *unknown*. Raises ImageNotFound, ImageUnclear,
+    EngineFailed, UsageError.
     """
     try:
-        return _scanned(client, what)
+        return _scanned(client, what, platform)
     except ScannerMissing as error:
         return unknown(_name(what), error)
 
 
 @recordings.replayed(ScanReport, packed=True)
-def _scanned(client, what) -> ScanReport:
+def _scanned(client, what, platform=None) -> ScanReport:
     try:
-        said, setting, _, database = _said(client, what)
+        said, setting, _, database = _said(client, what, platform)
         report = read_report(said, name=_name(what))
     except ScanFailed as error:
         return unknown(_name(what), error)
@@ -81,24 +83,24 @@ def prepare(client) -> Prepared:
 
 
 @recordings.replayed(packed=True)
-def package_list(client, what, *, form: str = "cyclonedx") -> dict:
+def package_list(client, what, *, form: str = "cyclonedx", platform: str | None = None) -> dict:
     """Return the packages of an image as CycloneDX, or as SPDX with `form="spdx-json"`.
 
     Raises ScannerMissing, ScanFailed.
     """
-    said, _, scanner, _ = _said(client, what)
+    said, _, scanner, _ = _said(client, what, platform)
     with journal.workplace() as place:
         named = said | {"ArtifactName": _name(what)}
         return json.loads(asking.package_list(scanner, named, form, place, client=client))
 
 
-def write_package_list(client, what, path: Path) -> None:
+def write_package_list(client, what, path: Path, *, platform: str | None = None) -> None:
     """Write the packages of an image: SPDX JSON to a file named `….spdx.json`, else CycloneDX.
 
     Raises ScannerMissing, ScanFailed, and UsageError where it cannot be written.
     """
     form = "spdx-json" if path.name.endswith(".spdx.json") else "cyclonedx"
-    packages = package_list(client, what, form=form)
+    packages = package_list(client, what, form=form, platform=platform)
     try:
         files.write(path, json.dumps(packages, indent=2) + "\n")
     except OSError as error:
@@ -109,25 +111,47 @@ def _name(what) -> str:
     return os.fspath(getattr(what, "tag", what))
 
 
-def _said(client, what) -> tuple[dict, Setting, Scanner, Database]:
+def _said(client, what, platform: str | None) -> tuple[dict, Setting, Scanner, Database]:
     """What the scanner says, now or when it was asked before, and the setting of that."""
     name = _name(what)
-    archive = Path(name) if os.path.isfile(name) else None
-    key = _archive_key(archive) if archive else _image_key(_image(client, name, what))
+    saved = find_saved(name)
+    if saved is None and platform:
+        raise UsageError(
+            "the platform of an image on an engine is not chosen.",
+            hint="a platform is for images in archives and layouts",
+        )
+    found = None if saved else _image(client, name, what)
+    key = _saved_key(saved, platform) if saved else _image_key(found)
     scanner, database = trivy.find(client), trivy.database()
     key = f"{key} {scanner.version} {database.date}"
     store = LayerStore(journal.cache("layers", with_caches=True))
     known = store.scan(key)
     if known is None:
-        said = _run(client, name, archive, scanner, database)
-        known = {"said": said, "setting": _setting(client, name, archive, said).to_dict()}
+        state = f"Exporting {name}"
+        with progress.Screen(lambda: state), journal.workplace() as place:
+            if exported := saved is None:
+                archive, platform = place / "image.tar", platform_inspected(found) or None
+                for total in _export(client, name, archive):
+                    state = f"Exporting {name} · {format_bytes(total)}"
+            state = f"Scanning {name} with {scanner}, {database} …"
+            said = asking.report_on(
+                scanner,
+                database,
+                saved or Saved(str(archive)),
+                place,
+                client=client,
+                platform=platform,
+                exported=exported,
+            )
+        setting = _setting(client, name, said, on_engine=exported)
+        known = {"said": said, "setting": setting.to_dict()}
         store.put_scan(key, known)
     return known["said"], Setting.from_dict(known["setting"]), scanner, database
 
 
 def _image(client, name: str, what) -> dict:
     if client is None or isinstance(what, os.PathLike):
-        raise ImageNotFound(f"there is no archive at {name}.", hint="check the path")
+        raise not_saved(name)
     return engine.inspect_image(client, name)
 
 
@@ -136,23 +160,17 @@ def _image_key(info: dict) -> str:
     return f"{info['Id']} {platform_inspected(info)}"
 
 
-def _archive_key(path: Path) -> str:
-    """What changes whenever somebody writes to an archive; a digest costs 5 % of a scan."""
-    seen = path.stat()
-    parts = (seen.st_dev, seen.st_ino, seen.st_size, seen.st_mtime_ns, seen.st_ctime_ns)
-    return f"archive {'-'.join(map(str, parts))}"
+def _saved_key(saved: Saved, platform: str | None) -> str:
+    """What changes whenever somebody writes to an archive; a digest costs 5 % of a scan.
 
-
-def _run(client, name: str, archive: Path | None, scanner, database) -> dict:
-    """What the scanner says of an image that it has not seen yet."""
-    state = f"Exporting {name}"
-    with progress.Screen(lambda: state), journal.workplace() as place:
-        if archive is None:
-            archive = place / "image.tar"
-            for total in _export(client, name, archive):
-                state = f"Exporting {name} · {format_bytes(total)}"
-        state = f"Scanning {name} with {scanner}, {database} …"
-        return asking.report_on(scanner, database, archive.absolute(), place, client=client)
+    What a layout holds is named by digests, so its index changes with it.
+    """
+    path = Path(saved.path)
+    files = [path / name for name in ("index.json", "manifest.json")] if saved.is_folder else [path]
+    seen = [file.stat() for file in files if file.exists()]
+    parts = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in seen]
+    words = ["archive", *("-".join(map(str, part)) for part in parts)]
+    return " ".join([*words, *filter(None, (saved.name, platform))])
 
 
 def _export(client, name: str, archive: Path) -> Iterable[int]:
@@ -175,12 +193,12 @@ def _export(client, name: str, archive: Path) -> Iterable[int]:
         raise ScanFailed(f"{name} could not be written to {archive}: {error}") from error
 
 
-def _setting(client, name: str, archive: Path | None, said: dict) -> Setting:
+def _setting(client, name: str, said: dict, *, on_engine: bool) -> Setting:
     """Where this was scanned, and the kind of bases of the image."""
     config = said.get("Metadata", {}).get("ImageConfig", {})
     labels = (config.get("config") or {}).get("Labels") or {}
     bases = kind_of_image(name, labels)
-    if archive is None:
+    if on_engine:
         return engine.setting(client, bases=bases)
     when = datetime.now(UTC).isoformat(timespec="seconds")
     return Setting("a saved archive", "", platform_of(config), bases, when)

@@ -1,5 +1,6 @@
 """Scanning without an engine: reading what Trivy says, and what happens when it says nothing."""
 
+import io
 import json
 import lzma
 import os
@@ -8,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import tarfile
 import time
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,7 +27,8 @@ from shiplight import engine, scans, setup
 from shiplight.charts import frames, scan_charts, scan_frames
 from shiplight.cli import doctor, report
 from shiplight.engine import journal
-from shiplight.errors import ImageNotFound, ScanFailed, ScannerMissing, UsageError
+from shiplight.errors import ImageNotFound, ImageUnclear, ScanFailed, ScannerMissing, UsageError
+from shiplight.image import files_of
 from shiplight.scans import ScanReport, asking, findings, trivy
 from shiplight.scans.findings import read_report
 from shiplight.setting import Setting
@@ -33,6 +36,7 @@ from shiplight.setup import ROOT
 
 SETTING = Setting("Docker 1", "graph driver x", "linux/amd64", "equivalent", "2026-11-23T10:00:00")
 PYTHON = sys.executable
+NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 METADATA = {"UpdatedAt": "2026-11-21T02:10:46Z", "NextUpdate": "2026-11-22T02:10:46Z"}
 
 
@@ -309,24 +313,120 @@ def test_a_sparse_file_of_an_archive_is_not_written_out(fake, tmp_path):
     block = bytearray(factories.tar([factories.file("blobs/sha256/ab", 512)])[:512])
     block[156:157], block[257:265] = b"S", b"ustar  \0"
     block[483:495] = b"77777777777\0"  # 8 GiB
-    index = factories.tar([factories.file("index.json", b"{}")])[:1024]
+    files = factories.oci_files(factories.Image([[factories.file("a", 9)]]), manifest_json=False)
+    whole = factories.archive({path: data for path, data in files.items() if "index" in path})
     path = tmp_path / "bomb.tar"
-    path.write_bytes(index + tar_with_right_checksum(bytes(block)) + bytes(512 + 1024))
-    fake()
+    path.write_bytes(whole[:1024] + tar_with_right_checksum(bytes(block)) + bytes(512 + 1024))
+    log = fake()
     scans.scan(None, path)
-    folder = asking._unpacked(path, tmp_path)
-    assert [file.name for file in folder.rglob("*") if file.is_file()] == ["index.json"]
+    [(_, words, *_)] = calls(log)
+    assert words[words.index("--input") + 1] == str(path), "nothing of it is written"
+    with files_of(path) as files:
+        assert files.get("index.json") and files.get("blobs/sha256/ab") is None
 
 
-def test_an_archive_is_not_unpacked_onto_a_disk_without_room_for_it(tmp_path, monkeypatch):
+@pytest.mark.parametrize("packing", ["", "gzip", "zstd"])
+def test_an_archive_is_not_unpacked_onto_a_disk_without_room_for_it(
+    fake, tmp_path, monkeypatch, packing
+):
+    log = fake()
     path = tmp_path / "oci.tar"
-    path.write_bytes(factories.oci(factories.Image([[factories.file("a", 100)]])))
+    data = factories.oci(factories.Image([[factories.file("a", 100)]]), manifest_json=False)
+    path.write_bytes(factories.pack(data, packing))
     monkeypatch.setattr(
         trivy.shutil, "disk_usage", lambda _: SimpleNamespace(free=asking.SPARE_BYTES)
     )
-    with pytest.raises(ScanFailed, match="are free in"):
-        asking._unpacked(path, tmp_path)
-    assert not (tmp_path / "layout").exists()
+    found = scans.scan(None, path)
+    assert found.status == "unknown" and "are free in" in found.why
+    assert not calls(log) and not left_behind()
+
+
+LAYOUT = """
+import json
+folder = sys.argv[sys.argv.index("--input") + 1]
+read = lambda digest: open(folder + "/blobs/" + digest.replace(":", "/"), "rb").read()
+[item] = json.load(open(folder + "/index.json"))["manifests"]
+manifest = json.loads(read(item["digest"]))
+config = json.loads(read(manifest["config"]["digest"]))
+layers = [(layer["mediaType"], len(read(layer["digest"]))) for layer in manifest["layers"]]
+open({log!r}, "w").write(repr((config["config"], config["architecture"], layers)))
+"""
+
+
+@pytest.fixture
+def chosen(fake, tmp_path):
+    """`chosen(path, …)`: configuration, machine and layers of the image that Trivy is given."""
+    told = tmp_path / "told"
+
+    def ask(path: str, **how) -> tuple:
+        fake(LAYOUT.format(log=str(told)) + RECORDED.format(path=str(tmp_path / "said.json")))
+        found = scans.scan(None, path, **how)
+        assert found.status == "scanned", found.why
+        assert not left_behind()
+        return eval(told.read_text())
+
+    return ask
+
+
+FIRST = factories.Image([[factories.file("a", 9000)]], name="busy:1.31", config={"User": "1"})
+SECOND = factories.Image(
+    [[factories.file("a", 9000)], [factories.file("b", 9000)]],
+    name="busy:1.32", config={"User": "2"},
+)  # fmt: skip
+ARM = replace(FIRST, config={"User": "3"}, platform="linux/arm64")
+PLAIN, TAR_BYTES = "application/vnd.oci.image.layer.v1.tar", 20480
+
+
+@pytest.mark.parametrize("packing", ["", "gzip", "zstd"])
+@pytest.mark.parametrize("save", [factories.legacy, factories.oci])
+def test_the_image_that_is_named_behind_the_path_is_the_one_that_is_scanned(
+    chosen, tmp_path, save, packing
+):
+    path = tmp_path / "two.tar"
+    path.write_bytes(factories.pack(save(FIRST, SECOND), packing))
+    assert chosen(f"{path}:busy:1.31") == ({"User": "1"}, "amd64", [(PLAIN, TAR_BYTES)])
+    assert chosen(f"{path}:1.32") == ({"User": "2"}, "amd64", [(PLAIN, TAR_BYTES)] * 2)
+
+
+def test_the_platform_that_is_asked_for_is_the_one_that_is_scanned(chosen, tmp_path):
+    path = tmp_path / "two.tar"
+    data = factories.oci(SECOND, ARM, nested=True, manifest_json=False, packing="gzip")
+    path.write_bytes(data)
+    for platform, user in (("linux/amd64", "2"), ("linux/arm64", "3")):
+        config, _, layers = chosen(str(path), platform=platform)
+        assert config == {"User": user} and {kind for kind, _ in layers} == {f"{PLAIN}+gzip"}
+
+
+def test_a_layout_in_a_folder_is_scanned(chosen, tmp_path):
+    with tarfile.open(fileobj=io.BytesIO(factories.oci(FIRST, SECOND))) as tar:
+        tar.extractall(tmp_path / "layout", filter="data")
+    assert chosen(f"{tmp_path / 'layout'}:1.31")[0] == {"User": "1"}
+    assert chosen(f"{tmp_path / 'layout'}:1.32")[0] == {"User": "2"}, "not what was scanned before"
+
+
+def test_an_archive_of_several_images_is_not_scanned_before_one_is_chosen(fake, tmp_path):
+    log = fake()
+    path = tmp_path / "two.tar"
+    path.write_bytes(factories.legacy(FIRST, SECOND))
+    with pytest.raises(ImageUnclear, match=r"busy:1\.31; busy:1\.32"):
+        scans.scan(None, path)
+    done = lab("scan", str(path), **NO_ENGINE)
+    assert done.returncode == 2 and f"./lab scan {path}:busy:1.32" in done.stderr
+    done = lab("scan", str(path) + ":busy:1.31", "--platform", "linux/s390x", **NO_ENGINE)
+    assert done.returncode == 2 and "none for linux/s390x" in done.stderr
+    assert not calls(log)
+
+
+def test_a_layout_whose_layer_is_missing_is_unknown(fake, tmp_path):
+    fake()
+    files = factories.oci_files(FIRST)
+    layer = f"blobs/sha256/{factories.sha256(FIRST.tars[0])}"
+    for name, data in files.items():
+        if name != layer:
+            (tmp_path / "layout" / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / "layout" / name).write_bytes(data)
+    found = scans.scan(None, tmp_path / "layout")
+    assert found.status == "unknown" and "is missing" in found.why
 
 
 @pytest.mark.parametrize(
@@ -564,7 +664,6 @@ DOCUMENTED = {
     "findings", "packages", "package_databases", "scanner", "database_date", "snapshot",
     "layers", "rows", "setting",
 }  # fmt: skip
-NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere.sock"}
 
 
 def test_the_documented_json_is_printed_and_findings_are_no_failure(fake, archive):
@@ -580,11 +679,11 @@ def test_the_documented_json_is_printed_and_findings_are_no_failure(fake, archiv
     }
 
 
-def test_a_scan_that_could_not_run_ends_with_1_and_says_unknown(fake, archive):
+def test_a_scan_that_could_not_run_ends_with_2_and_says_unknown(fake, archive):
     fake("sys.exit('FATAL Fatal error broken')")
     done = lab("scan", str(archive), "--json", **NO_ENGINE)
     found = json.loads(done.stdout)
-    assert done.returncode == 1 and found["status"] == "unknown" and "broken" in found["why"]
+    assert done.returncode == 2 and found["status"] == "unknown" and "broken" in found["why"]
     assert found["vulnerabilities"] is found["findings"] is found["packages"] is None
     assert "broken" in lab("scan", str(archive), **NO_ENGINE).stdout
 
@@ -597,7 +696,7 @@ def test_a_package_list_is_written_in_the_form_that_its_name_asks_for(fake, arch
     forms = [words[words.index("--format") + 1] for _, words, _, _ in calls(log)]
     assert forms == ["json", "cyclonedx", "spdx-json"], "what was scanned is not scanned again"
     done = lab("scan", str(archive), "--sbom", str(tmp_path / "no" / "b.json"), **NO_ENGINE)
-    assert done.returncode == 1 and "cannot be written" in done.stderr
+    assert done.returncode == 2 and "cannot be written" in done.stderr
 
 
 @pytest.mark.parametrize("found", [GO, DEBIAN, BUSYBOX, UNKNOWN], ids=lambda found: found.image)

@@ -1,0 +1,286 @@
+"""What somebody saved: an archive, or an OCI layout as a folder; and which of its images is meant.
+
+A path names either. Where it has several images, a name behind the path chooses one, as Skopeo
+writes it: `two.tar:busybox:1.36`. Links are followed inside a folder, and never out of it.
+"""
+
+import json
+import os
+import posixpath
+import tarfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from ..buildkit import opening
+from ..errors import ArchiveError, ImageNotFound, ImageUnclear
+from .archive import MAX_ALL_JSON, MAX_FILES, MAX_JSON, Known, read_image
+from .layouts import Manifest, choose, manifests, same_family
+from .model import Image
+from .tarstream import (
+    BLOCK,
+    END,
+    Limits,
+    Stream,
+    clean_path,
+    looks_like_tar,
+    member,
+    packing,
+    unpacked,
+)
+
+_HINT = "save the image again"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """A file or a folder at `path`, and what chooses one of its images; None for the only one."""
+
+    path: str
+    name: str | None = None
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether it is a layout in a folder, not an archive."""
+        return os.path.isdir(self.path)
+
+
+def find_saved(what: str | os.PathLike) -> Saved | None:
+    """Return what a path means, with or without a name behind it; None where nothing is saved.
+
+    A whole path wins over one with a name behind it. What stands before the name has to look like
+    an archive, so that `app:1` is an image also beside a program that is called `app`.
+    """
+    text = os.fspath(what)
+    if os.path.isfile(text) or _is_layout(text):
+        return Saved(text)
+    for at in (at for at, char in enumerate(text) if char == ":"):
+        path, name = text[:at], text[at + 1 :]
+        if name and (_is_archive(path) or _is_layout(path)):
+            return Saved(path, name)
+    return None
+
+
+def not_saved(path: str | os.PathLike) -> ImageNotFound:
+    """Return the error for a path where nothing is saved."""
+    if os.path.isdir(path):
+        return ImageNotFound(
+            f"{os.fspath(path)} is a folder, but not an OCI layout, which has a file `oci-layout`.",
+            hint="name the folder or the archive that an image was saved to",
+        )
+    return ImageNotFound(f"there is no archive at {os.fspath(path)}.", hint="check the path")
+
+
+def _is_layout(path: str) -> bool:
+    """Whether a folder is an OCI layout, or a saved archive that somebody unpacked."""
+    if not os.path.isdir(path):
+        return False
+    held = set(os.listdir(path)) if os.access(path, os.R_OK) else set()
+    return "oci-layout" in held or {"index.json", "blobs"} <= held or _lists_images(path)
+
+
+def _lists_images(folder: str) -> bool:
+    try:
+        return opening.read(folder, "manifest.json", MAX_JSON).lstrip()[:1] == b"["
+    except OSError:
+        return False
+
+
+def _is_archive(path: str) -> bool:
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open(opening.opened("/", os.path.realpath(path)), "rb") as file:
+            head = file.read(512) or b""
+    except OSError:
+        return False
+    return bool(packing(head)) or (looks_like_tar(head) and any(head))
+
+
+def read_saved(
+    saved: Saved,
+    *,
+    platform: str | None = None,
+    known: Known | None = None,
+    progress: Callable[[int], None] | None = None,
+) -> Image:
+    """Read the image that is meant, for `platform` where that is given. Raises ArchiveError."""
+    how = {"name": saved.name, "platform": platform, "known": known, "progress": progress}
+    if saved.is_folder:
+        with files_of(saved.path) as files:
+            image = read_image(_as_archive(files, meant(files, saved.name, platform)), **how)
+    else:
+        with open(_opened(saved.path), "rb") as file:
+            image = read_image(file, **how)
+    _must_fit(image.platform, platform)
+    return image
+
+
+def meant(files: "Files", name: str | None, platform: str | None) -> Manifest:
+    """Return the image that is meant. Raises ImageUnclear, and ArchiveError where there is none."""
+    found = manifests(files)
+    if not found:
+        raise ArchiveError("no manifest.json or index.json names an image here.", hint=_HINT)
+    chosen = choose(found, name=name, platform=platform)
+    _must_fit(chosen.platform, platform)
+    return chosen
+
+
+def _must_fit(platform: str, wanted: str | None) -> None:
+    if wanted and not same_family(platform, wanted):
+        there = platform or "an unknown platform"
+        raise ImageUnclear(
+            f"the archive contains an image for {there}, and none for {wanted}.",
+            platforms=(platform,) if platform else (),
+        )
+
+
+def _as_archive(files: "Files", chosen: Manifest) -> Iterator[bytes]:
+    """Yield one image of a folder as an archive, with every document that was read to choose it."""
+    files.json(chosen.config, "the configuration")
+    for path, data in files.kept.items():
+        yield from member(path, [data], len(data))
+    for path in dict.fromkeys(chosen.layers):
+        if files.get(path):
+            yield from member(path, files.blocks(path), files.size(path))
+    yield END
+
+
+@contextmanager
+def files_of(path: str | os.PathLike) -> Iterator["Files"]:
+    """Open what is saved at a path, to read single files of it; an archive that is not packed.
+
+    Raises ArchiveError.
+    """
+    if os.path.isdir(path):
+        yield _Folder(path)
+        return
+    try:
+        with open(_opened(path), "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
+            yield _Tar(tar)
+    except (tarfile.TarError, EOFError) as error:
+        raise ArchiveError(f"{path} is not a whole tar archive: {error}.", hint=_HINT) from error
+
+
+def plain_blocks(path: str | os.PathLike) -> Iterator[bytes]:
+    """Yield what an archive unpacks to; nothing where it is not packed. Raises ArchiveError."""
+    limits = Limits()
+    with open(_opened(path), "rb") as file:
+
+        def chunks() -> Iterator[bytes]:
+            while chunk := file.read(BLOCK):
+                limits.read += len(chunk)
+                yield chunk
+
+        stream = Stream(chunks(), "the archive")
+        if kind := packing(stream.peek(512)):
+            yield from limits.counted(unpacked(stream, kind))
+
+
+def _opened(path: str | os.PathLike) -> int:
+    try:
+        return opening.opened("/", os.path.realpath(path))  # what is named may be a link
+    except OSError as error:
+        raise ArchiveError(f"{path} cannot be read ({error.strerror}).") from error
+
+
+class Files:
+    """The files of an archive or a layout by their paths: what `layouts` reads, and more.
+
+    `kept` has the documents that were read.
+    """
+
+    def __init__(self):
+        self.kept: dict[str, bytes] = {}
+        self._left = MAX_ALL_JSON
+
+    def get(self, path: str) -> str | None:
+        """Return the path of an ordinary file, links followed; None where there is none."""
+        raise NotImplementedError
+
+    def size(self, path: str) -> int:
+        """Return the bytes of a file."""
+        raise NotImplementedError
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        """Yield the bytes of a file, as many as `size` has. Raises ArchiveError."""
+        raise NotImplementedError
+
+    def json(self, path: str, what: str) -> dict | list:
+        """Return the JSON document at a path. Raises ArchiveError."""
+        if path not in self.kept:
+            if self.get(path) is None:
+                raise ArchiveError(f"{what} is missing: {path}.", hint=_HINT)
+            size = self.size(path)
+            self._left -= size
+            if size > MAX_JSON or self._left < 0:
+                raise ArchiveError(f"{what} has {size:,} bytes: {path}.", hint=_HINT)
+            self.kept[path] = b"".join(self.blocks(path))
+        try:
+            return json.loads(self.kept[path])
+        except (ValueError, RecursionError) as error:
+            raise ArchiveError(f"{what} is not valid JSON: {path}.", hint=_HINT) from error
+
+
+class _Folder(Files):
+    def __init__(self, root: str | os.PathLike):
+        super().__init__()
+        self._root = root
+
+    def get(self, path: str) -> str | None:
+        path = clean_path(path, "the folder")
+        return path if os.path.lexists(os.path.join(self._root, path)) else None
+
+    def size(self, path: str) -> int:
+        with self._open(path) as file:
+            return os.fstat(file.fileno()).st_size
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        with self._open(path) as file:
+            yield from _exactly(file, os.fstat(file.fileno()).st_size, path)
+
+    def _open(self, path: str):
+        try:
+            return open(opening.followed(self._root, clean_path(path, "the folder")), "rb")
+        except OSError as error:
+            why = error.strerror
+            raise ArchiveError(f"{path} in {self._root} cannot be read: {why}.") from error
+
+
+class _Tar(Files):
+    def __init__(self, tar: tarfile.TarFile):
+        super().__init__()
+        self._tar, self._members = tar, {}
+        for number, found in enumerate(tar):
+            if number == MAX_FILES:
+                raise ArchiveError(f"this is not an image archive: over {MAX_FILES:,} files.")
+            self._members[clean_path(found.name, "the archive")] = found
+
+    def get(self, path: str) -> str | None:
+        for _ in range(16):
+            path = clean_path(path, "the archive")
+            found = self._members.get(path)
+            if found is None or not (found.issym() or found.islnk()):
+                # No engine writes a sparse file: it would fill a disk with the zeros it claims.
+                return path if found and found.isreg() and not found.issparse() else None
+            folder = posixpath.dirname(path) if found.issym() else ""
+            path = posixpath.join(folder, found.linkname)
+        raise ArchiveError(f"{path} is a link to itself.", hint=_HINT)
+
+    def size(self, path: str) -> int:
+        return self._members[self.get(path)].size
+
+    def blocks(self, path: str) -> Iterator[bytes]:
+        found = self._members[self.get(path)]
+        with self._tar.extractfile(found) as file:
+            yield from _exactly(file, found.size, path)
+
+
+def _exactly(file, size: int, path: str) -> Iterator[bytes]:
+    """Yield so many bytes of a file, which may be shorter by now."""
+    while size:
+        block = file.read(min(BLOCK, size))
+        if not block:
+            raise ArchiveError(f"{path} ends too early.", hint=_HINT)
+        size -= len(block)
+        yield block
