@@ -70,4 +70,4 @@ def test_a_build_that_is_wholly_cached_says_so():
     cached = replace(DONE, cached=True)
     assert counted([base, cached, cached]) == "3 steps, all cached"
     assert counted([base, cached, DONE]) == "3 steps, 1 cached"
-    assert counted([base]) == "1 steps, 0 cached"
+    assert counted([base]) == "1 step, 0 cached"

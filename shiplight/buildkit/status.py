@@ -41,7 +41,8 @@ def counted(steps) -> str:
     made = [step for step in numbered if not step.instruction.startswith("FROM ")]
     cached = sum(step.cached for step in numbered)
     wholly = bool(made) and all(step.cached for step in made)
-    return f"{len(numbered)} steps, {'all' if wholly else cached} cached"
+    steps = "1 step" if len(numbered) == 1 else f"{len(numbered)} steps"
+    return f"{steps}, {'all' if wholly else cached} cached"
 
 
 @dataclass(frozen=True)

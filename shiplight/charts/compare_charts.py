@@ -91,10 +91,10 @@ def instructions(found: Comparison):
     table = table[table["unpacked_bytes"] > 0].reset_index(drop=True)
     rows = places(list(table["where"]))
     own = [sum(r.unpacked_bytes for r in found.layers if r.where == w) for w in (FIRST, SECOND)]
+    shared = f"{format_bytes(found.shared_bytes)} in layers" if found.shared_bytes else "no layer"
     figure = empty_chart(
-        f"{format_bytes(found.shared_bytes)} in shared layers; "
-        f"{short(found.first)} adds {format_bytes(own[0])}, "
-        f"{short(found.second)} {format_bytes(own[1])}",
+        f"{short(found.first)} and {short(found.second)} share {shared}; "
+        f"they add {format_bytes(own[0])} and {format_bytes(own[1])}",
         "unpacked bytes of each layer, by the instruction that created it",
         found.setting,
         rows=rows[-1] + 1 if rows else 0,

@@ -50,16 +50,16 @@ def vulnerabilities(rows: tuple[Surveyed, ...]):
         title, accent = "No scan could run here", set()
     else:
         most, fewest = int(known.idxmax()), int(known.idxmin())
-        title = f"{_found(table.loc[fewest])} of {table['variant'][fewest]}"
+        title = f"{table['variant'][most]} has {_found(table.loc[most], 'known vulnerabilities ')}"
         if most != fewest:
-            title = f"From {_found(table.loc[most])} of {table['variant'][most]} to {title}"
+            title += f"; {table['variant'][fewest]} has {_found(table.loc[fewest])}"
         accent = {fewest}
     subtitle = "known vulnerabilities, each counted once, in the packages that the scanner read"
     return _ranked(table, "vulnerabilities", title, subtitle, accent, rows)
 
 
-def _found(row) -> str:
-    return f"{int(row['vulnerabilities'])} in {int(row['packages'])} packages"
+def _found(row, what: str = "") -> str:
+    return f"{int(row['vulnerabilities'])} {what}in {int(row['packages'])} packages"
 
 
 _TEXTS = {

@@ -127,7 +127,7 @@ def test_the_charts_and_tables_say_the_same_numbers():
     assert "only in before: 2 files" in texts(compare_charts.differences(named))
     assert "only in after: 1 file" in texts(compare_charts.differences(named))
     figure = compare_charts.instructions(FOUND)
-    assert "1.03 kB in shared layers; go/one adds 570 B" in title_of(figure)
+    assert "go/one and go/two share 1.03 kB in layers; they add 570 B" in title_of(figure)
     assert "go/two · RUN step 1" in texts(figure)
     assert list(compare_charts.largest(FOUND, 2)["path"]) == ["/app/main", "/app/old"]
     assert compare_charts.packages(FOUND).empty and len(compare_charts.layers(FOUND)) == 3
