@@ -1,12 +1,14 @@
 """A baseline: what is known to fail, whose findings may only become fewer.
 
 It counts findings by file, check, instruction and path, not by line, so that what moves within a
-file stays known. What is in it does not count; what is gone is taken out of it, by a run that looks
-in the same way as the one that wrote it: with the same `options`.
+file stays known. Files are named from the baseline's folder, wherever the command runs. What is in
+it does not count; what is gone is taken out of it, by a run that looks in the same way as the one
+that wrote it: with the same `options`.
 """
 
 import hashlib
 import json
+import os
 from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -53,10 +55,10 @@ def _counts(known: dict[str, int]) -> Counter:
     return Counter(known)
 
 
-def findings(found: list[Checklist]) -> dict[str, Counter]:
-    """Return what fails in each file, as a baseline holds it."""
+def findings(found: list[Checklist], path: Path) -> dict[str, Counter]:
+    """Return what fails in each file, as the baseline at `path` holds it."""
     return {
-        each.file: Counter(
+        _name(each, path): Counter(
             fingerprint(result.check.id, place)
             for result in each.results
             if result.outcome.result == FAILED
@@ -67,9 +69,15 @@ def findings(found: list[Checklist]) -> dict[str, Counter]:
     }
 
 
-def apply(found: Checklist, known: Baseline) -> Checklist:
+def _name(found: Checklist, path: Path) -> str:
+    """The name of a Dockerfile in the baseline at `path`."""
+    file = Path(os.path.abspath(found.subject.path))
+    return Path(os.path.relpath(file, os.path.abspath(path.parent))).as_posix()
+
+
+def apply(found: Checklist, known: Baseline, path: Path) -> Checklist:
     """Return a checklist in which what the baseline knows is accepted, as often as it knows it."""
-    left = Counter(known.findings.get(found.file, Counter()))
+    left = Counter(known.findings.get(_name(found, path), Counter()))
     return replace(found, results=tuple(_accepted(result, left) for result in found.results))
 
 
@@ -97,7 +105,7 @@ def update(path: Path, now: Baseline, known: Baseline | None) -> str:
     --build-arg, whose values are kept nowhere.
     """
     if known is None:
-        new, what = now, "is written"
+        new, what = now, "is written, and counts from the next run on"
     else:
         less = {
             name: known.findings.get(name, Counter()) & counts

@@ -228,8 +228,8 @@ def _images(add) -> None:
         "--baseline",
         type=Path,
         metavar="FILE",
-        help="what is known to fail, which does not count; written if it is not there, and "
-        "rewritten as findings go away",
+        help="what is known to fail, which does not count; if it is not there, this run counts "
+        "all and writes it; rewritten as findings go away",
     )
     output = check.add_mutually_exclusive_group()
     output.add_argument(

@@ -500,11 +500,12 @@ def _check_all(given) -> int:
             print(visible_line(mask(f"lab: {where}")) + mask(str(error)), file=sys.stderr)
             problem = True
     if given.baseline and found:
-        now = baseline.Baseline(baseline.findings(found), _narrowing(given))
+        seen = baseline.findings(found, given.baseline)
+        now = baseline.Baseline(seen, _narrowing(given))
         if said := baseline.update(given.baseline, now, known):
             print(f"lab: {said}", file=sys.stderr)
-        known = now if known is None else known
-        found = [baseline.apply(each, known) for each in found]
+        if known is not None:
+            found = [baseline.apply(each, known, given.baseline) for each in found]
     if found:
         _print_checklists(given, found, several=len(paths) > 1)
     return 2 if problem else int(any(each.fails(given.fail_on) for each in found))

@@ -156,7 +156,8 @@ def test_a_baseline_knows_what_failed_and_may_only_become_smaller(tmp_path):
     file, known = checking.write(tmp_path, "FROM alpine\n"), tmp_path / "known.json"
     call = ("check", str(tmp_path), "--baseline", str(known))
     first = lab(*call)
-    assert first.returncode == 0 and "is written" in first.stderr and "known" in words(first)
+    assert first.returncode == 1 and "is written" in first.stderr, "a lost baseline hides nothing"
+    assert lab(*call).returncode == 0 and "known" in words(lab(*call))
     file.write_text("# moved\nFROM alpine\nRUN true\n")
     again = lab(*call)
     assert again.returncode == 0 and not again.stderr
@@ -188,6 +189,33 @@ def test_a_run_that_sees_less_takes_nothing_out_of_a_baseline(tmp_path, options)
     file.write_text("FROM alpine:3.22\nUSER 5\n")
     assert "stays as it is" in lab(*call, *options.replace(" a", " 0").split()).stderr
     assert "rewritten" in lab(*call).stderr
+
+
+def test_a_baseline_names_files_from_its_own_folder(tmp_path):
+    folder = folder_of(tmp_path, a="FROM alpine\n", ci="FROM alpine\n")
+    known = folder / "ci" / "known.json"
+    lab("check", str(folder / "a"), "--baseline", str(known))
+    assert list(json.loads(known.read_text())["findings"]) == ["../a/Dockerfile"]
+    command = [sys.executable, "-m", "shiplight", "check", "."]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "--baseline", "../ci/known.json"], cwd=folder / "a", env=environment
+    )
+    assert done.returncode == 0
+
+
+def test_sarif_says_whether_a_comment_or_a_baseline_accepts(tmp_path):
+    text = "FROM alpine:3.22\n# shiplight: accept workdir because I may\nWORKDIR a\nUSER root\n"
+    checking.write(tmp_path, text)
+    call = ("check", str(tmp_path), "--baseline", str(tmp_path / "known.json"), "--sarif")
+    lab(*call)
+    log = json.loads(lab(*call).stdout)
+    jsonschema.validate(log, SCHEMA)
+    kinds = {
+        each["ruleId"]: [one["kind"] for one in each["suppressions"]]
+        for each in log["runs"][0]["results"]
+    }
+    assert kinds == {"workdir": ["inSource"], "user": ["external"]}
 
 
 def test_a_baseline_becomes_smaller_with_the_options_that_it_was_written_with(tmp_path):

@@ -18,7 +18,7 @@ MOST_READ = 20_000  # characters of an instruction, for its first ones without w
 class Place:
     """Where something was found: an instruction of the Dockerfile, a path in the image, or both.
 
-    `accepted` is the reason that a comment in the Dockerfile gives for leaving it so.
+    `accepted` is the reason to leave it so, which a comment in the Dockerfile or a baseline gives.
     """
 
     found: str

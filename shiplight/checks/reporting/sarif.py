@@ -1,7 +1,7 @@
 """A checklist as SARIF 2.1.0, which code hosts show beside the lines of a Dockerfile.
 
-Only what failed is a result: one for each place. What a comment in the Dockerfile accepts is a
-suppressed result, with the reason that the comment gives.
+Only what failed is a result: one for each place. What a comment in the Dockerfile or a baseline
+accepts is a suppressed result, with the reason that it gives.
 """
 
 import os
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from ... import __name__ as tool
 from ...units import visible
-from ..baseline import fingerprint
+from ..baseline import REASON, fingerprint
 from ..checklist import CHECKS, Checklist
 from ..questions.outcomes import FAILED, Check, Place, Result
 
@@ -65,7 +65,8 @@ def _result(file: str, result: Result, place: Place) -> dict:
         "partialFingerprints": {"shiplight/v1": fingerprint(check.id, place)},
     }
     if place.accepted:
+        kind = "external" if place.accepted == REASON else "inSource"
         found["suppressions"] = [
-            {"kind": "inSource", "status": "accepted", "justification": visible(place.accepted)}
+            {"kind": kind, "status": "accepted", "justification": visible(place.accepted)}
         ]
     return found
