@@ -37,7 +37,7 @@ def test_a_name_of_any_kind(command, path):
 def test_a_folder_whose_name_is_no_utf8(tmp_path, how):
     folder = tmp_path / os.fsdecode(b"caf\xe9")
     folder.mkdir()
-    checking.write(folder, "FROM alpine:3.22\nRUN apk update\n")
+    checking.write(folder, "FROM alpine\nRUN apk update\n")
     done = lab("check", str(folder), how)
     assert done.returncode == 1 and done.stderr == ""
     if how != "--skip=user":
