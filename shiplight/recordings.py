@@ -32,7 +32,7 @@ from .engine import journal
 from .errors import BaseNotAvailable, EngineNotReachable, NotRecorded, ShipLightError, UsageError
 from .image import Image, LayerContent, LayerStore
 from .setting import Setting, together
-from .setup import ROOT
+from .setup import PROGRAM, ROOT
 from .units import format_bytes
 
 FOLDER = ROOT / "recordings"
@@ -132,7 +132,7 @@ class Recorded:
         if not paths:
             raise NotRecorded(
                 f"there is no recording of {lesson or 'any lesson'}.",
-                hint="start an engine; `./lab doctor` tells you what is missing",
+                hint=f"start an engine; `{PROGRAM} doctor` tells you what is missing",
             )
         self.shiplight_lesson = lesson
         self._left: dict[str, list[dict]] = {}
@@ -153,7 +153,8 @@ class Recorded:
             raise AttributeError(name)
         raise NotRecorded(
             f"`client.{name}` needs a Docker engine, and none is available.",
-            hint="start an engine and restart the kernel; `./lab doctor` tells you what is missing",
+            hint=f"start an engine and restart the kernel; `{PROGRAM} doctor` tells you "
+            "what is missing",
         )
 
     def contents(self, diff_id: str) -> LayerContent | None:
@@ -170,7 +171,8 @@ class Recorded:
         if not entries:
             raise NotRecorded(
                 f"this was not recorded: {call}",
-                hint="your own changes need an engine; `./lab doctor` tells you what is missing",
+                hint=f"your own changes need an engine; `{PROGRAM} doctor` tells you "
+                "what is missing",
             )
         return entries.pop(0) if len(entries) > 1 else entries[0]
 

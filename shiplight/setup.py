@@ -30,6 +30,7 @@ def _state() -> Path:
 _PLACE = Path(__file__).resolve().parents[1]
 IS_CHECKOUT = (_PLACE / "lab").is_file()  # else installed as a package, without lessons and apps
 ROOT = _PLACE if IS_CHECKOUT else _state()
+PROGRAM = "./lab" if IS_CHECKOUT else "shiplight"  # as it is typed
 VENV = ROOT / ".venv"
 STAMP = "shiplight-stamp"  # in VENV: what is installed there
 
@@ -86,7 +87,7 @@ def _stamp_of(requirements: Path) -> str:
 def _lock() -> contextlib.AbstractContextManager:
     """One set-up of this checkout at a time."""
     folder = files.private_folder(ROOT / ".lab" / "setup")
-    return files.alone(folder, lambda: say("another `./lab` is setting up; waiting for it"))
+    return files.alone(folder, lambda: say(f"another `{PROGRAM}` is setting up; waiting for it"))
 
 
 def _make(python: Path) -> None:
@@ -140,7 +141,7 @@ _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": F
 def add(requirements: str) -> None:
     """Install what a file pins by hash into the environment that runs this. Raises SetupFailed."""
     if sys.prefix == sys.base_prefix:
-        raise SetupFailed(f"{sys.executable} is not in a virtual environment.\n  Try: ./lab")
+        raise SetupFailed(f"{sys.executable} is not in a virtual environment.\n  Try: {PROGRAM}")
     with _lock():
         _install(Path(sys.executable), ROOT / requirements, "--only-binary", ":all:")
 
@@ -189,7 +190,7 @@ def _flash(line: str) -> None:
 
 def say(text: str) -> None:
     """Print one line for the person who waits."""
-    print(f"lab: {visible(text)}", file=sys.stderr, flush=True)
+    print(f"{PROGRAM.removeprefix('./')}: {visible(text)}", file=sys.stderr, flush=True)
 
 
 def on_debian() -> bool:

@@ -12,6 +12,7 @@ from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
+from ..setup import PROGRAM
 from ..units import format_seconds, in_one_line
 from . import bases, caches, cold, offers, platforms, sending, solving
 from .cold import Cold
@@ -272,7 +273,7 @@ def image_name(client, name: str) -> str:
         return base.used if base else name
     tag = order(name).tag
     if not engine.has_image(client, tag):
-        raise UsageError(f"{name} is not built yet.", hint=f"./lab build {name}")
+        raise UsageError(f"{name} is not built yet.", hint=f"{PROGRAM} build {name}")
     return tag
 
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from .. import engine, progress
 from ..errors import BaseNotAvailable, EngineFailed
 from ..references import canonical, read, registry_of, tagged
+from ..setup import PROGRAM
 from .assembling import add_ca, assemble, building_name, has_our_ca, unassembled
 from .bases import Base, Recipe, recipes, wanted_kind
 from .mirrors import mirrored
@@ -139,7 +140,7 @@ def _not_available(
         hints.append(f"an offline equivalent exists for {near}")
     if failed and not hints:
         hints.append(failed.hint)
-    hint = "; or ".join(hints) or "check the spelling; `./lab doctor` asks the registries"
+    hint = "; or ".join(hints) or f"check the spelling; `{PROGRAM} doctor` asks the registries"
     return BaseNotAvailable(message.rstrip(".") + ".", hint=hint)
 
 

@@ -17,6 +17,7 @@ from .. import engine
 from ..buildkit import BuildKitError, NotUpgraded, SourceChanged
 from ..dockerfile import Sources
 from ..errors import ContextError, EngineFailed, UsageError
+from ..setup import PROGRAM
 from .caches import Cache
 from .offers import Offer
 
@@ -161,7 +162,7 @@ def _hijacked(client, session) -> tuple[object | None, str]:
 def _not_opened(what: str, error: Exception) -> EngineFailed:
     return EngineFailed(
         f"the engine did not open {what} for the build: {error}",
-        hint="`./lab doctor` tells you whether it is still running; then build again",
+        hint=f"`{PROGRAM} doctor` tells you whether it is still running; then build again",
     )
 
 

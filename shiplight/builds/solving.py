@@ -15,6 +15,7 @@ from ..buildkit import Step, Trace, counted
 from ..dockerfile import Sources, stages
 from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
+from ..setup import PROGRAM
 from ..units import format_seconds
 from . import offers, sending
 from .offers import Offer
@@ -143,7 +144,7 @@ def _follow(
     if engine_id is None and not (sent.exported and sent.exported.done):
         raise EngineFailed(
             "the engine's reply ended before the build did.",
-            hint="`./lab doctor` tells you whether it is still running; then build again",
+            hint=f"`{PROGRAM} doctor` tells you whether it is still running; then build again",
         )
     return engine_id, ""
 

@@ -3,17 +3,17 @@
 import argparse
 from pathlib import Path
 
-from ..setup import IS_CHECKOUT
+from ..setup import PROGRAM
 
-_EXAMPLES = """examples:
-  ./lab up                        set up, get what lesson 01 needs, open JupyterLab
-  ./lab test --live               run all tests; fail if any cannot run live
-  ./lab build go                  build every variant of the Go app, and measure it
-  ./lab measure golang:1.23       layers and bytes of any image
-  ./lab measure go/single go/multi  how two images differ
-  ./lab scan go/multi             known vulnerabilities of a variant that was built
-  ./lab check .                   what to change in your own Dockerfile, and why
-  ./lab clean                     remove what this lab made on the engine
+_EXAMPLES = f"""examples:
+  {PROGRAM} up                        set up, get what lesson 01 needs, open JupyterLab
+  {PROGRAM} test --live               run all tests; fail if any cannot run live
+  {PROGRAM} build go                  build every variant of the Go app, and measure it
+  {PROGRAM} measure golang:1.23       layers and bytes of any image
+  {PROGRAM} measure go/single go/multi  how two images differ
+  {PROGRAM} scan go/multi             known vulnerabilities of a variant that was built
+  {PROGRAM} check .                   what to change in your own Dockerfile, and why
+  {PROGRAM} clean                     remove what this lab made on the engine
 """
 
 _SAVED = (
@@ -25,7 +25,7 @@ _SAVED = (
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
-        prog="./lab" if IS_CHECKOUT else "shiplight",
+        prog=PROGRAM,
         description="Learn Docker multi-stage builds by building, running and measuring them.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
             name,
             help=does,
             description=does[0].upper() + does[1:] + ".",
-            epilog=f"example:\n  {example}",
+            epilog="example:" + "".join(f"\n  {PROGRAM} {line}" for line in example.splitlines()),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         command.add_argument(
@@ -57,14 +57,14 @@ def _learning(add) -> None:
     up = add(
         "up",
         "set up everything and open JupyterLab on the first lesson",
-        "./lab up --no-browser --port 8899",
+        "up --no-browser --port 8899",
     )
     up.add_argument(
         "--port", type=_port, help="port on 127.0.0.1 (default: the first free one from 8888)"
     )
     up.add_argument("--no-browser", action="store_true", help="only print the address")
 
-    test = add("test", "run all tests: unit, live, notebooks", "./lab test --live -- -k dockerfile")
+    test = add("test", "run all tests: unit, live, notebooks", "test --live -- -k dockerfile")
     mode = test.add_mutually_exclusive_group()
     mode.add_argument("--live", action="store_true", help="fail if anything cannot run live")
     mode.add_argument(
@@ -75,7 +75,7 @@ def _learning(add) -> None:
         "rest", nargs="*", metavar="PYTEST", help="more arguments for pytest, after --"
     )
 
-    doctor = add("doctor", "check your setup: what is missing, and how to fix it", "./lab doctor")
+    doctor = add("doctor", "check your setup: what is missing, and how to fix it", "doctor")
     _json(doctor)
     doctor.add_argument(
         "--report",
@@ -85,7 +85,7 @@ def _learning(add) -> None:
 
     run = add(
         "run", "execute lessons into out/, as notebooks and pages, and print their claims",
-        "./lab run 01\n  ./lab run ~/mine/01-go.ipynb",
+        "run 01\nrun ~/mine/01-go.ipynb",
     )  # fmt: skip
     run.add_argument(
         "lessons",
@@ -95,9 +95,7 @@ def _learning(add) -> None:
     )
     _json(run)
 
-    progress = add(
-        "progress", "show which exercises are solved, and which comes next", "./lab progress"
-    )
+    progress = add("progress", "show which exercises are solved, and which comes next", "progress")
     _json(progress)
 
 
@@ -106,7 +104,7 @@ def _images(add) -> None:
     build = add(
         "build",
         "build variants, or a folder with a Dockerfile, and measure them",
-        "./lab build go/multi --json",
+        "build go/multi --json",
     )
     build.add_argument(
         "what",
@@ -142,14 +140,14 @@ def _images(add) -> None:
         "measure",
         "show layers and bytes of an image, a saved archive or an OCI layout, or how two of them "
         "differ; with --remote, of what a registry has, without an engine and without a pull",
-        "./lab measure go/single go/multi\n"
-        "  ./lab measure image.tar\n"
-        "  ./lab measure two.tar:busybox:1.36 two.tar:busybox:1.37\n"
-        "  ./lab measure layout --platform linux/arm64\n"
-        "  ./lab measure --remote golang:1.23\n"
-        "  ./lab measure --remote golang:1.22 golang:1.23 --platform linux/arm64\n"
-        "  ./lab measure --remote golang:1.23 --platform linux/amd64,linux/arm64\n"
-        "  ./lab measure --remote busybox --deep",
+        "measure go/single go/multi\n"
+        "measure image.tar\n"
+        "measure two.tar:busybox:1.36 two.tar:busybox:1.37\n"
+        "measure layout --platform linux/arm64\n"
+        "measure --remote golang:1.23\n"
+        "measure --remote golang:1.22 golang:1.23 --platform linux/arm64\n"
+        "measure --remote golang:1.23 --platform linux/amd64,linux/arm64\n"
+        "measure --remote busybox --deep",
     )
     measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
     measure.add_argument(
@@ -179,9 +177,9 @@ def _images(add) -> None:
     scan = add(
         "scan",
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",
-        "./lab scan go/multi --sbom packages.spdx.json\n"
-        "  ./lab scan two.tar:busybox:1.36\n"
-        "  ./lab scan layout --platform linux/arm64",
+        "scan go/multi --sbom packages.spdx.json\n"
+        "scan two.tar:busybox:1.36\n"
+        "scan layout --platform linux/arm64",
     )
     scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
     scan.add_argument(
@@ -201,7 +199,7 @@ def _images(add) -> None:
         "check",
         "check Dockerfiles against the checklist; without --build, only the text is read, and "
         "nothing is built or run",
-        "./lab check apps/go/Dockerfile.single --format json",
+        "check apps/go/Dockerfile.single --format json",
     )
     check.add_argument(
         "paths",
@@ -243,7 +241,7 @@ def _images(add) -> None:
 
 def _bases_and_engine(add) -> None:
     """Show or get base images; start, stop or show the private engine."""
-    bases = add("bases", "show the base images, or get them all", "./lab bases get")
+    bases = add("bases", "show the base images, or get them all", "bases get")
     bases.add_argument("do", nargs="?", choices=["show", "get"], default="show")
     bases.add_argument("references", nargs="*", metavar="IMAGE", help="only these (default: all)")
     _json(bases)
@@ -251,7 +249,7 @@ def _bases_and_engine(add) -> None:
     engine = add(
         "engine",
         "start, stop or show a private engine, if the machine has none",
-        "./lab engine start",
+        "engine start",
     )
     engine.add_argument("do", choices=["start", "stop", "status"])
     engine.add_argument(
@@ -270,20 +268,20 @@ def _lessons(add) -> None:
     record = add(
         "record",
         "run lessons live and record the results in recordings/",
-        "./lab record 01",
+        "record 01",
     )
     record.add_argument("lessons", nargs="*", metavar="LESSON")
     record.add_argument(
         "--replay", action="store_true", help="only store the outputs of a replay; needs no engine"
     )
 
-    reset = add("reset", "restore the original lesson (keeps a copy of yours)", "./lab reset 01")
+    reset = add("reset", "restore the original lesson (keeps a copy of yours)", "reset 01")
     reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
 
 def _cleaning(add) -> None:
     """Remove what this lab made."""
-    clean = add("clean", "remove what this lab made on the engine, and nothing else", "./lab clean")
+    clean = add("clean", "remove what this lab made on the engine, and nothing else", "clean")
     clean.add_argument(
         "--all", action="store_true", help="remove what every lab made, not only this checkout"
     )

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import warnings
 from contextlib import contextmanager
+from importlib.util import find_spec
 
-from ..setup import ROOT
+from ..setup import PROGRAM, ROOT, say
 from .arguments import parser
 
 
@@ -24,30 +25,48 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
     failed = 2 if given.command == "check" else 1  # there, 1 says that a check failed
     try:
+        if given.command in _OF_LESSONS:
+            _require_lessons()
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:
-        print(f"lab: {error}", file=sys.stderr)
+        say(str(error))
         return 130
     except ShipLightError as error:
-        print(f"lab: {error}", file=sys.stderr)
+        say(str(error))
         return failed
     except KeyboardInterrupt:
-        print("\nlab: interrupted.", file=sys.stderr)
+        print(file=sys.stderr)
+        say("interrupted.")
         return 130
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
     except UnicodeEncodeError as error:
-        print(visible_line(f"lab: not UTF-8: {error.object}"), file=sys.stderr)
+        say(visible_line(f"not UTF-8: {error.object}"))
         print("  Try: names of images, stages and files that are UTF-8", file=sys.stderr)
         return failed
     except OSError as error:
-        print(visible_line(f"lab: {_what_failed(error)}"), file=sys.stderr)
+        say(visible_line(_what_failed(error)))
         print(f"  Try: {_FIXES.get(error.errno, 'is the path right, and yours?')}", file=sys.stderr)
         return failed
 
 
-_FULL = "make room; `./lab clean` gives back what this lab used"
+_OF_LESSONS = ("up", "test", "run", "progress", "record", "reset")
+
+
+def _require_lessons() -> None:
+    """UsageError where the package was installed without what lessons need."""
+    from ..errors import UsageError
+
+    try:
+        installed = all(find_spec(name) for name in ("jupyterlab", "nbval", "pandas", "plotly"))
+    except ImportError:
+        installed = False
+    if not installed:
+        raise UsageError("what the lessons need is not installed.", hint="install shiplight[lab]")
+
+
+_FULL = f"make room; `{PROGRAM} clean` gives back what this lab used"
 _FIXES = {
     errno.ENOSPC: _FULL,
     errno.EDQUOT: _FULL,
@@ -79,7 +98,6 @@ def _connect_or_say(given):
     """
     from .. import recordings
     from ..errors import EngineNotReachable
-    from ..setup import say
 
     if recordings.mode() == "recorded":
         say("SHIPLIGHT_MODE=recorded: the lessons replay their recordings, marked as recorded.")
@@ -87,7 +105,8 @@ def _connect_or_say(given):
     try:
         return _connect(given, to_make=True)
     except EngineNotReachable as error:
-        say(f"{error}\nlab: the lessons replay their recordings, each marked as recorded.")
+        say(str(error))
+        say("the lessons replay their recordings, each marked as recorded.")
         return None
 
 
@@ -136,10 +155,10 @@ def _test(given) -> int:
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
                 if not sys.stderr.isatty():
-                    print("lab: getting the missing base images", file=sys.stderr)
+                    say("getting the missing base images")
                 provide(client, list(recipes()))  # here, where its progress is seen
         except EngineNotReachable as error:
-            print(f"lab: {error}", file=sys.stderr)
+            say(str(error))
             if given.live:
                 return 1
             command += [*lessons, "--nbval"]
@@ -287,7 +306,7 @@ def _print_builds(given, results) -> None:
     from . import report
 
     for remark in dict.fromkeys(remark for build, _ in results for remark in build.remarks):
-        print(visible_line(f"lab: {remark}"), file=sys.stderr)
+        say(visible_line(remark))
     if given.json:
         _print_json([report.build_to_dict(build, image) for build, image in results])
     elif given.output is None:
@@ -317,7 +336,7 @@ def _measure(given) -> int:
     if given.deep or (given.platform and not all(map(find_saved, names))):
         raise UsageError(
             "--deep is for images in a registry, --platform for these and for saved ones.",
-            hint=f"./lab measure --remote {' '.join(names)}",
+            hint=f"{PROGRAM} measure --remote {' '.join(names)}",
         )
     pairs = _pairs_of(given, names)
     with _telling_how("measure", names):
@@ -357,7 +376,7 @@ def _telling_how(command: str, names: list[str]):
             path = shlex.quote(saved[0].path)
             behind = [f"{path}:{name}" for name in error.names]
             behind += [f"{shlex.quote(names[0])} --platform {one}" for one in error.platforms]
-            ways = [f"./lab {command} {words}" for words in behind[:20]]
+            ways = [f"{PROGRAM} {command} {words}" for words in behind[:20]]
             error.hint = "\n       ".join(ways) or error.hint
         raise
 
@@ -470,7 +489,7 @@ def _check(given) -> int:
     except (BuildCancelled, OSError, UnicodeEncodeError):
         raise
     except ShipLightError as error:
-        print(mask(f"lab: {error}"), file=sys.stderr)
+        say(mask(str(error)))
     except Exception:
         import traceback
 
@@ -497,13 +516,13 @@ def _check_all(given) -> int:
             raise
         except ShipLightError as error:
             where = f"{path}: " if len(paths) > 1 and path not in str(error) else ""
-            print(visible_line(mask(f"lab: {where}")) + mask(str(error)), file=sys.stderr)
+            say(visible_line(mask(where)) + mask(str(error)))
             problem = True
     if given.baseline and found:
         seen = baseline.findings(found, given.baseline)
         now = baseline.Baseline(seen, _narrowing(given))
         if said := baseline.update(given.baseline, now, known):
-            print(f"lab: {said}", file=sys.stderr)
+            say(said)
         if known is not None:
             found = [baseline.apply(each, known, given.baseline) for each in found]
     if found:
@@ -536,7 +555,7 @@ def _checked(given, path: str):
     if path == "-" and given.build:
         raise UsageError("--build needs a file.", hint="save it, and name it with --context")
     if path == "-" and sys.stdin is None:
-        raise UsageError("standard input is closed.", hint="`./lab check - < Dockerfile`")
+        raise UsageError("standard input is closed.", hint=f"`{PROGRAM} check - < Dockerfile`")
     text = sys.stdin.buffer.read(checklist.MOST_BYTES + 1) if path == "-" else None
     subject = checklist.read_subject(
         "stdin" if path == "-" else path,
@@ -580,7 +599,7 @@ def _print_checklists(given, found: list, *, several: bool) -> None:
         print_summary(found) if several else print_checklist(found[0])
     for each in found:
         for remark in each.remarks:
-            print(visible_line(f"lab: {each.file}: {remark}"), file=sys.stderr)
+            say(visible_line(f"{each.file}: {remark}"))
 
 
 def _bases(given) -> int:
@@ -607,7 +626,7 @@ def _engine(given) -> int:
     done = {}
     if given.do != "stop" and (given.remove_gone or given.remove_data):
         option = "--remove-gone" if given.remove_gone else "--remove-data"
-        raise UsageError(f"{option} goes with stop.", hint=f"`./lab engine stop {option}`")
+        raise UsageError(f"{option} goes with stop.", hint=f"`{PROGRAM} engine stop {option}`")
     if given.do == "start":
         _refuse_beside_another()
         private.start()

@@ -24,6 +24,7 @@ from ..errors import EngineFailed, ShipLightError, UsageError
 from ..inspection import run_once
 from ..references import canonical, registry_of
 from ..scans import trivy
+from ..setup import PROGRAM
 from ..units import format_bytes, format_seconds
 
 NAMES = {"docker.io": "Docker Hub"}
@@ -90,7 +91,7 @@ def _disk(client) -> Finding:
             "disk",
             "problem",
             f"{format_bytes(free)} free; the lessons need up to {format_bytes(ENOUGH_BYTES)}",
-            "`./lab clean` removes what this lab made; free some space on the engine's disk",
+            f"`{PROGRAM} clean` removes what this lab made; free some space on the engine's disk",
         )
     return Finding("disk", "ok", f"{format_bytes(free)} free")
 
@@ -108,7 +109,7 @@ def _left(client) -> Finding:
         f"{things} ({format_bytes(held.engine_bytes)}) on the engine, "
         f"{format_bytes(held.file_bytes)} of caches in .lab"
     )
-    advice = "`./lab clean` removes that" if things != "nothing" or held.file_bytes else ""
+    advice = f"`{PROGRAM} clean` removes that" if things != "nothing" or held.file_bytes else ""
     return Finding("this lab", "note" if advice else "ok", seen, advice)
 
 
@@ -239,7 +240,7 @@ def _bases(client) -> Finding:
         if base is not None
     ]
     if not found:
-        return Finding("base images", "note", "none yet", "`./lab bases get` gets them")
+        return Finding("base images", "note", "none yet", f"`{PROGRAM} bases get` gets them")
     return Finding("base images", "ok", ", ".join(found))
 
 

@@ -15,6 +15,7 @@ from ..inspection import contents, measure
 from ..lessons import Verdict
 from ..scans import SEVERITIES, WORDS, ScanReport
 from ..setting import Setting
+from ..setup import PROGRAM
 from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
 
 if TYPE_CHECKING:
@@ -369,11 +370,11 @@ def print_engine(
         _print(f"private engine of {escape(one.checkout)}, which no longer exists:")
         _print(f"  {_state(one)}, {one.data} ({format_bytes(one.data_bytes)})")
     if gone:
-        _print("→ `./lab engine stop --remove-gone` stops and removes these")
+        _print(f"→ `{PROGRAM} engine stop --remove-gone` stops and removes these")
     for one in unknown:
         _print(f"private engine of a checkout that it does not name: {_state(one)}")
         _print(f"  {one.data} ({format_bytes(one.data_bytes)})")
-        _print("→ `./lab engine stop --remove-data` in its checkout removes it")
+        _print(f"→ `{PROGRAM} engine stop --remove-data` in its checkout removes it")
 
 
 def _state(status: Status) -> str:

@@ -11,14 +11,16 @@ import requests
 import urllib3
 
 from ..errors import EngineFailed
+from ..setup import PROGRAM
 
 DISK_FULL = (
-    "the engine's disk is full: `./lab clean` removes what this lab used; what a failed build\n"
+    f"the engine's disk is full: `{PROGRAM} clean` removes what this lab used; "
+    "what a failed build\n"
     "       keeps in use can be pruned after a restart of the engine: `docker builder prune`"
 )
 LAYER_LOST = (
     "the engine lost a layer, as when it is killed: remove the image with `docker rmi -f`, or\n"
-    "       all data of a private engine with `./lab engine stop --remove-data`"
+    f"       all data of a private engine with `{PROGRAM} engine stop --remove-data`"
 )
 NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"
@@ -59,7 +61,8 @@ def translated(doing: str) -> Iterator[None]:
     except GONE as error:
         raise EngineFailed(
             f"the engine stopped answering while {doing} ({why(error)}).",
-            hint="check with `./lab doctor` whether it still runs, then try again: nothing is lost",
+            hint=f"check with `{PROGRAM} doctor` whether it still runs, then try again: "
+            "nothing is lost",
         ) from error
 
 
@@ -75,7 +78,7 @@ def patience(client: docker.DockerClient) -> Iterator[None]:
 
 def engine_failed(doing: str, said: str) -> EngineFailed:
     """Return what the engine said, with the way out of the commonest: a full disk."""
-    hint = "`./lab doctor` checks the engine"
+    hint = f"`{PROGRAM} doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL
     elif re.search(r"stat \S+/(?:overlay2|fuse-overlayfs|vfs)/\S+: no such file", said):
@@ -116,5 +119,5 @@ def not_an_answer(said: bytes) -> EngineFailed:
     """Return the error for bytes that no engine sends: something else is at its endpoint."""
     return EngineFailed(
         f"the reply did not come from a Docker engine: {said[:80]!r}",
-        hint="is there a proxy between here and the engine? `./lab doctor` shows the endpoint",
+        hint=f"is there a proxy between here and the engine? `{PROGRAM} doctor` shows the endpoint",
     )

@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 
 from .. import files
 from ..errors import EngineFailed
+from ..setup import PROGRAM
 from . import answers, describing, disk, endpoints, images, journal, lineage
 from .containers import remove_container
 
@@ -88,7 +89,7 @@ def clean(client, *, every_lab: bool = False) -> Cleaned:
     if is_own_engine(client):  # tests and others with a LAB_ID may work on it right now
         others = [name for name in _images_of_others(client) if name not in named]
         left += [
-            _left_image(client, name, "of another lab", "./lab clean --all") for name in others
+            _left_image(client, name, "of another lab", f"{PROGRAM} clean --all") for name in others
         ]
     records, stay, doubt = prune_cache(client)
     left += _left_cache(stay, doubt)
@@ -335,7 +336,7 @@ def _left_cache(stay: list[disk.CacheRecord], doubt: list[disk.CacheRecord]) -> 
     return [
         Left(f"{len(records)} cache records", why, lineage.bytes_of(records), remove)
         for records, why, remove in [
-            (in_use, "still in use", "./lab clean"),
+            (in_use, "still in use", f"{PROGRAM} clean"),
             (needed, "others are based on them", WHOLE_CACHE),
             (doubt, PERHAPS, WHOLE_CACHE),
         ]

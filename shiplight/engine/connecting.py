@@ -8,6 +8,7 @@ import docker.auth
 import docker.errors
 
 from ..errors import EngineNotReachable
+from ..setup import PROGRAM
 from .answers import GONE, why
 from .endpoints import Endpoint, endpoints
 
@@ -68,7 +69,8 @@ def _not_reachable(seen: list[tuple[Endpoint, str]]) -> EngineNotReachable:
         hint = f"start that engine, or unset {endpoint.source.split()[0]} to look elsewhere"
     else:
         hint = (
-            "start Docker; as root on Debian or Ubuntu, `./lab engine start` starts a private one"
+            f"start Docker; as root on Debian or Ubuntu, `{PROGRAM} engine start` starts a "
+            "private one"
         )
     return EngineNotReachable(message, hint=hint)
 

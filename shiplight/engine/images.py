@@ -10,6 +10,7 @@ import docker.errors
 
 from ..errors import EngineFailed, ImageNotFound
 from ..references import canonical, split
+from ..setup import PROGRAM
 from . import journal
 from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
 from .describing import identity
@@ -33,7 +34,8 @@ def _missing(name: str):
     saved = "the folder there is not an OCI layout" if is_folder else "no archive at that path"
     raise ImageNotFound(
         f"there is no image {name} on this engine, and {saved}.",
-        hint="`./lab build` lists what can be built; `docker images` lists what the engine has",
+        hint=f"`{PROGRAM} build` lists what can be built; "
+        "`docker images` lists what the engine has",
     )
 
 

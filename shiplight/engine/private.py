@@ -151,7 +151,9 @@ def _start() -> None:
     if _pid(place) is None:  # dockerd would take whoever has the number of a crashed one for itself
         (place.run / "docker.pid").unlink(missing_ok=True)
     _make_bridge(place.bridge)
-    setup.say(f"starting a private engine (data in {place.data}; `./lab engine stop` stops it)")
+    setup.say(
+        f"starting a private engine (data in {place.data}; `{setup.PROGRAM} engine stop` stops it)"
+    )
     with open(place.run / "dockerd.log", "wb") as log:
         process = subprocess.Popen(
             _command(place),
@@ -177,7 +179,7 @@ def _check_rights() -> None:
     if not setup.is_root() or not Path("/proc").is_dir():
         raise EngineNotReachable(
             "a private engine needs root on Linux.",
-            hint="install Docker (rootless needs no root); then `./lab doctor`",
+            hint=f"install Docker (rootless needs no root); then `{setup.PROGRAM} doctor`",
         )
 
 
@@ -280,7 +282,7 @@ def _stop(place: Place) -> bool:
         if _pid(place) == pid:
             raise EngineFailed(
                 f"the private engine (PID {pid}) has not stopped after {STOP_SECONDS} s.",
-                hint="wait, then run `./lab engine stop` again",
+                hint=f"wait, then run `{setup.PROGRAM} engine stop` again",
             )
     if Path(f"/sys/class/net/{place.bridge}").exists():
         _ip("link", "delete", place.bridge)

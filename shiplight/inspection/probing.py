@@ -16,6 +16,7 @@ from ..builds import provide
 from ..engine import journal
 from ..errors import EngineFailed, ProbeFailed
 from ..setting import Setting
+from ..setup import PROGRAM
 from ..units import UNKNOWN, format_seconds, in_one_line
 
 ANSWER_SECONDS = 15.0
@@ -141,7 +142,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
     if not engine.is_local(client):
         raise ProbeFailed(
             f"{image} cannot be probed: the engine runs elsewhere and publishes its ports there.",
-            hint="use an engine on this machine: `./lab doctor` tells you which one is in use",
+            hint=f"use an engine on this machine: `{PROGRAM} doctor` tells you which one is in use",
         )
     with _container(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
@@ -203,7 +204,7 @@ def _remove(container, image: str) -> None:
     except EngineFailed as error:
         raise EngineFailed(
             f"{error.message}\n  A container of {image} was left behind.",
-            hint="`./lab clean` removes it once the engine can be reached again",
+            hint=f"`{PROGRAM} clean` removes it once the engine can be reached again",
         ) from error
 
 

@@ -77,7 +77,7 @@ def find(client=None) -> Scanner:
         return Scanner(IMAGE.rpartition(":")[2], f"the image {IMAGE}", image=IMAGE)
     raise ScannerMissing(
         "there is no scanner here" + (f" that can be used: {'; '.join(seen)}." if seen else "."),
-        hint="`./lab scan IMAGE` gets one; or put Trivy on PATH",
+        hint=f"`{setup.PROGRAM} scan IMAGE` gets one; or put Trivy on PATH",
     )
 
 
@@ -158,7 +158,7 @@ def database() -> Database:
             f"there is no vulnerability database {where} ({error}).",
             hint="TRIVY_CACHE_DIR names a folder that contains db/trivy.db and db/metadata.json"
             if given
-            else "`./lab scan IMAGE` downloads one, or TRIVY_CACHE_DIR names one",
+            else f"`{setup.PROGRAM} scan IMAGE` downloads one, or TRIVY_CACHE_DIR names one",
         ) from error
     return Database(folder, made, snapshot=next_one[:4] > f"{int(made[:4]) + 1}")
 

@@ -1,8 +1,10 @@
 """The package without a checkout: what it needs, what it has with it, and where it keeps things."""
 
+import ast
 import fnmatch
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,6 +63,39 @@ def test_what_needs_an_engine_says_so_and_nothing_else(package, command):
     done = shiplight(package, command, *names, "--no-engine")
     assert done.returncode == (2 if command == "scan" else 1), done.stderr
     assert "cannot connect to a Docker engine" in done.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "test", "run", "progress", "record", "reset 01"])
+def test_a_command_of_lessons_says_what_to_install(package, command):
+    done = shiplight(package, *command.split())
+    assert done.returncode == 1 and done.stderr.startswith("shiplight: "), done.stderr
+    assert "install shiplight[lab]" in done.stderr and "Traceback" not in done.stderr
+
+
+def test_help_and_advice_name_the_program_that_was_installed(package):
+    (package.parent / "Dockerfile").write_text("FROM golang:1.25\nCOPY x /\n")
+    calls = [("--help",), ("measure", "--help"), ("check", ".", "--json"), ("clean",)]
+    for call in calls:
+        done = shiplight(package, *call)
+        said = done.stdout + done.stderr
+        assert re.search("shiplight[ :]", said) and "./lab" not in said, said
+
+
+def test_no_text_for_people_names_the_program_by_itself():
+    def texts(path):
+        tree = ast.parse(path.read_text())
+        documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+        notes = {
+            ast.get_docstring(n, clean=False) for n in ast.walk(tree) if isinstance(n, documented)
+        }
+        yield from (
+            n.value for n in ast.walk(tree) if isinstance(n, ast.Constant) and n.value not in notes
+        )
+
+    folder = ROOT / "shiplight"
+    paths = [p for p in folder.rglob("*.py") if "lessons" not in p.relative_to(folder).parts]
+    found = {(p.name, t) for p in paths for t in texts(p) if isinstance(t, str) and "./lab" in t}
+    assert found == {("setup.py", "./lab")}
 
 
 def test_state_is_the_users_and_never_in_the_package(package):

@@ -3,6 +3,7 @@
 import re
 
 from ...dockerfile import closest, image_uses
+from ...setup import PROGRAM
 from ..reading.caches import fetching
 from ..reading.folder import text_of
 from ..reading.known import Known, describe, release_of
@@ -24,7 +25,7 @@ from .outcomes import (
 )
 
 _DATA_ONLY = {"ca-certificates", "ca-certificates-bundle", "tzdata", "netbase", "apt-utils"}
-_BUILD_HINT = "`./lab check --build` looks at what the program links"
+_BUILD_HINT = f"`{PROGRAM} check --build` looks at what the program links"
 
 
 def smallest_base(subject: Subject) -> Outcome:
@@ -248,7 +249,7 @@ def one_suite(subject: Subject) -> Outcome:
     if moved and final.libc in ("none", "musl") and subject.base(moved[0].step.stage).libc == GLIBC:
         return unseen(
             f"whether the program links glibc, which {final.reference} does not have",
-            "CGO_ENABLED=0 for Go, or `./lab check --build`"
+            f"CGO_ENABLED=0 for Go, or `{PROGRAM} check --build`"
             if moved[0].language == "go"
             else _BUILD_HINT,
             at(moved[0].step, "compiled here"),

@@ -5,6 +5,7 @@ import re
 from functools import lru_cache
 from itertools import pairwise
 
+from ...setup import PROGRAM
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
@@ -115,7 +116,7 @@ def production_last(subject: Subject) -> Outcome:
 
 _LAST = (
     "move the production stage to the end of the file; others are built with --target "
-    "(and check those with `./lab check --target NAME`)"
+    f"(and check those with `{PROGRAM} check --target NAME`)"
 )
 
 
@@ -135,7 +136,7 @@ def stripped(subject: Subject) -> Outcome:
         step = next(each.step for each, verdict in verdicts if verdict is None)
         return unseen(
             "the Dockerfile does not show whether the program is stripped",
-            "`./lab check --build` inspects the program itself",
+            f"`{PROGRAM} check --build` inspects the program itself",
             at(step, "compiled here"),
         )
     return passed("stripped while building", *(at(each.step, "stripped") for each, _ in verdicts))
@@ -355,7 +356,8 @@ _MOST_FILES = 50
 
 def scanned(subject: Subject) -> Outcome:
     """Somebody scans the image: a Dockerfile does not show it, the files of a CI may."""
-    advice = "`./lab scan` after a build; then let your CI do it, since advisories appear later"
+    later = "then let your CI do it, since advisories appear later"
+    advice = f"`{PROGRAM} scan` after a build; {later}"
     folder = subject.context or subject.path.parent
     for root in dict.fromkeys([folder, repository(folder)]):
         for path in [p for pattern in _CI for p in sorted(root.glob(pattern))][:_MOST_FILES]:
