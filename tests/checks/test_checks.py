@@ -202,6 +202,11 @@ def test_a_here_document_is_no_comment(tmp_path):
     assert "user" in failed(found) and not found.remarks
 
 
+def test_no_default_is_advised_for_a_platform(tmp_path):
+    found = result(check(tmp_path, "FROM alpine:3.22\nCOPY app-$TARGETARCH /\n"), "variables")
+    assert "ARG TARGETARCH" in found.outcome.advice and ":-" not in found.outcome.advice
+
+
 def test_a_result_says_where(tmp_path):
     found = check(tmp_path, "FROM alpine:3.22\nRUN apk update && \\\n    apk add git\n")
     place = result(found, "apk-cache").outcome.places[0]

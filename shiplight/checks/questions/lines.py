@@ -95,11 +95,20 @@ _ALWAYS = {
     *("PATH", "HOME", "HOSTNAME", "TERM", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"),
     *("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "ALL_PROXY", "all_proxy"),
 }
-_OF_BASES = re.compile(
-    r"^(?:APP_UID|DOTNET_|ASPNET|JAVA_|JDK_|GO(?:PATH|LANG|TOOLCHAIN)|NODE_VERSION|YARN_VERSION|"
-    r"PYTHON_|GPG_KEY|LANG|LC_|RUBY_|GEM_|BUNDLE_|RUSTUP_|CARGO_|RUST_VERSION|PHP_|PHPIZE_|NGINX_|"
-    r"NJS_|PKG_RELEASE|CUDA_|NV_|NVIDIA_|LD_LIBRARY_PATH|LIBRARY_PATH|CONDA_|PG_|PGDATA|MAVEN_|"
-    r"GRADLE_|CATALINA_|HTTPD_|REDIS_|MONGO_|COMPOSER_|SWIFT_|ELIXIR_|OTP_|DENO_|BUN_|UV_|TOMCAT_)"
+_PLATFORM = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
+_OF_BASES = {  # what official images of a language set; None: any of them may
+    "dotnet": r"APP_UID|DOTNET_\w+|ASPNET\w*",
+    "java": r"(?:JAVA|JDK|MAVEN|GRADLE|CATALINA|TOMCAT)_\w+|LD_LIBRARY_PATH",
+    "go": r"GOPATH|GOLANG\w*|GOTOOLCHAIN",
+    "node": r"NODE_VERSION|YARN_VERSION",
+    "python": r"PYTHON_\w+|GPG_KEY|(?:CONDA|UV)_\w+",
+    "ruby": r"(?:RUBY|GEM|BUNDLE)_\w+",
+    "rust": r"(?:RUSTUP|CARGO)_\w+|RUST_VERSION",
+    "php": r"(?:PHP|COMPOSER)_\w+|PHPIZE_DEPS|GPG_KEYS",
+}
+_OF_SERVICES = re.compile(
+    r"(?:NGINX|NJS|CUDA|NV|NVIDIA|CONDA|PG|HTTPD|REDIS|MONGO|COMPOSER|SWIFT|ELIXIR|OTP|DENO|BUN|UV|"
+    r"MAVEN|GRADLE|CATALINA|TOMCAT|LC)_\w+|PKG_RELEASE|LANG|LD_LIBRARY_PATH|LIBRARY_PATH|PGDATA"
 )
 
 
@@ -107,15 +116,18 @@ def variables(subject: Subject) -> Outcome:
     """Check that every variable that Docker puts in is set by an ARG or an ENV."""
     found, unknown, used = [], [], False
     for step in subject.all_steps:
-        for name in _unset(step) if step.keyword in _EXPANDED else ():
-            known = _known_base(subject, step)
+        for name in _unset(subject, step):
+            known = _known_base(subject, step) or _PLATFORM.fullmatch(name)
             (found if known else unknown).append((step, name))
-        used = used or (step.keyword in _EXPANDED and "$" in step.instruction.value)
+        used = used or "$" in _expanded(step)
     if found:
+        names = list(dict.fromkeys(name for _, name in found))
+        one = len(names) == 1
         return failed(
-            f"{listed(f'${name}' for _, name in found)} is not set there, and becomes nothing",
+            f"{listed(f'${name}' for name in names)} {'is' if one else 'are'} not set there, and "
+            f"{'becomes' if one else 'become'} nothing",
             [at(step, f"${name} is not set{_near(subject, step, name)}") for step, name in found],
-            "declare it with ARG or ENV in this stage, or give it a default: ${NAME:-value}",
+            _declared(names),
         )
     if unknown:
         names = listed(f"${name}" for _, name in unknown)
@@ -127,14 +139,38 @@ def variables(subject: Subject) -> Outcome:
     return passed("every variable is set") if used else not_applicable("no variable is used")
 
 
-def _unset(step: Step) -> list[str]:
+def _declared(names: list[str]) -> str:
+    """What to do about variables; a default for a platform would be wrong on every other one."""
+    platform = [name for name in names if _PLATFORM.fullmatch(name)]
+    if platform:
+        return f"ARG {platform[0]}, without a value, in this stage: the builder gives it one"
+    return "declare it with ARG or ENV in this stage, or give it a default: ${NAME:-value}"
+
+
+def _expanded(step: Step) -> str:
+    """What of an instruction Docker puts variables into: its value and its flags."""
+    flags = " ".join(step.instruction.flags)
+    if step.keyword not in _EXPANDED:
+        return flags if step.keyword == "RUN" else ""
+    value = step.instruction.value
+    return f"{flags} {value.partition('<<')[0] if step.instruction.heredocs else value}"
+
+
+def _is_of_base(subject: Subject, step: Step, name: str) -> bool:
+    """Whether the base may set a variable, by what its images usually set."""
+    base = subject.base(step.stage)
+    if base.language in _OF_BASES:
+        own = re.fullmatch(_OF_BASES[base.language], name)
+        return bool(own) or bool(re.fullmatch(r"LANG|LC_\w+|LD_LIBRARY_PATH", name))
+    plain = base.name in ("scratch", "alpine", "debian", "ubuntu", "busybox")
+    anyones = "|".join(_OF_BASES.values())
+    return not plain and bool(_OF_SERVICES.fullmatch(name) or re.fullmatch(anyones, name))
+
+
+def _unset(subject: Subject, step: Step) -> list[str]:
     """The names without a default that nothing in the text sets."""
     names: list[str] = []
-    value = (
-        step.instruction.value.partition("<<")[0]
-        if step.instruction.heredocs
-        else step.instruction.value
-    )
+    value = _expanded(step)
 
     def note(name: str) -> bool:
         names.append(name)
@@ -151,7 +187,7 @@ def _unset(step: Step) -> list[str]:
         if re.fullmatch(r"[A-Za-z_]\w*", name)
         and name not in declared
         and name not in step.declared
-        and not _OF_BASES.match(name)
+        and not _is_of_base(subject, step, name)
         and re.search(rf"\$(?:{name}\b|\{{{name}(?:[#%/][^}}]*)?\}})", value)
     ]
 
