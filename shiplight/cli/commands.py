@@ -582,8 +582,7 @@ def _print_checklists(given, found: list, *, several: bool) -> None:
 
     wanted = given.format or ("json" if given.json else "sarif" if given.sarif else "text")
     if wanted == "json":
-        whole = [{"file": each.file, "results": each.to_list()} for each in found]
-        _print_json(whole if several else found[0].to_list())
+        _print_json([row for each in found for row in each.to_list()])
     elif wanted == "sarif":
         from ..checks import to_sarif
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import checking
 import jsonschema
 import pytest
+import yaml
 from command import lab
 
 from shiplight.checks import checklist, to_sarif
@@ -113,8 +114,11 @@ def test_a_folder_is_walked_and_several_dockerfiles_are_summed_up(tmp_path):
     assert "3 Dockerfiles · 1 with something that failed" in words(done)
     assert "user, pinned-bases" in words(done) and "node_modules" not in done.stdout
     found = json.loads(lab("check", str(folder), "--format", "json").stdout)
-    assert [Path(each["file"]).parent.name for each in found] == ["a", "a", "b"]
-    assert len(found[0]["results"]) == len(checklist.CHECKS)
+    files = [Path(each["file"]).parent.name for each in found if each["id"] == "user"]
+    assert files == ["a", "a", "b"] and len(found) == 3 * len(checklist.CHECKS)
+    (folder / "b" / "Dockerfile").unlink()
+    (folder / "a" / "web.Dockerfile").unlink()
+    assert [*json.loads(lab("check", str(folder), "--json").stdout)[0]] == [*found[0]]
 
 
 def test_one_that_cannot_be_read_leaves_the_others_checked(tmp_path):
@@ -492,3 +496,19 @@ def test_a_strangers_dockerfile_gives_no_orders_to_the_terminal(tmp_path):
     done = lab("check", str(tmp_path))
     assert done.returncode == 2 and "BAD" in done.stderr
     assert "\x1b" not in done.stdout + done.stderr and "\x07" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("sarif", ["", "found.sarif"])
+def test_the_action_checks_once_and_fails_as_the_check_does(tmp_path, sarif):
+    action = yaml.safe_load((ROOT / "action.yml").read_text())
+    checks = [step for step in action["runs"]["steps"] if "shiplight check" in step.get("run", "")]
+    assert len(checks) == 1
+    program = tmp_path / "shiplight"
+    program.write_text('#!/bin/sh\necho "$@" >> calls\nexit 2\n')
+    program.chmod(0o755)
+    given = {"PATHS": "a b", "FAIL_ON": "note", "SARIF": sarif}
+    environment = os.environ | given | {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    call = ["bash", "-e", "-c", checks[0]["run"]]
+    assert subprocess.run(call, cwd=tmp_path, env=environment).returncode == 2
+    how = "sarif" if sarif else "github"
+    assert (tmp_path / "calls").read_text() == f"check a b --format {how} --fail-on note\n"

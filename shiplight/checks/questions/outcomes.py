@@ -70,6 +70,7 @@ class Result:
     def to_dict(self, file: str) -> dict:
         """Return the result as `./lab check --json` prints it."""
         return {
+            "file": file,
             "id": self.check.id,
             "title": self.check.title,
             "result": self.outcome.result,
