@@ -144,7 +144,7 @@ def read_subject(
     elif not (folder := Path(os.path.expanduser(context))).is_dir():
         raise UsageError(f"the context {context} is not a folder.", hint="name the folder to send")
     rules = read_rules(folder, file) if folder else None
-    return replace(subject, context=folder, rules=rules)
+    return replace(subject, context=folder, rules=rules, alone=text is not None)
 
 
 def _assigning(read: Dockerfile) -> list:

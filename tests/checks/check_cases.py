@@ -277,6 +277,9 @@ CASES = [
     ("signals", "node", NODE + 'CMD ["node", "a.js"]', {}, PASSED, ""),
     ("signals", "sh -c", 'FROM alpine:3.22\nCMD ["sh", "-c", "a && b"]', {}, UNSEEN, ""),
     ("signals", "sh -c exec", 'FROM alpine:3.22\nCMD ["sh", "-c", "a && exec b"]', {}, PASSED, ""),
+    ("signals", "sh -c with another word that is exec", 'FROM alpine:3.22\nCMD ["sh", "-c", "docker exec a b"]', {}, UNSEEN, "a shell starts it"),
+    ("signals", "sh -c that execs before something else", 'FROM alpine:3.22\nCMD ["sh", "-c", "test -e a || exec b; c"]', {}, UNSEEN, "a shell starts it"),
+    ("signals", "shell form with another word that is exec", "FROM alpine:3.22\nCMD cd /a; exec /app | tee log; docker exec a b", {}, FAILED, "shell form"),
     ("signals", "a script that execs", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": '#!/bin/sh\nexec "$@"\n'}, PASSED, ""),
     ("signals", "a script that does not", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\n/app\n"}, FAILED, "never calls exec"),
     ("signals", "a script whose exec is find's", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\nfind / -exec rm {} +\n/app\n"}, FAILED, "never calls exec"),
@@ -350,6 +353,7 @@ CASES = [
     # one-suite
     ("one-suite", "the same suite", RUST + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, PASSED, "compatible"),
     ("one-suite", "a builder that is newer", RUST.replace("1.88-bookworm", "1.90-trixie") + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, FAILED, "2.41"),
+    ("one-suite", "the newest Ubuntu", RUST.replace("rust:1.88-bookworm", "ubuntu:26.04") + "FROM ubuntu:24.04\n" + FROM_BUILD, {}, FAILED, "glibc 2.43"),
     ("one-suite", "a builder that is older", RUST + "FROM debian:trixie-slim\n" + FROM_BUILD, {}, PASSED, ""),
     ("one-suite", "a builder that moved with its tag", RUST.replace("1.88-bookworm", "1.82") + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, PASSED, ""),
     ("one-suite", "a builder whose suite is unknown", RUST.replace("1.88-bookworm", "1") + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, UNSEEN, "suite"),
@@ -511,6 +515,8 @@ CASES = [
     ("pipes", "in a here-document that is written to a file", "FROM debian:trixie-slim\nRUN cat > /usage <<EOF\nuse: start | stop\nEOF\n", {}, NONE, ""),
     ("pipes", "in a here-document with a first line for Python", "FROM python:3.13-slim\nRUN <<EOF\n#!/usr/bin/env python3\na = b | c\nEOF\n", {}, NONE, ""),
     ("pipes", "in a value that a command gives", "FROM debian:trixie-slim\nRUN V=$(curl https://h.example | head -1) && echo $V", {}, NONE, ""),
+    ("pipes", "a file that may not be there", "FROM alpine:3.22\nRUN cat /x | sh", {}, FAILED, "cat"),
+    ("pipes", "commands on files that may not be there", "FROM alpine:3.22\nRUN find /x | sort > /y; apk info x | sort; ls | xargs rm | sort", {}, FAILED, "find, apk and xargs"),
     ("pipes", "what does not fail", "FROM alpine:3.22\nRUN echo a | sed s/a/b/ > /x", {}, PASSED, ""),
     ("pipes", "two commands, one after the other fails", "FROM alpine:3.22\nRUN a || b", {}, NONE, ""),
     # workdir

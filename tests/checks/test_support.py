@@ -1,11 +1,13 @@
 """Until when images get security fixes: the data, its day, and how it is made."""
 
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
 from checking import check, result
 
-from shiplight.checks.reading import support
+from shiplight.checks import checklist
+from shiplight.checks.reading import known, support
 from shiplight.checks.reading.data import refresh
 from shiplight.checks.reading.known import describe
 
@@ -29,6 +31,11 @@ Thing is --- a thing.
 """
 
 
+def test_every_suite_with_a_number_has_the_version_of_its_c_library():
+    for row in known.data("suites")["suite"]:
+        assert row["names"].keys() == row["glibc"].keys()
+
+
 def test_a_product_is_read_out_of_its_page():
     assert refresh.product_of(PAGE) == {
         "images": ["thing", "of/thing", "quay.io/of/thing"],
@@ -40,6 +47,11 @@ def test_the_day_of_the_data_is_shown_and_old_data_is_warned_of(tmp_path):
     for days, warned in ((183, False), (184, True)):
         today = support.as_of() + timedelta(days=days)
         assert ("older than half a year" in support.dated(today)) == warned
+    late = support.as_of() + timedelta(days=184)
+    for base in ("node:24-slim", "node:16", "registry.example.com/base:1"):
+        subject = replace(check(tmp_path, f"FROM {base}").subject, today=late)
+        evidence = result(checklist.run(subject), "supported-bases").outcome.evidence
+        assert "older than half a year" in evidence, base
     evidence = result(check(tmp_path, "FROM node:24-slim"), "supported-bases").outcome.evidence
     assert f"dates of {support.as_of()}" in evidence
 

@@ -147,6 +147,15 @@ def test_standard_input_is_checked_without_a_context():
     assert lab("check", "-", "--build", input=RIGHT).returncode == 2
 
 
+def test_standard_input_is_not_judged_by_the_files_that_are_here(tmp_path):
+    (tmp_path / "Makefile").write_text("scan:\n\ttrivy image app\n")
+    command = [sys.executable, "-m", "shiplight", "check", "-", "--json"]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    call = {"cwd": tmp_path, "env": environment, "capture_output": True, "text": True}
+    found = json.loads(subprocess.run(command, input=RIGHT, **call).stdout)
+    assert {each["id"]: each["result"] for each in found}["scanned"] == "could not be seen"
+
+
 def test_the_gravest_failure_that_is_asked_for_decides_the_exit_code(tmp_path):
     checking.write(tmp_path, MESSY + "COPY --from=alpine:3.22 /x /x\n")
     codes = {

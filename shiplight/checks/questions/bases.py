@@ -9,7 +9,7 @@ from ..reading.folder import text_of
 from ..reading.known import Known, describe, release_of
 from ..reading.programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
 from ..reading.subject import Step, Subject
-from ..reading.support import Part, dated, ended, parts_of, supported
+from ..reading.support import Part, dated, ended, outdated, parts_of, supported
 from .image import missing_libraries
 from .outcomes import (
     Outcome,
@@ -198,7 +198,8 @@ def supported_bases(subject: Subject) -> Outcome:
     over = [(base, line, what) for base, line, what in over if what]
     if over:
         return failed(
-            f"security support has ended for {listed(p.name for _, _, what in over for p in what)}",
+            f"security support has ended for {listed(p.name for _, _, what in over for p in what)}"
+            f"{outdated(subject.today)}",
             [_at_line(subject, line, _when(what)) for _, line, what in over],
             "move to a supported version; this one does not get the fixes that exist",
         )
@@ -212,7 +213,8 @@ def supported_bases(subject: Subject) -> Outcome:
     known = {p.name for base in unknown for p in parts_of(base) if p.last}
     some = f", of which only {listed(sorted(known))} is known to be supported" if known else ""
     return unseen(
-        f"until when {listed(base.reference for base in unknown)} gets security fixes{some}",
+        f"until when {listed(base.reference for base in unknown)} gets security fixes{some}"
+        f"{outdated(subject.today)}",
         "look it up, and put its version into the tag",
     )
 

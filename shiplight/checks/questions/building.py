@@ -358,8 +358,8 @@ def scanned(subject: Subject) -> Outcome:
     """Somebody scans the image: a Dockerfile does not show it, the files of a CI may."""
     later = "then let your CI do it, since advisories appear later"
     advice = f"`{PROGRAM} scan` after a build; {later}"
-    folder = subject.context or subject.path.parent
-    for root in dict.fromkeys([folder, repository(folder)]):
+    folder = subject.context or (None if subject.alone else subject.path.parent)
+    for root in dict.fromkeys([folder, repository(folder)] if folder else []):
         for path in [p for pattern in _CI for p in sorted(root.glob(pattern))][:_MOST_FILES]:
             if match := _SCANNERS.search(head_of(root, path)):
                 where = path.relative_to(root).as_posix()

@@ -27,7 +27,7 @@ def signals(subject: Subject) -> Outcome:
     if not present:
         return _nothing_to_start(subject)
     for step in present:
-        if step.instruction.json is None and not _starts_with_exec(step):
+        if step.instruction.json is None and not _ends_in_exec(step):
             if subject.ending.shell:
                 return unseen("a shell that SHELL chose starts it", _EXEC, at(step, "shell form"))
             return failed(
@@ -48,8 +48,8 @@ def _position(subject: Subject, step: Step) -> int:
     return subject.final_steps.index(step)
 
 
-def _starts_with_exec(step: Step) -> bool:
-    return bool(re.match(r"(?:.*[;&]\s*)?exec\s", step.instruction.value.strip(), re.DOTALL))
+def _ends_in_exec(step: Step) -> bool:
+    return ends_in_exec(step.instruction.value) is True
 
 
 def _nothing_to_start(subject: Subject) -> Outcome:
@@ -105,7 +105,7 @@ def _managed(started: list[_Started]) -> Outcome | None:
                 [at(each.step, f"`{' '.join(command.words[:3])}`")],
                 _OF_PACKAGES if command.program in ("npm", "yarn", "pnpm") else _DIRECTLY,
             )
-        if each.inline and not each.group and not re.search(r"\bexec\s", each.inline):
+        if each.inline and not each.group and ends_in_exec(each.inline) is not True:
             why = "a shell starts it and has to forward signals"
             return unseen(why, _EXEC, at(each.step, "sh -c"))
     return None

@@ -190,7 +190,7 @@ class Subject:
 
     `context` is the folder that a build would send, None where that could not be told; `rules` are
     those of its .dockerignore, None where it has none.
-    `today` is the day that support has to reach.
+    `today` is the day that support has to reach. `alone`: it was given as text, without a folder.
     """
 
     path: Path
@@ -202,6 +202,7 @@ class Subject:
     rules: tuple[Rule, ...] | None
     today: date
     built: Built | None = None
+    alone: bool = False
 
     @cached_property
     def links(self) -> dict[int, list[stages.Link]]:

@@ -54,6 +54,11 @@ def dated(today: date) -> str:
     return f"dates of {as_of()}{old}"
 
 
+def outdated(today: date) -> str:
+    """Return the warning in brackets where the data is older than half a year, else ""."""
+    return f" ({dated(today)})" if today - as_of() > _OLD else ""
+
+
 def parts_of(image: Known) -> tuple[Part, ...]:
     """Return every product in an image's name with its last day, the image itself first."""
     support = data("support")
