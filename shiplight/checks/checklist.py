@@ -58,7 +58,7 @@ CHECKS = (
     Check("workdir", "Working folders are absolute", "01", "warning", workdir),
 )  # fmt: skip
 IDS = tuple(check.id for check in CHECKS)
-LEVELS = ("error", "warning", "note")  # the gravest first
+LEVELS = ("error", "warning", "note")  # the most severe first
 
 _ACCEPT = re.compile(r"accept\s+([\w-]+(?:\s*,\s*[\w-]+)*)(?:\s+because\s+(\S.*))?", re.IGNORECASE)
 _OURS = re.compile(r"[ \t]*#[ \t]*shiplight:[ \t]*(.*?)[ \t\r]*")
@@ -91,9 +91,9 @@ class Checklist:
         return any(result.counts for result in self.results)
 
     def fails(self, level: str) -> bool:
-        """Return whether a check of that level or a graver one failed, unless accepted."""
-        graver = LEVELS[: LEVELS.index(level) + 1]
-        return any(result.counts and result.check.level in graver for result in self.results)
+        """Return whether a check of that level or a more severe one failed, unless accepted."""
+        severe = LEVELS[: LEVELS.index(level) + 1]
+        return any(result.counts and result.check.level in severe for result in self.results)
 
     def to_list(self) -> list[dict]:
         """Return the results as `./lab check --json` prints them."""

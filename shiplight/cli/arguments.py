@@ -220,7 +220,7 @@ def _images(add) -> None:
         "--fail-on",
         choices=["error", "warning", "note"],
         default="warning",
-        help="the least grave failure that gives exit code 1 (default: warning)",
+        help="the lowest severity that fails, with exit code 1 (default: warning)",
     )
     check.add_argument(
         "--baseline",

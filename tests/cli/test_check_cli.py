@@ -101,7 +101,8 @@ MESSY = "FROM alpine:3.22\nRUN apk add git\nUSER 10001\n"  # a note fails, no wa
 
 def folder_of(tmp_path, **texts: str) -> Path:
     for name, text in texts.items():
-        checking.write((tmp_path / name), text) if (tmp_path / name).mkdir() is None else None
+        (tmp_path / name).mkdir()
+        checking.write(tmp_path / name, text)
     return tmp_path
 
 
@@ -141,6 +142,11 @@ def test_an_error_names_its_file_where_there_are_several(tmp_path):
     assert "lab: Dockerfile, line 2" in lab("check", str(folder / "a")).stderr
 
 
+def test_one_dockerfile_of_several_is_one_dockerfile(tmp_path):
+    folder = folder_of(tmp_path, a=RIGHT, b="RUN x\n")
+    assert "1 Dockerfile · 0 with" in words(lab("check", str(folder)))
+
+
 def test_standard_input_is_checked_without_a_context():
     done = lab("check", "-", input="FROM python:3.13-slim\nWORKDIR /a\nCOPY . .\nUSER 5\n")
     assert done.returncode == 0 and "context of this Dockerfile is not available" in words(done)
@@ -156,7 +162,7 @@ def test_standard_input_is_not_judged_by_the_files_that_are_here(tmp_path):
     assert {each["id"]: each["result"] for each in found}["scanned"] == "could not be seen"
 
 
-def test_the_gravest_failure_that_is_asked_for_decides_the_exit_code(tmp_path):
+def test_the_lowest_severity_that_is_asked_for_decides_the_exit_code(tmp_path):
     checking.write(tmp_path, MESSY + "COPY --from=alpine:3.22 /x /x\n")
     codes = {
         level: lab("check", str(tmp_path), "--skip", "reclaimable", "--fail-on", level).returncode

@@ -99,7 +99,7 @@ def _only_static(subject: Subject) -> bool:
 # --- pinned and supported -----------------------------------------------------------------------
 
 
-def _uses(subject: Subject) -> list[tuple[Known, Step | None, int]]:
+def _uses(subject: Subject) -> list[tuple[Known, int]]:
     """Each image that a build uses: what is known of it, and the line that names it."""
     uses = image_uses(subject.read, subject.target.index, subject.build_args)
     return [(describe(use.reference), use.line) for use in uses]
@@ -144,7 +144,10 @@ def pinned_bases(subject: Subject) -> Outcome:
         )
     unknown = [base.reference for base, _ in uses if not base.resolved]
     if unknown:
-        return unseen(f"{listed(unknown)} needs an argument", "pass it with --build-arg")
+        return unseen(
+            f"{listed(unknown)} depends on a build argument without a value",
+            "pass it with --build-arg",
+        )
     return passed(f"{listed(base.reference for base, _ in uses)}: each has a version")
 
 

@@ -133,7 +133,7 @@ def variables(subject: Subject) -> Outcome:
         names = listed(f"${name}" for _, name in unknown)
         return unseen(
             f"whether the base sets {names}",
-            "ARG or ENV in this stage says it",
+            "set it with ARG or ENV in this stage",
             at(unknown[0][0], names),
         )
     return passed("every variable is set") if used else not_applicable("no variable is used")

@@ -54,7 +54,7 @@ def _ends_in_exec(step: Step) -> bool:
 
 def _nothing_to_start(subject: Subject) -> Outcome:
     return not_applicable(
-        f"neither CMD nor ENTRYPOINT: {subject.configured_by.reference} says what starts"
+        f"neither CMD nor ENTRYPOINT: {subject.configured_by.reference}'s own entrypoint starts"
     )
 
 

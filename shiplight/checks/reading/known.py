@@ -22,7 +22,7 @@ _MIRROR = re.compile(
     r"\$\{?\w+\}?/(?=library/))?(?:library/)?"
 )
 _WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
-_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
+VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def describe(reference: str) -> Known:
     suite = _suite(name, tag)
     fields = {key: row.get(key, "") for key in ("size", "language", "compiler", "user", "smaller")}
     fields["language"] = fields["language"].replace("{name}", name)
-    version = _VERSION.search(tag)
+    version = VERSION.search(tag)
     number = version[1].split(".")[0] if version else "21"
     fields["smaller"] = fields["smaller"].replace("{version}", number)
     libc = _libc(row, name, tag, suite)
@@ -125,12 +125,11 @@ def _suite(name: str, tag: str) -> tuple[str, str] | None:
         return "alpine", match[1]
     if match := re.search(r"(?:^|[-_])(debian|ubuntu)-?(\d+(?:\.\d+)?)", tag):
         tag, name = f"{match[2]}-{tag}", match[1]
-        version = _VERSION.match(tag)
-    version = _VERSION.match(tag)
+    version = VERSION.match(tag)
     if name == "alpine":
         return ("alpine", ".".join(version[1].split(".")[:2])) if version else None
     if name.startswith("gcr.io/distroless/") and (match := re.search(r"debian(\d+)$", name)):
-        tag, version, name = match[1], _VERSION.match(match[1]), "debian"
+        tag, version, name = match[1], VERSION.match(match[1]), "debian"
     for row in data("suites")["suite"]:
         for suite, number in row["names"].items():
             own = name.rpartition("/")[2] == row["distribution"] and version
@@ -147,17 +146,18 @@ def _usual_suite(name: str, tag: str) -> tuple[str, str] | None:
     match = re.fullmatch(r"v?(\d+(?:\.\d+)*)(?:-slim)?", tag)
     if not match:
         return None
-    version = _number(match[1])
+    version = numbers(match[1])
     for row in data("suites")["default"]:
-        low, high = _number(row["from"]), _number(row["to"])
+        low, high = numbers(row["from"]), numbers(row["to"])
         fits = len(version) >= len(low) if row.get("patches") else len(version) == len(low)
         if row["image"] == name and fits and low <= version[: len(low)] <= high:
             return "debian", row["suite"]
     return None
 
 
-def _number(version: str) -> tuple[int, ...]:
-    return tuple(map(int, version.split(".")))
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers, () where it is none."""
+    return tuple(map(int, version.split("."))) if re.fullmatch(r"\d+(\.\d+)*", version) else ()
 
 
 _INSIDE = {  # where the release of a language stands in a tag that begins with another number
@@ -176,13 +176,12 @@ def release_of(image: Known, language: str) -> tuple[int, ...]:
     """
     inside = re.search(_INSIDE.get(language, r"(?!)"), image.tag)
     builds = image.name in ("maven", "gradle", "sbt")
-    first = _VERSION.match(image.tag) if not builds else None
+    first = VERSION.match(image.tag) if not builds else None
     match = inside or first
     if not match or image.language != language:
         return ()
-    numbers = tuple(map(int, match[1].split(".")))
-    count = _COUNTED.get(language, 1)
-    return numbers[:count] if len(numbers) >= count else ()
+    found, count = numbers(match[1]), _COUNTED.get(language, 1)
+    return found[:count] if len(found) >= count else ()
 
 
 _MUSL = ("alpine", "clux/muslrust", "messense/rust-musl-cross")

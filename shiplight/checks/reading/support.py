@@ -11,9 +11,8 @@ from datetime import date, timedelta
 from fnmatch import fnmatchcase
 from functools import cache
 
-from .known import FOLDER, Known, data
+from .known import FOLDER, VERSION, Known, data, numbers
 
-_VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
 _OLD = timedelta(days=183)
 
 
@@ -119,7 +118,7 @@ def _by_image() -> dict[str, str]:
 
 def _release(product: str, tag: str) -> str:
     """The release that a tag begins with, by its number or its word."""
-    if match := _VERSION.match(tag.removeprefix("stream")):
+    if match := VERSION.match(tag.removeprefix("stream")):
         return match[1]
     words = data("support")["releases"].get(product, {})
     return next((number for word, number in words.items() if word in tag), "")
@@ -146,10 +145,10 @@ def _last(product: str, release: str) -> date | None:
     cycle = next((each for each in longer if each in ends), None)
     if cycle is None:
         newer = [each for each in ends if each.startswith(f"{release}.")]
-        cycle = max(newer, key=_number, default=None)
+        cycle = max(newer, key=numbers, default=None)
     if cycle is None:
-        first = min((each for each in ends if _number(each)), key=_number, default=None)
-        cycle = first if first and _number(release) < _number(first) else None
+        first = min((each for each in ends if numbers(each)), key=numbers, default=None)
+        cycle = first if first and numbers(release) < numbers(first) else None
         last = _day(ends[cycle]) if cycle else None
         return last if last and last < as_of() else None
     return _day(ends[cycle])
@@ -159,8 +158,3 @@ def _day(end: str | bool | date) -> date:
     if isinstance(end, bool):
         return date.min if end else date.max
     return end if isinstance(end, date) else date.fromisoformat(end)
-
-
-def _number(release: str) -> tuple[int, ...]:
-    """A release as numbers, () where it is none."""
-    return tuple(map(int, release.split("."))) if re.fullmatch(r"\d+(\.\d+)*", release) else ()

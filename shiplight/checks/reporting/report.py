@@ -58,8 +58,8 @@ def print_summary(checklists: list[Checklist]) -> None:
     by_check = Counter(r.check.id for found in checklists for r in found.results if r.counts)
     most = ", ".join(f"{name} {number}" for name, number in by_check.most_common(3))
     console.print(
-        f"\n{len(checklists)} Dockerfiles · {count} with something that failed"
-        + (f" · most often: {most}" if most else "")
+        f"\n{len(checklists)} Dockerfile{'s' * (len(checklists) != 1)} · "
+        f"{count} with something that failed" + (f" · most often: {most}" if most else "")
     )
 
 
