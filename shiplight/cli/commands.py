@@ -10,7 +10,7 @@ import warnings
 from contextlib import contextmanager
 from importlib.util import find_spec
 
-from ..setup import PROGRAM, ROOT, say
+from ..setup import IS_CHECKOUT, PROGRAM, ROOT, say
 from .arguments import parser
 
 
@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     failed = 2 if given.command == "check" else 1  # there, 1 says that a check failed
     try:
         if given.command in _OF_LESSONS:
-            _require_lessons()
+            _require_lessons(given)
         return globals()[f"_{given.command}"](given) or 0
     except BuildCancelled as error:
         say(str(error))
@@ -54,8 +54,8 @@ def main(arguments: list[str] | None = None) -> int:
 _OF_LESSONS = ("up", "test", "run", "progress", "record", "reset")
 
 
-def _require_lessons() -> None:
-    """UsageError where the package was installed without what lessons need."""
+def _require_lessons(given) -> None:
+    """UsageError where the package was installed without what lessons need, or without them."""
     from ..errors import UsageError
 
     try:
@@ -64,6 +64,11 @@ def _require_lessons() -> None:
         installed = False
     if not installed:
         raise UsageError("what the lessons need is not installed.", hint="install shiplight[lab]")
+    if not IS_CHECKOUT and not getattr(given, "lessons", None):
+        raise UsageError(
+            "the lessons are in a checkout of the repository, and this is none.",
+            hint="clone it, and run `./lab up` there",
+        )
 
 
 _FULL = f"make room; `{PROGRAM} clean` gives back what this lab used"

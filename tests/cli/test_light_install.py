@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from shiplight.cli import commands
 from shiplight.setup import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -72,6 +73,13 @@ def test_a_command_of_lessons_says_what_to_install(package, command):
     assert "install shiplight[lab]" in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", ["up", "test", "run", "progress", "record"])
+def test_a_command_of_lessons_says_where_they_are(command, monkeypatch, capsys):
+    monkeypatch.setattr(commands, "IS_CHECKOUT", False)
+    assert commands.main([command]) == 1
+    assert "clone it" in capsys.readouterr().err
+
+
 def test_help_and_advice_name_the_program_that_was_installed(package):
     (package.parent / "Dockerfile").write_text("FROM golang:1.25\nCOPY x /\n")
     calls = [("--help",), ("measure", "--help"), ("check", ".", "--json"), ("clean",)]
@@ -95,7 +103,7 @@ def test_no_text_for_people_names_the_program_by_itself():
     folder = ROOT / "shiplight"
     paths = [p for p in folder.rglob("*.py") if "lessons" not in p.relative_to(folder).parts]
     found = {(p.name, t) for p in paths for t in texts(p) if isinstance(t, str) and "./lab" in t}
-    assert found == {("setup.py", "./lab")}
+    assert found == {("setup.py", "./lab"), ("commands.py", "clone it, and run `./lab up` there")}
 
 
 def test_state_is_the_users_and_never_in_the_package(package):
