@@ -18,6 +18,7 @@ from ..errors import BuildCancelled, BuildFailed, EngineFailed
 from ..setup import PROGRAM
 from ..units import format_seconds
 from . import offers, sending
+from .lost import in_a_cache_mount
 from .offers import Offer
 
 EXIT_CODE = re.compile(r"(?:exit code:|executor failed running .*:|exit status) (\d+)")
@@ -114,7 +115,7 @@ def solve(
         seconds = time.monotonic() - began
         if said:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
-            raise _failed(said, steps, tag, sources.dockerfile)
+            raise _failed(said, steps, tag, sources.dockerfile, read)
         shown.keep = done_table(steps, title, seconds)
     return Solved(engine_id, seconds, steps, sent.way, sent.why)
 
@@ -166,12 +167,14 @@ def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
     return tuple(replace(step, line=stages.line_of_step(read, step.name)) for step in steps)
 
 
-def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFailed:
+def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> BuildFailed:
     """The error that names the step, its line, its last words, and where to look."""
     step = BuildFailed("", steps=steps).step
     if step is None:
         return BuildFailed(
-            f"the engine could not build {tag}: {said}", steps=steps, hint=_look(said)
+            f"the engine could not build {tag}: {said}",
+            steps=steps,
+            hint=in_a_cache_mount(read, None, said) or _look(said),
         )
     code = EXIT_CODE.search(step.error)
     what = f"exited with {code[1]}" if code else f"failed: {step.error}"
@@ -180,7 +183,8 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str) -> BuildFai
     message = f"step {' '.join(step.name.split())} {what}{after}{where}."
     if step.log:
         message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
-    hint = _look("\n".join([said, *step.log]))
+    seen = "\n".join([said, *step.log])
+    hint = in_a_cache_mount(read, step.line, f"{step.error}\n{seen}") or _look(seen)
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 

@@ -1,0 +1,44 @@
+"""What a build misses because it lay in a cache mount: what is written there is in no layer."""
+
+import posixpath
+import re
+
+from ..dockerfile import Dockerfile, Stage
+
+
+def in_a_cache_mount(read: Dockerfile, line: int | None, said: str) -> str:
+    """Return advice where what a failed step misses is below a cache mount of another RUN, or "".
+
+    `line` is the failed step's. A mount on a path with a variable is not looked for.
+    """
+    if not re.search(r"(?i)not found|no such file", said):
+        return ""
+    for stage in read.stages:
+        for at, target, workdir in _mounts(stage):
+            relative = posixpath.relpath(target, workdir)
+            named = [target] if relative.startswith("..") else [target, relative]
+            if at != line and any(_has(said, path) for path in named):
+                return (
+                    f"{target} is a cache mount in line {at}, and what lies in a cache mount is "
+                    "in no layer: copy it to another folder in that RUN"
+                )
+    return ""
+
+
+def _has(said: str, path: str) -> bool:
+    """Whether a path, or one below it, stands in what was said."""
+    return bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", said))
+
+
+def _mounts(stage: Stage):
+    """The line, folder and working directory of each cache mount of a stage."""
+    workdir = "/"
+    for instruction in stage.instructions:
+        if instruction.keyword == "WORKDIR":
+            workdir = posixpath.join(workdir, instruction.value)
+        for flag in instruction.flags if instruction.keyword == "RUN" else ():
+            options = dict(part.partition("=")[::2] for part in flag[8:].split(","))
+            target = next(filter(None, map(options.get, ("target", "dst", "destination"))), "")
+            folder = posixpath.normpath(posixpath.join(workdir, target))
+            if options.get("type") == "cache" and target and folder != "/" and "$" not in folder:
+                yield instruction.line, folder, workdir
