@@ -179,7 +179,8 @@ def _images(add) -> None:
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",
         "scan go/multi --sbom packages.spdx.json\n"
         "scan two.tar:busybox:1.36\n"
-        "scan layout --platform linux/arm64",
+        "scan layout --platform linux/arm64\n"
+        "scan go/multi --fail-on high --only-fixed --exceptions exceptions.toml",
     )
     scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
     scan.add_argument(
@@ -192,6 +193,22 @@ def _images(add) -> None:
         type=Path,
         metavar="FILE",
         help="also write its package list: SPDX if FILE ends in .spdx.json, else CycloneDX",
+    )
+    scan.add_argument(
+        "--fail-on",
+        choices=["critical", "high", "medium", "low", "unrated"],
+        help="exit with 1 where a vulnerability of this severity or above is found, and with 2 "
+        "where the scan could not read everything (default: 0 whatever is found)",
+    )
+    scan.add_argument(
+        "--only-fixed", action="store_true", help="with --fail-on: count only what has a fix"
+    )
+    scan.add_argument(
+        "--exceptions",
+        type=Path,
+        metavar="FILE",
+        help="with --fail-on: vulnerabilities that do not count, in TOML; each [[exception]] has "
+        "an id, a reason, the last day `until` which it holds, and perhaps a package",
     )
     scan.add_argument("--update", action="store_true", help="download the newest database first")
     _json(scan)

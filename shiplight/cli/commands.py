@@ -436,7 +436,7 @@ def _measure_remote(given, names: list[str]) -> int:
 
 
 def _scan(given) -> int:
-    """0 where the scan ran, 2 where it could not: then nothing is known."""
+    """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
     from ..errors import ShipLightError
 
     try:
@@ -454,6 +454,9 @@ def _scan_one(given) -> int:
     from . import report
 
     client, name = None, given.image
+    if not given.fail_on and (given.only_fixed or given.exceptions):
+        raise UsageError("--only-fixed and --exceptions go with --fail-on.", hint="--fail-on high")
+    waivers = scans.read_waivers(given.exceptions) if given.exceptions else ()
     if given.platform and not find_saved(name):
         raise UsageError(
             "--platform is for images in archives and layouts.",
@@ -472,12 +475,19 @@ def _scan_one(given) -> int:
             found = scans.scan(client, name, platform=given.platform)
     except ScannerMissing as error:
         found = findings.unknown(name, error)
-    _print_json(found.to_dict()) if given.json else report.print_scan(found)
+    how = {"fail_on": given.fail_on, "only_fixed": given.only_fixed, "waivers": waivers}
+    judged = scans.judge(found, **how) if given.fail_on else None
+    if given.json:
+        _print_json(report.scan_to_dict(found, judged))
+    else:
+        report.print_scan(found)
+        if judged:
+            report.print_judgement(judged)
     if found.status != "scanned":
         return 2
     if given.sbom:
         scans.write_package_list(client, name, given.sbom, platform=given.platform)
-    return 0
+    return {None: 0, scans.PASSED: 0, scans.FAILED: 1}.get(judged and judged.result, 2)
 
 
 def _check(given) -> int:

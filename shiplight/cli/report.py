@@ -13,7 +13,7 @@ from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
 from ..inspection import contents, measure
 from ..lessons import Verdict
-from ..scans import SEVERITIES, WORDS, ScanReport
+from ..scans import PASSED, SEVERITIES, WORDS, Judgement, ScanReport
 from ..setting import Setting
 from ..setup import PROGRAM
 from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
@@ -21,6 +21,7 @@ from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
 if TYPE_CHECKING:
     from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
 
+_MOST_COUNTED = 20
 _STATES = {"ok": ("●", "green"), "note": ("○", "dim"), "problem": ("✗", "bold red")}
 
 
@@ -252,6 +253,42 @@ def _by_origin(found: ScanReport) -> Table:
             table.add_row(str(index), str(len(ids)), str(len(ids - seen)), text)
         seen |= ids
     return table
+
+
+def scan_to_dict(found: ScanReport, judged: Judgement | None) -> dict:
+    """Return one scan as `./lab scan --json` prints it, with its verdict if one was asked for."""
+    return found.to_dict() | {"verdict": judged and judged.to_dict()}
+
+
+def print_judgement(judged: Judgement) -> None:
+    """Print what counts and what is excepted, and whether the scan passes."""
+    if judged.counted:
+        table = _table("counts", "severity", "package", "installed", "fixed in")
+        for one in judged.counted[:_MOST_COUNTED]:
+            cells = (one.id, WORDS[one.severity], one.package, one.installed, one.fixed or UNKNOWN)
+            table.add_row(*map(escape, cells))
+        _print(table)
+        if more := len(judged.counted) - _MOST_COUNTED:
+            _print(*([f"and {more} more: --json lists all"] if more > 0 else []))
+    for waiver in dict.fromkeys(waiver for _, waiver in judged.waived):
+        _print(f"excepted until {waiver.until}: {escape(str(waiver))}")
+    for waiver in judged.expired:
+        _print(f"expired after {waiver.until}, counts again: {escape(str(waiver))}")
+    for waiver in judged.unused:
+        _print(f"[dim]this exception matches nothing here: {escape(str(waiver))}[/]")
+    if judged.unrated:
+        _print(f"{judged.unrated} that nobody rated do not count: `--fail-on unrated` counts them")
+    what = judged.fail_on + ("" if judged.fail_on == "unrated" else " or above")
+    what += " with a fix" if judged.only_fixed else ""
+    if judged.counted:
+        count = judged.vulnerabilities
+        some = "1 vulnerability" if count == 1 else f"{count} vulnerabilities"
+        _print(f"[bold red]✗[/] failed: {some}, {what}")
+    if judged.why:
+        why = _escape_lines(judged.why)
+        _print(f"[bold]?[/] unknown{' beyond that' if judged.counted else ''}: {why}")
+    if judged.result == PASSED:
+        _print(f"[bold green]✓[/] passed: no vulnerability that counts, {what}")
 
 
 def build_to_dict(build: Build, image: Image | None) -> dict:

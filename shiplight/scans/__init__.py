@@ -4,15 +4,22 @@ Installs and downloads only inside `provide()`. What could not be scanned is unk
 """
 
 from .findings import SEVERITIES, WORDS, Finding, ScanReport
+from .judging import FAILED, PASSED, Judgement, Waiver, judge, read_waivers
 from .scanning import package_list, prepare, scan, write_package_list
 
 __all__ = [
+    "FAILED",
+    "PASSED",
     "SEVERITIES",
     "WORDS",
     "Finding",
+    "Judgement",
     "ScanReport",
+    "Waiver",
+    "judge",
     "package_list",
     "prepare",
+    "read_waivers",
     "scan",
     "write_package_list",
 ]

@@ -70,12 +70,14 @@ class ScanReport:
     `status` is `scanned` or `unknown`, and then `why` says why it could not run. Vulnerabilities
     are counted once each; a finding is one of them in one package. `instructions` and `diff_ids`
     are the layers', base first. `snapshot`: the database is frozen, and covers what it covers.
+    `unread` names systems that were recognized and whose packages could not be read.
     """
 
     image: str
     status: str
     findings: tuple[Finding, ...] = field(default=(), repr=False)
     package_databases: tuple[PackageDatabase, ...] = ()
+    unread: tuple[str, ...] = ()
     instructions: tuple[str, ...] = field(default=(), repr=False)
     diff_ids: tuple[str, ...] = field(default=(), repr=False)
     scanner: str = ""
@@ -145,6 +147,7 @@ class ScanReport:
             self,
             findings=tuple(f for f in self.findings if chosen(f.kind)),
             package_databases=tuple(d for d in self.package_databases if chosen(d.kind)),
+            unread=self.unread if chosen(OS) else (),
         )
 
     def without_kernel_headers(self) -> "ScanReport":
@@ -184,6 +187,7 @@ class ScanReport:
             "findings": self.finding_count,
             "packages": self.packages,
             "package_databases": [asdict(database) for database in self.package_databases],
+            "unread": list(self.unread),
             "scanner": self.scanner,
             "database_date": self.database_date,
             "snapshot": self.snapshot,
@@ -204,6 +208,7 @@ class ScanReport:
             **{key: data[key] for key in plain},
             findings=tuple(Finding.from_dict(row, layers) for row in data["rows"]),
             package_databases=tuple(PackageDatabase(**d) for d in data["package_databases"]),
+            unread=tuple(data.get("unread", ())),
             instructions=tuple(layer["instruction"] for layer in layers),
             diff_ids=tuple(layer["diff_id"] for layer in layers),
             setting=Setting.from_dict(data["setting"]) if data.get("setting") else None,
@@ -242,6 +247,7 @@ def read_report(said: dict, *, name: str) -> ScanReport:
             status="scanned",
             findings=tuple(_findings(results, first, instructions)),
             package_databases=_package_databases(results),
+            unread=_unread(metadata, results),
             instructions=instructions,
             diff_ids=tuple(map(_text, diff_ids)),
             scanner=f"Trivy {_text(said['Trivy']['Version'])}",
@@ -293,3 +299,12 @@ def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
             counts = found.setdefault((result["Class"], _text(result["Type"])), [])
             counts.append(len(result.get("Packages") or ()))
     return tuple(PackageDatabase(*key, len(n), sum(n)) for key, n in found.items() if sum(n))
+
+
+def _unread(metadata: dict, results: list[dict]) -> tuple[str, ...]:
+    """The system that the scanner recognized, where it then found none of its packages."""
+    system = (metadata.get("OS") or {}).get("Family")
+    told = [_text(r["Type"]) for r in results if r.get("Class") == OS]
+    told = told or ([_text(system)] if system else [])
+    read = {_text(r["Type"]) for r in results if r.get("Class") == OS and r.get("Packages")}
+    return tuple(dict.fromkeys(kind for kind in told if kind not in read))

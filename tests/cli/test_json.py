@@ -12,7 +12,7 @@ from shiplight.cli import report
 from shiplight.errors import ScannerMissing
 from shiplight.image import compare
 from shiplight.lessons import Progress
-from shiplight.scans import findings
+from shiplight.scans import findings, judge
 from shiplight.setup import ROOT
 
 DOC = (ROOT / "docs" / "json.md").read_text(encoding="utf-8")
@@ -21,11 +21,12 @@ BUILD = Build(
     app="go", variant="multi", tag="shiplight/lab1/go:multi", engine_id="sha256:1", seconds=1.0,
     steps=(), bases={}, setting=results.SETTING,
 )  # fmt: skip
+UNSCANNED = findings.unknown("x", ScannerMissing("there is none"))
 PRINTED = {
     "measure X": IMAGE.to_dict,
     "measure A B": compare(IMAGE, IMAGE).to_dict,
     "build APP": lambda: report.build_to_dict(BUILD, IMAGE),
-    "scan X": findings.unknown("x", ScannerMissing("there is none")).to_dict,
+    "scan X": lambda: report.scan_to_dict(UNSCANNED, judge(UNSCANNED)),
     "check PATH": lambda: run(read_subject(ROOT / "apps/go/Dockerfile.single")).to_list()[0],
 }
 
@@ -35,6 +36,11 @@ def test_the_fields_of_a_command_are_those_that_are_described(command):
     section = DOC.partition(f"## `./lab {command} --json`")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(PRINTED[command]())
+
+
+def test_the_fields_of_a_verdict_are_described():
+    [line] = [line for line in DOC.splitlines() if line.startswith("| `verdict` |")]
+    assert all(f"`{field}`" in line for field in judge(UNSCANNED).to_dict())
 
 
 def test_every_check_is_described_in_its_order():

@@ -661,8 +661,8 @@ def test_ctrl_c_leaves_no_process_and_no_file(fake, archive, how):
 
 DOCUMENTED = {
     "image", "status", "why", "vulnerabilities", "unique", "fixable", "without_kernel_headers",
-    "findings", "packages", "package_databases", "scanner", "database_date", "snapshot",
-    "layers", "rows", "setting",
+    "findings", "packages", "package_databases", "scanner", "database_date", "snapshot", "unread",
+    "layers", "rows", "setting", "verdict",
 }  # fmt: skip
 
 
