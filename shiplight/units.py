@@ -143,6 +143,24 @@ def format_bytes(count: int | None) -> str:
     return sign + _scaled(count, [(1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB"), (0, "kB")])
 
 
+_UNITS = {"": 1, "b": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12}
+_UNITS |= {"kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30, "tib": 1 << 40}
+
+
+def parse_bytes(text: str) -> int:
+    """Return the bytes that somebody typed, in decimal units or in KiB, MiB, GiB.
+
+    Raises ValueError for anything else.
+
+    >>> parse_bytes("90MB"), parse_bytes("1.5 GiB"), parse_bytes("512")
+    (90000000, 1610612736, 512)
+    """
+    found = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?) ?([A-Za-z]*)", text.strip())
+    if found is None or found[2].lower() not in _UNITS:
+        raise ValueError(f"{text!r} is not a number of bytes, such as 90MB, 1.5GB or 64MiB")
+    return round(float(found[1]) * _UNITS[found[2].lower()])
+
+
 def format_seconds(seconds: float | None) -> str:
     """Format a duration: milliseconds below one second, minutes from two minutes on.
 

@@ -147,7 +147,9 @@ def _images(add) -> None:
         "measure --remote golang:1.23\n"
         "measure --remote golang:1.22 golang:1.23 --platform linux/arm64\n"
         "measure --remote golang:1.23 --platform linux/amd64,linux/arm64\n"
-        "measure --remote busybox --deep",
+        "measure --remote busybox --deep\n"
+        "measure go/multi --at-most 12MB\n"
+        "measure go/multi --packed --baseline sizes.json",
     )
     measure.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
     measure.add_argument(
@@ -171,6 +173,23 @@ def _images(add) -> None:
         metavar="OS/ARCH[,OS/ARCH]",
         help="of an archive, a layout or, with --remote, a registry: this platform (default: this "
         "machine's; all of one image in a registry, without --deep); two of them are compared",
+    )
+    measure.add_argument(
+        "--at-most",
+        type=_bytes,
+        metavar="SIZE",
+        help="exit with 1, and name the largest instruction, where the image has more unpacked "
+        "bytes than this, such as 90MB",
+    )
+    measure.add_argument(
+        "--baseline",
+        type=Path,
+        metavar="FILE",
+        help="exit with 1, and name the instruction that grew, where the image has more bytes than "
+        "FILE says; written if it is not there, and rewritten as the image becomes smaller",
+    )
+    measure.add_argument(
+        "--packed", action="store_true", help="with these two: packed bytes, as pulled"
     )
     _json(measure)
 
@@ -334,6 +353,15 @@ def _offers(command) -> None:
 
 def _json(command) -> None:
     command.add_argument("--json", action="store_true", help="print JSON on standard output")
+
+
+def _bytes(text: str) -> int:
+    from ..units import parse_bytes
+
+    try:
+        return parse_bytes(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _port(text: str) -> int:

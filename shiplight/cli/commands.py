@@ -22,8 +22,8 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # whose encoding need not have all of our signs
         stream.reconfigure(errors="backslashreplace")
     given = parser().parse_args(arguments)
+    failed = 2 if _judges(given) else 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
-    failed = 2 if given.command == "check" else 1  # there, 1 says that a check failed
     try:
         if given.command in _OF_LESSONS:
             _require_lessons(given)
@@ -69,6 +69,13 @@ def _require_lessons(given) -> None:
             "the lessons are in a checkout of the repository, and this is none.",
             hint="clone it, and run `./lab up` there",
         )
+
+
+def _judges(given) -> bool:
+    """Whether 1 is what this command found, so that a failure of its own is something else."""
+    budget = (getattr(given, name, None) for name in ("at_most", "baseline"))
+    has_budget = given.command == "measure" and any(one is not None for one in budget)
+    return has_budget or given.command in ("check", "scan")
 
 
 _FULL = f"make room; `{PROGRAM} clean` gives back what this lab used"
@@ -330,14 +337,46 @@ def _pairs(texts: list[str]) -> dict[str, str]:
 
 
 def _measure(given) -> int:
+    """0; with a budget 1 where it is not kept to."""
     from ..errors import UsageError
-    from ..image import compare, find_saved
-    from ..inspection import PREFIX
+
+    if _judges(given):
+        return _measure_budget(given)
+    if given.packed:
+        raise UsageError("--packed goes with --at-most or --baseline.", hint="--at-most 30MB")
+    return _measure_all(given)
+
+
+def _measure_budget(given) -> int:
+    from ..errors import UsageError
+    from ..inspection import PREFIX, keep_to, measure
     from . import report
 
-    names = [name for name in (given.image, given.other) if name]
-    if given.remote or all(name.startswith(PREFIX) for name in names):
-        return _measure_remote(given, [name.removeprefix(PREFIX) for name in names])
+    if given.other or "," in (given.platform or ""):
+        raise UsageError("a budget is for one image.", hint="name one, for one platform")
+    name = given.image.removeprefix(PREFIX)
+    if given.remote or name != given.image:
+        image = measure(None, f"{PREFIX}{name}", platform=given.platform, deep=given.deep)
+    else:
+        [image] = _here(given, [name])
+    how = {"at_most": given.at_most, "baseline": given.baseline, "packed": given.packed}
+    budget = keep_to(image, **how)
+    if given.json:
+        _print_json(report.image_to_dict(image, budget))
+    else:
+        if image.unpacked_bytes is not None:
+            report.print_image(image)
+        report.print_budget(budget)
+    if budget.said:
+        print(f"lab: {budget.said}", file=sys.stderr)
+    return 0 if budget.is_kept else 1
+
+
+def _here(given, names: list[str]) -> list:
+    """The images of an engine, or saved ones, under these names and for these platforms."""
+    from ..errors import UsageError
+    from ..image import find_saved
+
     if given.deep or (given.platform and not all(map(find_saved, names))):
         raise UsageError(
             "--deep is for images in a registry, --platform for these and for saved ones.",
@@ -345,14 +384,26 @@ def _measure(given) -> int:
         )
     pairs = _pairs_of(given, names)
     with _telling_how("measure", names):
-        images = _measured(given, pairs)
+        return _measured(given, pairs)
+
+
+def _measure_all(given) -> int:
+    from ..image import compare
+    from ..inspection import PREFIX
+    from . import report
+
+    names = [name for name in (given.image, given.other) if name]
+    if given.remote or all(name.startswith(PREFIX) for name in names):
+        return _measure_remote(given, [name.removeprefix(PREFIX) for name in names])
+    images = _here(given, names)
     if len(images) == 2:
         called = tuple(f"{image.name} {image.platform}" for image in images)
         found = compare(*images, names=called if given.platform else None)
-        show = report.print_comparison
+        _print_json(found.to_dict()) if given.json else report.print_comparison(found)
+    elif given.json:
+        _print_json(report.image_to_dict(images[0], None))
     else:
-        [found], show = images, report.print_image
-    _print_json(found.to_dict()) if given.json else show(found)
+        report.print_image(images[0])
     return 0
 
 
@@ -437,16 +488,6 @@ def _measure_remote(given, names: list[str]) -> int:
 
 def _scan(given) -> int:
     """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
-    from ..errors import ShipLightError
-
-    try:
-        return _scan_one(given)
-    except ShipLightError as error:
-        print(f"lab: {error}", file=sys.stderr)
-        return 2
-
-
-def _scan_one(given) -> int:
     from .. import builds, engine, scans
     from ..errors import ScannerMissing, UsageError
     from ..image import find_saved, not_saved

@@ -11,7 +11,7 @@ from ..builds import Build, here, recipes
 from ..catalogue import Row
 from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
-from ..inspection import contents, measure
+from ..inspection import Budget, contents, measure
 from ..lessons import Verdict
 from ..scans import PASSED, SEVERITIES, WORDS, Judgement, ScanReport
 from ..setting import Setting
@@ -114,6 +114,26 @@ def print_image(image: Image) -> None:
     _print(f"[bold]{escape(image.name)}[/]  {escape(image.platform)}", table)
     if image.buried:
         _print(_buried(image))
+
+
+def image_to_dict(image: Image, budget: Budget | None) -> dict:
+    """Return one image as `./lab measure --json` prints it, with its budget if there is one."""
+    return image.to_dict() | {"budget": budget and budget.to_dict()}
+
+
+def print_budget(budget: Budget) -> None:
+    """Print whether an image keeps to its bytes, and what to look at where it does not."""
+    limits = [("at most", budget.at_most), ("the baseline has", budget.before)]
+    told = [f"{words} {format_bytes(most)}" for words, most in limits if most is not None]
+    seen = f"{packed(budget.bytes, budget.is_estimate)} {budget.kind}"
+    mark = "[bold green]✓[/]" if budget.is_kept else "[bold red]✗[/]"
+    _print(f"{mark} {seen}; {', '.join(told) or 'there was no baseline yet'}")
+    if not budget.is_kept:
+        over = [budget.bytes - most for _, most in limits if most is not None]
+        what = "grew by" if budget.grew else "is the largest, with"
+        by = f"{what} {format_bytes(budget.instruction_bytes)}"
+        _print(f"  {format_bytes(max(over))} too many ({max(over):,} B). This instruction {by}:")
+        _print(f"  {escape(budget.instruction)}")
 
 
 def _buried(image: Image) -> Table:

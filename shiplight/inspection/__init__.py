@@ -3,6 +3,7 @@
 Knows the engine and how images are made; draws nothing and teaches nothing.
 """
 
+from .budget import Budget, keep_to
 from .entrypoint import follow, program_of
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
@@ -12,6 +13,7 @@ from .runtimes import BASES, choose, linked, look, short, try_on
 __all__ = [
     "BASES",
     "PREFIX",
+    "Budget",
     "Probe",
     "answer_of",
     "beside",
@@ -19,6 +21,7 @@ __all__ = [
     "contents",
     "file_in",
     "follow",
+    "keep_to",
     "linked",
     "look",
     "measure",

@@ -11,6 +11,7 @@ from shiplight.checks import read_subject, run
 from shiplight.cli import report
 from shiplight.errors import ScannerMissing
 from shiplight.image import compare
+from shiplight.inspection import keep_to
 from shiplight.lessons import Progress
 from shiplight.scans import findings, judge
 from shiplight.setup import ROOT
@@ -23,7 +24,7 @@ BUILD = Build(
 )  # fmt: skip
 UNSCANNED = findings.unknown("x", ScannerMissing("there is none"))
 PRINTED = {
-    "measure X": IMAGE.to_dict,
+    "measure X": lambda: report.image_to_dict(IMAGE, keep_to(IMAGE)),
     "measure A B": compare(IMAGE, IMAGE).to_dict,
     "build APP": lambda: report.build_to_dict(BUILD, IMAGE),
     "scan X": lambda: report.scan_to_dict(UNSCANNED, judge(UNSCANNED)),
@@ -36,6 +37,11 @@ def test_the_fields_of_a_command_are_those_that_are_described(command):
     section = DOC.partition(f"## `./lab {command} --json`")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} == set(PRINTED[command]())
+
+
+def test_the_fields_of_a_budget_are_described():
+    [line] = [line for line in DOC.splitlines() if line.startswith("| `budget` |")]
+    assert all(f"`{field}`" in line for field in keep_to(IMAGE).to_dict())
 
 
 def test_the_fields_of_a_verdict_are_described():
