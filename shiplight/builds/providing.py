@@ -76,7 +76,7 @@ def foreign(client, reference: str) -> Base:
         hint = f"SHIPLIGHT_MIRROR names no mirror for {registry_of(reference)}; or {hint}"
     raise BaseNotAvailable(
         f"the base {reference} is needed for another platform than this engine's, and "
-        f"SHIPLIGHT_BASES={wanted_kind()} allows no image of a registry for it.",
+        f"SHIPLIGHT_BASES={wanted_kind()} allows no image from a registry for it.",
         hint=hint,
     )
 

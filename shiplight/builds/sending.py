@@ -245,5 +245,5 @@ def _refuse_offer(offer: Offer, wider: Wider, why: str) -> None:
 def _cannot_be_given(needed: list[str], why: str) -> UsageError:
     return UsageError(
         f"{' and '.join(needed)} cannot be given to this build: {why}.",
-        hint="build without, or on Docker Engine",
+        hint="build without it, or on Docker Engine",
     )

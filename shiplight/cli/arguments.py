@@ -110,9 +110,9 @@ def _images(add) -> None:
         "what",
         nargs="?",
         metavar="APP[/VARIANT]",
-        help="or a folder (default: list what can be built)",
+        help="a variant, every variant of an app, or a folder (default: list what can be built)",
     )
-    build.add_argument("-f", "--file", help="another Dockerfile in that folder")
+    build.add_argument("-f", "--file", help="the Dockerfile in that folder (default: Dockerfile)")
     _stage(build, "build")
     build.add_argument("--no-cache", action="store_true", help="use no cache")
     _offers(build)
@@ -124,22 +124,22 @@ def _images(add) -> None:
         action="append",
         default=[],
         metavar="IMAGE|type=local,src=DIR",
-        help="use the cache that is there",
+        help="use the cache that is stored there",
     )
     build.add_argument(
         "--cache-to",
         action="append",
         default=[],
         metavar="type=registry,ref=IMAGE[,mode=max]|type=local,dest=DIR|type=inline",
-        help="put this build's cache there",
+        help="store this build's cache there",
     )
     build.add_argument("--output", metavar="DIR", help="write the files there and create no image")
     _json(build)
 
     measure = add(
         "measure",
-        "show layers and bytes of an image, a saved archive or an OCI layout, or how two of them "
-        "differ; with --remote, of what a registry has, without an engine and without a pull",
+        "show the layers and bytes of an image, a saved archive or an OCI layout, or how two of "
+        "them differ; with --remote, read from a registry, without an engine and without a pull",
         "measure go/single go/multi\n"
         "measure image.tar\n"
         "measure two.tar:busybox:1.36 two.tar:busybox:1.37\n"
@@ -158,21 +158,22 @@ def _images(add) -> None:
     measure.add_argument(
         "--remote",
         action="store_true",
-        help="ask the registry, or its mirror in SHIPLIGHT_MIRROR, with the logins of `docker "
-        "login`: index, manifests, configurations and attestations, each of which counts as a pull "
-        "where pulls are limited; `docker://NAME` means the same for one image",
+        help="read index, manifests, configurations and attestations from the registry (or its "
+        "mirror in SHIPLIGHT_MIRROR), with the logins of `docker login`; where pulls are limited, "
+        "each of these counts as one; `docker://NAME` does the same for one image",
     )
     measure.add_argument(
         "--deep",
         action="store_true",
-        help="with --remote: stream the layers too, for unpacked and reclaimable bytes; nothing of "
-        "them is written anywhere",
+        help="with --remote: also stream the layers, for unpacked and reclaimable bytes; their "
+        "contents are not written anywhere",
     )
     measure.add_argument(
         "--platform",
         metavar="OS/ARCH[,OS/ARCH]",
-        help="of an archive, a layout or, with --remote, a registry: this platform (default: this "
-        "machine's; all of one image in a registry, without --deep); two of them are compared",
+        help="of an archive, a layout or, with --remote, a registry: only this platform (default: "
+        "this machine's; all platforms of one image in a registry, without --deep); two platforms "
+        "are compared",
     )
     measure.add_argument(
         "--at-most",
@@ -241,11 +242,13 @@ def _images(add) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a Dockerfile, a folder with one or with some below it, or - for standard input",
+        help="a Dockerfile, a folder that contains Dockerfiles, or - for standard input",
     )
     check.add_argument("--build", action="store_true", help="also build it, and inspect the image")
     check.add_argument(
-        "--context", metavar="DIR", help="the folder that a build sends (default: looked for)"
+        "--context",
+        metavar="DIR",
+        help="the folder that a build sends (default: found automatically)",
     )
     _stage(check, "check")
     _offers(check)
@@ -262,8 +265,8 @@ def _images(add) -> None:
         "--baseline",
         type=Path,
         metavar="FILE",
-        help="what is known to fail, which does not count; if it is not there, this run counts "
-        "all and writes it; rewritten as findings go away",
+        help="known failures, which do not count; if FILE is missing, this run counts all and "
+        "writes it; it shrinks as failures are fixed",
     )
     output = check.add_mutually_exclusive_group()
     output.add_argument(
@@ -294,7 +297,7 @@ def _bases_and_engine(add) -> None:
     engine.add_argument(
         "--remove-gone",
         action="store_true",
-        help="with stop: remove private engines whose checkout is gone instead, with their data",
+        help="with stop: instead, remove private engines whose checkout is gone, with their data",
     )
     _json(engine)
 
@@ -340,7 +343,7 @@ def _offers(command) -> None:
         default=[],
         dest="secrets",
         metavar="id=NAME,src=FILE|env=VARIABLE",
-        help="a secret for RUN --mount=type=secret,id=NAME; stored in no layer, journal or log",
+        help="a secret for RUN --mount=type=secret,id=NAME; never kept in a layer, journal or log",
     )
     command.add_argument(
         "--ssh",

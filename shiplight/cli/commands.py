@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
         return failed
     except OSError as error:
         say(visible_line(_what_failed(error)))
-        print(f"  Try: {_FIXES.get(error.errno, 'is the path right, and yours?')}", file=sys.stderr)
+        hint = _FIXES.get(error.errno, "check the path, and whether you may use it")
+        print(f"  Try: {hint}", file=sys.stderr)
         return failed
 
 

@@ -57,7 +57,9 @@ def translated(doing: str) -> Iterator[None]:
     except docker.errors.APIError as error:
         raise engine_failed(doing, str(error.explanation or error)) from error
     except docker.errors.InvalidRepository as error:
-        raise EngineFailed(f"{doing}: {error}", hint="name it as `docker pull` takes it") from error
+        raise EngineFailed(
+            f"{doing}: {error}", hint="use a name that `docker pull` accepts"
+        ) from error
     except GONE as error:
         raise EngineFailed(
             f"the engine stopped answering while {doing} ({why(error)}).",

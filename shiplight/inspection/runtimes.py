@@ -257,6 +257,6 @@ def choose(
         asked = [libc, *sorted(needed), *(name for name, need in wanted.items() if need)]
         raise UsageError(
             f"none of these bases has {', '.join(filter(None, asked))}.",
-            hint="need less of a base, copy what is missing from a builder, or look at more bases",
+            hint="ask for less, copy what is missing from a builder, or look at more bases",
         )
     return min(fit, key=lambda each: each.unpacked_bytes)

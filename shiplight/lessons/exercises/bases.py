@@ -128,7 +128,7 @@ def _certificates_brought(client, made: Build) -> str:
     if len(files) > 2:
         refuse(
             "06.3",
-            "more ships than it needs.",
+            "the image contains more than the service needs.",
             hint="only one file was missing from the original image: which one?",
             found=f"{len(files)} files and links, " + ", ".join(f"/{path}" for path in files[:3]),
         )

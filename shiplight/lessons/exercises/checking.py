@@ -32,7 +32,7 @@ def check(client, exercise_id: str, made: Build | str | os.PathLike | None) -> N
         display(Shown(f"{exercise_id} is open: {found.task}", mark="○"))
         return
     if isinstance(client, Recorded):
-        display(Shown(f"{exercise_id} needs an engine to look at what you built.", mark="○"))
+        display(Shown(f"{exercise_id} needs an engine to inspect what you built.", mark="○"))
         return
     _refuse_other_kinds(found, made)
     try:

@@ -94,8 +94,8 @@ def asked(client, exercise_id: str, made: Build | str) -> Probe:
     found = probe(client, made, port=ALL[exercise_id].port)
     if found.answered is None:
         raise ProbeFailed(
-            f"{exercise_id} asks the service, and this engine publishes its ports elsewhere.",
-            hint="use an engine of this machine: `./lab doctor` lists those that it finds",
+            f"{exercise_id} cannot reach the service: this engine publishes its ports elsewhere.",
+            hint="use an engine on this machine: `./lab doctor` lists those that it finds",
         )
     return found
 
