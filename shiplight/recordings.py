@@ -64,9 +64,9 @@ def mode() -> str:
 def connect(lesson: str | None = None):
     """Return the Docker SDK's own client or, without an engine, a stand-in with recorded results.
 
-    `lesson` names the set that is replayed; without it, every recorded lesson is searched.
-    A notebook that has connected knows the cell magic `%%dockerfile`; it is loaded when it is used.
-    Raises EngineNotReachable where there is no engine and nothing is recorded either.
+    `lesson` names the recording to replay; without it, every recorded lesson is searched.
+    In a notebook, this also makes the cell magic `%%dockerfile` available.
+    Raises EngineNotReachable if there is no engine and no recording.
     """
     _clients.clear()
     _settings.clear()
@@ -444,8 +444,8 @@ def _error_from_dict(data: dict) -> ShipLightError:
 
 @replayed()
 def ask(client, question):
-    """Call `question(client)`, and record the result by the function's name.
+    """Call `question(client)`, and return its result; record it under the function's name.
 
-    So a lesson shows the SDK itself. The answer has to be what JSON can hold.
+    This lets a lesson show the SDK itself. The result has to be valid JSON.
     """
     return question(client)

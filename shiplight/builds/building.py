@@ -140,17 +140,17 @@ def build(
 ) -> Build:
     """Build `what` on the engine with BuildKit, showing its steps as they run.
 
-    `what` is `app/variant` of the catalogue, or a folder or Dockerfile; `file` names another
-    Dockerfile in that folder; `text` is built in place of the Dockerfile's own text; `name` names
-    the image. `secrets` has a file, or `env:NAME` for a variable, by the id that a
-    `RUN --mount=type=secret` names; `ssh` is `default` or has an agent's socket by its id;
-    `cache_from` names images whose cache is used, `cache_to` says where to put this one's, as
-    `docker buildx` has it (`type=registry,ref=NAME,mode=max`, `type=local,dest=FOLDER`);
-    `platform` may name several, with commas, where the engine's store can hold them; `output` is a
-    folder that gets the files of the last stage, in place of an image. `cache_namespace` keeps
-    cache mounts apart: each lab has its own. `screen(draw)` shows the steps.
-    Raises BuildFailed with the step, its line and its last words; BuildCancelled on Ctrl-C, once
-    the connection is closed; UsageError for a secret that is missing; BaseNotAvailable,
+    `what` is `app/variant` from the catalogue, or the path of a folder or Dockerfile. `file` names
+    another Dockerfile in that folder; `text` replaces the text of the Dockerfile; `name` is the
+    name of the image. `secrets` maps the id in `RUN --mount=type=secret` to a file, or to
+    `env:NAME` for a variable; `ssh` is `default`, or maps an id to an agent's socket.
+    `cache_from` and `cache_to` name caches to use and to write, in the syntax of `docker buildx`
+    (`type=registry,ref=NAME,mode=max`, `type=local,dest=FOLDER`). `platform` may be several
+    platforms with commas, if the engine's image store supports that. `output` is a folder for the
+    files of the last stage; no image is created then. `cache_namespace` keeps cache mounts of
+    different builds apart. `screen(draw)` shows the steps.
+    Raises BuildFailed with the step, its line and its last lines of output; BuildCancelled on
+    Ctrl-C, once the connection is closed; UsageError for a missing secret; BaseNotAvailable,
     DockerfileError, ContextError, EngineFailed.
     """
     wanted, arguments = order(os.fspath(what), text=text, file=file, name=name), build_args or {}

@@ -80,7 +80,7 @@ def remember(client, key: str, tag: str, seconds: float, namespace: str | None) 
 
 
 def recall(client, key: str) -> Cold | None:
-    """Return the last that was remembered of this engine under this key."""
+    """Return the newest time that is stored for this engine and key; None without one."""
     here, last = engine.identity(client), None
     for entry in journal.read("cold", with_caches=True):
         if (entry["engine"], entry["key"]) == (here, key):

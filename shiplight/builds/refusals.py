@@ -104,7 +104,7 @@ class Refusal:
 
     @property
     def short(self) -> str:
-        """The reason as it fits into one line of progress."""
+        """The reason, short enough for one line of progress."""
         return self.meaning or self.said
 
     def __str__(self) -> str:

@@ -73,7 +73,7 @@ class Wider:
 
     @property
     def stores(self) -> dict:
-        """The stores of local caches, those that are written as well as those that are read."""
+        """The stores of all local caches, both those to write and those to read."""
         return {k: v for c in (*self.cache_to, *self.cache_from) for k, v in c.service().items()}
 
     @property
@@ -90,9 +90,9 @@ NOTHING_WIDER = Wider()
 def sent(
     client, sources: Sources, offer: Offer, wider: Wider = NOTHING_WIDER, **parameters
 ) -> Iterator[Sent]:
-    """Begin a build of `sources`; leaving the block, however, ends it. `parameters` go to /build.
+    """Begin a build of `sources`; it ends when the block is left. `parameters` go to /build.
 
-    Raises UsageError where the engine has no session and the offer needs one.
+    Raises UsageError if the offer needs a session and the engine does not support sessions.
     """
     session, sync = _session(client, sources, offer, wider)
     sock, why = _hijacked(client, session)

@@ -181,7 +181,7 @@ def _registries(client, kind: str | None, mirrors: dict[str, str]) -> list[Findi
 
 def _unmirrored(registry: str, bases: list[str]) -> Finding:
     """What it means that SHIPLIGHT_MIRROR names a mirror, and none for this registry."""
-    seen = f"SHIPLIGHT_MIRROR names none; {len(bases)} bases are not available without it"
+    seen = f"SHIPLIGHT_MIRROR names no mirror for it; {len(bases)} bases are not available"
     advice = f"add `{registry}=HOST[:PORT][/PREFIX]` to it"
     return Finding(f"mirror of {registry}", "problem", seen, advice)
 

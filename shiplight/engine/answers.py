@@ -14,9 +14,8 @@ from ..errors import EngineFailed
 from ..setup import PROGRAM
 
 DISK_FULL = (
-    f"the engine's disk is full: `{PROGRAM} clean` removes what this lab used; "
-    "what a failed build\n"
-    "       keeps in use can be pruned after a restart of the engine: `docker builder prune`"
+    f"the engine's disk is full: `{PROGRAM} clean` removes what this lab used. If a failed build\n"
+    "       still keeps space, restart the engine, then run `docker builder prune`"
 )
 LAYER_LOST = (
     "the engine lost a layer, as when it is killed: remove the image with `docker rmi -f`, or\n"

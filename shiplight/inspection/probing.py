@@ -100,10 +100,10 @@ class Probe:
 def probe(client, what, *, port: int | None = None, command: list[str] | None = None) -> Probe:
     """Start a container of a build or image, wait for `/healthz`, ask `/selfcheck`, stop it.
 
-    `command` runs in place of the image's own. It is published on 127.0.0.1 only, at the port that
-    the image exposes unless `port` names another, stopped with SIGTERM, and removed whatever
-    happens. Raises ProbeFailed where no container can be made or no port is known, ImageNotFound
-    where there is no such image.
+    `command` replaces the image's own command. The container's port (`port`, or else the one that
+    the image exposes) is published on 127.0.0.1 only. The container is stopped with SIGTERM, and
+    always removed. Raises ProbeFailed if no container can be created or no port is known, and
+    ImageNotFound if there is no such image.
     """
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}

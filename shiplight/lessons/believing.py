@@ -76,9 +76,9 @@ class Believed:
 def believe(when: str, *answers: bool | None) -> Believed:
     """Keep what you believe, `"before"` or `"after"` the course: True or False for each sentence.
 
-    None is no answer, and is fine. Without answers, the sentences are shown. After the course, each
-    answer is shown beside the one before, with what a lesson measured. Raises UsageError for other
-    answers, and where they are not as many as the sentences.
+    None means no answer. Without answers, only the sentences are shown. After the course, each
+    answer is shown next to the earlier one, with what a lesson measured. Raises UsageError for any
+    other answer, or if there are not as many answers as sentences.
     """
     given = list(answers or [None] * len(beliefs()))
     known = all(one is None or isinstance(one, bool) for one in given)

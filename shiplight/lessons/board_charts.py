@@ -42,7 +42,7 @@ def build_times(rows: tuple[Surveyed, ...]):
 def vulnerabilities(rows: tuple[Surveyed, ...]):
     """Draw each variant's known vulnerabilities, each counted once; the accent is the fewest.
 
-    Each says in how many packages: what the scanner could not read is in no count.
+    Each bar also says how many packages were read: what the scanner cannot read is not counted.
     """
     table = frames.survey(rows)
     known = table["vulnerabilities"].dropna()

@@ -21,7 +21,7 @@ from .shown import Shown
 
 
 class Banner:
-    """What this notebook runs on: the last expression of a lesson's first cell."""
+    """What this notebook runs on, shown by the first cell of a lesson."""
 
     def __init__(self, client):
         self.recorded = isinstance(client, recordings.Recorded)
@@ -48,7 +48,7 @@ class Banner:
 def claim(sentence: str, true: bool, evidence: str = "", *, answers: str = "") -> None:
     """Show `✓ sentence` with its evidence; raise ClaimFailed if it is not `true` here.
 
-    `answers` is the id of the question that this answers: the evidence then ends with your guess.
+    `answers` is the id of a question; your guess is then shown at the end of the evidence.
     """
     if not true:
         raise ClaimFailed(
@@ -67,11 +67,11 @@ _SHOWN = {
 
 
 def held_against(claim_id: str, measured: float, *, of=None) -> None:
-    """Compare a claim of the article with what was measured; note the verdict.
+    """Compare a claim of the article with what was measured; show and note the verdict.
 
-    `of` is the result that was measured, where one setting says where it comes from. Where it is
-    the base whose own size the figure is about, an offline equivalent cannot test that, and the
-    dated figure that is published takes the place of the measured one.
+    `of` is the result that `measured` comes from; its setting is noted with the verdict. If the
+    claim is about the size of a base image and `of` is an offline equivalent of it, that size
+    cannot test the claim: the published figure, with its date, is compared instead.
     """
     said = catalogue.claim(claim_id)
     show = _SHOWN[said.unit]
@@ -113,7 +113,7 @@ def day_of(client) -> date:
 def copy_of(app: str, *, written: str | None = None) -> Path:
     """Make a fresh copy of an app's folder to edit; `apps/` itself does not change.
 
-    `written`, a day or an instant of ISO 8601 (UTC), becomes the time of every file of it.
+    `written`, a date or a time in ISO 8601 (UTC), becomes the modification time of every file.
     """
     copy = journal.folder("copies") / app
     shutil.rmtree(copy, ignore_errors=True)
@@ -146,10 +146,10 @@ def touch(path: Path, written: str) -> None:
 
 
 def clean_up(client, *made: Build | Image, yes: bool = False) -> None:
-    """List these images, or those of these builds, and what you built in their place as `mine`.
+    """List these images (or the images of these builds), and those that you built as `mine`.
 
-    With `yes` they are removed, and what the engine says it got back is shown. Last comes how far
-    you are with the exercises.
+    With `yes` they are removed, and the space that the engine freed is shown. At the end, it shows
+    how many exercises you have solved.
     """
     tags = [getattr(one, "tag", None) or one.name for one in made]
     own = [f"{name}:mine" for name in dict.fromkeys(tag.rpartition(":")[0] for tag in tags)]

@@ -1,4 +1,4 @@
-"""What to type in a terminal for what a function does in a lesson: `commands.toml`, as shown."""
+"""The terminal commands that do what a function does in a lesson: `commands.toml`, as shown."""
 
 import tomllib
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Command:
 
     @property
     def cell(self) -> str:
-        """What stands beside the first use of the function, as a cell of words."""
+        """The Markdown cell next to the first use of the function."""
         typed = "\n".join(self.typed)
         return f"On the command line, this {self.does}:\n\n```sh\n{typed}\n```"
 
@@ -42,7 +42,7 @@ def commands() -> dict[str, Command]:
 
 
 def typed(function: str) -> Command:
-    """Return what to type for what a function does. Raises UsageError where there is nothing."""
+    """Return the commands that do what a function does. Raises UsageError if there are none."""
     if function not in commands():
         raise UsageError(
             f"no command is known for {function!r}.", hint=f"one of {', '.join(commands())}"

@@ -21,11 +21,11 @@ def every() -> list[Exercise]:
 
 
 def check(client, exercise_id: str, made: Build | str | os.PathLike | None) -> None:
-    """Look at what a learner built; show that it is solved, or raise CheckFailed with a hint.
+    """Inspect what a learner built; show that it solves the exercise, or raise CheckFailed.
 
-    `made` is what `build` returned; for 08.1 it is the path of a Dockerfile. None is shown as open:
-    nothing is built yet. Without an engine nothing can be built, and that is shown. Raises
-    UsageError for anything else, and for an exercise that there is not.
+    `made` is what `build` returned; for 08.1 and 08.2 it is the path of a Dockerfile. With None,
+    nothing is built yet, and the exercise is shown as open. Without an engine nothing can be built,
+    and a sentence says so. Raises UsageError for anything else, and for an unknown exercise.
     """
     found = named(exercise_id)
     if made is None:

@@ -33,11 +33,11 @@ def questions() -> dict[str, str]:
 def guess(question: str, value=None, unit: str = "") -> Shown:
     """Keep what you guess before you measure, to be shown beside what was measured.
 
-    The next chart shows it behind its subtitle, or the claim that answers it in its evidence.
-    `question` is the lesson and the number of its question, `"01.2"`; `value` is a number, with its
-    `unit`, or words. None is no answer, and is fine: everything below runs without one. A value
-    that cannot answer the question is not kept, and a sentence says what can. Raises UsageError for
-    an unknown question.
+    The next chart shows it after its subtitle, or the claim that answers it in its evidence.
+    `question` is the lesson and the number of the question, such as `"01.2"`; `value` is a number,
+    with its `unit`, or words. None means no guess; later cells run without one. A value that does
+    not fit the question is not kept, and a sentence says what does. Raises UsageError for an
+    unknown question.
     """
     if question not in questions():
         raise UsageError(

@@ -14,8 +14,8 @@ HINT_TRIES, SOLUTION_TRIES = 2, 3  # tries that open the second hint, and the so
 def hint(exercise_id: str) -> Shown:
     """Return a hint: the first one on demand, with the second one after two tries.
 
-    A try is a build that the check refused, of a text that differs from the start and from the
-    tries before it. Raises UsageError for an exercise that there is not.
+    A try is a build that the check refused, if its text differs from the start and from earlier
+    tries. Raises UsageError for an unknown exercise.
     """
     found, state = named(exercise_id), learned.state(exercise_id)
     opened = list(found.hints[: 2 if len(state.tries) >= HINT_TRIES or state.solved else 1])
@@ -28,8 +28,9 @@ def hint(exercise_id: str) -> Shown:
 def solution(exercise_id: str, *, teacher: bool = False):
     """Return a right answer as a Dockerfile, after three tries; at once for a teacher.
 
-    Before that, a sentence says how many tries are left. There are others: the checks accept
-    whatever does what the exercise asks for. Raises UsageError for an exercise that there is not.
+    Before that, a sentence says how many tries are left. It is not the only right answer: the
+    check accepts everything that does what the exercise asks. Raises UsageError for an unknown
+    exercise.
     """
     found, state = named(exercise_id), learned.state(exercise_id)
     left = SOLUTION_TRIES - len(state.tries)
