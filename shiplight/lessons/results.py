@@ -255,7 +255,7 @@ def claims_part(found: Sequence[Verdict]) -> str:
 def variants_part(rows: Sequence[Surveyed], reached: Sequence[Reach]) -> str:
     """Return every variant, then what had to be reached; Markdown."""
     if not rows and not reached:
-        return "Not recorded yet: `./lab record` of the lesson that surveys every variant does it."
+        return "Not recorded yet: `./lab record 09` records every variant."
     head = (
         "variant",
         "unpacked",

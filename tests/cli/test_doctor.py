@@ -87,7 +87,7 @@ def test_a_registry_that_no_mirror_is_named_for_is_a_problem_and_is_not_asked(se
     found, seen = seen_by((r"/auth", WELL))
     assert states(found)["mirror of docker.io"] == "ok"
     assert found["mirror of gcr.io"].state == "problem"
-    assert "SHIPLIGHT_MIRROR names none" in found["mirror of gcr.io"].seen
+    assert "SHIPLIGHT_MIRROR names no mirror for it" in found["mirror of gcr.io"].seen
     hosts = [json.loads(body)["serveraddress"] for _, path, body in seen if path == "/auth"]
     assert hosts == ["mirror.example"]
 
