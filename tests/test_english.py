@@ -66,6 +66,15 @@ NEVER = [
         "this is no tar archive",
     ),
     (
+        r"\b(?:beside|below|above|behind) \w+(?: \w+)? stands?\b",
+        "there is …, … is next to it",
+        "Beside many cells stands what to type.",
+    ),
+    (r"\bsay of each of\b", "decide whether each of", "Say of each of these whether it is true."),
+    (r"\bin place of `None`", "replace `None` with", "Put your answer in place of `None`:"),
+    (r"\bthat there (?:is|are) not\b", "an unknown …", "an exercise that there is not"),
+    (r"\bput back\b", "restore", "The original is put back."),
+    (
         r"\bWhat (?:answers|stands) \w+\?",
         "a question as a reader would ask it",
         "What answers here?",

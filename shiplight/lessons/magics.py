@@ -64,7 +64,7 @@ def written_and_built(app: str, name: str, text: str, *, target: str | None = No
 def own_copy(app: str) -> Path:
     """Return the learner's own copy of an app's folder, made where it is missing.
 
-    Raises UsageError for an app that there is not.
+    Raises UsageError for an unknown app.
     """
     source, copy = catalogue.APPS / app, journal.folder("mine") / app
     if not source.is_dir():
