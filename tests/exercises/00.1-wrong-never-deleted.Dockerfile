@@ -1,4 +1,4 @@
-# hint: deleted, or left behind
+# hint: or leave them behind
 FROM busybox:latest
 RUN head -c 5000000 /dev/zero > /zeros
 COPY message.txt /message.txt

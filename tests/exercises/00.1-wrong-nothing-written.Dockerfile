@@ -1,4 +1,4 @@
-# hint: to be written
+# hint: write them, and then delete
 FROM busybox:latest
 COPY message.txt /message.txt
 CMD ["cat", "/message.txt"]

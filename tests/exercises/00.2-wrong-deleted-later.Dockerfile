@@ -1,4 +1,4 @@
-# hint: nothing may delete them
+# hint: no later one may delete them
 FROM busybox:latest
 RUN head -c 5000000 /dev/urandom > /random
 RUN rm /random

@@ -1,4 +1,4 @@
-# hint: which bytes never do
+# hint: which bytes never repeat
 FROM busybox:latest
 RUN head -c 5000000 /dev/zero > /zeros
 COPY message.txt /message.txt

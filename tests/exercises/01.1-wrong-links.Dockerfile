@@ -1,4 +1,4 @@
-# hint: what do your COPY
+# hint: do your COPY instructions add
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

@@ -1,4 +1,4 @@
-# hint: look a name up
+# hint: look up a name
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

@@ -1,4 +1,4 @@
-# hint: one packed file
+# hint: one compressed file
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

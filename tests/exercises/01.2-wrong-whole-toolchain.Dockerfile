@@ -1,4 +1,4 @@
-# hint: which\?
+# hint: which one\?
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

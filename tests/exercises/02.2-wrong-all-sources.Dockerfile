@@ -1,4 +1,4 @@
-# hint: copy the one file
+# hint: copy the file itself
 FROM node:22-alpine AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

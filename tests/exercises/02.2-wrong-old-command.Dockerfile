@@ -1,4 +1,4 @@
-# hint: what did it say last
+# hint: the last line of its output
 FROM node:22-alpine AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

@@ -1,4 +1,4 @@
-# hint: does anything still need them
+# hint: does anything need the rest
 FROM node:22-alpine AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

@@ -1,4 +1,4 @@
-# hint: begin from
+# hint: your last FROM
 FROM python:3.13-slim AS builder
 RUN apt-get update && apt-get install -y gcc libffi-dev
 WORKDIR /app

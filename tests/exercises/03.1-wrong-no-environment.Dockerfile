@@ -1,4 +1,4 @@
-# hint: `python -m venv` makes one
+# hint: `python -m venv` creates one
 FROM python:3.13-slim AS builder
 RUN apt-get update && apt-get install -y gcc libffi-dev
 WORKDIR /app

@@ -1,4 +1,4 @@
-# hint: which instruction brings them
+# hint: which instruction adds them
 FROM python:3.13-slim AS builder
 RUN apt-get update && apt-get install -y gcc libffi-dev
 WORKDIR /app

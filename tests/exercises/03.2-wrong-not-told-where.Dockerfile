@@ -1,4 +1,4 @@
-# hint: what did it say last
+# hint: the last line of its output
 FROM python:3.13-slim AS builder
 COPY requirements-pure.txt .
 RUN pip install --no-cache-dir --target /packages -r requirements-pure.txt

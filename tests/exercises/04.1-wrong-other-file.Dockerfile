@@ -1,4 +1,4 @@
-# hint: one source file: which
+# hint: Which source file did that build
 # Its dummy differs from the others', so that it is built anew in the cache mount that they share.
 FROM rust:1.82 AS builder
 WORKDIR /app

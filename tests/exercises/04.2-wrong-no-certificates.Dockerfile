@@ -1,4 +1,4 @@
-# hint: where does the builder keep it
+# hint: where is it in the builder
 FROM rust:1.82 AS builder
 ARG TARGETARCH
 WORKDIR /app

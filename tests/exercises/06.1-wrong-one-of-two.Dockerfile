@@ -1,4 +1,4 @@
-# hint: read its last words again
+# hint: read its last line of output again
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

@@ -1,4 +1,4 @@
-# hint: who wrote that loader
+# hint: whose C library has that loader
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

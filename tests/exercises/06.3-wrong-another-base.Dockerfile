@@ -1,4 +1,4 @@
-# hint: one file is missing
+# hint: only one file was missing
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

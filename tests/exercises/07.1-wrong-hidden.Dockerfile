@@ -1,4 +1,4 @@
-# hint: hiding from a scanner
+# hint: hiding packages
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

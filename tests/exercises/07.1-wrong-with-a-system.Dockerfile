@@ -1,4 +1,4 @@
-# hint: where does the last one start
+# hint: what does your last FROM name
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

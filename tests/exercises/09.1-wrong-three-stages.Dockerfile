@@ -1,4 +1,4 @@
-# hint: which is largest|largest: does all
+# hint: largest layer: does the service
 # Three stages: the first two install runtime and build dependencies, at the same time.
 FROM node:22-alpine AS deps
 WORKDIR /app

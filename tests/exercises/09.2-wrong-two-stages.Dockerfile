@@ -1,4 +1,4 @@
-# hint: largest: does all
+# hint: largest layer: does the service
 # Two stages: the first one compiles wheels, the second one installs them and has no compiler.
 FROM python:3.13-slim AS builder
 RUN apt-get update && apt-get install -y gcc libffi-dev

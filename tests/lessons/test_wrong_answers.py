@@ -1,10 +1,13 @@
 """docs/wrong-answers.md is what was tried, and claims no more than that."""
 
+import ast
 import importlib.util
+import re
 
 import answers
 import pytest
 
+from shiplight.checks import CHECKS
 from shiplight.errors import BuildCancelled
 from shiplight.lessons import exercises
 from shiplight.setup import ROOT
@@ -42,3 +45,26 @@ def test_what_is_kept_is_of_answers_that_the_rules_still_make():
     made = {try_all.key(answer) for answer in answers.made_by_rule()}
     assert try_all.kept()["tried"].keys() <= made
     assert {key[:4] for key in made} == {found.id for found in exercises.every()}
+
+
+def hints() -> set[str]:
+    """Every hint that a check can give: what is formatted into one is the id of a check."""
+    found = set()
+    for path in (ROOT / "shiplight" / "lessons" / "exercises").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        keywords = [node for node in ast.walk(tree) if isinstance(node, ast.keyword)]
+        for hint in (one.value for one in keywords if one.arg == "hint"):
+            if isinstance(hint, ast.Constant):
+                found.add(hint.value)
+            elif isinstance(hint, ast.JoinedStr):
+                parts = [getattr(part, "value", "") for part in hint.values]
+                said = "".join(part if isinstance(part, str) else "…" for part in parts)
+                found |= {said.replace("…", one.id) for one in CHECKS}
+    return found
+
+
+@pytest.mark.parametrize("path", answers.kept("*-wrong-*"), ids=lambda path: path.stem)
+def test_a_wrong_answer_expects_a_hint_that_a_check_gives(path):
+    """Which one it meets, a live test tries; here, without an engine, that the words are there."""
+    expected = re.match("# hint: (.+)", path.read_text(encoding="utf-8"))[1]
+    assert [hint for hint in hints() if re.search(expected, hint)], expected
