@@ -205,7 +205,7 @@ def _names_secrets(subject: Subject, step: Step, pattern: str) -> bool:
 
 
 def _sent_along(subject: Subject, step: Step) -> list[str]:
-    """Files with secrets that a folder or a pattern of names includes, and that ship."""
+    """Files with secrets that a copied folder or pattern of names contains, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
     found = []
