@@ -16,6 +16,7 @@ __getattr__, __dir__, __all__ = offered(
         "baseline": "baseline",
         "find_dockerfiles": "checklist",
         "mask": "reading.secretwords",
+        "patch": "patching",
         "print_checklist": "reporting.report",
         "print_summary": "reporting.report",
         "read_subject": "checklist",

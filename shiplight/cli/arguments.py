@@ -275,6 +275,12 @@ def _images(add) -> None:
         help="how to print it (default: text); github: annotations of a workflow",
     )
     output.add_argument("--sarif", action="store_true", help="the same as --format sarif")
+    output.add_argument(
+        "--diff",
+        action="store_true",
+        help="print a patch instead, for what can be fixed by rule: `patch -p1` and `git apply` "
+        "take it; read it first",
+    )
     _json(output)
 
 

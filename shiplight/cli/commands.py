@@ -635,8 +635,17 @@ def _checked(given, path: str):
 
 
 def _print_checklists(given, found: list, *, several: bool) -> None:
-    from ..units import visible_line
+    from ..units import visible, visible_line
 
+    if given.diff:
+        from ..checks import patch
+
+        for text in map(patch, found):
+            if sys.stdout.isatty():
+                print(visible(text), end="")
+            else:  # byte by byte, for a program that applies it
+                sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+        return
     wanted = given.format or ("json" if given.json else "sarif" if given.sarif else "text")
     if wanted == "json":
         _print_json([row for each in found for row in each.to_list()])

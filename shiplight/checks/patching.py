@@ -1,0 +1,141 @@
+"""A patch for what is mechanical: a change is kept only where its check then has less to say.
+
+What a rule cannot know is left to people: which user, which base, what a program needs.
+"""
+
+import difflib
+import json
+import re
+from dataclasses import replace
+
+from ..dockerfile import parse
+from ..errors import DockerfileError, UsageError
+from ..units import visible_line
+from .checklist import Checklist, run
+from .questions.outcomes import Place
+from .reading.caches import fetching, folder_of
+from .reading.secretwords import mask
+from .reading.subject import Step, Subject
+
+_LINE = re.compile(r"[^\n]*\n|[^\n]+")
+_NO_END = "\\ No newline at end of file\n"
+_PLAIN = re.compile(r"[\w./:@%+,=-]+")
+_BUILTINS = ("cd", "export", "source", ".", "set", "eval", "exec", "umask", "ulimit")
+_AT_ROOT = ("alpine", "debian", "ubuntu", "node", "python", "ruby", "rust", "scratch")
+_CACHES = ("apt", "npm", "yarn", "pip", "uv", "go")  # whose folder no later instruction needs
+
+
+def patch(found: Checklist) -> str:
+    """Return a unified diff that fixes a Dockerfile where rules can, "" where none can.
+
+    A build is not repeated: only what the text says is looked at. Raises UsageError where the
+    lines of the diff would repeat a secret.
+    """
+    skip = {check for check in _FIXES if check not in {r.check.id for r in found.results}}
+    now = run(replace(found.subject, built=None))
+    for check, fix in _FIXES.items():
+        if check not in skip:
+            now = _fixed(now, check, fix)
+    name = visible_line(found.file)
+    before, after = (_LINE.findall(each.subject.read.text) for each in (found, now))
+    lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
+    diff = "".join(x if x.endswith("\n") else f"{x}\n{_NO_END}" for x in lines)
+    if mask(diff) != diff:
+        hint = "fix what the check of secrets names first"
+        raise UsageError(f"a patch of {name} would repeat what looks like a secret.", hint=hint)
+    return diff
+
+
+def _fixed(found: Checklist, check: str, fix) -> Checklist:
+    """The checklist with one check's places changed, as far as that lets it pass there."""
+    changes = _changes(found, check, fix)
+    while changes:
+        candidate = _with_changes(found.subject, changes)
+        left = {place.line for place in _places(candidate, check)} if candidate else set(changes)
+        if not left & changes.keys():
+            fails = [{r.check.id for r in each.results if r.counts} for each in (found, candidate)]
+            return candidate if fails[1] <= fails[0] else found
+        changes = {line: change for line, change in changes.items() if line not in left}
+    return found
+
+
+def _changes(found: Checklist, check: str, fix) -> dict[int, list[str]]:
+    """The new lines of each instruction to change, by the number of its first one."""
+    changes, lines = {}, found.subject.read.text.split("\n")
+    steps = {step.line: step for step in found.subject.all_steps}
+    for place in _places(found, check):
+        step, old = steps.get(place.line), "\n".join(lines[place.line - 1 : place.end_line])
+        new = fix(found.subject, step, old) if step and not step.instruction.heredocs else ""
+        if new and new != old and old.count("\n") == new.count("\n"):
+            changes[place.line] = new.split("\n")
+    return changes
+
+
+def _places(found: Checklist, check: str) -> list[Place]:
+    results = [r for r in found.results if r.check.id == check and r.counts]
+    return [p for r in results for p in r.outcome.places if p.line and p.accepted is None]
+
+
+def _with_changes(subject: Subject, changes: dict[int, list[str]]) -> Checklist | None:
+    lines = subject.read.text.split("\n")
+    for line, new in changes.items():
+        lines[line - 1 : line - 1 + len(new)] = new
+    try:
+        read = parse("\n".join(lines))
+        return run(replace(subject, read=read, target=read.stages[subject.target.index]))
+    except DockerfileError:
+        return None
+
+
+def _no_cache(subject: Subject, step: Step, text: str) -> str:
+    text = re.sub(r"\bapk((?:[ \t]+-\S+)*)[ \t]+update[ \t]*&&[ \t]*(?=\S)(?!\\)", "", text)
+    add = r"\bapk((?:[ \t]+-\S+)*)[ \t]+add\b(?![^&|;]*--no-cache)"
+    return re.sub(add, r"apk\1 add --no-cache", text)
+
+
+def _no_recommends(subject: Subject, step: Step, text: str) -> str:
+    install = r"\b(apt-get|apt)((?:[ \t]+-\S+)*)[ \t]+install\b(?![^&|;]*--no-install-recommends)"
+    return re.sub(install, r"\1\2 install --no-install-recommends", text)
+
+
+def _absolute(subject: Subject, step: Step, text: str) -> str:
+    """WORKDIR as it is where the base has none: below the root."""
+    at_root = step.keyword == "WORKDIR" and subject.base(step.stage).name in _AT_ROOT
+    return re.sub(r"(?i)^(\s*WORKDIR\s+)(?:\./)?(?=\w)", r"\1/", text) if at_root else ""
+
+
+def _exec_form(subject: Subject, step: Step, text: str) -> str:
+    """A program and its words in exec form, where no shell does anything with them.
+
+    With both ENTRYPOINT and CMD, it would change what the one is told by the other.
+    """
+    words = step.instruction.value.split()
+    both = subject.ending.entrypoint and subject.ending.cmd
+    plain = all(map(_PLAIN.fullmatch, words)) and "=" not in words[0] and words[0] not in _BUILTINS
+    if both or not plain or "\n" in text:
+        return ""
+    return f"{step.keyword} {json.dumps(words)}" + "\r" * text.endswith("\r")
+
+
+def _cache_mount(subject: Subject, step: Step, text: str) -> str:
+    """A mount on the folder of each package manager; of root, who may write there."""
+    user = step.expand(step.user).partition(":")[0] or subject.base(step.stage).user
+    tools = dict.fromkeys(tool for tool, _ in fetching(step))
+    folders = {tool: folder_of(subject, step, tool) for tool in tools}
+    known = all(tool in _CACHES and not set("~*$") & set(folders[tool]) for tool in tools)
+    if user not in ("root", "0") or not known:
+        return ""
+    mounts = " ".join(
+        f"--mount=type=cache,target={folder}" + ",sharing=locked" * (tool == "apt")
+        for tool, folder in folders.items()
+    )
+    return re.sub(r"(?i)^(\s*RUN)\s", rf"\1 {mounts} ", text)
+
+
+_FIXES = {
+    "apk-cache": _no_cache,
+    "recommends": _no_recommends,
+    "workdir": _absolute,
+    "signals": _exec_form,
+    "cache-mounts": _cache_mount,
+}
