@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = offered(
         "connect": "recordings",
         "frames": "charts.frames",
         "measure": "inspection",
+        "origins": "inspection",
         "probe": "inspection",
         "recipe": "builds",
         "scan": "scans",

@@ -20,12 +20,14 @@ their own names, by those who need them.
 
 from . import opening
 from .errors import BuildKitError, NotUpgraded, SourceChanged
+from .globs import Glob
 from .patterns import BadPattern, Rule, apply_rules, may_hold_kept
 from .status import StatusResponse, Step, Trace, command_first, counted, tail
 
 __all__ = [
     "BadPattern",
     "BuildKitError",
+    "Glob",
     "NotUpgraded",
     "Rule",
     "SourceChanged",

@@ -20,6 +20,7 @@ from .providing import here, provide, sources
 from .refusals import Refusal, refusal
 from .showing import Recipe
 from .solving import solve
+from .staging import Staged, build_stages
 from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
 
 __all__ = [
@@ -27,8 +28,10 @@ __all__ = [
     "Build",
     "Recipe",
     "Refusal",
+    "Staged",
     "Times",
     "build",
+    "build_stages",
     "cache_mounts",
     "cold_build",
     "here",

@@ -160,7 +160,7 @@ def build(
         caches.from_of(_several(cache_from)),
         tuple(platform.split(",")) if platform else (),
     )
-    given = _given(client, wanted, target, arguments, wider.platforms, offer)
+    given = given_of(client, wanted, target, arguments, wider.platforms, offer)
     key = cold.key(client, given, arguments, platform) if no_cache else ""
     remarks = given.remarks + wider.remarks
     solved = solving.solve(
@@ -197,7 +197,7 @@ def build(
     )
 
 
-def _given(
+def given_of(
     client,
     wanted: Order,
     target: str | int | None = None,
@@ -243,7 +243,7 @@ def cold_time(client, what: str) -> Cold | None:
 
     Of the same text, context and bases, on this engine, in this lab.
     """
-    return cold.recall(client, cold.key(client, _given(client, order(what))))
+    return cold.recall(client, cold.key(client, given_of(client, order(what))))
 
 
 def order(

@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..builds import Build, Times, bases
 from ..image import Image
-from ..inspection import Probe
+from ..inspection import Origins, Probe
 from ..setup import ROOT
 from .tables import readable as readable
 from .tables import setting_of as setting_of
@@ -41,6 +41,14 @@ def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
         for name, image in zip(names or [short(i.name) for i in measured], measured, strict=True)
     ]
     return table_of(rows, *measured)
+
+
+def origins(found: Origins) -> pd.DataFrame:
+    """Return one row for each place where bytes were born, in the order of the Dockerfile.
+
+    `born_bytes` are `shipped_bytes`, which are in the image, and `left_behind_bytes`.
+    """
+    return table_of([row.row() for row in found.rows], found)
 
 
 def layers(image: Image) -> pd.DataFrame:

@@ -194,6 +194,18 @@ def _images(add) -> None:
     )
     _json(measure)
 
+    origins = add(
+        "origins",
+        "build a multi-stage image stage by stage, and show where each byte that it ships was "
+        "born, and what each stage leaves behind",
+        "./lab origins go/multi",
+    )
+    origins.add_argument("what", metavar="APP/VARIANT|DIR", help="a variant, or a folder")
+    origins.add_argument("-f", "--file", help="another Dockerfile in that folder")
+    _stage(origins, "follow")
+    _offers(origins)
+    _json(origins)
+
     scan = add(
         "scan",
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",

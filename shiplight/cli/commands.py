@@ -487,6 +487,30 @@ def _measure_remote(given, names: list[str]) -> int:
     return 0
 
 
+def _origins(given) -> int:
+    from .. import builds
+    from ..builds import offers
+    from ..inspection import origins
+    from . import report
+
+    build_args, secrets = _pairs(given.build_args), offers.secrets_of(given.secrets)
+    offers.read(secrets, given.ssh, None)
+    builds.order(given.what, file=given.file)  # what cannot be built is said before anything else
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # remarks, which a build prints
+        found = origins(
+            _connect(given, to_make=True),
+            given.what,
+            file=given.file,
+            target=given.target,
+            build_args=build_args,
+            secrets=secrets,
+            ssh=tuple(given.ssh),
+        )
+    _print_json(found.to_dict()) if given.json else report.print_origins(found)
+    return 0
+
+
 def _scan(given) -> int:
     """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
     from .. import builds, engine, scans

@@ -11,7 +11,7 @@ from ..builds import Build, here, recipes
 from ..catalogue import Row
 from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
-from ..inspection import Budget, contents, measure
+from ..inspection import Budget, Origins, contents, measure
 from ..lessons import Verdict
 from ..scans import PASSED, SEVERITIES, WORDS, Judgement, ScanReport
 from ..setting import Setting
@@ -211,6 +211,29 @@ def print_comparison(found: Comparison) -> None:
 
 
 _SIDES = {SAME: "both", FIRST: "first", SECOND: "second"}
+
+
+def print_origins(found: Origins) -> None:
+    """Print where the bytes of all stages were born, what ships, and what stays behind."""
+    numbers = ("born", "shipped", "left behind")
+    table = _table("stage", "line", *numbers, "instruction", right=("line", *numbers))
+    for row in found.rows:
+        drawn = f" (reads {', '.join(row.mounted)})" if row.mounted else ""
+        table.add_row(
+            escape(one_line(row.stage or UNKNOWN, 20)),
+            UNKNOWN if row.line is None else str(row.line),
+            format_bytes(row.born_bytes),
+            format_bytes(row.shipped_bytes),
+            format_bytes(row.left_behind_bytes),
+            escape(one_line(row.instruction + drawn, _room(56))),
+        )
+    table.add_section()
+    left = found.born_bytes - found.unpacked_bytes
+    sums = map(format_bytes, (found.born_bytes, found.unpacked_bytes, left))
+    table.add_row("", "", *sums, "total")
+    _print(f"[bold]{escape(found.name)}[/]", table, f"[dim]{escape(str(found.setting))}[/]")
+    for step in found.ran:
+        _print(f"[dim]not cached: {escape(one_line(step, _room(12)))}[/]")
 
 
 def print_scan(found: ScanReport) -> None:

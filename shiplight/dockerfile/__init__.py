@@ -15,7 +15,7 @@ from .context import (
     read_sources,
 )
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
-from .stages import STEPS, image_uses
+from .stages import STEPS, Link, image_uses, links_of, triggers_of
 from .words import BadWord, Lexer, Room, TooLarge, split_words
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "Dockerfile",
     "Instruction",
     "Lexer",
+    "Link",
     "Room",
     "Rule",
     "Sources",
@@ -36,9 +37,11 @@ __all__ = [
     "fail",
     "ignore_rules",
     "image_uses",
+    "links_of",
     "parse",
     "read_context",
     "read_rules",
     "read_sources",
     "split_words",
+    "triggers_of",
 ]

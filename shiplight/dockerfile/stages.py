@@ -348,6 +348,24 @@ def map_images(
     return "".join(edits.get(place, char) for place, char in enumerate(dockerfile.text))
 
 
+def with_names(dockerfile: Dockerfile) -> str:
+    """Return the text with a name for each stage that has none, so that each can be a target.
+
+    Every line keeps its number.
+    """
+    inserts = {}
+    for instruction, line in instructions_of(dockerfile.text):
+        stage = next((one for one in dockerfile.stages if one.line == instruction.line), None)
+        if stage and stage.name is None and instruction.keyword == "FROM":
+            name = f"unnamed-{stage.index}"
+            while name in dockerfile.text.lower():
+                name += "-"
+            end = line.places[len(line.text.rstrip()) - 1]
+            inserts[end] = f" AS {name}"
+    text = dockerfile.text
+    return "".join(char + inserts.get(place, "") for place, char in enumerate(text))
+
+
 def blank_syntax(dockerfile: Dockerfile | str) -> str:
     """Return the text without its `# syntax=`, with as many lines and the other directives.
 

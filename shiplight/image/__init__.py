@@ -6,6 +6,7 @@ writes no file but the store of known layers.
 """
 
 from .archive import read_image
+from .changes import Entry
 from .comparing import (
     CHANGED,
     FIRST,
@@ -43,6 +44,7 @@ __all__ = [
     "WHERE",
     "Attestation",
     "Comparison",
+    "Entry",
     "Files",
     "Image",
     "Layer",

@@ -5,15 +5,25 @@ Knows the engine and how images are made; draws nothing and teaches nothing.
 
 from .budget import Budget, keep_to
 from .entrypoint import follow, program_of
+from .following import origins
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
 from .remote import PREFIX, published
 from .runtimes import BASES, choose, linked, look, short, try_on
+from .tracing import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins, trace
 
 __all__ = [
+    "AMBIGUOUS",
+    "BASE",
     "BASES",
+    "CONTEXT",
+    "IMAGE",
     "PREFIX",
+    "STEP",
     "Budget",
+    "Flow",
+    "Origin",
+    "Origins",
     "Probe",
     "answer_of",
     "beside",
@@ -25,11 +35,13 @@ __all__ = [
     "linked",
     "look",
     "measure",
+    "origins",
     "probe",
     "program_of",
     "published",
     "run_once",
     "short",
     "stored_bytes",
+    "trace",
     "try_on",
 ]

@@ -15,7 +15,7 @@ from shiplight.lessons import notebooks
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
-COMMANDS += ["record", "reset", "clean"]
+COMMANDS += ["record", "reset", "clean", "origins"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
