@@ -5,6 +5,7 @@ Every chart has its table from the same frame. Measures nothing itself.
 
 from .build_charts import build_times, timeline
 from .drawing import ACCENT, GREY, PICTURE, add_bars, empty_chart, places, say_beside
+from .flow_charts import flow
 from .image_charts import before_after, savings, treemap, waterfall
 from .tables import readable, setting_of, short, table_of
 
@@ -16,6 +17,7 @@ __all__ = [
     "before_after",
     "build_times",
     "empty_chart",
+    "flow",
     "places",
     "readable",
     "savings",

@@ -1,0 +1,108 @@
+"""The picture of a multi-stage build: to scale, with hairlines that it admits, and readable."""
+
+from itertools import combinations
+
+import pytest
+
+from shiplight import charts
+from shiplight.charts.drawing import MARGIN, NARROW, wide
+from shiplight.charts.flow_charts import HEIGHT
+from shiplight.inspection import Flow, Origin, Origins
+
+BUILDER, LAST = ("builder",), ("builder", "stage-1")
+
+
+def origins(*rows: tuple[str, int, int], mounted=()) -> Origins:
+    """Rows of a builder whose shipped bytes go to a last stage: (instruction, born, shipped)."""
+    flows = []
+    for number, (_, born, ships) in enumerate(rows):
+        flows += [Flow(number, LAST, ships, True)] * bool(ships)
+        flows += [Flow(number, BUILDER, born - ships, False)] * (born > ships)
+    found = tuple(
+        Origin("instruction", "builder", text, line, born, ships)
+        for line, (text, born, ships) in enumerate(rows)
+    )
+    if mounted:
+        found += (Origin("instruction", "stage-1", "RUN install", 20, 500, 500, mounted=mounted),)
+        flows.append(Flow(len(rows), ("stage-1",), 500, True))
+    ships = sum(row.shipped_bytes for row in found)
+    return Origins("app/multi", ships, ("builder", "stage-1"), found, tuple(flows))
+
+
+LARGE = origins(("FROM golang", 6000, 1000), ("RUN go build", 4000, 3000))
+
+
+def texts(figure) -> list[str]:
+    return [each.text for each in figure.layout.annotations]
+
+
+def bands(figure) -> dict[str, float]:
+    """How many pixels each band is thick, by what is said of it."""
+    found = {}
+    for trace in figure.data:
+        if trace.fill == "toself":
+            half = len(trace.y) // 2
+            found[trace.text] = round(trace.y[-1] - trace.y[0], 3)
+            assert all(
+                low - high == pytest.approx(found[trace.text])
+                for high, low in zip(trace.y[:half], reversed(trace.y[half:]), strict=True)
+            )
+    return found
+
+
+def test_bands_are_as_thick_as_their_bytes():
+    found = bands(charts.flow(LARGE))
+    assert found["builder → stage-1: 4.00 kB"] == pytest.approx(0.4 * HEIGHT)
+    assert found["builder → left behind: 6.00 kB"] == pytest.approx(0.6 * HEIGHT)
+    assert found["stage-1 → shipped: 4.00 kB"] == pytest.approx(0.4 * HEIGHT)
+
+
+def test_the_title_says_what_ships_of_what_was_born():
+    figure = charts.flow(LARGE)
+    title = figure.layout.title.text.replace("<br>", " ").replace("\u00a0", " ")
+    assert title == "app/multi ships 4.00 kB: 40 % of the 10.0 kB that were born in 2 stages"
+    assert "hairline" not in figure.layout.title.subtitle.text
+
+
+def test_a_flow_that_would_be_too_thin_is_a_line_and_the_subtitle_says_so():
+    figure = charts.flow(origins(("FROM golang", 1_000_000, 100), ("RUN make", 500_000, 0)))
+    said = figure.layout.title.subtitle.text.replace("<br>", " ").replace("\u00a0", " ")
+    assert "3 flows thinner than 3 pixels are hairlines" in said
+    lines = [trace.hovertext for trace in figure.data if trace.line.width == 1.5]
+    assert len(lines) == 3 and "builder → stage-1: 100 B" in lines
+    assert texts(figure).count("100 B") == 2  # beside the builder, and where it ships
+
+
+def test_many_places_are_drawn_as_one():
+    figure = charts.flow(origins(*((f"RUN step {n}", 1000 + n, n % 2) for n in range(30))))
+    assert "23 other places" in " ".join(texts(figure)).lower()
+
+
+def test_a_stage_that_a_run_mounts_has_a_dashed_line_to_it():
+    figure = charts.flow(origins(("RUN make", 9000, 0), mounted=("builder",)))
+    assert [trace.line.dash for trace in figure.data].count("dash") == 1
+    assert "a dashed line" in figure.layout.title.subtitle.text.replace("<br>", " ")
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        LARGE,
+        origins(("FROM golang", 10**9, 200), ("RUN " + "x" * 90, 10**8, 10**7)),
+        origins(*((f"RUN step {n}", 10**n, 10 ** (n // 2)) for n in range(1, 12))),
+        origins(("RUN make", 9000, 0), mounted=("builder",)),
+    ],
+)
+def test_no_two_labels_touch_on_a_narrow_page(found):
+    figure = charts.flow(found)
+    boxes = []
+    for each in figure.layout.annotations:
+        if each.yref == "paper" or not each.text:
+            continue
+        size, room = each.font.size, NARROW - 2 * MARGIN
+        width = wide(each.text.replace("<b>", "").replace("</b>", ""), size)
+        left = each.x * room - width * {"left": 0, "right": 1}[each.xanchor]
+        boxes.append((left, left + width, each.y - size, each.y, each.text))
+        assert left >= -MARGIN and left + width <= room + MARGIN, each.text
+    for a, b in combinations(boxes, 2):
+        assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], (a, b)
