@@ -3,6 +3,7 @@
 from html import escape
 
 from ..boxes import ACCENT, LITERAL, QUIET
+from ..dockerfile import StageGraph, draw, parse
 from ..errors import UsageError
 from ..units import visible
 
@@ -27,6 +28,10 @@ class Recipe(str):
                 f"{old!r} is not in this Dockerfile.", hint="copy it from the text as it is shown"
             )
         return Recipe(super().replace(old, new, count))
+
+    def graph(self, target: str | int | None = None) -> StageGraph:
+        """Return the graph of its stages as a picture; what `target` does not need is grey."""
+        return draw(parse(self), target)
 
     def __repr__(self) -> str:
         return visible(self.rstrip("\n"))

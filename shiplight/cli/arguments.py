@@ -206,6 +206,14 @@ def _images(add) -> None:
     _offers(origins)
     _json(origins)
 
+    graph = add(
+        "graph",
+        "draw the stages of a Dockerfile as SVG, from its text alone: which stage uses which",
+        "./lab graph apps/node/Dockerfile.multi > stages.svg",
+    )
+    graph.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    _stage(graph, "draw")
+
     scan = add(
         "scan",
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",

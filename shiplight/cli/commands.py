@@ -511,6 +511,14 @@ def _origins(given) -> int:
     return 0
 
 
+def _graph(given) -> int:
+    from .. import builds, dockerfile
+
+    text = builds.order(given.path).text
+    print(dockerfile.draw(dockerfile.parse(text), given.target, _pairs(given.build_args)).svg())
+    return 0
+
+
 def _scan(given) -> int:
     """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
     from .. import builds, engine, scans

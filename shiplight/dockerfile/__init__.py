@@ -14,6 +14,7 @@ from .context import (
     read_rules,
     read_sources,
 )
+from .graphs import StageGraph, draw
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
 from .stages import STEPS, Link, image_uses, links_of, triggers_of
 from .words import BadWord, Lexer, Room, TooLarge, split_words
@@ -31,9 +32,11 @@ __all__ = [
     "Rule",
     "Sources",
     "Stage",
+    "StageGraph",
     "TooLarge",
     "apply_rules",
     "closest",
+    "draw",
     "fail",
     "ignore_rules",
     "image_uses",

@@ -15,7 +15,7 @@ from shiplight.lessons import notebooks
 from shiplight.setup import ROOT
 
 COMMANDS = ["up", "test", "doctor", "run", "build", "measure", "scan", "check", "bases", "engine"]
-COMMANDS += ["record", "reset", "clean", "origins"]
+COMMANDS += ["record", "reset", "clean", "origins", "graph"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
