@@ -14,6 +14,7 @@ from .stages import links_of, needed_stages
 
 CHARACTER, LINE = 7.3, 16  # pixels: of the monospaced font, 12 px
 BOX_HEIGHT, ACROSS, DOWN, MARGIN, PAD, TIP = 48, 60, 22, 12, 10, 14
+CURVE, LANE = ACROSS - TIP - 4, 10
 MOST_CHARS = 34  # of a line in a box
 _WORDS = {"FROM": "FROM", "COPY": "COPY", "MOUNT": "mount"}
 _ACCENT, _GREY = "#0072B2", "#8A929D"
@@ -52,9 +53,11 @@ class StageGraph:
     def svg(self) -> str:
         """Return the picture."""
         width = max(box.x + box.width for box in self.boxes) + MARGIN
-        height = max(box.y + box.height for box in self.boxes) + MARGIN
+        lows = [*self.lanes().values(), *(box.y + box.height for box in self.boxes)]
+        height = max(lows) + MARGIN
         ports = self._ports()
-        drawn = [_arrow(self.boxes, arrow, ports[arrow]) for arrow in self.arrows]
+        lanes = self.lanes()
+        drawn = [_arrow(self.boxes, arrow, ports[arrow], lanes.get(arrow)) for arrow in self.arrows]
         drawn += [_box(box) for box in self.boxes]
         drawn += [_label(*place) for place in self.labels()]
         return (
@@ -77,6 +80,18 @@ class StageGraph:
             (arrow.label, left[arrow.target] - TIP - len(arrow.label) * CHARACTER, y - 4)
             for arrow, y in self._ports().items()
         ]
+
+    def lanes(self) -> dict[Arrow, float]:
+        """Return how far down each arrow goes that would cross a layer: below all boxes."""
+        box = {box.stage: box for box in self.boxes}
+        layers = sorted({box.x for box in self.boxes})
+        low = max(box.y + box.height for box in self.boxes)
+        long = [
+            arrow
+            for arrow in self.arrows
+            if layers.index(box[arrow.target].x) - layers.index(box[arrow.source].x) > 1
+        ]
+        return {arrow: low + (number + 1) * LANE for number, arrow in enumerate(long)}
 
     def _ports(self) -> dict[Arrow, float]:
         """Where each arrow meets its box: a line apart, around the middle."""
@@ -146,17 +161,28 @@ def _box(box: Box) -> str:
     )
 
 
-def _arrow(boxes: tuple[Box, ...], arrow: Arrow, y2: float) -> str:
-    """An arrow, flat under its word, that curves in the gap right behind where it begins."""
+def _arrow(boxes: tuple[Box, ...], arrow: Arrow, y2: float, lane: float | None) -> str:
+    """An arrow that curves only in the gaps between layers, where no word is.
+
+    One that goes past a layer has a `lane` of its own below all boxes.
+    """
     by_stage = {box.stage: box for box in boxes}
     a, b = by_stage[arrow.source], by_stage[arrow.target]
-    x0, y0, x2 = a.x + a.width, a.y + a.height / 2, b.x
-    flat = x2 - TIP - len(arrow.label) * CHARACTER - 4
-    middle = (x0 + flat) / 2
+    gap = max(box.x + box.width for box in boxes if box.x + box.width < b.x)
+    x, y, path = a.x + a.width, a.y + a.height / 2, ""
+    if lane is not None:
+        path = _curve(x, y, x + CURVE, lane) + f"H{gap:g}"
+        x, y = gap, lane
+    path += _curve(x, y, gap + CURVE, y2)
     return (
-        f'<path d="M{x0:g} {y0:g}C{middle:g} {y0:g} {middle:g} {y2:g} {flat:g} {y2:g}H{x2:g}" '
+        f'<path d="M{a.x + a.width:g} {a.y + a.height / 2:g}{path}H{b.x:g}" '
         f'fill="none" stroke="{_GREY}" marker-end="url(#tip)"/>'
     )
+
+
+def _curve(x0: float, y0: float, x1: float, y1: float) -> str:
+    middle = (x0 + x1) / 2
+    return f"C{middle:g} {y0:g} {middle:g} {y1:g} {x1:g} {y1:g}"
 
 
 def _label(text: str, x: float, y: float) -> str:

@@ -60,6 +60,16 @@ def test_each_stage_is_right_of_all_that_it_uses():
     assert found.arrows and all(x[arrow.source] < left[arrow.target] for arrow in found.arrows)
 
 
+def test_an_arrow_past_a_layer_runs_below_all_boxes():
+    text = "FROM a AS base\nFROM base AS build\nRUN make\nFROM base\nCOPY --from=build x /\n"
+    found = graph(text)
+    [(arrow, lane)] = found.lanes().items()
+    assert (arrow.source, arrow.target) == (0, 2)
+    assert lane > max(box.y + box.height for box in found.boxes)
+    assert f"{lane:g}H" in found.svg()
+    assert len(set(graph(MANY).lanes().values())) == len(graph(MANY).lanes()) > 10
+
+
 def test_arrows_say_how_a_stage_is_used():
     text = "FROM a AS b\nFROM b\nCOPY --from=b x /\nRUN --mount=from=b,target=/x true\n"
     [arrow] = graph(text).arrows
