@@ -198,7 +198,7 @@ def _images(add) -> None:
         "origins",
         "build a multi-stage image stage by stage, and show where each byte that it ships was "
         "born, and what each stage leaves behind",
-        "./lab origins go/multi",
+        "origins go/multi",
     )
     origins.add_argument("what", metavar="APP/VARIANT|DIR", help="a variant, or a folder")
     origins.add_argument("-f", "--file", help="another Dockerfile in that folder")
@@ -209,7 +209,7 @@ def _images(add) -> None:
     graph = add(
         "graph",
         "draw the stages of a Dockerfile as SVG, from its text alone: which stage uses which",
-        "./lab graph apps/node/Dockerfile.multi > stages.svg",
+        "graph apps/node/Dockerfile.multi > stages.svg",
     )
     graph.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
     _stage(graph, "draw")
