@@ -3,6 +3,7 @@
 Knows the engine and how images are made; draws nothing and teaches nothing.
 """
 
+from .born import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins
 from .budget import Budget, keep_to
 from .entrypoint import follow, program_of
 from .following import origins
@@ -10,7 +11,7 @@ from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
 from .remote import PREFIX, published
 from .runtimes import BASES, choose, linked, look, short, try_on
-from .tracing import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins, trace
+from .tracing import trace
 
 __all__ = [
     "AMBIGUOUS",

@@ -12,7 +12,8 @@ from ..builds import Staged, build_stages
 from ..dockerfile import Context
 from ..image import Entry, Image, LayerStore
 from . import measuring
-from .tracing import Origins, trace
+from .born import Origins
+from .tracing import trace
 
 
 @recordings.replayed(Origins)

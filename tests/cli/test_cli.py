@@ -8,7 +8,7 @@ import sys
 import pytest
 from command import lab
 
-from shiplight.cli import arguments, commands
+from shiplight.cli import arguments, commands, lesson_commands
 from shiplight.engine import private
 from shiplight.errors import EngineNotReachable
 from shiplight.lessons import notebooks
@@ -194,5 +194,5 @@ def test_ctrl_c_waits_until_the_tests_have_cleaned_up(tmp_path, monkeypatch):
 
     monkeypatch.setattr(subprocess.Popen, "wait", press_once)
     with pytest.raises(KeyboardInterrupt):
-        commands._run_to_its_end([sys.executable, "-c", program])
+        lesson_commands._run_to_its_end([sys.executable, "-c", program])
     assert done.exists()

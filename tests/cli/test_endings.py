@@ -12,7 +12,7 @@ import pytest
 from command import lab
 
 from shiplight import engine
-from shiplight.cli import commands, doctor
+from shiplight.cli import commands, doctor, image_commands
 from shiplight.errors import EngineFailed, UsageError
 from shiplight.setup import ROOT
 
@@ -75,7 +75,7 @@ def test_a_checkout_that_cannot_be_written(monkeypatch, capsys, command, problem
 
 
 def test_a_name_that_the_engine_cannot_be_asked_for(monkeypatch, capsys):
-    monkeypatch.setattr(commands, "_measure", lambda given: given.image.encode())
+    monkeypatch.setattr(image_commands, "do_measure", lambda given: given.image.encode())
     assert commands.main(["measure", os.fsdecode(b"\xff")]) == 1
     assert capsys.readouterr().err.startswith("lab: not UTF-8: \\udcff\n  Try:")
 

@@ -6,7 +6,7 @@ import pytest
 
 from shiplight import inspection
 from shiplight.charts import frames
-from shiplight.cli import commands
+from shiplight.cli import commands, image_commands
 from shiplight.inspection import Flow, Origin, Origins
 from shiplight.setting import Setting
 
@@ -29,7 +29,7 @@ FOUND = Origins(
 def known(monkeypatch):
     monkeypatch.setattr(inspection, "origins", lambda client, what, **named: FOUND)
     monkeypatch.setenv("COLUMNS", "120")
-    monkeypatch.setattr(commands, "_connect", lambda given, to_make: None)
+    monkeypatch.setattr(image_commands, "connect", lambda given, to_make: None)
 
 
 def test_a_table_says_what_was_born_what_ships_and_what_stays(known, capsys):

@@ -1,0 +1,151 @@
+"""The commands of Dockerfiles, by their text: check and graph."""
+
+import os
+import sys
+
+from ..setup import PROGRAM, say
+from .shared import connect, named_values, print_json
+
+
+def do_graph(given) -> int:
+    from .. import builds, dockerfile
+
+    text = builds.order(given.path).text
+    build_args = named_values(given.build_args)
+    print(dockerfile.draw(dockerfile.parse(text), given.target, build_args).svg())
+    return 0
+
+
+def do_check(given) -> int:
+    """0 where nothing failed, 1 where something did, 2 where one could not be read or built.
+
+    2 also where this program itself failed, whose traceback is printed without secrets.
+    """
+    from ..checks import mask
+    from ..errors import BuildCancelled, ShipLightError
+    from ..units import visible
+
+    try:
+        return _check_all(given)
+    except (BuildCancelled, OSError, UnicodeEncodeError):
+        raise
+    except ShipLightError as error:
+        say(mask(str(error)))
+    except Exception:
+        import traceback
+
+        print(visible(mask(traceback.format_exc())), file=sys.stderr)
+    return 2
+
+
+def _check_all(given) -> int:
+    """Check every Dockerfile; what cannot be read is told, and the others are checked."""
+    from ..checks import baseline, find_dockerfiles, mask
+    from ..errors import BuildCancelled, ShipLightError, UsageError
+    from ..units import visible_line
+
+    found, problem = [], False
+    known = baseline.read(given.baseline) if given.baseline else None
+    named = (os.path.normpath(name) for path in given.paths for name in find_dockerfiles(path))
+    paths = list(dict.fromkeys(named))
+    if len(paths) > 1 and given.build:
+        raise UsageError("--build builds one Dockerfile.", hint="name one")
+    for path in paths:
+        try:
+            found.append(_checked(given, path))
+        except BuildCancelled:
+            raise
+        except ShipLightError as error:
+            where = f"{path}: " if len(paths) > 1 and path not in str(error) else ""
+            say(visible_line(mask(where)) + mask(str(error)))
+            problem = True
+    if given.baseline and found:
+        seen = baseline.findings(found, given.baseline)
+        now = baseline.Baseline(seen, _narrowing(given))
+        if said := baseline.update(given.baseline, now, known):
+            say(said)
+        if known is not None:
+            found = [baseline.apply(each, known, given.baseline) for each in found]
+    if found:
+        _print_checklists(given, found, several=len(paths) > 1)
+    return 2 if problem else int(any(each.fails(given.fail_on) for each in found))
+
+
+def _narrowing(given) -> tuple[str, ...]:
+    """The options that decide what of a Dockerfile is seen, without the values of arguments."""
+    options = {
+        "--build": [""] * given.build,
+        "--build-arg": [""] * bool(given.build_args),
+        "--context": [given.context] * bool(given.context),
+        "--skip": sorted(set(_skipped(given))),
+        "--target": [given.target] * bool(given.target),
+    }
+    return tuple(f"{name} {value}".strip() for name, values in options.items() for value in values)
+
+
+def _skipped(given) -> list[str]:
+    return [name.strip() for text in given.skip for name in text.split(",") if name.strip()]
+
+
+def _checked(given, path: str):
+    """The checklist of one Dockerfile, built if that is asked for."""
+    from ..checks import checklist
+    from ..errors import UsageError
+
+    build_args = named_values(given.build_args)
+    if path == "-" and given.build:
+        raise UsageError("--build needs a file.", hint="save it, and name it with --context")
+    if path == "-" and sys.stdin is None:
+        raise UsageError("standard input is closed.", hint=f"`{PROGRAM} check - < Dockerfile`")
+    text = sys.stdin.buffer.read(checklist.MOST_BYTES + 1) if path == "-" else None
+    subject = checklist.read_subject(
+        "stdin" if path == "-" else path,
+        target=given.target,
+        build_args=build_args,
+        context=given.context,
+        text=text,
+    )
+    skip = _skipped(given)
+    found = checklist.run(subject, skip=skip)
+    if given.build:
+        from ..builds import offers
+        from ..checks import with_build
+
+        offered = {"secrets": offers.secrets_of(given.secrets), "ssh": tuple(given.ssh)}
+        offers.read(**offered)  # what is missing is said before anything is done
+        built = with_build(connect(given, to_make=True), subject, build_args, **offered)
+        found = checklist.run(built, skip=skip)
+    return found
+
+
+def _print_checklists(given, found: list, *, several: bool) -> None:
+    from ..units import visible, visible_line
+
+    if given.diff:
+        from ..checks import patch
+
+        for text in map(patch, found):
+            if sys.stdout.isatty():
+                print(visible(text), end="")
+            else:  # byte by byte, for a program that applies it
+                sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+        return
+    wanted = given.format or ("json" if given.json else "sarif" if given.sarif else "text")
+    if wanted == "json":
+        print_json([row for each in found for row in each.to_list()])
+    elif wanted == "sarif":
+        from ..checks import to_sarif
+
+        print_json(to_sarif(*found))
+    elif wanted == "github":
+        from ..checks import to_github
+
+        for line in to_github(*found):
+            print(line)
+    else:
+        from ..checks import print_checklist, print_summary
+
+        print_summary(found) if several else print_checklist(found[0])
+    for each in found:
+        for remark in each.remarks:
+            say(visible_line(f"{each.file}: {remark}"))
