@@ -388,6 +388,8 @@ def _reasons(row: dict) -> dict[str, int]:
 def _lessons() -> list[str]:
     """How many claims of each lesson held on each engine; what did not run is an empty cell."""
     tried = json.loads(LESSONS_TRIED.read_text(encoding="utf-8"))
+    if not tried:
+        return ["The lessons have not been run on other engines yet."]
     numbers = sorted(path.stem[:2] for path in (ROOT / "notebooks").glob("*.ipynb"))
     lines = [f"| engine | image store | bases | {' | '.join(numbers)} |"]
     lines += ["|---" * (len(numbers) + 3) + "|"]
