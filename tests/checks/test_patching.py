@@ -20,16 +20,20 @@ FILES = [
 ]
 
 
+def apply(diff: bytes, folder) -> None:
+    command = ["git", "apply", "--whitespace=nowarn"]
+    subprocess.run(command, input=diff, cwd=folder, check=True, capture_output=True)
+
+
 def patched(path, folder):
-    """The checklists of a Dockerfile before and after its patch, which `patch` applied."""
+    """The checklists of a Dockerfile before and after its patch, which git applied."""
     file = checking.write(folder, "")
     file.write_bytes(path.read_bytes() if hasattr(path, "read_bytes") else path.encode())
     before = checklist.run(checklist.read_subject(file, today=checking.TODAY))
     text = patch(before)
     if text:
-        command = ["patch", "--binary", "--no-backup-if-mismatch", str(file)]
-        raw = text.encode("utf-8", "surrogateescape")
-        subprocess.run(command, input=raw, check=True, capture_output=True)
+        _, _, changes = text.encode("utf-8", "surrogateescape").split(b"\n", 2)
+        apply(b"--- a/Dockerfile\n+++ b/Dockerfile\n" + changes, folder)
     return before, text, checklist.run(checklist.read_subject(file, today=checking.TODAY))
 
 
@@ -86,7 +90,7 @@ def test_the_command_prints_a_patch_that_applies_byte_by_byte(tmp_path):
     call = {"cwd": tmp_path, "capture_output": True}
     done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **call)
     assert done.returncode == 1 and not done.stderr
-    subprocess.run(["patch", "-p1", "--binary"], input=done.stdout, check=True, **call)
+    apply(done.stdout, tmp_path)
     assert file.read_bytes().startswith(b"# caf\xe9\r\n") and b"add --no-cache" in file.read_bytes()
 
 
