@@ -132,7 +132,8 @@ def print_budget(budget: Budget) -> None:
         over = [budget.bytes - most for _, most in limits if most is not None]
         what = "grew by" if budget.grew else "is the largest, with"
         by = f"{what} {format_bytes(budget.instruction_bytes)}"
-        _print(f"  {format_bytes(max(over))} too many ({max(over):,} B). This instruction {by}:")
+        most = f"{format_bytes(max(over))} over the limit ({max(over):,} B)"
+        _print(f"  {most}. This instruction {by}:")
         _print(f"  {escape(budget.instruction)}")
 
 

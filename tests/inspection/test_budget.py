@@ -165,7 +165,7 @@ def measured(tmp_path):
 def test_the_command_ends_with_1_over_the_budget_and_names_the_instruction(measured, tmp_path):
     assert measured([BASE, COPY], "--at-most", "5.3kB").returncode == 0
     done = measured([BASE, COPY], "--at-most", "5kB")
-    assert done.returncode == 1 and "300 B too many" in done.stdout
+    assert done.returncode == 1 and "300 B over the limit" in done.stdout
     assert "is the largest, with 5.00 kB:\n  ADD rootfs" in done.stdout
     baseline = str(tmp_path / "sizes.json")
     first = measured([BASE, COPY], "--baseline", baseline)
