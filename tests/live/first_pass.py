@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 
 import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
 import test_docker_build as against
 
 from shiplight import builds, catalogue, engine
