@@ -75,6 +75,7 @@ def kept(client) -> set[str]:
     return images | {record.id for record in disk.cache_records(client)}
 
 
+@pytest.mark.alone  # whose a record is, is told by when it was let go of
 def test_nine_tenths_come_back_and_nothing_of_others_goes(own, lab, tmp_path):
     """They have images and cache from before, and build at the same time, and after."""
     finished(theirs("before", *(folder(tmp_path, f"before{n}", megabytes=1) for n in range(3))))
