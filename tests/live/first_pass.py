@@ -43,7 +43,7 @@ def compared(client, name: str, folder: Path) -> str:
     theirs, _ = against.docker_build(
         client, where, "cmp/first", "--no-cache", "--file", str(file), *told
     )
-    mine, other = against.contents(client, ours.tag), against.contents(client, theirs)
+    mine, other = (against.contents(client, tag, below=0) for tag in (ours.tag, theirs))
     for image in (mine, other):
         del image["config"]["Labels"][journal.BASES]  # which `against` gives its own value
     assert mine["config"] == other["config"], (mine["config"], other["config"])

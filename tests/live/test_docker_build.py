@@ -96,8 +96,10 @@ def plain(steps: dict[str, bool], salt: str) -> dict[str, bool]:
     return {re.sub(salt, "SALT", k): v for k, v in sorted(steps.items()) if not is_from(k)}
 
 
-def contents(client, tag: str) -> dict:
+def contents(client, tag: str, *, below: int = 1) -> dict:
     """What an image has above its base: every entry of every layer, and its configuration.
+
+    `below` is how many layers are the base's.
 
     Left out are times that the engine makes: of folders, and of what no COPY or ADD brings.
     """
@@ -106,7 +108,7 @@ def contents(client, tag: str) -> dict:
     with tarfile.open(fileobj=saved) as outer:
         [image] = json.load(outer.extractfile("manifest.json"))
         config = json.load(outer.extractfile(image["Config"]))
-        for name in image["Layers"][1:]:
+        for name in image["Layers"][below:]:
             with tarfile.open(fileobj=io.BytesIO(outer.extractfile(name).read())) as layer:
                 found.append(sorted(_entry(layer, entry) for entry in layer))
     assert config["config"]["Labels"].pop(journal.NAME) == tag
