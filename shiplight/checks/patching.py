@@ -15,14 +15,19 @@ from .checklist import Checklist, run
 from .questions.outcomes import Place
 from .reading.caches import fetching, folder_of
 from .reading.secretwords import mask
-from .reading.subject import Step, Subject
+from .reading.subject import Step, Subject, absolute
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_END = "\\ No newline at end of file\n"
 _PLAIN = re.compile(r"[\w./:@%+,=-]+")
-_BUILTINS = ("cd", "export", "source", ".", "set", "eval", "exec", "umask", "ulimit")
+# Which words are programs: paths, and these. What else begins a command may be the shell's own.
+_PROGRAMS = (
+    *("node", "npm", "npx", "python", "python3", "uvicorn", "gunicorn", "java", "ruby", "bundle"),
+    *("php", "deno", "bun", "dotnet", "nginx", "caddy", "redis-server"),
+)
 _AT_ROOT = ("alpine", "debian", "ubuntu", "node", "python", "ruby", "rust", "scratch")
-_CACHES = ("apt", "npm", "yarn", "pip", "uv", "go")  # whose folder no later instruction needs
+# Whose folder holds downloads alone: Go's holds programs as well, and Debian's images empty apt's.
+_CACHES = ("npm", "yarn", "pip", "uv")
 
 
 def patch(found: Checklist) -> str:
@@ -93,15 +98,13 @@ def _no_cache(subject: Subject, step: Step, text: str) -> str:
     return re.sub(add, r"apk\1 add --no-cache", text)
 
 
-def _no_recommends(subject: Subject, step: Step, text: str) -> str:
-    install = r"\b(apt-get|apt)((?:[ \t]+-\S+)*)[ \t]+install\b(?![^&|;]*--no-install-recommends)"
-    return re.sub(install, r"\1\2 install --no-install-recommends", text)
-
-
 def _absolute(subject: Subject, step: Step, text: str) -> str:
-    """WORKDIR as it is where the base has none: below the root."""
+    """WORKDIR with the folder that it leads to from the one before; the base's is the root."""
     at_root = step.keyword == "WORKDIR" and subject.base(step.stage).name in _AT_ROOT
-    return re.sub(r"(?i)^(\s*WORKDIR\s+)(?:\./)?(?=\w)", r"\1/", text) if at_root else ""
+    written = re.fullmatch(r"(?i)(\s*WORKDIR\s+)([\w./-]+)(\s*)", text)
+    if not at_root or not written:
+        return ""
+    return written[1] + absolute(step.workdir, written[2]) + written[3]
 
 
 def _exec_form(subject: Subject, step: Step, text: str) -> str:
@@ -111,8 +114,8 @@ def _exec_form(subject: Subject, step: Step, text: str) -> str:
     """
     words = step.instruction.value.split()
     both = subject.ending.entrypoint and subject.ending.cmd
-    plain = all(map(_PLAIN.fullmatch, words)) and "=" not in words[0] and words[0] not in _BUILTINS
-    if both or not plain or "\n" in text:
+    plain = all(map(_PLAIN.fullmatch, words)) and "=" not in words[0]
+    if both or not plain or "\n" in text or not ("/" in words[0] or words[0] in _PROGRAMS):
         return ""
     return f"{step.keyword} {json.dumps(words)}" + "\r" * text.endswith("\r")
 
@@ -125,16 +128,12 @@ def _cache_mount(subject: Subject, step: Step, text: str) -> str:
     known = all(tool in _CACHES and not set("~*$") & set(folders[tool]) for tool in tools)
     if user not in ("root", "0") or not known:
         return ""
-    mounts = " ".join(
-        f"--mount=type=cache,target={folder}" + ",sharing=locked" * (tool == "apt")
-        for tool, folder in folders.items()
-    )
+    mounts = " ".join(f"--mount=type=cache,target={folder}" for folder in folders.values())
     return re.sub(r"(?i)^(\s*RUN)\s", rf"\1 {mounts} ", text)
 
 
 _FIXES = {
     "apk-cache": _no_cache,
-    "recommends": _no_recommends,
     "workdir": _absolute,
     "signals": _exec_form,
     "cache-mounts": _cache_mount,

@@ -54,11 +54,7 @@ def test_a_patch_applies_and_lets_no_other_check_fail(tmp_path, path):
 
 FIXED = {
     "apk-cache": ("FROM alpine:3.22\nRUN apk update && apk add git", "RUN apk add --no-cache git"),
-    "recommends": (
-        "FROM debian:trixie-slim\nRUN apt-get update && apt-get -y install git",
-        "apt-get -y install --no-install-recommends git",
-    ),
-    "workdir": ("FROM alpine:3.22\nWORKDIR ./app", "WORKDIR /app"),
+    "workdir": ("FROM alpine:3.22\nWORKDIR ./app\nWORKDIR b", "WORKDIR /app/b"),
     "signals": ("FROM alpine:3.22\nCMD /app --port 80", 'CMD ["/app", "--port", "80"]'),
     "cache-mounts": (
         "FROM node:24-slim\nWORKDIR /app\nRUN npm ci",
@@ -109,6 +105,10 @@ def test_many_places_are_patched_in_few_steps(tmp_path):
         "FROM registry.example.com/base:1\nWORKDIR app",
         "FROM node:24-slim\nWORKDIR /app\nUSER node\nRUN npm ci",
         "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN dotnet restore",
+        "FROM golang:1.25\nRUN go install ./cmd/app\nFROM scratch\nCOPY --from=0 /go/bin/app /",
+        "FROM debian:trixie-slim\nRUN apt-get update && apt-get install -y git",
+        "FROM alpine:3.22\nCMD wait",
+        "FROM alpine:3.22\nCMD if true",
         "# shiplight: accept apk-cache because it is small\nFROM alpine:3.22\nRUN apk add git",
     ],
 )
