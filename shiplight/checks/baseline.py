@@ -41,12 +41,18 @@ def read(path: Path) -> Baseline | None:
     try:
         found = json.loads(files.read(path))
         known = {name: _counts(known) for name, known in found["findings"].items()}
-        return Baseline(known, tuple(found.get("options", ())))
+        return Baseline(known, _options(found.get("options", [])))
     except FileNotFoundError:
         return None
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as problem:
         hint = "remove it, and the next run writes one"
         raise UsageError(f"{path} is not a baseline.", hint=hint) from problem
+
+
+def _options(given: list[str]) -> tuple[str, ...]:
+    if not isinstance(given, list) or any(type(option) is not str for option in given):
+        raise ValueError(f"{given!r:.40} are no options")
+    return tuple(given)
 
 
 def _counts(known: dict[str, int]) -> Counter:

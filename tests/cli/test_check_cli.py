@@ -55,6 +55,8 @@ ODD_BASELINES = {
     "a word for findings": '{"findings": {"Dockerfile": "str"}}',
     "another object": "{}",
     "options that are none": '{"findings": {}, "options": 1}',
+    "options that are no words": '{"findings": {}, "options": [1, {"a": 2}]}',
+    "a word for options": '{"findings": {}, "options": "--skip user"}',
     "deeper than a parser goes": "[" * 200_000,
     "bytes that are no text": "\udcff",
 }
