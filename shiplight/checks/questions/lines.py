@@ -96,15 +96,15 @@ _ALWAYS = {
     *("http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "ALL_PROXY", "all_proxy"),
 }
 _PLATFORM = re.compile(r"(?:TARGET|BUILD)(?:PLATFORM|OS|ARCH|VARIANT)")
-_OF_BASES = {  # what official images of a language set; None: any of them may
-    "dotnet": r"APP_UID|DOTNET_\w+|ASPNET\w*",
-    "java": r"(?:JAVA|JDK|MAVEN|GRADLE|CATALINA|TOMCAT)_\w+|LD_LIBRARY_PATH",
+_OF_BASES = {  # what official images of a language set
+    "dotnet": r"APP_UID|(?:DOTNET|NUGET)_\w+|ASPNET\w*",
+    "java": r"(?:JAVA|JDK|MAVEN|GRADLE|CATALINA|TOMCAT|JETTY)_\w+|LD_LIBRARY_PATH",
     "go": r"GOPATH|GOLANG\w*|GOTOOLCHAIN",
-    "node": r"NODE_VERSION|YARN_VERSION",
+    "node": r"NODE_VERSION|YARN_VERSION|BUN_\w+",
     "python": r"PYTHON_\w+|GPG_KEY|(?:CONDA|UV)_\w+",
     "ruby": r"(?:RUBY|GEM|BUNDLE)_\w+",
     "rust": r"(?:RUSTUP|CARGO)_\w+|RUST_VERSION",
-    "php": r"(?:PHP|COMPOSER)_\w+|PHPIZE_DEPS|GPG_KEYS",
+    "php": r"(?:PHP|COMPOSER|APACHE)_\w+|PHPIZE_DEPS|GPG_KEYS",
 }
 _OF_SERVICES = re.compile(
     r"(?:NGINX|NJS|CUDA|NV|NVIDIA|CONDA|PG|HTTPD|REDIS|MONGO|COMPOSER|SWIFT|ELIXIR|OTP|DENO|BUN|UV|"
