@@ -41,13 +41,14 @@ def patch(found: Checklist) -> str:
     for check, fix in _FIXES.items():
         if check not in skip:
             now = _fixed(now, check, fix)
-    name = visible_line(found.file)
+    name = visible_line(found.file) + "\t" * (" " in found.file)  # `patch` ends names at blanks
     before, after = (_LINE.findall(each.subject.read.text) for each in (found, now))
     lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
     diff = "".join(x if x.endswith("\n") else f"{x}\n{_NO_END}" for x in lines)
     if mask(diff) != diff:
         hint = "fix what the check of secrets names first"
-        raise UsageError(f"a patch of {name} would repeat what looks like a secret.", hint=hint)
+        what = f"a patch of {visible_line(found.file)} would repeat what looks like a secret."
+        raise UsageError(what, hint=hint)
     return diff
 
 

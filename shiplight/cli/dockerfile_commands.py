@@ -8,11 +8,12 @@ from .shared import connect, named_values, print_json
 
 
 def do_graph(given) -> int:
-    from .. import builds, dockerfile
+    from .. import dockerfile
+    from ..checks import checklist
 
-    text = builds.order(given.path).text
     build_args = named_values(given.build_args)
-    print(dockerfile.draw(dockerfile.parse(text), given.target, build_args).svg())
+    found = checklist.read_subject(given.path, target=given.target, build_args=build_args)
+    print(dockerfile.draw(found.read, given.target, build_args).svg())
     return 0
 
 
@@ -66,8 +67,13 @@ def _check_all(given) -> int:
             say(said)
         if known is not None:
             found = [baseline.apply(each, known, given.baseline) for each in found]
-    if found:
+    if given.diff:
+        problem = not _print_patches(found) or problem
+    elif found:
         _print_checklists(given, found, several=len(paths) > 1)
+    for each in found:
+        for remark in each.remarks:
+            say(visible_line(f"{each.file}: {remark}"))
     return 2 if problem else int(any(each.fails(given.fail_on) for each in found))
 
 
@@ -118,18 +124,32 @@ def _checked(given, path: str):
     return found
 
 
+def _print_patches(found: list) -> bool:
+    """Print the patch of each file, byte by byte where a program reads it; whether all have one.
+
+    A patch that would repeat a secret is refused, and the others are printed.
+    """
+    from ..checks import patch
+    from ..errors import UsageError
+    from ..units import visible
+
+    whole = True
+    for each in found:
+        try:
+            text = patch(each)
+        except UsageError as error:
+            say(str(error))
+            whole = False
+            continue
+        if sys.stdout.isatty():
+            print(visible(text), end="")
+        else:
+            sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
+    sys.stdout.flush()
+    return whole
+
+
 def _print_checklists(given, found: list, *, several: bool) -> None:
-    from ..units import visible, visible_line
-
-    if given.diff:
-        from ..checks import patch
-
-        for text in map(patch, found):
-            if sys.stdout.isatty():
-                print(visible(text), end="")
-            else:  # byte by byte, for a program that applies it
-                sys.stdout.buffer.write(text.encode(errors="surrogateescape"))
-        return
     wanted = given.format or ("json" if given.json else "sarif" if given.sarif else "text")
     if wanted == "json":
         print_json([row for each in found for row in each.to_list()])
@@ -146,6 +166,3 @@ def _print_checklists(given, found: list, *, several: bool) -> None:
         from ..checks import print_checklist, print_summary
 
         print_summary(found) if several else print_checklist(found[0])
-    for each in found:
-        for remark in each.remarks:
-            say(visible_line(f"{each.file}: {remark}"))

@@ -90,6 +90,21 @@ def test_the_command_prints_a_patch_that_applies_byte_by_byte(tmp_path):
     assert file.read_bytes().startswith(b"# caf\xe9\r\n") and b"add --no-cache" in file.read_bytes()
 
 
+def test_a_patch_that_is_refused_hides_no_other_and_remarks_are_told(tmp_path):
+    for name, line in (("a b", ""), ("c", "ENV DB_PASSWORD=hunter2secret\n"), ("d", "")):
+        (tmp_path / name).mkdir()
+        remark = "# shiplight: acept user because x\n" * (name == "d")
+        checking.write(tmp_path / name, f"{remark}FROM alpine:3.22\n{line}RUN apk add git\n")
+    command = [sys.executable, "-m", "shiplight", "check", "a b", "c", "d", "--diff"]
+    call = {"cwd": tmp_path, "capture_output": True}
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, **call)
+    assert done.returncode == 2 and b"a patch of c/Dockerfile would repeat" in done.stderr
+    assert b"d/Dockerfile: line 1" in done.stderr and b"--- a/a b/Dockerfile\t\n" in done.stdout
+    apply(done.stdout, tmp_path)
+    fixed = [b"--no-cache" in (tmp_path / n / "Dockerfile").read_bytes() for n in ("a b", "c", "d")]
+    assert fixed == [True, False, True]
+
+
 def test_many_places_are_patched_in_few_steps(tmp_path):
     begun = time.process_time()
     text = "FROM alpine:3.22\n" + "RUN apk add git\n" * 400

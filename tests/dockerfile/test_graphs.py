@@ -99,6 +99,17 @@ def test_a_recipe_shows_its_graph_and_the_command_prints_it(capsys):
     assert capsys.readouterr().out.strip() == found.svg().strip()
 
 
+@pytest.mark.parametrize(
+    ("text", "says"), [(None, "does not exist"), ("a" * 400_000, "is larger than 300 kB")]
+)
+def test_what_is_no_dockerfile_is_refused_in_a_sentence(tmp_path, capsys, text, says):
+    if text:
+        (tmp_path / "Dockerfile").write_text(text)
+    assert commands.main(["graph", str(tmp_path / "Dockerfile")]) == 1
+    told = capsys.readouterr().err
+    assert says in told and len(told) < 500
+
+
 def test_a_target_that_is_not_there_is_refused():
     with pytest.raises(DockerfileError, match="could not be found"):
         graph("FROM a AS b\n", target="c")
