@@ -221,7 +221,7 @@ def _for_platform(found: list[Manifest], wanted: str) -> list[Manifest]:
     if not fitting:
         there = tuple(sorted({one.platform or "unknown" for one in found}))
         raise ImageUnclear(
-            f"the archive contains images for {', '.join(there)}, and 0 of them for {wanted}.",
+            f"the archive contains images for {', '.join(there)}, but none for {wanted}.",
             platforms=there,
         )
     return fitting

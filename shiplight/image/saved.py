@@ -11,6 +11,7 @@ import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from ..buildkit import opening
 from ..errors import ArchiveError, ImageNotFound, ImageUnclear
@@ -156,10 +157,18 @@ def files_of(path: str | os.PathLike) -> Iterator["Files"]:
         yield _Folder(path)
         return
     try:
-        with open(_opened(path), "rb") as file, tarfile.open(fileobj=file, mode="r:") as tar:
-            yield _Tar(tar)
+        with open(_opened(path), "rb") as file:
+            yield _tar_in(file)
     except (tarfile.TarError, EOFError) as error:
         raise ArchiveError(f"{path} is not a whole tar archive: {error}.", hint=_HINT) from error
+
+
+def _tar_in(file: BinaryIO) -> "_Tar":
+    """Read the headers of an archive, which are a stranger's: tarfile takes some for numbers."""
+    try:
+        return _Tar(tarfile.open(fileobj=file, mode="r:"))
+    except (ValueError, LookupError, OverflowError) as error:
+        raise tarfile.ReadError(str(error)) from error
 
 
 def plain_blocks(path: str | os.PathLike) -> Iterator[bytes]:

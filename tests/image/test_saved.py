@@ -1,6 +1,7 @@
 """What a path means: an archive, a layout in a folder, and which of their images."""
 
 import os
+import tarfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from factories import Image, file
 
 from shiplight.errors import ArchiveError, ImageNotFound, ImageUnclear
 from shiplight.image import Saved, find_saved, not_saved, read_image, read_saved
+from shiplight.image.saved import files_of
 from shiplight.inspection import measure
 
 ONE = Image([[file("a", 8005)]], name="busy:1.31")
@@ -184,3 +186,18 @@ def test_another_folder_is_no_archive_and_told_as_such(tmp_path):
     with pytest.raises(ImageNotFound, match="is a folder, but not an OCI layout"):
         measure(tmp_path)
     assert "no archive at" in str(not_saved(tmp_path / "nothing"))
+
+
+@pytest.mark.parametrize(
+    "header", [{"GNU.sparse.map": "a,b"}, {"size": "9" * 26}, {"GNU.sparse.size": "many"}]
+)
+def test_headers_that_are_no_numbers_are_an_error_of_ours(tmp_path, header):
+    with tarfile.open(tmp_path / "bad.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        member = tarfile.TarInfo("index.json")
+        member.pax_headers = header | {"comment": "x"}
+        tar.addfile(member)
+    try:
+        with files_of(tmp_path / "bad.tar"):
+            pass
+    except ArchiveError as error:
+        assert "not a whole tar archive" in error.message
