@@ -5,23 +5,25 @@ import re
 
 from ..dockerfile import Dockerfile, Stage
 
+_MISSED = re.compile(r"(?i)not found|no such file")
+
 
 def in_a_cache_mount(read: Dockerfile, line: int | None, said: str) -> str:
     """Return advice where what a failed step misses is below a cache mount of another RUN, or "".
 
     `line` is the failed step's. A mount on a path with a variable is not looked for.
     """
-    if not re.search(r"(?i)not found|no such file", said):
-        return ""
-    for stage in read.stages:
-        for at, target, workdir in _mounts(stage):
-            relative = posixpath.relpath(target, workdir)
-            named = [target] if relative.startswith("..") else [target, relative]
-            if at != line and any(_has(said, path) for path in named):
-                return (
-                    f"{target} is a cache mount in line {at}, and what lies in a cache mount is "
-                    "in no layer: copy it to another folder in that RUN"
-                )
+    missed = "\n".join(each for each in said.splitlines() if _MISSED.search(each))
+    mounts = [mount for stage in read.stages for mount in _mounts(stage)]
+    own = {target for at, target, _ in mounts if at == line}
+    for at, target, workdir in mounts:
+        relative = posixpath.relpath(target, workdir)
+        named = [target] if relative.startswith("..") else [target, relative]
+        if target not in own and any(_has(missed, path) for path in named):
+            return (
+                f"{target} is a cache mount (line {at}), and files in a cache mount are not part "
+                "of any layer: copy them to another folder in that RUN"
+            )
     return ""
 
 
