@@ -59,15 +59,15 @@ def keep_to(
     also where these bytes are not known or are not comparable.
     """
     kind = "packed" if packed else "unpacked"
-    now = _described(image)
+    now = _described(image, kind)
     if isinstance(at_most, str):
         at_most = _parsed(at_most)
     before = _read(baseline) if baseline else None
     if before:
-        _comparable(baseline, before, now, kind)
-    layers = _layers(now, kind)
+        _comparable(baseline, before, now)
+    layers = _layers(now)
     total = sum(count for _, count in layers)
-    known = _layers(before, kind) if before else []
+    known = _layers(before) if before else []
     limit = sum(count for _, count in known) if before else None
     said = ""
     if baseline and (limit is None or total < limit):
@@ -112,29 +112,26 @@ def _growth(before: list[tuple[str, int]], now: list[tuple[str, int]]) -> list[t
     return grown or [("", 0)]
 
 
-def _described(image: Image) -> dict:
-    """What a baseline keeps of an image."""
+def _described(image: Image, kind: str) -> dict:
+    """What a baseline keeps of an image: its bytes of one kind, since these alone are checked."""
     return {
         "image": image.name,
         "platform": image.platform,
-        "packed_is_estimate": image.packed_is_estimate,
+        "kind": kind,
+        "is_estimate": kind == "packed" and image.packed_is_estimate,
         "layers": [
-            {
-                "instruction": layer.instruction,
-                "unpacked_bytes": layer.unpacked_bytes,
-                "packed_bytes": layer.packed_bytes,
-            }
+            {"instruction": layer.instruction, "bytes": getattr(layer, f"{kind}_bytes")}
             for layer in image.layers
         ],
     }
 
 
-def _layers(described: dict, kind: str) -> list[tuple[str, int]]:
+def _layers(described: dict) -> list[tuple[str, int]]:
     """The instructions with their bytes. Raises UsageError where these are not known."""
-    rows = [(row["instruction"], row[f"{kind}_bytes"]) for row in described["layers"]]
+    rows = [(row["instruction"], row["bytes"]) for row in described["layers"]]
     if any(count is None for _, count in rows):
         raise UsageError(
-            f"the {kind} bytes of {described['image']} are not known.",
+            f"the {described['kind']} bytes of {described['image']} are not known.",
             hint="--deep reads the layers of an image in a registry; --packed needs none of them",
         )
     return rows
@@ -144,11 +141,10 @@ def _read(path: Path) -> dict | None:
     """Return a baseline, None where there is none. Raises UsageError for anything else."""
     try:
         found = json.loads(files.read(path))
-        keys = ("instruction", "unpacked_bytes", "packed_bytes")
-        rows = [[row[key] for key in keys] for row in found["layers"]]
+        rows = [(row["instruction"], row["bytes"]) for row in found["layers"]]
         right = isinstance(found["image"], str) and isinstance(found["platform"], str)
-        right &= isinstance(found["packed_is_estimate"], bool)
-        right &= all(isinstance(text, str) and _is_count(a) and _is_count(b) for text, a, b in rows)
+        right &= found["kind"] in ("packed", "unpacked") and isinstance(found["is_estimate"], bool)
+        right &= all(isinstance(text, str) and _is_count(count) for text, count in rows)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -161,16 +157,21 @@ def _read(path: Path) -> dict | None:
 
 
 def _is_count(value) -> bool:
-    return value is None or (type(value) is int and value >= 0)
+    return type(value) is int and value >= 0
 
 
-def _comparable(path: Path, before: dict, now: dict, kind: str) -> None:
+def _comparable(path: Path, before: dict, now: dict) -> None:
+    if before["kind"] != now["kind"]:
+        raise UsageError(
+            f"{path} has {before['kind']} bytes, and {now['kind']} ones are to be checked.",
+            hint="keep a baseline for each kind of bytes",
+        )
     if before["platform"] != now["platform"]:
         raise UsageError(
-            f"{path} is of {before['platform']}, and this image of {now['platform']}.",
+            f"{path} is for {before['platform']}, but this image is for {now['platform']}.",
             hint="keep a baseline for each platform",
         )
-    if kind == "packed" and before["packed_is_estimate"] != now["packed_is_estimate"]:
+    if before["is_estimate"] != now["is_estimate"]:
         raise UsageError(
             f"{path} and this image have packed bytes of two kinds: stored ones, and an estimate.",
             hint="measure both from a registry, or both from the same engine",

@@ -103,8 +103,12 @@ def test_what_cannot_be_compared_is_refused(tmp_path):
     with pytest.raises(UsageError, match="linux/arm64"):
         keep_to(image(BASE, platform="linux/arm64"), baseline=path)
     stored = read_image([factories.oci(factories.Image([[file("a", 9)]]), packing="gzip")])
-    with pytest.raises(UsageError, match="an estimate"):
+    with pytest.raises(UsageError, match="has unpacked bytes, and packed ones are to be checked"):
         keep_to(stored, baseline=path, packed=True)
+    estimated = tmp_path / "packed.json"
+    keep_to(image(BASE), baseline=estimated, packed=True)
+    with pytest.raises(UsageError, match="an estimate"):
+        keep_to(stored, baseline=estimated, packed=True)
     shallow = replace(
         stored, layers=tuple(replace(one, unpacked_bytes=None) for one in stored.layers)
     )
@@ -132,7 +136,7 @@ def test_a_baseline_with_other_numbers_is_refused(tmp_path, wrong):
     path = tmp_path / "sizes.json"
     keep_to(image(BASE), baseline=path)
     changed = json.loads(path.read_text())
-    changed["layers"][0]["unpacked_bytes"] = wrong
+    changed["layers"][0]["bytes"] = wrong
     path.write_text(json.dumps(changed))
     with pytest.raises(UsageError, match="is not the baseline"):
         keep_to(image(BASE), baseline=path)
