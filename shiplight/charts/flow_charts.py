@@ -56,6 +56,9 @@ def flow(found: Origins):
 
     At the left is where they were born, at the right what ships (in colour) and what does not.
     """
+    if not found.born_bytes:
+        title = f"{short(found.name)} ships no bytes"
+        return empty_chart(title, "all of its files are empty", found.setting, pixels=4 * LINE)
     sources = _sources(found)
     picture = _Picture(_links(found, sources), scale=HEIGHT / max(found.born_bytes, 1))
     _place(found, picture, sources)
@@ -166,7 +169,10 @@ def _columns(found: Origins, picture: _Picture) -> list[list[str]]:
     depth[found.stages[-1]] = max(depth.values())
     used = {node[1] for link in picture.links for node in link[:2] if node[0] == "stage"}
     used |= {name for name, _ in mounts if name in depth}
-    columns = [[name for name in depth if name in used and depth[name] == d] for d in range(99)]
+    columns = [
+        [name for name in depth if name in used and depth[name] == d]
+        for d in range(max(depth.values()) + 1)
+    ]
     return [labels for labels in columns if labels]
 
 

@@ -106,3 +106,15 @@ def test_no_two_labels_touch_on_a_narrow_page(found):
         assert left >= -MARGIN and left + width <= room + MARGIN, each.text
     for a, b in combinations(boxes, 2):
         assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], (a, b)
+
+
+def test_an_image_without_bytes_has_a_chart_that_says_so():
+    assert "ships no bytes" in charts.flow(origins()).layout.title.text
+
+
+def test_stages_in_a_long_row_are_all_drawn():
+    labels = [f"s{number}" for number in range(120)]
+    rows = [Origin("instruction", label, f"RUN {label}", 1, 100, 100) for label in labels]
+    flows = [Flow(number, tuple(labels[number:]), 100, True) for number in range(120)]
+    found = Origins("x", 12_000, tuple(labels), tuple(rows), tuple(flows))
+    assert charts.flow(found).layout.title.text
