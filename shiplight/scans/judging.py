@@ -145,7 +145,9 @@ def read_waivers(path: Path) -> tuple[Waiver, ...]:
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}.", hint=_FORM) from error
     rows = read.pop("exception", [])
-    if read or not isinstance(rows, list):
+    if not isinstance(rows, list):
+        raise UsageError(f"{path}: `exception` is not a list of tables.", hint=_FORM)
+    if read:
         raise UsageError(f"{path} has more than exceptions: {', '.join(read)}.", hint=_FORM)
     return tuple(_waiver(row, f"{path}, exception {n}") for n, row in enumerate(rows, start=1))
 
@@ -169,5 +171,5 @@ def _waiver(row, where: str) -> Waiver:
     if isinstance(until, datetime):
         until = until.date()
     if not isinstance(until, date):
-        raise wrong("it has no day `until` which it holds")
+        raise wrong("`until` is missing, or is not a date")
     return Waiver(row["id"].strip(), row["reason"].strip(), until, row.get("package", "").strip())
