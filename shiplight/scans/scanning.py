@@ -161,13 +161,13 @@ def _image_key(info: dict) -> str:
 
 
 def _saved_key(saved: Saved, platform: str | None) -> str:
-    """What changes whenever somebody writes to an archive; a digest costs 5 % of a scan.
+    """What changes whenever somebody writes to an archive, or to a file of a folder.
 
-    What a layout holds is named by digests, so its index changes with it.
+    A digest costs 5 % of a scan.
     """
     path = Path(saved.path)
-    files = [path / name for name in ("index.json", "manifest.json")] if saved.is_folder else [path]
-    seen = [file.stat() for file in files if file.exists()]
+    files = sorted(path.rglob("*")) if saved.is_folder else [path]
+    seen = [file.lstat() for file in files]
     parts = [(s.st_dev, s.st_ino, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for s in seen]
     words = ["archive", *("-".join(map(str, part)) for part in parts)]
     return " ".join([*words, *filter(None, (saved.name, platform))])
