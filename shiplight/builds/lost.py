@@ -38,9 +38,7 @@ def _mounts(stage: Stage):
     for instruction in stage.instructions:
         if instruction.keyword == "WORKDIR":
             workdir = posixpath.join(workdir, instruction.value)
-        for flag in instruction.flags if instruction.keyword == "RUN" else ():
-            options = dict(part.partition("=")[::2] for part in flag[8:].split(","))
-            target = next(filter(None, map(options.get, ("target", "dst", "destination"))), "")
-            folder = posixpath.normpath(posixpath.join(workdir, target))
-            if options.get("type") == "cache" and target and folder != "/" and "$" not in folder:
+        for mount in instruction.mounts:
+            folder = posixpath.normpath(posixpath.join(workdir, mount.get("target", "/")))
+            if mount["type"] == "cache" and folder != "/" and "$" not in folder:
                 yield instruction.line, folder, workdir

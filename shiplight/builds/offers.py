@@ -113,17 +113,14 @@ def refuse_missing(stages: Iterable[Stage], offer: Offer) -> None:
 
 def _required(instruction: Instruction):
     """Yield (`secret` or `ssh`, id) of every mount of a RUN that has to be there."""
-    for flag in instruction.flags if instruction.keyword == "RUN" else ():
-        if not flag.startswith("--mount="):
-            continue
-        parts = (part.partition("=") for part in flag.removeprefix("--mount=").split(","))
-        mount = {key.strip().lower(): (value if equals else "true") for key, equals, value in parts}
-        if mount.get("type") not in ("secret", "ssh") or "$" in flag:
+    for mount in instruction.mounts:
+        if mount["type"] not in ("secret", "ssh") or "$" in "".join(mount.values()):
             continue
         if mount.get("required", "false").lower() not in ("true", "1"):
             continue
-        target = next((mount[key] for key in ("target", "dst", "destination") if key in mount), "")
-        default = os.path.basename(target) if mount["type"] == "secret" else "default"
+        default = (
+            os.path.basename(mount.get("target", "")) if mount["type"] == "secret" else "default"
+        )
         yield mount["type"], mount.get("id") or default
 
 

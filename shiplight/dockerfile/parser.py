@@ -54,6 +54,27 @@ class Instruction:
     original: str = field(repr=False)
     trigger: "Instruction | None" = None
 
+    @property
+    def mounts(self) -> tuple[dict[str, str], ...]:
+        """The `--mount`s of a RUN by their keys: always with a `type`, and with a `target` if any.
+
+        `dst` and `destination` are told as `target`; a key without a value is `true`.
+        """
+        return tuple(
+            _mount(flag.removeprefix("--mount="))
+            for flag in self.flags
+            if self.keyword == "RUN" and flag.startswith("--mount=")
+        )
+
+
+def _mount(written: str) -> dict[str, str]:
+    parts = (part.partition("=") for part in written.split(","))
+    mount = {key.strip().lower(): (value if equals else "true") for key, equals, value in parts}
+    for other in ("dst", "destination"):
+        if other in mount:
+            mount.setdefault("target", mount.pop(other))
+    return {"type": "bind"} | mount
+
 
 @dataclass(frozen=True)
 class Stage:

@@ -215,8 +215,7 @@ class _Tracing:
 
     def mounts(self, stage: Stage, step: Instruction | None) -> tuple[tuple, tuple]:
         """Return the stages and images that a RUN mounts, and its cache mounts."""
-        flags = [flag for flag in step.flags if flag.startswith("--mount=")] if step else []
-        fields = [dict(one.partition("=")[::2] for one in flag[8:].split(",")) for flag in flags]
+        fields = step.mounts if step else ()
         links = [
             one for one in self.links[stage.index]
             if one.kind == "MOUNT" and step and one.line == step.line
@@ -225,13 +224,9 @@ class _Tracing:
             self.read.stages[one.source].label if one.source is not None else one.reference
             for one in links
         ]
-        if any(one.get("type", "bind") == "bind" and "from" not in one for one in fields):
+        if any(one["type"] == "bind" and "from" not in one for one in fields):
             names.append("the build context")
-        caches = [
-            one.get("target") or one.get("dst") or one.get("destination") or ""
-            for one in fields
-            if one.get("type") == "cache"
-        ]
+        caches = [one.get("target", "") for one in fields if one["type"] == "cache"]
         return tuple(dict.fromkeys(names)), tuple(dict.fromkeys(caches))
 
     # --- files and rows ---------------------------------------------------------------------

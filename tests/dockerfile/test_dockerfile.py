@@ -691,3 +691,12 @@ def test_each_stage_without_a_name_gets_one_and_nothing_else_changes():
     )
     assert [stage.line for stage in df.parse(named).stages] == [1, 5, 7]
     assert stages.with_names(df.parse(named)) == named
+
+
+def test_mounts_are_read_as_builders_read_them():
+    text = "FROM a\nRUN --mount=Type=cache,dst=/q --mount=FROM=z,target=/k,rw --network=none true\n"
+    [run] = df.parse(text).stages[0].instructions
+    assert run.mounts == (
+        {"type": "cache", "target": "/q"},
+        {"type": "bind", "from": "z", "target": "/k", "rw": "true"},
+    )

@@ -207,9 +207,7 @@ def test_a_platform_chooses_and_this_machines_is_the_default(monkeypatch):
     assert read(data, platform="linux/arm64").platform == "linux/arm64"
     monkeypatch.setattr("platform.machine", lambda: "aarch64")
     assert read(data).platform == "linux/arm64"
-    with pytest.raises(
-        ArchiveError, match="linux/amd64, linux/arm64, but none for linux/s390x"
-    ):
+    with pytest.raises(ArchiveError, match="linux/amd64, linux/arm64, but none for linux/s390x"):
         read(data, platform="linux/s390x")
 
 

@@ -79,14 +79,7 @@ class Step:
     @cached_property
     def mounts(self) -> tuple[dict[str, str], ...]:
         """The --mount flags of a RUN; `type` is always there, `target` where one is said."""
-        found = []
-        for flag in self.instruction.flags:
-            if flag.startswith("--mount="):
-                pairs = dict(part.partition("=")[::2] for part in flag[8:].split(","))
-                for other in ("dst", "destination"):
-                    pairs.setdefault("target", pairs.pop(other, ""))
-                found.append({"type": "bind"} | pairs)
-        return tuple(found)
+        return tuple({"target": ""} | mount for mount in self.instruction.mounts)
 
     @property
     def script(self) -> str:
