@@ -5,6 +5,7 @@
 
 import json
 import re
+from collections.abc import Mapping
 from statistics import median
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pandas as pd
 from ..builds import Build, Times, bases
 from ..image import Image
 from ..inspection import Origins, Probe
+from ..references import canonical
 from ..setup import ROOT
 from .tables import readable as readable
 from .tables import setting_of as setting_of
@@ -287,24 +289,31 @@ def node_packages(image: Image) -> pd.DataFrame:
     return table_of(rows, image, columns=["package", "unpacked_bytes", "files"])
 
 
-def published(*measured: Image) -> pd.DataFrame:
+def published(
+    *measured: Image, in_registries: Mapping[str, int | None] | None = None
+) -> pd.DataFrame:
     """Return one row for each base: unpacked bytes here and of the official image, with a date.
 
-    The size of an offline equivalent says nothing about the official image.
+    The size of an offline equivalent says nothing about the official image. Where a registry
+    answered, `official_packed_bytes` has what it sends of each reference in `in_registries`.
     """
-    rows = []
+    packed = {canonical(name): count for name, count in (in_registries or {}).items()}
+    answered, rows = any(packed.values()), []
     for image in measured:
         recipe = bases.recipe_of(image.name)
         told = recipe.published if recipe else {}
         whose = "rebuilt by us" if told.get("rebuilt") else "published"
+        reference = recipe.reference if recipe else image.name
+        sent = {"official_packed_bytes": packed.get(canonical(reference))} if answered else {}
         rows.append(
             {
-                "base": recipe.reference if recipe else image.name,
+                "base": reference,
                 "unpacked_bytes": image.unpacked_bytes,
                 "of": "an offline equivalent" if bases.stands_in(image.name) else "the image",
                 "official_bytes": told.get("unpacked_bytes"),
                 "figure": whose if told else None,
                 "dated": told.get("date"),
+                **sent,
             }
         )
     return table_of(rows, *measured)

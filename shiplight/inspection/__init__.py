@@ -9,7 +9,7 @@ from .entrypoint import follow, program_of
 from .following import origins
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
-from .remote import PREFIX, published
+from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, choose, linked, look, short, try_on
 from .tracing import trace
 
@@ -32,6 +32,7 @@ __all__ = [
     "contents",
     "file_in",
     "follow",
+    "in_registries",
     "keep_to",
     "linked",
     "look",

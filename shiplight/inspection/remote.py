@@ -5,9 +5,10 @@ Credentials are those that `docker login` kept for the host that is asked, and n
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
-from .. import builds, engine
-from ..errors import RegistryFailed, UsageError
+from .. import builds, engine, recordings
+from ..errors import ArchiveError, RegistryFailed, UsageError
 from ..image import (
     Image,
     LayerStore,
@@ -41,6 +42,23 @@ def published(name: str, *, platform: str | None = None) -> Published:
         return read_published(source, str(reference), reference.version, platform)
 
     return _from_sources(name, look)
+
+
+@recordings.replayed()
+def in_registries(client, *references: str, platform: str | None = None) -> dict[str, int | None]:
+    """Return the packed bytes that each image has in its registry, for `platform` or the engine's.
+
+    None where the registry gives nothing. One that gives nothing at first is not asked again.
+    """
+    platform = platform or engine.described(client).platform
+    found, answers = dict.fromkeys(references), {}
+    for reference in references:
+        registry = registry_of(reference)
+        if answers.get(registry, True):
+            with suppress(RegistryFailed, ArchiveError):
+                found[reference] = published(reference, platform=platform).images[0].packed_bytes
+            answers.setdefault(registry, found[reference] is not None)
+    return found
 
 
 def measured(name: str, store: LayerStore, *, platform: str | None, deep: bool, count) -> Image:

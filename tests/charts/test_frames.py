@@ -222,6 +222,18 @@ def test_a_base_stands_beside_what_is_published_of_it():
     assert table["official_bytes"].isna().tolist() == [False, False, True]
     assert table["dated"][1].startswith("20")
     assert list(table["figure"][:2]) == ["rebuilt by us", "published"]
+    assert "official_packed_bytes" not in table
+
+
+def test_what_a_registry_sends_stands_beside_a_base_where_one_answered():
+    measured = [
+        image([file("a", 3)], name="shiplight/base/alpine:3.22"),
+        image([file("a", 3)], name="docker.io/library/debian:bookworm"),
+    ]
+    table = frames.published(*measured, in_registries={"alpine:3.22": 7, "debian:bookworm": None})
+    assert table["official_packed_bytes"][0] == 7 and table["official_packed_bytes"].isna()[1]
+    silent = frames.published(*measured, in_registries={"alpine:3.22": None})
+    assert "official_packed_bytes" not in silent
 
 
 def test_stops_have_a_row_for_each_command_and_its_last_words():

@@ -125,6 +125,19 @@ def test_one_platform_alone_is_asked_for_by_no_other_manifest(place):
         inspection.published(f"{place.host}/a/b", platform="linux/s390x")
 
 
+def test_images_are_asked_for_by_platform_and_a_silent_registry_only_once(place):
+    place.put(of_platforms("linux/amd64", "linux/arm64"), "1")
+    place.put(of_platforms("linux/amd64"), "2")
+    names = [f"{place.host}/a/b:{tag}" for tag in ("1", "2", "3")]
+    [expected] = inspection.published(names[0], platform="linux/arm64").images
+    found = inspection.in_registries(None, *names, platform="linux/arm64")
+    assert found == {names[0]: expected.packed_bytes, names[1]: None, names[2]: None}
+    before = len(place.paths)
+    found = inspection.in_registries(None, *reversed(names), platform="linux/arm64")
+    assert found == dict.fromkeys(names)
+    assert {path.rpartition("/")[2] for path in place.paths[before:]} == {"3"}
+
+
 def test_an_image_without_an_index_is_read_too_and_by_its_digest(place):
     digest = place.put(factories.oci_files(described(), packing="gzip"))
     found = inspection.published(f"{place.host}/a/b@{digest}")
