@@ -18,7 +18,7 @@ from .building import Build, build, image_name, order, recipe
 from .mirrors import mirrored, named
 from .providing import here, provide, sources
 from .refusals import Refusal, refusal
-from .showing import Recipe
+from .showing import DockerfileText
 from .solving import solve
 from .staging import Staged, build_stages
 from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_builds
@@ -26,7 +26,7 @@ from .timing import Times, cache_mounts, cold_build, own_cache, spread, time_bui
 __all__ = [
     "KINDS",
     "Build",
-    "Recipe",
+    "DockerfileText",
     "Refusal",
     "Staged",
     "Times",

@@ -17,7 +17,7 @@ from ..units import format_seconds, in_one_line
 from . import bases, caches, cold, offers, platforms, sending, solving
 from .cold import Cold
 from .providing import foreign, here, provide
-from .showing import Recipe
+from .showing import DockerfileText
 
 
 @dataclass(frozen=True)
@@ -328,6 +328,6 @@ def _read(folder: Path, file: str) -> str:
     return text
 
 
-def recipe(what: str) -> Recipe:
+def recipe(what: str) -> DockerfileText:
     """Return the Dockerfile that `build(client, what)` uses; pass a changed copy as `text=`."""
-    return Recipe(order(what).text)
+    return DockerfileText(order(what).text)

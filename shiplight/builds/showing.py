@@ -15,10 +15,10 @@ _STYLES = {  # by the beginning of what pygments calls a token
 }
 
 
-class Recipe(str):
+class DockerfileText(str):
     """The text of a Dockerfile, shown as it is written; in a notebook with the lines' numbers."""
 
-    def replace(self, old: str, new: str, count: int = -1) -> "Recipe":
+    def replace(self, old: str, new: str, count: int = -1) -> "DockerfileText":
         """Return a copy with `old` replaced by `new`. Raises UsageError if `old` is not in it.
 
         A text that was not changed would be built, and would seem to show what the change does.
@@ -27,7 +27,7 @@ class Recipe(str):
             raise UsageError(
                 f"{old!r} is not in this Dockerfile.", hint="copy it from the text as it is shown"
             )
-        return Recipe(super().replace(old, new, count))
+        return DockerfileText(super().replace(old, new, count))
 
     def graph(self, target: str | int | None = None) -> StageGraph:
         """Return the graph of its stages as a picture; what `target` does not need is grey."""

@@ -243,7 +243,7 @@ def do_scan(given) -> int:
     """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
     from .. import builds, engine, scans
     from ..errors import ScannerMissing, UsageError
-    from ..image import find_saved, not_saved
+    from ..image import find_saved, find_saved_for, not_saved
     from ..scans import findings, trivy
     from . import report
 
@@ -251,11 +251,7 @@ def do_scan(given) -> int:
     if not given.fail_on and (given.only_fixed or given.exceptions):
         raise UsageError("--only-fixed and --exceptions go with --fail-on.", hint="--fail-on high")
     waivers = scans.read_waivers(given.exceptions) if given.exceptions else ()
-    if given.platform and not find_saved(name):
-        raise UsageError(
-            "--platform is for images in archives and layouts.",
-            hint="an engine's image is scanned for the platform that is there",
-        )
+    find_saved_for(name, given.platform)
     if _is_alone(name):
         if not find_saved(name):
             raise not_saved(name)

@@ -32,7 +32,17 @@ from .model import (
     renamed,
 )
 from .remote import Attestation, Published, as_archive, asking, read_published
-from .saved import Files, Saved, files_of, find_saved, meant, not_saved, plain_blocks, read_saved
+from .saved import (
+    Files,
+    Saved,
+    files_of,
+    find_saved,
+    find_saved_for,
+    meant,
+    not_saved,
+    plain_blocks,
+    read_saved,
+)
 from .store import LayerStore
 from .tarstream import packing
 
@@ -63,6 +73,7 @@ __all__ = [
     "compare_layers",
     "files_of",
     "find_saved",
+    "find_saved_for",
     "host_platform",
     "instruction_of",
     "manifests",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from ..buildkit import opening
-from ..errors import ArchiveError, ImageNotFound, ImageUnclear
+from ..errors import ArchiveError, ImageNotFound, ImageUnclear, UsageError
 from .archive import MAX_ALL_JSON, MAX_FILES, MAX_JSON, Known, read_image
 from .layouts import Manifest, choose, manifests, same_family
 from .model import Image
@@ -60,6 +60,20 @@ def find_saved(what: str | os.PathLike) -> Saved | None:
         if name and (_is_archive(path) or _is_layout(path)):
             return Saved(path, name)
     return None
+
+
+def find_saved_for(what: str | os.PathLike, platform: str | None) -> Saved | None:
+    """Return what `find_saved` does. Raises UsageError where a platform is to be chosen of nothing.
+
+    An image on an engine is measured and scanned as it is there.
+    """
+    saved = find_saved(what)
+    if saved is None and platform:
+        raise UsageError(
+            "an engine's image is taken for the platform that is there.",
+            hint="a platform can be chosen of a saved image, and of one in a registry",
+        )
+    return saved
 
 
 def not_saved(path: str | os.PathLike) -> ImageNotFound:

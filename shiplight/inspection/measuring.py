@@ -9,14 +9,14 @@ from datetime import UTC, datetime
 from .. import engine, progress, recordings
 from ..builds import kind_of_image
 from ..engine import journal
-from ..errors import ArchiveError, UsageError
+from ..errors import ArchiveError
 from ..image import (
     Image,
     LayerContent,
     LayerStore,
     Saved,
     assemble,
-    find_saved,
+    find_saved_for,
     instruction_of,
     not_saved,
     platform_inspected,
@@ -101,13 +101,8 @@ def measure(
         if remote.is_remote(name_or_path):
             found = remote.measured(name_or_path, store, platform=platform, deep=deep, count=count)
             return replace(found, setting=_without_engine(found, "a registry"))
-        if saved := find_saved(name_or_path):
+        if saved := find_saved_for(name_or_path, platform):
             image = _measure_saved(saved, store, platform, count)
-        elif platform:
-            raise UsageError(
-                "the platform of an image on an engine is not chosen.",
-                hint="platform= is for images in archives and in registries",
-            )
         else:
             image = _measure_image(client, name_or_path, store, count)
     if image.engine_id is None:

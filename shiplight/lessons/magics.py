@@ -17,7 +17,7 @@ from pathlib import Path
 from IPython.display import display
 
 from .. import catalogue, dockerfile, files, recordings
-from ..builds import Build, Recipe, build
+from ..builds import Build, DockerfileText, build
 from ..engine import journal
 from ..errors import NotRecorded, UsageError
 from .shown import Shown
@@ -47,7 +47,7 @@ def written_and_built(app: str, name: str, text: str, *, target: str | None = No
     file = folder / f"Dockerfile.{name}"
     with journal.writable():
         files.write(file, text)
-    display(Recipe(text))
+    display(DockerfileText(text))
     client = recordings.current()
     if client is None:
         missing = "run `client = connect()`, then this cell again"

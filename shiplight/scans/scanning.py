@@ -12,7 +12,7 @@ from .. import engine, files, progress, recordings
 from ..builds import kind_of_image
 from ..engine import journal
 from ..errors import ScanFailed, ScannerMissing, UsageError
-from ..image import LayerStore, Saved, find_saved, not_saved, platform_inspected, platform_of
+from ..image import LayerStore, Saved, find_saved_for, not_saved, platform_inspected, platform_of
 from ..setting import Setting
 from ..units import format_bytes
 from . import asking, trivy
@@ -114,12 +114,7 @@ def _name(what) -> str:
 def _said(client, what, platform: str | None) -> tuple[dict, Setting, Scanner, Database]:
     """What the scanner says, now or when it was asked before, and the setting of that."""
     name = _name(what)
-    saved = find_saved(name)
-    if saved is None and platform:
-        raise UsageError(
-            "the platform of an image on an engine is not chosen.",
-            hint="a platform is for images in archives and layouts",
-        )
+    saved = find_saved_for(name, platform)
     found = None if saved else _image(client, name, what)
     key = _saved_key(saved, platform) if saved else _image_key(found)
     scanner, database = trivy.find(client), trivy.database()

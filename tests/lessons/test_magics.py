@@ -125,22 +125,22 @@ def test_without_an_engine_only_a_text_that_was_recorded_is_replayed(shell, monk
 
 
 def test_a_text_that_is_not_in_a_dockerfile_cannot_be_replaced_in_silence():
-    text = builds.Recipe(TEXT)
+    text = builds.DockerfileText(TEXT)
     assert text.replace("busybox", "alpine").replace("cat", "less").startswith("FROM alpine")
     with pytest.raises(UsageError, match="'scrach' is not in this Dockerfile"):
         text.replace("busybox", "alpine").replace("scrach", "scratch")
 
 
 def test_a_dockerfile_is_shown_with_numbers_and_colours_and_as_text_as_it_is():
-    page = builds.Recipe(TEXT)._repr_html_()
+    page = builds.DockerfileText(TEXT)._repr_html_()
     assert page.count("user-select:none") == 4 and ">  4  </span>" in page
     assert "&lt;b&gt;" in page and "<b>" not in page and "mathjax_ignore" in page
     assert "font-weight:600'>FROM</span>" in page and "font-style:italic" in page
-    assert repr(builds.Recipe(TEXT)) == TEXT.rstrip("\n")
+    assert repr(builds.DockerfileText(TEXT)) == TEXT.rstrip("\n")
 
 
 def test_a_token_over_several_lines_ends_with_each_line():
-    page = builds.Recipe("FROM x\nRUN a \\\n    b\n\nCMD c\n")._repr_html_()
+    page = builds.DockerfileText("FROM x\nRUN a \\\n    b\n\nCMD c\n")._repr_html_()
     rows = page.removesuffix("</pre>").partition(">")[2].splitlines()
     assert len(rows) == 5
     for row in rows:
