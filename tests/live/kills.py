@@ -164,7 +164,7 @@ def using(folder: Path) -> list[str]:
 
 def ended(there) -> None:
     """Wait until it is there, as long as an orphan may take that notices its parent's end."""
-    last = time.monotonic() + 60
+    last = time.monotonic() + 180
     while not there():
         assert time.monotonic() < last, "what the killed process began goes on"
         time.sleep(0.2)
