@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import nbformat
 import pytest
 
+from shiplight import dockerfile
 from shiplight.checks import CHECKS
 from shiplight.cli import arguments
 from shiplight.errors import UsageError
@@ -42,6 +43,19 @@ def is_dockerfile(cell) -> bool:
 def test_there_are_lessons():
     assert [path.stem[:2] for path in LESSONS] == [f"{n:02d}" for n in range(len(LESSONS))]
     assert len(LESSONS) >= 2
+
+
+def test_the_first_lesson_builds_one_stage_and_two_and_draws_both_within_ten_cells():
+    """All cells count. What an engine calls size comes later: it is no reason to build anything."""
+    early = cells(LESSONS[0])[:10]
+    said = "\n".join(cell.source for cell in early)
+    built = [cell for cell in early if is_dockerfile(cell)]
+    stages = [len(dockerfile.parse(cell.source.partition("\n")[2]).stages) for cell in built]
+    assert stages == [1, 2]
+    [drawn] = [cell for cell in early if "vnd.plotly" in str(cell.get("outputs"))]
+    assert early.index(drawn) > early.index(built[1]) and drawn.source.count("measure(") == 2
+    assert "Shift+Enter" in said
+    assert not [word for word in ("docker images", "inspect", "SDK") if word in said]
 
 
 @lesson

@@ -18,9 +18,14 @@ every = pytest.mark.parametrize("command", EVERY, ids=lambda command: command.fu
 
 
 def calls(cell) -> set[str]:
-    """The functions that a cell calls, and each once more with every option that it is given."""
-    if cell.cell_type != "code" or cell.source.startswith("%%"):
+    """The functions that a cell calls, and each once more with every option that it is given.
+
+    `%%dockerfile` calls `build`.
+    """
+    if cell.cell_type != "code":
         return set()
+    if cell.source.startswith("%%dockerfile "):
+        return {"build"} | ({"build(target"} if "--target" in cell.source.split("\n")[0] else set())
     found = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call)]
     named = [(getattr(call.func, "id", ""), call.keywords) for call in found]
     return {f"{name}({word.arg}" for name, words in named for word in words} | {
