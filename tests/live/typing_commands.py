@@ -1,7 +1,7 @@
 """Typing the commands that stand beside functions in lessons, on an engine that asks a test's hub.
 
 What they build from there are stand-ins: compilers that put the finished program where the real
-ones put theirs. What the real ones do is tested elsewhere; here, it is which files, stages and
+ones put theirs, and an `ldd` that finds it there. What the real ones do is tested elsewhere; here, it is which files, stages and
 names a command has.
 """
 
@@ -26,9 +26,10 @@ SCRIPTS = {
     "go": '[ "$1" = build ] || exit 0\nwhile [ "$1" != -o ]; do shift; done\ncp /server "$2"\n',
     "cargo": "mkdir -p target/release && cp /server target/release/server\n",
     "npm": "mkdir -p node_modules dist && touch dist/index.js\n",
+    "ldd": '[ -f "$1" ] && echo "libc.so.6 => /lib/libc.so.6"\n',
 }
 STAND_IN = """FROM busybox
-COPY go cargo npm /bin/
+COPY go cargo npm ldd /bin/
 COPY server /server
 COPY go /etc/ssl/certs/ca-certificates.crt
 """
