@@ -1,8 +1,8 @@
 """Typing the commands that stand beside functions in lessons, on an engine that asks a test's hub.
 
 What they build from there are stand-ins: compilers that put the finished program where the real
-ones put theirs, and an `ldd` that finds it there. What the real ones do is tested elsewhere; here, it is which files, stages and
-names a command has.
+ones put theirs, and an `ldd` that finds it there. What the real ones do is tested elsewhere; here,
+it is which files, stages and names a command has.
 """
 
 import os
