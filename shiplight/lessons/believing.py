@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..boxes import inline
 from ..errors import UsageError
+from ..units import one_line
 from . import learned
 
 WHEN = ("before", "after")
@@ -83,9 +84,10 @@ def believe(when: str, *answers: bool | None) -> Believed:
     given = list(answers or [None] * len(beliefs()))
     known = all(one is None or isinstance(one, bool) for one in given)
     if when not in WHEN or len(given) != len(beliefs()) or not known:
+        wanted, got = " or ".join(f'"{one}"' for one in WHEN), ", ".join(map(repr, (when, *given)))
         raise UsageError(
-            f"believe takes {' or '.join(WHEN)}, and {len(beliefs())} answers.",
-            hint="True, False or None for each of the sentences",
+            f"believe takes {wanted}, then {len(beliefs())} answers; it got {one_line(got, 80)}.",
+            hint='believe("before", True, False, …): one for each sentence, None for no answer',
         )
     if any(one is not None for one in given):
         learned.note_beliefs(when, given)

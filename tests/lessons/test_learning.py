@@ -259,8 +259,15 @@ def test_beliefs_without_an_answer_leave_no_file_and_change_none(lab):
 
 @pytest.mark.parametrize("given", [("now",), ("before", True), ("after", 1, 0, 1, 0, 1)])
 def test_beliefs_that_are_no_answers_are_refused(given):
-    with pytest.raises(UsageError, match="before or after, and 5 answers"):
+    with pytest.raises(UsageError, match="then 5 answers"):
         believe(*given)
+
+
+def test_believe_says_what_it_takes_and_what_it_got():
+    with pytest.raises(UsageError) as wrong:
+        believe("before", True)
+    said = 'believe takes "before" or "after", then 5 answers; it got \'before\', True.'
+    assert wrong.value.message == said
 
 
 @pytest.mark.parametrize("belief", believing.beliefs(), ids=lambda one: one.says)
