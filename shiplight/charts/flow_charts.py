@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from ..inspection import BASE, STEP, Origins
-from ..units import format_bytes, format_percent, one_line
+from ..units import format_bytes, one_line
 from .drawing import ACCENT, FOOTER, GREY, INK, MARGIN, NARROW, empty_chart, plain, wide
 from .tables import short
 
@@ -18,9 +18,13 @@ MOST_SOURCES = 8
 HEIGHT = 260  # pixels that all bytes are high
 THIN = 3  # pixels: what is thinner is a hairline
 LINE, GAP, LABEL = 17, 12, 36  # pixels: of a line of text, between nodes, above a source
-SOURCE_ENDS, FIRST_STAGE, LAST_STAGE, ENDS = 0.42, 0.53, 0.72, 0.975
+HEAD, SMALL = 26, 11  # pixels: above all nodes, and the font of what is said in addition
+ENDS, LAST_STAGE = 0.975, 0.76
+FIRST_STAGE = (0.62, 0.5, 0.44, 0.38, 0.34)  # by how many columns the stages have; more: the last
+CURVE = 0.09  # of the width at least, between the name of a source and a stage
+FLAT = 0.68  # of the way to the next column: how far a flow goes on beside the name of a stage
 THICK = 0.014  # of a node, as part of the width
-SHIPPED, LEFT = "shipped", "left behind"
+SHIPPED, LEFT = "ships", "left behind"
 _BANDS = {True: "rgba(0,114,178,0.62)", False: "rgba(138,146,157,0.38)"}
 
 
@@ -42,6 +46,16 @@ class _Picture:
     links: Counter = field(default_factory=Counter)
     nodes: dict[tuple, _Node] = field(default_factory=dict)
     scale: float = 0.0
+    columns: list[float] = field(default_factory=list)  # where the stages stand
+
+    @property
+    def source_ends(self) -> float:
+        """Where the names of sources end."""
+        return self.columns[0] - CURVE
+
+    def step(self) -> float:
+        """Return how far the columns of stages are apart."""
+        return self.columns[1] - self.columns[0] if len(self.columns) > 1 else ENDS - LAST_STAGE
 
     def thick(self, count: int) -> float:
         """Return how many pixels a flow takes; a hairline has room as well."""
@@ -64,28 +78,32 @@ def flow(found: Origins):
     _place(found, picture, sources)
     high = max(node.y + node.high for node in picture.nodes.values()) + 2 * LINE + GAP
     thin = sum(picture.is_thin(count) for count in picture.links.values())
-    figure = empty_chart(_title(found), _subtitle(found, thin), found.setting, pixels=int(high))
+    pixels = int(high) + HEAD
+    figure = empty_chart(_title(found), _subtitle(found, thin), found.setting, pixels=pixels)
     figure.update_xaxes(range=[0, 1])
-    figure.update_yaxes(range=[high, 0])
+    figure.update_yaxes(range=[int(high), -HEAD])
     for link in sorted(picture.links, key=lambda link: link[2]):  # what ships is drawn last
         _band(figure, picture, link)
     _mounts(figure, found, picture)
     _name_sources(figure, found, picture, sources)
     _name_stages_and_ends(figure, found, picture)
+    _name_columns(figure, found, picture)
     return figure
 
 
 def _title(found: Origins) -> str:
-    stages = f"{len(found.stages)} stages" if len(found.stages) > 1 else "one stage"
-    part = format_percent(found.unpacked_bytes, max(found.born_bytes, 1))
+    name, left = short(found.name), found.born_bytes - found.unpacked_bytes
+    if not left:
+        return f"{name} ships all {format_bytes(found.born_bytes)} that its build makes"
+    where = "in the stages that build it" if len(found.stages) > 1 else "in its one stage"
     return (
-        f"{short(found.name)} ships {format_bytes(found.unpacked_bytes)}: {part} of the "
-        f"{format_bytes(found.born_bytes)} that were born in {stages}"
+        f"{name} ships {format_bytes(found.unpacked_bytes)}; "
+        f"{format_bytes(left)} stays behind {where}"
     )
 
 
 def _subtitle(found: Origins, thin: int) -> str:
-    said = "unpacked bytes of all files, from where they were born through the stages, to scale"
+    said = "unpacked bytes of all files, from what made them through the stages, to scale"
     if thin:
         flows = "one flow" if thin == 1 else f"{thin} flows"
         said += f"; {flows} thinner than {THIN} pixels {'is a' if thin == 1 else 'are'} hairline"
@@ -132,12 +150,15 @@ def _place(found: Origins, picture: _Picture, sources: dict[int, tuple]) -> None
     left = sorted(dict.fromkeys(sources.values()), key=rank)
     _stack(picture, left, 0.0, above=LABEL)
     columns = _columns(found, picture)
-    step = (LAST_STAGE - FIRST_STAGE) / max(len(columns) - 1, 1)
-    for number, labels in enumerate(columns):
-        x = FIRST_STAGE + number * step if len(columns) > 1 else LAST_STAGE - 0.1
+    first = FIRST_STAGE[min(len(columns), len(FIRST_STAGE)) - 1]
+    step = (LAST_STAGE - first) / max(len(columns) - 1, 1)
+    picture.columns = [first + number * step for number in range(len(columns))]
+    for number, (x, labels) in enumerate(zip(picture.columns, columns, strict=True)):
         nodes = [("stage", label) for label in sorted(labels, key=ranks.get)]
-        down = 0 if last in labels else _below_direct(picture, left, last)
-        down += 2 * LINE * (number % 2) * (len(columns) > 3)  # else their names would touch
+        down = 0.0
+        if last not in labels:
+            down = _below_direct(picture, left, last)
+            down += 2 * LINE * (number % 2) * _is_crowded(columns)  # else their names would touch
         _stack(picture, nodes, x, above=2 * LINE, start=down)
     ends = [("end", name) for name in (SHIPPED, LEFT)]
     ends = [end for end in ends if any(link[1] == end for link in picture.links)]
@@ -146,6 +167,11 @@ def _place(found: Origins, picture: _Picture, sources: dict[int, tuple]) -> None
     if len(ends) == 2:  # what is left behind goes below what ships
         node = picture.nodes[ends[1]]
         node.y = max(node.y, low - node.high)
+
+
+def _is_crowded(columns: list) -> bool:
+    """Whether names of stages do not fit beside each other, so that every second one is lower."""
+    return len(columns) > 3
 
 
 def _below_direct(picture: _Picture, left: list[tuple], last: str) -> float:
@@ -191,17 +217,18 @@ def _stack(picture: _Picture, nodes: list[tuple], x: float, *, above: int, start
 
 
 def _band(figure, picture: _Picture, link: tuple) -> None:
-    """Draw one flow: flat beside the name of a source, then a curve; thin ones as a line."""
+    """Draw one flow: flat beside the name of its source or stage, then a curve; or a hairline."""
     here, there, ships = link
     count, (a, b) = picture.links[link], (picture.nodes[here], picture.nodes[there])
     thick = picture.thick(count)
     high, low = _slots(picture, link)
-    x0 = SOURCE_ENDS if here[0] == "source" else a.x + THICK
+    x0 = picture.source_ends if here[0] == "source" else a.x + THICK
+    if here[0] == "stage" and a.x < picture.columns[-1]:
+        x0 = a.x + FLAT * picture.step()
     points = [step / 20 for step in range(21)]
     xs = [x0 + (b.x - x0) * t for t in points]
     ys = [high + (low - high) * t * t * (3 - 2 * t) for t in points]
-    if here[0] == "source":
-        xs, ys = [a.x, *xs], [high, *ys]
+    xs, ys = [a.x, *xs], [high, *ys]
     text = f"{plain(here[1])} → {plain(there[1])}: {format_bytes(count)}"
     if here[0] == "source":
         text = f"{format_bytes(count)} → {plain(there[1])}"
@@ -240,34 +267,43 @@ def _mounts(figure, found: Origins, picture: _Picture) -> None:
         if a is None or b is None or a is b:
             continue
         figure.add_scatter(
-            x=[a.x + THICK, b.x], y=[a.y + min(a.high, GAP) / 2, b.y + b.high / 2], mode="lines",
+            x=[a.x + THICK, a.x + FLAT * picture.step(), b.x], mode="lines",
+            y=[a.y + min(a.high, GAP) / 2] * 2 + [b.y + b.high / 2],
             line={"color": INK, "width": 1.2, "dash": "dash"}, hoverinfo="skip",
         )  # fmt: skip
 
 
 def _name_sources(figure, found: Origins, picture: _Picture, sources: dict[int, tuple]) -> None:
-    width = int(SOURCE_ENDS * ROOM / wide("x")) - 5  # for its capitals
-    for node in dict.fromkeys(sources.values()):
-        rows = [found.rows[n] for n, its in sources.items() if its == node]
+    width = int(picture.source_ends * ROOM / wide("x")) - 4  # for its capitals
+    its: dict[tuple, list] = {}
+    for number, node in sources.items():
+        its.setdefault(node, []).append(found.rows[number])
+    for node, rows in its.items():
         born, ships = (sum(getattr(r, f"{k}_bytes") for r in rows) for k in ("born", "shipped"))
-        name = rows[0].instruction if node[1] != "others" else f"{len(rows)} other places"
-        if rows[0].kind not in (BASE, STEP) or node[1] == "others":
-            name = name[0].upper() + name[1:]
         said = "all of it ships" if ships == born else f"{format_bytes(ships)} ships"
-        said = f"{format_bytes(born)} born, {said if ships else 'none of it ships'}"
+        said = f"{format_bytes(born)}, {said if ships else 'none of it ships'}"
         y = picture.nodes[node].y
-        _say(figure, one_line(name, width), 0, y - LINE + 2, "left", False, ink=INK)
-        _say(figure, said, 0, y - 1, "left", False, size=11)
+        name = one_line(_name_of(node, rows), width)
+        _say(figure, name, 0, y - LINE + 2, "left", False, ink=INK)
+        _say(figure, said, 0, y - 1, "left", False, size=SMALL)
+
+
+def _name_of(node: tuple, rows: list) -> str:
+    """What a source is called: its instruction, or in words what is none."""
+    name = rows[0].instruction if node[1] != "others" else f"{len(rows)} other places"
+    is_instruction = rows[0].kind in (BASE, STEP) and node[1] != "others"
+    return name if is_instruction else name[0].upper() + name[1:]
 
 
 def _name_stages_and_ends(figure, found: Origins, picture: _Picture) -> None:
-    xs = sorted({node.x for key, node in picture.nodes.items() if key[0] == "stage"})
+    columns = picture.columns
+    room = picture.step() * (1 + _is_crowded(columns)) * ROOM - 8
     for (kind, name), node in picture.nodes.items():
         if kind == "source":
             continue
         figure.add_shape(
             type="rect", x0=node.x, x1=node.x + THICK, y0=node.y, y1=node.y + node.high,
-            line={"width": 0}, fillcolor=ACCENT if name == SHIPPED else GREY,
+            line={"width": 0}, fillcolor=ACCENT if (kind, name) == ("end", SHIPPED) else GREY,
         )  # fmt: skip
         passed = {link: n for link, n in picture.links.items() if (kind, name) in link[:2]}
         if kind == "end":
@@ -277,13 +313,25 @@ def _name_stages_and_ends(figure, found: Origins, picture: _Picture) -> None:
             _say(figure, name, 1, y - LINE + 2, "right", ships, ink=INK, bold=True)
             _say(figure, format_bytes(sum(passed.values())), 1, y, "right", ships, ink=INK)
             continue
-        room = min((x - node.x for x in xs if x > node.x), default=ENDS - 0.11 - node.x) * ROOM
-        text = one_line(name, max(3, int(room / wide("x")) - 1))
+        next_one = next((x for x in columns if x > node.x), ENDS - 0.11)
+        its = (next_one - node.x) * ROOM if next_one >= columns[-1] else room
+        text = one_line(name, max(3, int(its / wide("x")) - 1))
         ships = sum(n for link, n in passed.items() if link[0] == (kind, name) and link[2])
         _say(figure, text, node.x, node.y - LINE + 2, "left", False, ink=INK, bold=True)
         if name != found.stages[-1]:
-            said = format_bytes(ships) if ships else "none ships"
-            _say(figure, said, node.x, node.y - 1, "left", bool(ships), size=11)
+            said = format_bytes(ships) if ships else "nothing"
+            if wide(f"{said} ships", SMALL) < FLAT * picture.step() * ROOM:
+                said += " ships"
+            _say(figure, said, node.x, node.y - 1, "left", bool(ships), size=SMALL)
+
+
+def _name_columns(figure, found: Origins, picture: _Picture) -> None:
+    """Say above the nodes what each column is, for somebody who sees such a picture first."""
+    first, last = picture.columns[0], picture.columns[-1]
+    heads = {0.0: "what makes the bytes", first: "build stages", last: "last stage"}
+    heads[1.0] = "the image"
+    for x, said in heads.items():
+        _say(figure, said, x, -GAP, "right" if x == 1 else "left", False, size=SMALL)
 
 
 def _say(figure, text, x, y, anchor, ships, *, ink=FOOTER, size=12.5, bold=False) -> None:
