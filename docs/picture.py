@@ -1,4 +1,4 @@
-"""Take the README's picture: lesson 02 in JupyterLab, in the middle of a build.
+"""Take the README's picture of a lesson: 02 in JupyterLab, in the middle of a build.
 
     pip install selenium                    # and Chromium with its chromedriver on PATH
     python docs/picture.py                  # docs/lesson.png; needs an engine with the bases of 02

@@ -280,7 +280,9 @@ def _name_sources(figure, found: Origins, picture: _Picture, sources: dict[int, 
         its.setdefault(node, []).append(found.rows[number])
     for node, rows in its.items():
         born, ships = (sum(getattr(r, f"{k}_bytes") for r in rows) for k in ("born", "shipped"))
-        said = "all of it ships" if ships == born else f"{format_bytes(ships)} ships"
+        said = f"{format_bytes(ships)} ships"
+        if format_bytes(ships) == format_bytes(born):
+            said = "all of it ships" if ships == born else "nearly all of it ships"
         said = f"{format_bytes(born)}, {said if ships else 'none of it ships'}"
         y = picture.nodes[node].y
         name = one_line(_name_of(node, rows), width)

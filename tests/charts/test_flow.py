@@ -132,6 +132,11 @@ def test_what_leaves_a_stage_goes_straight_on_beside_its_name():
     assert band.x[1] >= end and band.y[0] == band.y[1] > min(band.y)
 
 
+def test_what_ships_but_for_a_few_bytes_is_nearly_all():
+    said = texts(charts.flow(origins(("RUN make", 10**9, 10**9 - 1), ("RUN x", 50, 50))))
+    assert "1.00 GB, nearly all of it ships" in said and "50 B, all of it ships" in said
+
+
 def test_each_column_says_what_it_is():
     said = texts(charts.flow(LARGE))
     assert {"what makes the bytes", "build stages", "last stage", "the image"} <= set(said)
