@@ -48,9 +48,23 @@ def images(*measured: Image, names: list[str] | None = None) -> pd.DataFrame:
 def origins(found: Origins) -> pd.DataFrame:
     """Return one row for each place where bytes were born, in the order of the Dockerfile.
 
-    `born_bytes` are `shipped_bytes`, which are in the image, and `left_behind_bytes`.
+    `born_bytes` are `shipped_bytes`, which are in the image, and `left_behind_bytes`. Where the
+    stages were scanned, `vulnerabilities` follow, each counted once in a row; unknown is `<NA>`.
     """
-    return table_of([row.row() for row in found.rows], found)
+    table = table_of([row.row() for row in found.rows], found)
+    if found.scanned_by:
+        for name in _VULNERABILITIES:
+            counts = [getattr(row, name) for row in found.rows]
+            table[name] = pd.array(counts, dtype="Int64")
+        table.attrs["setting"] = f"{found.setting} · {found.scanned_by}"
+    return table
+
+
+_VULNERABILITIES = (
+    "vulnerabilities",
+    "shipped_vulnerabilities",
+    "left_behind_vulnerabilities",
+)
 
 
 def layers(image: Image) -> pd.DataFrame:

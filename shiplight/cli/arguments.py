@@ -198,11 +198,17 @@ def _images(add) -> None:
         "origins",
         "build a multi-stage image stage by stage, and show where each byte that it ships was "
         "born, and what each stage leaves behind",
-        "origins go/multi",
+        "origins go/multi\norigins go/multi --scan",
     )
     origins.add_argument("what", metavar="APP/VARIANT|DIR", help="a variant, or a folder")
     origins.add_argument("-f", "--file", help="another Dockerfile in that folder")
     _stage(origins, "follow")
+    origins.add_argument(
+        "--scan",
+        action="store_true",
+        help="also scan every stage, and show which known vulnerabilities ship and which are left "
+        "behind",
+    )
     _offers(origins)
     _json(origins)
 

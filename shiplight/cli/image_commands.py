@@ -234,6 +234,7 @@ def do_origins(given) -> int:
             build_args=build_args,
             secrets=secrets,
             ssh=tuple(given.ssh),
+            scan=given.scan,
         )
     print_json(found.to_dict()) if given.json else report.print_origins(found)
     return 0

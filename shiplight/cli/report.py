@@ -1,5 +1,6 @@
 """What the commands print: one table each, on standard output."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -11,7 +12,7 @@ from ..builds import Build, here, recipes
 from ..catalogue import Row
 from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
-from ..inspection import Budget, Origins, contents, measure
+from ..inspection import Budget, Origin, Origins, contents, measure
 from ..lessons import Verdict
 from ..scans import PASSED, SEVERITIES, WORDS, Judgement, ScanReport
 from ..setting import Setting
@@ -220,14 +221,8 @@ def print_origins(found: Origins) -> None:
     table = _table("stage", "line", *numbers, "instruction", right=("line", *numbers))
     for row in found.rows:
         drawn = f" (reads {', '.join(row.mounted)})" if row.mounted else ""
-        table.add_row(
-            escape(one_line(row.stage or UNKNOWN, 20)),
-            UNKNOWN if row.line is None else str(row.line),
-            format_bytes(row.born_bytes),
-            format_bytes(row.shipped_bytes),
-            format_bytes(row.left_behind_bytes),
-            escape(one_line(row.instruction + drawn, _room(56))),
-        )
+        counts = (row.born_bytes, row.shipped_bytes, row.left_behind_bytes)
+        _add_origin(table, row, map(format_bytes, counts), row.instruction + drawn)
     table.add_section()
     left = found.born_bytes - found.unpacked_bytes
     sums = map(format_bytes, (found.born_bytes, found.unpacked_bytes, left))
@@ -235,6 +230,33 @@ def print_origins(found: Origins) -> None:
     _print(f"[bold]{escape(found.name)}[/]", table, f"[dim]{escape(str(found.setting))}[/]")
     for step in found.ran:
         _print(f"[dim]not cached: {escape(one_line(step, _room(12)))}[/]")
+    if found.scanned_by:
+        _print_vulnerabilities(found)
+
+
+def _print_vulnerabilities(found: Origins) -> None:
+    """The rows that have any, or where that is unknown; each counts once in a row."""
+    numbers = ("vulnerabilities", "shipped", "left behind")
+    table = _table("stage", "line", *numbers, "instruction", right=("line", *numbers))
+    for row in found.rows:
+        if row.vulnerabilities != 0:
+            _add_origin(table, row, _vulnerabilities(row), row.instruction)
+    table.add_section()
+    table.add_row("", "", *_vulnerabilities(found), "total, each counted once")
+    _print(table, f"[dim]{escape(found.scanned_by)}[/]")
+    for name in found.unscanned:
+        _print(f"[dim]no packages could be read in {escape(one_line(name, _room(32)))}[/]")
+
+
+def _add_origin(table: Table, row: Origin, numbers: Iterable[str], text: str) -> None:
+    stage, line = one_line(row.stage or UNKNOWN, 20), UNKNOWN if row.line is None else row.line
+    table.add_row(escape(stage), str(line), *numbers, escape(one_line(text, _room(56))))
+
+
+def _vulnerabilities(found: Origin | Origins) -> list[str]:
+    counts = [found.vulnerabilities, found.shipped_vulnerabilities]
+    counts.append(found.left_behind_vulnerabilities)
+    return [UNKNOWN if count is None else str(count) for count in counts]
 
 
 def print_scan(found: ScanReport) -> None:

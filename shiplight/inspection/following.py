@@ -3,16 +3,20 @@
 import os
 import tarfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 import xxhash
 
-from .. import progress, recordings
+from .. import progress, recordings, scans
 from ..builds import Staged, build_stages
 from ..dockerfile import Context
+from ..errors import ScannerMissing
 from ..image import Entry, Image, LayerStore
+from ..scans import ScanReport
 from . import measuring
 from .born import Origins
+from .exposure import Place
 from .tracing import trace
 
 
@@ -27,6 +31,7 @@ def origins(
     build_args: dict[str, str] | None = None,
     secrets: dict[str, str | os.PathLike] | None = None,
     ssh: str | tuple[str, ...] = (),
+    scan: bool = False,
     store: LayerStore | None = None,
     screen=progress.Screen,
 ) -> Origins:
@@ -34,8 +39,9 @@ def origins(
 
     `what` and the other arguments are those of `build`. Every stage that the target needs is built,
     from the cache where it can be, and measured; steps that were not cached are in `ran`. Bytes are
-    those of all regular files of all layers; `tracing` has the rules. Raises what `build` and
-    `measure` raise, and AssertionError where the sums do not hold.
+    those of all regular files of all layers; `tracing` has the rules. With `scan`, the known
+    vulnerabilities of all stages are counted as well. Raises what `build` and `measure` raise, and
+    AssertionError where the sums do not hold.
     """
     staged = build_stages(
         client, what, text=text, file=file, target=target, build_args=build_args, secrets=secrets,
@@ -53,6 +59,7 @@ def origins(
         {key: measured[name] for key, name in outside.items()},
         sent(staged.sources.context(), stages.values()),
         build_args=staged.build_args,
+        scans=_scans(client, staged) if scan else None,
     )
     *_, last = staged.builds.values()
     return replace(found, name=last.name, ran=_ran(staged), setting=last.setting)
@@ -73,6 +80,18 @@ def sent(context: Context, images) -> Mapping[str, Entry]:
             content = digest.hexdigest()
             found[entry.name] = Entry(entry.name, "file", entry.unpacked_bytes, content=content)
     return found
+
+
+def _scans(client, staged: Staged) -> dict[Place, ScanReport]:
+    """The reports on all stages, and on the images that a COPY names, each scanned once."""
+    with suppress(ScannerMissing):  # then each report says that it is unknown
+        scans.prepare(client)
+    names: dict[Place, str] = {index: build.tag for index, build in staged.builds.items()}
+    for (stage, kind, reference), name in staged.images.items():
+        if kind == "COPY":
+            names[stage, reference] = name
+    reports = {name: scans.scan(client, name) for name in dict.fromkeys(names.values())}
+    return {place: reports[name] for place, name in names.items()}
 
 
 def _ran(staged: Staged) -> tuple[str, ...]:

@@ -13,6 +13,8 @@ rules, so that everything adds up:
   file is given to none, but counted as ambiguous. Empty files and further names of a file have no
   bytes.
 - What a RUN writes is born there, whatever it read: `mounted` names the stages that it mounted.
+- A vulnerability is where the file was born in which the scanner found its package; one of the
+  system's packages where that was installed, also if a COPY took its files and its database.
 """
 
 import posixpath
@@ -24,8 +26,10 @@ from ..buildkit import Glob
 from ..dockerfile import STEPS, Dockerfile, Instruction, Link, Stage, links_of, triggers_of
 from ..errors import UsageError
 from ..image import Entry, Image
+from ..scans import OS, Finding, ScanReport
 from ..units import one_line
 from .born import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins
+from .exposure import Place, with_scans
 
 _WILD = set("*?[")
 
@@ -37,17 +41,23 @@ def trace(
     context: Mapping[str, Entry],
     *,
     build_args: Mapping[str, str] | None = None,
+    scans: Mapping[Place, ScanReport] | None = None,
 ) -> Origins:
     """Return where the bytes of the last of these stages were born.
 
     `stages` are the images of the stages that it needs, by index; `images` those from outside, by
     stage, kind of use (FROM or COPY) and reference; `context` the files that were sent, by path.
+    `scans` has reports on stages, by index, and on images that a COPY names, by (stage, reference).
     Raises UsageError where an image was not made by this Dockerfile.
     """
     tracing = _Tracing(read, dict(sorted(stages.items())), images, context, build_args)
     for index in tracing.stages:
         tracing.follow(read.stages[index])
-    return tracing.result()
+    found = tracing.result()
+    if not scans:
+        return found
+    labels = {index: read.stages[index].label for index in stages}
+    return with_scans(found, scans, labels, tracing.row_of)
 
 
 @dataclass
@@ -74,6 +84,12 @@ class _Layer:
 
 EMPTY = 0  # the number of all empty files: they have no bytes to follow
 
+# What the system's package managers keep, where an image has one of them.
+_DATABASES = (
+    *("var/lib/dpkg/status", "lib/apk/db/installed", "usr/lib/apk/db/installed"),
+    *("var/lib/rpm/rpmdb.sqlite", "usr/lib/sysimage/rpm/rpmdb.sqlite"),
+)
+
 Route = tuple[str, ...]
 
 
@@ -91,6 +107,8 @@ class _Tracing:
         self.first: list[Route] = [()]
         self.known: dict[str, _Layer] = {}
         self.layers: dict[object, list[_Layer]] = {}
+        self.owners: dict[str, tuple] = {}  # by a layer's diff_id, the row that it first came with
+        self.numbers: dict[tuple, int] = {}  # of the rows, once they are sorted
         self.has: dict[int, dict[int, Route]] = {}
         self.workdirs: dict[int, str] = {}
         self.sources: dict[object, _Source] = {}
@@ -253,6 +271,7 @@ class _Tracing:
             stage = self.rows[key].stage
             first = (stage,) if stage else ()
             self.known[diff_id] = self.made(image.whole().contents[number], key, first)
+            self.owners[diff_id] = key
         return self.known[diff_id]
 
     def enter(self, index: int, diff_id: str, layer: _Layer, key: tuple, via=None) -> None:
@@ -262,6 +281,7 @@ class _Tracing:
         """
         label, has, via = self.read.stages[index].label, self.has[index], via or {}
         self.known.setdefault(diff_id, layer)
+        self.owners.setdefault(diff_id, key)
         again = {}
         for file in layer.files:
             if file == EMPTY:
@@ -303,7 +323,7 @@ class _Tracing:
             self.rows[key].shipped += entry.size * ships
             sums[key, route if ships else self.first[file], ships] += entry.size
         rows = sorted((item for item in self.rows.items() if item[1].born), key=self.order)
-        numbers = {key: number for number, (key, _) in enumerate(rows)}
+        self.numbers = numbers = {key: number for number, (key, _) in enumerate(rows)}
         _check(image, [row for _, row in rows], sums)
         return Origins(
             name=image.name,
@@ -323,6 +343,18 @@ class _Tracing:
                 )
             ),
         )  # fmt: skip
+
+    def row_of(self, place: Place, finding: Finding) -> int | None:
+        """Return the number of the row that has the package of a finding; None if it is unknown."""
+        layers, owner = self.layers.get(place, []), self.owners.get(finding.diff_id)
+        if finding.layer is None or finding.layer >= len(layers):
+            return self.numbers.get(owner)
+        paths = [finding.where.lstrip("/")]
+        if finding.kind == OS and self.rows[owner].instruction.startswith(("COPY ", "ADD ")):
+            paths = [*_DATABASES, f"var/lib/dpkg/status.d/{finding.package}"]
+        names = layers[finding.layer].names
+        file = next((names[path] for path in paths if names.get(path)), EMPTY)
+        return self.numbers.get(self.born[file][0] or owner)
 
     def order(self, item: tuple[tuple, _Row]) -> tuple:
         """Sort the context and images first, then line by line, what is ambiguous last."""

@@ -3,17 +3,19 @@
 Installs and downloads only inside `provide()`. What could not be scanned is unknown, never 0.
 """
 
-from .findings import SEVERITIES, WORDS, Finding, ScanReport
+from .findings import OS, SEVERITIES, WORDS, Finding, PackageDatabase, ScanReport
 from .judging import FAILED, PASSED, Judgement, Waiver, judge, read_waivers
 from .scanning import package_list, prepare, scan, write_package_list
 
 __all__ = [
     "FAILED",
+    "OS",
     "PASSED",
     "SEVERITIES",
     "WORDS",
     "Finding",
     "Judgement",
+    "PackageDatabase",
     "ScanReport",
     "Waiver",
     "judge",

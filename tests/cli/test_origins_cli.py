@@ -1,6 +1,7 @@
 """What `./lab origins` prints, for an image that is known."""
 
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -57,3 +58,34 @@ def test_the_frame_has_the_same_rows_and_their_setting():
     table = frames.origins(FOUND)
     assert list(table["left_behind_bytes"]) == [699_000, 12_000]
     assert table.attrs["setting"] == SETTING
+
+
+SCANNED = replace(
+    FOUND,
+    rows=(
+        replace(FOUND.rows[0], vulnerabilities=900, shipped_vulnerabilities=None),
+        replace(FOUND.rows[1], vulnerabilities=49, shipped_vulnerabilities=41),
+    ),
+    vulnerabilities=None,
+    shipped_vulnerabilities=41,
+    scanned_by="Trivy 1 · database 2026-11-21",
+    unscanned=("builder",),
+)
+
+
+def test_a_second_table_says_which_vulnerabilities_ship(known, capsys, monkeypatch):
+    asked = []
+    monkeypatch.setattr(inspection, "origins", lambda *_, **named: asked.append(named) or SCANNED)
+    assert commands.main(["origins", "go/multi", "--scan"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert asked[0]["scan"] is True
+    assert "builder 7 49 41 8 RUN go build" in said and "builder 2 900 — — FROM golang" in said
+    assert "— 41 — total, each counted once" in said
+    assert "Trivy 1 · database 2026-11-21" in said
+    assert "no packages could be read in builder" in said
+
+
+def test_the_frame_of_scanned_origins_has_no_number_for_what_is_unknown():
+    table = frames.origins(SCANNED)
+    assert table["left_behind_vulnerabilities"].isna().tolist() == [True, False]
+    assert "Trivy 1" in repr(frames.readable(table))

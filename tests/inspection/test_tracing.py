@@ -12,6 +12,7 @@ from staged import context, file, folder, hard_link, made, symlink, whiteout
 from shiplight.dockerfile import parse
 from shiplight.errors import UsageError
 from shiplight.inspection import Origins, trace
+from shiplight.scans import OS, Finding, PackageDatabase, ScanReport
 
 BASE = made(("ADD rootfs", [file("bin/sh", 3000), file("etc/ca", 200)]))
 SEVERAL = (None, "content that stands in several places")
@@ -417,3 +418,84 @@ def test_whatever_the_stages_hold_the_sums_hold(described, on_each_other):
             text += told.replace("COPY ", f"COPY {source}") + "\n"
         stages.append(made(*layers, on=below))
     traced(text, *stages, sent={"a": file("a", 1, "u"), "d/b": file("d/b", 2, "vv")})
+
+
+# --- vulnerabilities -----------------------------------------------------------------------------
+
+TWO_STAGES = """FROM debian AS builder
+RUN make
+FROM scratch
+COPY --from=builder /app /app
+"""
+DEBIAN = made(("ADD rootfs", [file("var/lib/dpkg/status", 3000)]))
+BUILDER = made(("RUN make", [file("app", 900), file("cache", 5000)]), on=DEBIAN)
+LAST = made(("COPY /app /app", [file("app", 900)]))
+
+
+def report(image, *findings: tuple[str, int, str], covered=True) -> ScanReport:
+    """A report that found these (id, layer, path of a program or "" for the system's)."""
+    diff_ids = [layer.diff_id for layer in image.layers]
+    rows = tuple(
+        Finding(id, "HIGH", "pkg", "pkg", "1", None, "", "lang-pkgs" if where else OS, "t", where,
+                layer, diff_ids[layer], "")
+        for id, layer, where in findings
+    )  # fmt: skip
+    databases = (PackageDatabase("os-pkgs", "debian", 1, 1),) if covered else ()
+    return ScanReport("x", "scanned", rows, databases, diff_ids=tuple(diff_ids))
+
+
+def scanned(text: str, *stages, images=None, scans) -> Origins:
+    return trace(parse(text), dict(enumerate(stages)), images or {}, {}, scans=scans)
+
+
+def counts(found) -> tuple:
+    return (
+        found.vulnerabilities, found.shipped_vulnerabilities, found.left_behind_vulnerabilities,
+    )  # fmt: skip
+
+
+def test_a_vulnerability_ships_from_where_the_file_was_born_that_has_it():
+    scans = {
+        0: report(BUILDER, ("CVE-1", 0, ""), ("CVE-2", 0, ""), ("CVE-2", 1, "app")),
+        1: report(LAST, ("CVE-2", 0, "app")),
+    }
+    found = scanned(TWO_STAGES, BUILDER, LAST, images={(0, "FROM", "debian"): DEBIAN}, scans=scans)
+    base, make = found.rows
+    assert counts(base) == (2, 0, 2) and counts(make) == (1, 1, 0)
+    assert counts(found) == (2, 1, 1), "each counts once"
+    assert Origins.from_dict(json.loads(json.dumps(found.to_dict()))) == found
+
+
+def test_what_a_scan_could_not_read_is_unknown_and_named():
+    scans = {0: report(BUILDER, ("CVE-1", 0, "")), 1: report(LAST, covered=False)}
+    found = scanned(TWO_STAGES, BUILDER, LAST, images={(0, "FROM", "debian"): DEBIAN}, scans=scans)
+    assert counts(found) == (None, None, None) and found.unscanned == ("stage-1",)
+    assert counts(found.rows[0]) == (1, None, None)
+    blind = {0: report(BUILDER, covered=False), 1: report(LAST, ("CVE-2", 0, "app"))}
+    found = scanned(TWO_STAGES, BUILDER, LAST, images={(0, "FROM", "debian"): DEBIAN}, scans=blind)
+    assert counts(found) == (None, 1, None) and counts(found.rows[1]) == (None, 1, None)
+
+
+def test_a_system_that_is_copied_whole_keeps_where_it_was_installed():
+    text = "FROM debian AS builder\nFROM scratch\nCOPY --from=builder / /\n"
+    copied = made(("COPY / /", [file("var/lib/dpkg/status", 3000)]))
+    scans = {0: report(DEBIAN, ("CVE-1", 0, "")), 1: report(copied, ("CVE-1", 0, ""))}
+    found = scanned(text, DEBIAN, copied, images={(0, "FROM", "debian"): DEBIAN}, scans=scans)
+    assert [counts(row) for row in found.rows] == [(1, 1, 0)] and counts(found) == (1, 1, 0)
+
+
+def test_an_image_that_a_copy_names_leaves_behind_what_it_has():
+    text = "FROM scratch\nCOPY --from=tools /bin/a /a\n"
+    tools = made(("ADD x", [file("bin/a", 70), file("bin/b", 80)]))
+    last = made(("COPY /bin/a /a", [file("a", 70, "bin/a")]))
+    scans = {
+        0: report(last, ("CVE-1", 0, "a")),
+        (0, "tools"): report(tools, ("CVE-1", 0, "bin/a"), ("CVE-2", 0, "bin/b")),
+    }
+    found = scanned(text, last, images={(0, "COPY", "tools"): tools}, scans=scans)
+    assert [counts(row) for row in found.rows] == [(2, 1, 1)] and counts(found) == (2, 1, 1)
+
+
+def test_without_a_scan_there_is_no_number():
+    found = traced(TWO_STAGES, BUILDER, LAST, images={(0, "FROM", "debian"): DEBIAN})
+    assert counts(found) == (None, None, None) and not found.scanned_by
