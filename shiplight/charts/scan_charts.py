@@ -5,7 +5,7 @@ Each names scanner and database in its last line.
 
 from collections.abc import Sequence
 
-from ..scans import SEVERITIES, WORDS, ScanReport
+from ..scans import FATES, SEVERITIES, WORDS, ScanReport
 from ..units import UNKNOWN, one_line
 from . import scan_frames
 from .drawing import INK, LABEL_WIDTH, add_bars, empty_chart, plain
@@ -110,7 +110,7 @@ def origins(report: ScanReport, *, base: ScanReport | None = None, name: str | N
 def compared(before: ScanReport, after: ScanReport, *, names: Sequence[str] | None = None):
     """Draw how many vulnerabilities of the first image are gone, kept or new in the second."""
     fates = scan_frames.compared(before, after)["fate"].value_counts()
-    counts = [int(fates.get(fate, 0)) for fate in ("gone", "kept", "new")]
+    counts = [int(fates.get(fate, 0)) for fate in FATES]
     shown = scan_frames.vulnerabilities(before, after, names=list(names) if names else None)
     first, second = shown["image"].iloc[0], shown["image"].iloc[-1]
     figure = empty_chart(

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from ..errors import UsageError
-from ..scans import SEVERITIES, WORDS, Finding, ScanReport
+from ..scans import FATES, SEVERITIES, WORDS, Finding, ScanReport, compare_scans
 from ..setting import together
 from .tables import short, table_of
 
@@ -72,11 +71,11 @@ def fates(before: ScanReport, after: ScanReport):
     """
     each = compared(before, after)
     rows = []
-    for fate in ("gone", "kept", "new"):
+    for fate in FATES:
         found = list(each["severity"][each["fate"] == fate])
         rows.append([*(found.count(severity) for severity in SEVERITIES), len(found)])
     columns = [*(WORDS[severity] for severity in SEVERITIES), "total"]
-    return _table(rows, columns, [before, after], index=["gone", "kept", "new"])
+    return _table(rows, columns, [before, after], index=list(FATES))
 
 
 def vulnerabilities(*reports: ScanReport, names: list[str] | None = None) -> pd.DataFrame:
@@ -130,27 +129,8 @@ def compared(before: ScanReport, after: ScanReport) -> pd.DataFrame:
 
     Raises UsageError where one is unknown, or another scanner or database was used for it.
     """
-    for report in (before, after):
-        if not report.covered:
-            why = report.why or "the scanner found no package database in it"
-            raise UsageError(f"the scan of {report.image} is unknown.", hint=why)
-    if before.scanned_by != after.scanned_by:
-        raise UsageError(
-            f"{before.image} was scanned by {before.scanned_by}, {after.image} by "
-            f"{after.scanned_by}.",
-            hint="scan both again: only what one scanner says with one database can be compared",
-        )
-    old, new = before.severities, after.severities
-    packages: dict[str, set[str]] = {}
-    for finding in (*before.findings, *after.findings):
-        packages.setdefault(finding.id, set()).add(finding.package)
     rows = [
-        (one, severity, _fate(one in old, one in new), ", ".join(sorted(packages[one])))
-        for one, severity in (old | new).items()
+        (row.id, row.severity, row.fate, ", ".join(row.packages))
+        for row in compare_scans(before, after).rows
     ]
-    rows.sort(key=lambda row: (SEVERITIES.index(row[1]), row[0]))
     return pd.DataFrame(rows, columns=["id", "severity", "fate", "packages"])
-
-
-def _fate(before: bool, after: bool) -> str:
-    return "kept" if before and after else "gone" if before else "new"

@@ -222,13 +222,18 @@ def _images(add) -> None:
 
     scan = add(
         "scan",
-        "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout",
+        "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout, "
+        "or which of them are gone, kept and new in another one",
+        "scan go/single go/multi\n"
         "scan go/multi --sbom packages.spdx.json\n"
         "scan two.tar:busybox:1.36\n"
         "scan layout --platform linux/arm64\n"
         "scan go/multi --fail-on high --only-fixed --exceptions exceptions.toml",
     )
     scan.add_argument("image", metavar="APP/VARIANT|IMAGE|ARCHIVE[:NAME]", help=_SAVED)
+    scan.add_argument(
+        "other", nargs="?", metavar="OTHER", help="a second image, to compare it with"
+    )
     scan.add_argument(
         "--platform",
         metavar="OS/ARCH",

@@ -242,30 +242,17 @@ def do_origins(given) -> int:
 
 def do_scan(given) -> int:
     """0 where the scan ran and nothing fails, 1 where something does, 2 where that is unknown."""
-    from .. import builds, engine, scans
-    from ..errors import ScannerMissing, UsageError
-    from ..image import find_saved, find_saved_for, not_saved
-    from ..scans import findings, trivy
+    from .. import scans
+    from ..errors import UsageError
     from . import report
 
-    client, name = None, given.image
+    if given.other:
+        return _compare_scans(given)
     if not given.fail_on and (given.only_fixed or given.exceptions):
         raise UsageError("--only-fixed and --exceptions go with --fail-on.", hint="--fail-on high")
     waivers = scans.read_waivers(given.exceptions) if given.exceptions else ()
-    find_saved_for(name, given.platform)
-    if _is_alone(name):
-        if not find_saved(name):
-            raise not_saved(name)
-    else:
-        client = connect(given)
-        name = builds.image_name(client, name)
-        engine.inspect_image(client, name)  # what is not there needs no scanner
-    try:
-        with _telling_how("scan", [name]):
-            trivy.provide(client, update=given.update)
-            found = scans.scan(client, name, platform=given.platform)
-    except ScannerMissing as error:
-        found = findings.unknown(name, error)
+    client, name = _named(given, given.image)
+    found = _scanned(given, client, name)
     how = {"fail_on": given.fail_on, "only_fixed": given.only_fixed, "waivers": waivers}
     judged = scans.judge(found, **how) if given.fail_on else None
     if given.json:
@@ -279,3 +266,50 @@ def do_scan(given) -> int:
     if given.sbom:
         scans.write_package_list(client, name, given.sbom, platform=given.platform)
     return {None: 0, scans.PASSED: 0, scans.FAILED: 1}.get(judged and judged.result, 2)
+
+
+def _compare_scans(given) -> int:
+    """0 where both scans ran; what could not be scanned is an error, and so is what goes not."""
+    from .. import scans
+    from ..errors import UsageError
+    from . import report
+
+    if given.fail_on or given.only_fixed or given.exceptions or given.sbom:
+        raise UsageError(
+            "--fail-on, --only-fixed, --exceptions and --sbom are for one image.",
+            hint=f"{PROGRAM} scan {given.other} --fail-on high",
+        )
+    named = [_named(given, name) for name in (given.image, given.other)]
+    found = scans.compare_scans(*(_scanned(given, client, name) for client, name in named))
+    print_json(found.to_dict()) if given.json else report.print_scan_comparison(found)
+    return 0
+
+
+def _named(given, name: str) -> tuple:
+    """The client that has an image, None for a saved one, and the image's name there."""
+    from .. import builds, engine
+    from ..image import find_saved_for, not_saved
+
+    saved = find_saved_for(name, given.platform)
+    if _is_alone(name):
+        if not saved:
+            raise not_saved(name)
+        return None, name
+    client = connect(given)
+    name = builds.image_name(client, name)
+    engine.inspect_image(client, name)  # what is not there needs no scanner
+    return client, name
+
+
+def _scanned(given, client, name: str):
+    """The report on one image; unknown where there is no scanner."""
+    from .. import scans
+    from ..errors import ScannerMissing
+    from ..scans import findings, trivy
+
+    try:
+        with _telling_how("scan", [name]):
+            trivy.provide(client, update=given.update)
+            return scans.scan(client, name, platform=given.platform)
+    except ScannerMissing as error:
+        return findings.unknown(name, error)

@@ -14,7 +14,7 @@ from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
 from ..inspection import Budget, Origin, Origins, contents, measure
 from ..lessons import Verdict
-from ..scans import PASSED, SEVERITIES, WORDS, Judgement, ScanReport
+from ..scans import FATES, PASSED, SEVERITIES, WORDS, Judgement, ScanComparison, ScanReport
 from ..setting import Setting
 from ..setup import PROGRAM
 from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
@@ -319,6 +319,23 @@ def _by_origin(found: ScanReport) -> Table:
             table.add_row(str(index), str(len(ids)), str(len(ids - seen)), text)
         seen |= ids
     return table
+
+
+def print_scan_comparison(found: ScanComparison) -> None:
+    """What is gone, kept and new, by severity and by the instruction that brought it."""
+    numbers = (*(WORDS[severity] for severity in SEVERITIES), "total")
+    table = _table("", *numbers, right=numbers)
+    where = _table("", "vulnerabilities", "added by", right=("vulnerabilities",))
+    for fate in FATES:
+        counts = found.severities(fate)
+        table.add_row(fate, *map(str, [*counts.values(), sum(counts.values())]))
+        for text, count in found.instructions(fate).items():
+            where.add_row(fate, str(count), escape(one_line(text or UNKNOWN, _room(34))))
+    title = one_line(f"{found.before} → {found.after}", _room(0))
+    _print(f"[bold]{escape(title)}[/]", table)
+    if found.rows:
+        _print(where)
+    _print(f"[dim]{escape(found.scanned_by)}[/]")
 
 
 def scan_to_dict(found: ScanReport, judged: Judgement | None) -> dict:

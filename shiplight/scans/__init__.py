@@ -3,21 +3,26 @@
 Installs and downloads only inside `provide()`. What could not be scanned is unknown, never 0.
 """
 
+from .comparing import FATES, Fate, ScanComparison, compare_scans
 from .findings import OS, SEVERITIES, WORDS, Finding, PackageDatabase, ScanReport
 from .judging import FAILED, PASSED, Judgement, Waiver, judge, read_waivers
 from .scanning import package_list, prepare, scan, write_package_list
 
 __all__ = [
     "FAILED",
+    "FATES",
     "OS",
     "PASSED",
     "SEVERITIES",
     "WORDS",
+    "Fate",
     "Finding",
     "Judgement",
     "PackageDatabase",
+    "ScanComparison",
     "ScanReport",
     "Waiver",
+    "compare_scans",
     "judge",
     "package_list",
     "prepare",
