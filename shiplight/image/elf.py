@@ -1,4 +1,4 @@
-"""What a program of machine code is: what it links, and whether symbols were left in it.
+"""What a program of machine code is: for which processor, what it links, and whether it is stripped.
 
 Reads ELF headers only (System V ABI, chapters 4 and 5), of either width and byte order.
 """
@@ -11,12 +11,25 @@ _NEEDED, _STRING_TABLE = 1, 5
 _SYMBOLS = 2
 _MOST_ENTRIES = 10_000
 
+# ELF machine numbers and byte orders, and the names that images use (Go's GOARCH).
+_ARCHITECTURES = {
+    (3, "<"): "386",
+    (21, "<"): "ppc64le",
+    (22, ">"): "s390x",
+    (40, "<"): "arm",
+    (62, "<"): "amd64",
+    (183, "<"): "arm64",
+    (243, "<"): "riscv64",
+    (258, "<"): "loong64",
+}
+
 
 @dataclass(frozen=True)
 class Program:
-    """One program. `needed` are the libraries that it links; a static one has none.
+    """One program or library. `needed` are the libraries that it links; a static one has none.
 
     `symbol_bytes` and `debug_bytes` are what stripping would save, its tables of names aside.
+    `architecture` is the processor that it is for, as images name it; "" for any other.
     """
 
     path: str
@@ -24,6 +37,7 @@ class Program:
     needed: tuple[str, ...]
     symbol_bytes: int
     debug_bytes: int
+    architecture: str = ""
 
     @property
     def static(self) -> bool:
@@ -77,7 +91,12 @@ class _Reader:
         for name, kind, size in self.sections():
             symbols += size if kind == _SYMBOLS else 0
             debug += size if name.startswith((".debug_", ".zdebug_")) else 0
-        return Program(path, interpreter, tuple(self.needed(segments)), symbols, debug)
+        needed = tuple(self.needed(segments))
+        return Program(path, interpreter, needed, symbols, debug, self.architecture())
+
+    def architecture(self) -> str:
+        """Return the processor that the file is for, as images name it; "" for any other."""
+        return _ARCHITECTURES.get((self.unpack("H", 18)[0], self.order), "")
 
     def segments(self):
         """Return (kind, offset, address, bytes) of each program header."""
