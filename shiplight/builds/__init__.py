@@ -15,7 +15,9 @@ from .bases import (
     wanted_kind,
 )
 from .building import Build, build, image_name, order, recipe
+from .joining import Index, join
 from .mirrors import mirrored, named
+from .platforms import another, arguments
 from .providing import here, provide, sources
 from .refusals import Refusal, refusal
 from .showing import DockerfileText
@@ -27,15 +29,19 @@ __all__ = [
     "KINDS",
     "Build",
     "DockerfileText",
+    "Index",
     "Refusal",
     "Staged",
     "Times",
+    "another",
+    "arguments",
     "build",
     "build_stages",
     "cache_mounts",
     "cold_build",
     "here",
     "image_name",
+    "join",
     "kind_of",
     "kind_of_image",
     "mirrored",

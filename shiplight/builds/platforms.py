@@ -20,6 +20,15 @@ def arguments(build: str, target: str | None = None) -> dict[str, str]:
     return found
 
 
+def another(platform: str) -> str:
+    """Return a platform that an engine of this one has to be asked for.
+
+    >>> another("linux/amd64"), another("linux/arm64")
+    ('linux/arm64', 'linux/amd64')
+    """
+    return "linux/amd64" if plain(platform) == "linux/arm64" else "linux/arm64"
+
+
 _ALSO = {"x86_64": "amd64", "aarch64": "arm64", "arm64/v8": "arm64"}
 
 

@@ -16,7 +16,7 @@ from .context import (
 )
 from .graphs import StageGraph, draw
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
-from .stages import STEPS, Link, image_uses, links_of, triggers_of
+from .stages import STEPS, Link, image_uses, links_of, platforms_of, triggers_of
 from .words import BadWord, Lexer, Room, TooLarge, split_words
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "image_uses",
     "links_of",
     "parse",
+    "platforms_of",
     "read_context",
     "read_rules",
     "read_sources",

@@ -250,6 +250,23 @@ def needed_stages(
     return tuple(stage for stage in dockerfile.stages if stage.index in needed)
 
 
+def platforms_of(
+    dockerfile: Dockerfile, values: Mapping[str, str], target: str | int | None = None
+) -> dict[Stage, str]:
+    """Return the platform of each stage that a build of `target` runs.
+
+    `values` has the build arguments and the automatic ones. A stage that begins from another stage
+    is for the platform of that one, and any other one, unless its FROM says, for TARGETPLATFORM.
+    """
+    links, known = links_of(dockerfile, values), global_values(dockerfile, values)
+    found: dict[int, str] = {}
+    for stage in dockerfile.stages:
+        said = stage.platform and expanded(stage.platform, known, dockerfile.escape, stage.line)
+        source = links[stage.index][0].source
+        found[stage.index] = said or found.get(source, values["TARGETPLATFORM"])
+    return {stage: found[stage.index] for stage in needed_stages(dockerfile, target, values)}
+
+
 def building_stages(
     dockerfile: Dockerfile,
     target: str | int | None = None,

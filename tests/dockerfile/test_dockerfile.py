@@ -700,3 +700,22 @@ def test_mounts_are_read_as_builders_read_them():
         {"type": "cache", "target": "/q"},
         {"type": "bind", "from": "z", "target": "/k", "rw": "true"},
     )
+
+
+@pytest.mark.parametrize(
+    ("text", "platforms"),
+    [
+        ("FROM a\n", {"stage-0": "linux/arm64"}),
+        ("FROM --platform=$BUILDPLATFORM a AS b\nFROM b\n",
+         {"b": "linux/amd64", "stage-1": "linux/amd64"}),
+        ("FROM --platform=$BUILDPLATFORM a AS b\nFROM scratch\nCOPY --from=b /x /x\n",
+         {"b": "linux/amd64", "stage-1": "linux/arm64"}),
+        ("ARG P=linux/s390x\nFROM --platform=${P} a AS b\nFROM --platform=$TARGETPLATFORM b\n",
+         {"b": "linux/s390x", "stage-1": "linux/arm64"}),
+        ("FROM --platform=$BUILDPLATFORM a AS unused\nFROM c\n", {"stage-1": "linux/arm64"}),
+    ],
+)  # fmt: skip
+def test_a_stage_is_for_the_platform_that_its_from_names_or_its_base_has(text, platforms):
+    known = {"BUILDPLATFORM": "linux/amd64", "TARGETPLATFORM": "linux/arm64"}
+    found = df.platforms_of(df.parse(text), known)
+    assert {stage.label: platform for stage, platform in found.items()} == platforms
