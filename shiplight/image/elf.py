@@ -1,4 +1,4 @@
-"""What a program of machine code is: for which processor, what it links, and whether it is stripped.
+"""What a program of machine code is: its processor, what it links, and whether it is stripped.
 
 Reads ELF headers only (System V ABI, chapters 4 and 5), of either width and byte order.
 """

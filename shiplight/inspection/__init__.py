@@ -5,7 +5,7 @@ Knows the engine and how images are made; draws nothing and teaches nothing.
 
 from .born import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins
 from .budget import Budget, keep_to
-from .entrypoint import follow, program_of
+from .entrypoint import follow, program_of, programs
 from .following import origins
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
@@ -40,6 +40,7 @@ __all__ = [
     "origins",
     "probe",
     "program_of",
+    "programs",
     "published",
     "run_once",
     "short",

@@ -1,4 +1,4 @@
-"""The program that an image starts: found in its file tree, links followed, and read."""
+"""The programs of an image: the one that it starts, links followed, and all below a folder."""
 
 import posixpath
 
@@ -23,6 +23,22 @@ def program_of(client, image: Image) -> Program | None:
 @recordings.replayed(Program)
 def _program(client, name: str, path: str) -> Program | None:
     return read_program(path, probing.file_in(client, name, path))
+
+
+@recordings.replayed(Program)
+def programs(client, what, folder: str) -> tuple[Program, ...]:
+    """Return every program and library below a folder of a build or image, by path.
+
+    `folder` is a path without symlinks in it. Raises EngineFailed where it is not there.
+    """
+    above = posixpath.dirname(folder.strip("/"))
+    found = []
+    with probing.copied(client, getattr(what, "tag", what), folder.strip("/")) as archive:
+        for member in archive:
+            if member.isreg() and member.size <= _LARGEST:
+                path = posixpath.join(above, member.name)
+                found.append(read_program(path, archive.extractfile(member).read()))
+    return tuple(sorted(filter(None, found), key=lambda program: program.path))
 
 
 def find(image: Image, word: str) -> str | None:

@@ -15,6 +15,7 @@ from .. import engine, recordings
 from ..builds import provide
 from ..engine import journal
 from ..errors import EngineFailed, ProbeFailed
+from ..image import platform_inspected
 from ..setting import Setting
 from ..setup import PROGRAM
 from ..units import UNKNOWN, format_seconds, in_one_line
@@ -189,12 +190,22 @@ def _is_running(container) -> bool:
 def _container(client, image: str, **options) -> Iterator:
     """A container of this lab, not started; removed at the end of the block, however that comes."""
     with engine.translated(f"creating a container of {image}"):
+        options |= of_its_platform(client, image)
         container = client.containers.create(image, labels=journal.made(), **options)
     try:
         with engine.translated(f"running {image}"):
             yield container
     finally:
         _remove(container, image)
+
+
+def of_its_platform(client, image: str) -> dict[str, str]:
+    """Return what makes a container of an image for another platform than the engine's; else {}.
+
+    Without it, a containerd store looks for the image for the engine's own platform.
+    """
+    its = platform_inspected(engine.inspect_image(client, image))
+    return {"platform": its} if its and its != engine.described(client).platform else {}
 
 
 def _remove(container, image: str) -> None:
@@ -271,16 +282,27 @@ def file_in(client, image: str, path: str) -> bytes:
 
     `path` is one without symlinks in it.
     """
+    with copied(client, image, path) as archive:
+        file = archive.extractfile(archive.next())
+        return file.read() if file else b""
+
+
+@contextmanager
+def copied(client, image: str, path: str) -> Iterator[tarfile.TarFile]:
+    """Yield a file or folder of an image, as `docker cp` copies it, without running the image.
+
+    `path` is one without symlinks in it. Raises EngineFailed.
+    """
     with engine.translated(f"reading /{path} of {image}"):
-        container = client.containers.create(image, ["-"], labels=journal.made())
+        how = of_its_platform(client, image)
+        container = client.containers.create(image, ["-"], labels=journal.made(), **how)
         try:
             chunks, _ = container.get_archive(f"/{path}")
             data = b"".join(chunks)
         finally:
             container.remove(force=True, v=True)
     with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        file = archive.extractfile(archive.next())
-        return file.read() if file else b""
+        yield archive
 
 
 @recordings.replayed()
