@@ -9,7 +9,16 @@ from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
 from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import exit_code, remove_container
-from .describing import Engine, describe, described, identity, image_store, is_local, setting
+from .describing import (
+    Engine,
+    data_folder,
+    describe,
+    described,
+    identity,
+    image_store,
+    is_local,
+    setting,
+)
 from .exporting import export_image, own_socket
 from .images import (
     find_image,
@@ -43,6 +52,7 @@ __all__ = [
     "ask_registry",
     "connect",
     "credentials",
+    "data_folder",
     "describe",
     "described",
     "exit_code",

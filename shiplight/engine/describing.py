@@ -97,13 +97,24 @@ def _architecture(name: str) -> str:
     return {"x86_64": "amd64", "aarch64": "arm64"}.get(name, name or "unknown")
 
 
-def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
-    """Free bytes where the engine keeps its data, if that is a folder of this machine."""
+def data_folder(client: docker.DockerClient) -> Path | None:
+    """Return where the engine keeps its data, if that is a folder that can be seen from here."""
+    with translated("asking where its data is"):
+        return _data(client.api.info(), getattr(client, "shiplight_endpoint", None))
+
+
+def _data(info: dict, endpoint: Endpoint | None) -> Path | None:
     root = info.get("DockerRootDir", "")
     local = endpoint is not None and endpoint.url.startswith("unix://")
     if not root or not local or info.get("Name") != platform.node() or not _is_data(Path(root)):
         return None
-    return shutil.disk_usage(root).free
+    return Path(root)
+
+
+def _free_bytes(info: dict, endpoint: Endpoint | None) -> int | None:
+    """Free bytes where the engine keeps its data, if that is a folder of this machine."""
+    root = _data(info, endpoint)
+    return shutil.disk_usage(root).free if root else None
 
 
 def _is_data(root: Path) -> bool:

@@ -43,6 +43,7 @@ from .saved import (
     plain_blocks,
     read_saved,
 )
+from .searching import containing, has
 from .store import LayerStore
 from .tarstream import packing
 
@@ -71,9 +72,11 @@ __all__ = [
     "assemble",
     "compare",
     "compare_layers",
+    "containing",
     "files_of",
     "find_saved",
     "find_saved_for",
+    "has",
     "host_platform",
     "instruction_of",
     "manifests",

@@ -11,6 +11,18 @@ from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, probe, run_once
 from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, choose, linked, look, short, try_on
+from .searching import (
+    ENVIRONMENT,
+    FILE,
+    HIDDEN,
+    HISTORY,
+    Found,
+    Traces,
+    search,
+    search_cache,
+    search_engine,
+    search_folder,
+)
 from .tracing import trace
 
 __all__ = [
@@ -18,14 +30,20 @@ __all__ = [
     "BASE",
     "BASES",
     "CONTEXT",
+    "ENVIRONMENT",
+    "FILE",
+    "HIDDEN",
+    "HISTORY",
     "IMAGE",
     "PREFIX",
     "STEP",
     "Budget",
     "Flow",
+    "Found",
     "Origin",
     "Origins",
     "Probe",
+    "Traces",
     "answer_of",
     "beside",
     "choose",
@@ -43,6 +61,10 @@ __all__ = [
     "programs",
     "published",
     "run_once",
+    "search",
+    "search_cache",
+    "search_engine",
+    "search_folder",
     "short",
     "stored_bytes",
     "trace",

@@ -1,0 +1,42 @@
+"""Looking for bytes in a layer: in what its files contain, in their paths, and in their links."""
+
+from collections.abc import Iterable, Iterator
+
+from .tarstream import Limits, Stream, clean_path, members, packing, unpacked
+
+
+def containing(blocks: Iterable[bytes], word: bytes) -> Iterator[str]:
+    """Yield the path of each file of a layer in which these bytes are, in the layer's order.
+
+    `blocks` are the layer's own, packed or not. What is compressed inside a file is not unpacked.
+    Raises ArchiveError.
+    """
+    limits = Limits()
+
+    def counted() -> Iterator[bytes]:
+        for block in blocks:
+            limits.read += len(block)
+            yield block
+
+    stream = Stream(counted(), "a layer")
+    if kind := packing(stream.peek(512)):
+        stream = Stream(limits.counted(unpacked(stream, kind)), "a layer")
+    for header in members(stream, limits):
+        named = f"{header.name}\n{header.link}".encode()
+        if has(stream.pieces(header.stored), word) or word in named:
+            yield clean_path(header.name, "a layer")
+
+
+def has(pieces: Iterable[bytes | memoryview], word: bytes) -> bool:
+    """Return whether these bytes are in the pieces, or where one piece ends and the next begins.
+
+    >>> has([b"a to", b"ken"], b"token"), has([b"to", b"-ken"], b"token")
+    (True, False)
+    """
+    tail = b""
+    for piece in pieces:
+        block = tail + bytes(piece)
+        if word in block:
+            return True
+        tail = block[-len(word) + 1 :] if len(word) > 1 else b""
+    return False

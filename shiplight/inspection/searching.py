@@ -1,0 +1,177 @@
+"""Where a word is that should be nowhere: in an image, in a cache, on the engine's own disk.
+
+A search is for bytes as they are: what is compressed or encoded inside a file is not found.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from .. import engine, recordings
+from ..builds import kind_of_image
+from ..engine import disk
+from ..errors import UsageError
+from ..image import Files, Image, containing, files_of, has, meant, packing
+from ..setting import Setting
+from . import measuring
+
+ENVIRONMENT, HISTORY, FILE, HIDDEN = "environment", "history", "file", "hidden file"
+_BLOCK, _HEAD = 1 << 20, 512  # bytes
+# What engines keep a layer each in: one that is older than the search's `since` has nothing new.
+_OF_LAYERS = ("overlay2", "snapshots")
+_ID = re.compile(r"\b[0-9a-z]{25}\b|\b[0-9a-f]{64}\b")
+
+
+@dataclass(frozen=True)
+class Found:
+    """One place in an image: `kind` is environment, history, file or hidden file.
+
+    `where` is the variable, the instruction or the path; a hidden file is one that a later layer
+    deletes or replaces.
+    """
+
+    kind: str
+    where: str
+
+
+@dataclass(frozen=True)
+class Traces:
+    """Every place of an image that has a word in it; `layers` is how many layers were searched."""
+
+    image: str
+    layers: int
+    found: tuple[Found, ...]
+    setting: Setting | None = field(default=None, repr=False, compare=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.found)
+
+    def kinds(self) -> list[str]:
+        """Return the kinds of places, each once, in the order in which they were searched."""
+        return list(dict.fromkeys(one.kind for one in self.found))
+
+    def to_dict(self) -> dict:
+        """Return the traces as JSON holds them."""
+        found = [list(asdict(one).values()) for one in self.found]
+        return asdict(self) | {"found": found, "setting": self.setting and self.setting.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict) -> "Traces":
+        """Return the traces that `to_dict` wrote."""
+        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
+        return cls(
+            **data | {"found": tuple(Found(*one) for one in data["found"]), "setting": setting}
+        )
+
+
+@recordings.replayed(Traces)
+def search(client, what, word: str) -> Traces:
+    """Search a build or an image on the engine for a word: configuration, history, every layer.
+
+    Raises ImageNotFound, EngineFailed, ArchiveError, and UsageError for an empty word.
+    """
+    if not word:
+        raise UsageError("there is nothing to search for.", hint="name a word")
+    name = getattr(what, "tag", what)
+    with tempfile.TemporaryDirectory() as folder:
+        saved = Path(folder) / "image.tar"
+        with engine.export_image(client, name) as chunks, open(saved, "wb") as file:
+            file.writelines(chunks)
+        image = measuring.measure(client, saved)
+        with files_of(saved) as files:
+            found = [*_in_configuration(files, image, word), *_in_layers(files, image, word)]
+    kind = kind_of_image(name, image.labels)
+    return Traces(name, len(image.layers), tuple(found), engine.setting(client, bases=kind))
+
+
+def _in_configuration(files: Files, image: Image, word: str) -> Iterator[Found]:
+    """Yield the variables and the steps of the history; those are read as the builder wrote them.
+
+    A layer's instruction in `Image` has no build arguments in front of it any longer.
+    """
+    config = files.json(meant(files, None, None).config, "the configuration")
+    for name, value in image.env.items():
+        if word in value:
+            yield Found(ENVIRONMENT, name)
+    for step in config.get("history") or []:
+        if word in (step.get("created_by") or ""):
+            yield Found(HISTORY, " ".join(step["created_by"].split()))
+
+
+def _in_layers(files: Files, image: Image, word: str) -> Iterator[Found]:
+    tree = image.tree()
+    for index, layer in enumerate(meant(files, None, None).layers):
+        for path in containing(files.blocks(layer), word.encode()):
+            is_live = path in tree and tree[path][1] == index
+            yield Found(FILE if is_live else HIDDEN, f"/{path}")
+
+
+@recordings.replayed()
+def search_cache(client, word: str) -> list[str]:
+    """Return the descriptions of those records of the build cache that have the word in them."""
+    return [one.description for one in disk.cache_records(client) if word in one.description]
+
+
+@recordings.replayed()
+def search_engine(client, word: str, *, since: float) -> list[str] | None:
+    """Return the files below the engine's data folder that have the word in them.
+
+    Only files that changed at or after `since` are read, in seconds since 1970. Ids are shortened
+    to `…`. None where the folder is not on this machine or this user may not read it.
+    """
+    root = engine.data_folder(client)
+    if root is None or not os.access(root, os.R_OK | os.X_OK):
+        return None
+    found = {_short(path, root) for path in _changed(root, since) if _contains(path, word.encode())}
+    return sorted(found)
+
+
+def search_folder(folder: Path, word: str) -> list[str]:
+    """Return the files that a build cache exported to a folder (an OCI layout) has the word in.
+
+    Of its layers, the files in them; of its documents, their own names. Raises ArchiveError.
+    """
+    blobs = sorted((folder / "blobs" / "sha256").iterdir())
+    return [path for blob in blobs for path in _in_blob(blob, word.encode())]
+
+
+def _in_blob(blob: Path, word: bytes) -> list[str]:
+    with open(blob, "rb") as file:
+        is_layer = bool(packing(file.peek(_HEAD)))
+        blocks = iter(lambda: file.read(_BLOCK), b"")
+        if is_layer:
+            return [f"/{path}" for path in containing(blocks, word)]
+        return [blob.name] if has(blocks, word) else []
+
+
+def _short(path: str, root: Path) -> str:
+    return _ID.sub("…", os.path.relpath(path, root))
+
+
+def _changed(root: Path, since: float) -> Iterator[str]:
+    """Yield the ordinary files below a folder that changed since; what goes meanwhile is left."""
+    for place, folders, names in os.walk(root):
+        if os.path.basename(place) in _OF_LAYERS:
+            folders[:] = [one for one in folders if _ctime(os.path.join(place, one)) >= since]
+        for name in names:
+            path = os.path.join(place, name)
+            if os.path.isfile(path) and not os.path.islink(path) and _ctime(path) >= since:
+                yield path
+
+
+def _ctime(path: str) -> float:
+    try:
+        return os.lstat(path).st_ctime
+    except OSError:
+        return 0.0
+
+
+def _contains(path: str, word: bytes) -> bool:
+    try:
+        with open(path, "rb") as file:
+            return has(iter(lambda: file.read(_BLOCK), b""), word)
+    except OSError:
+        return False
