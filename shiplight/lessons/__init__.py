@@ -10,6 +10,7 @@ from ..lazily import offered
 __getattr__, __dir__, __all__ = offered(
     __name__,
     {
+        "asked_of_index": "private_index",
         "Banner": "lesson",
         "believe": "believing",
         "Run": "notebooks",
@@ -30,6 +31,8 @@ __getattr__, __dir__, __all__ = offered(
         "load_ipython_extension": "magics",
         "reaches": "results",
         "solution": "exercises",
+        "start_index": "private_index",
+        "stop_index": "private_index",
         "sizes": "board_charts",
         "survey": "scoreboard",
         "typed": "typed_commands",

@@ -1,0 +1,115 @@
+"""The package index of lesson 10: who gets in, what it serves, and what it keeps to itself."""
+
+import base64
+import hashlib
+import io
+import re
+import subprocess
+import sys
+import tarfile
+import threading
+import urllib.error
+import urllib.request
+import zipfile
+
+import pytest
+
+from shiplight.errors import UsageError
+from shiplight.lessons import index_server, private_index
+from shiplight.lessons.private_index import GREETING, Index
+
+INDEX = Index("127.0.0.1", "t0ken", 1.0)
+
+
+@pytest.fixture
+def served(tmp_path):
+    """The files of the index, unpacked."""
+    with tarfile.open(fileobj=io.BytesIO(private_index._files())) as archive:
+        archive.extractall(tmp_path, filter="data")
+    return tmp_path / "index"
+
+
+@pytest.fixture
+def address(served):
+    """The index on a free port of this machine."""
+    digest = hashlib.sha256(b"reader:t0ken").hexdigest()
+    server = index_server.serve(0, digest, served)
+    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+
+
+def get(url: str, authorization: str | None = None, method="GET") -> tuple[int, bytes, str]:
+    """Status, body and challenge of a request."""
+    headers = {"Authorization": authorization} if authorization else {}
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(
+            urllib.request.Request(url, headers=headers, method=method), timeout=10
+        ) as answer:
+            return answer.status, answer.read(), ""
+    except urllib.error.HTTPError as error:
+        return error.code, error.read(), error.headers.get("WWW-Authenticate", "")
+
+
+def basic(text: str) -> str:
+    return "Basic " + base64.b64encode(text.encode()).decode()
+
+
+def test_the_index_serves_its_wheel_to_who_knows_the_token(address):
+    page = f"{address}/simple/{private_index.PACKAGE}/"
+    status, body, _ = get(page, basic("reader:t0ken"))
+    [name] = re.findall(r'href="([^"]+\.whl)"', body.decode())
+    status, wheel, _ = get(page + name, basic("reader:t0ken"))
+    assert status == 200 and zipfile.ZipFile(io.BytesIO(wheel)).testzip() is None
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        *(None, basic("reader:other"), basic("other:t0ken"), basic("t0ken"), "Basic", "Basic !"),
+        *("Bearer t0ken", "Basic \u00e9", basic("reader:t0ken").replace("Basic", "Other")),
+    ],
+)
+def test_everybody_else_is_refused_with_a_challenge(address, said, method):
+    page = f"{address}/simple/{private_index.PACKAGE}/"
+    status, body, challenge = get(page, said, method)
+    assert (status, body) == (401, b"") and challenge.startswith("Basic ")
+
+
+def test_its_log_has_every_request_and_no_token(address, capsys):
+    get(f"{address}/simple/x/", basic("reader:wrong"))
+    get(f"{address}/simple/", basic("reader:t0ken"))
+    said = capsys.readouterr().out
+    assert '"GET /simple/x/ HTTP/1.1" 401 -' in said and '"GET /simple/ HTTP/1.1" 200 -' in said
+    assert "t0ken" not in said and basic("reader:t0ken").split()[1] not in said
+
+
+def test_the_wheel_is_as_its_record_says_and_greets(served, tmp_path):
+    [path] = (served / "simple" / private_index.PACKAGE).iterdir()
+    with zipfile.ZipFile(path) as wheel:
+        record = wheel.read("shiplight_greeting-1.0.dist-info/RECORD").decode()
+        for line in record.splitlines()[:-1]:
+            name, digest, size = line.split(",")
+            data = wheel.read(name)
+            seen = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+            assert (digest, int(size)) == (f"sha256={seen}", len(data))
+        assert len(record.splitlines()) == len(wheel.namelist())
+        wheel.extractall(tmp_path / "site")
+    command = [sys.executable, "-m", "shiplight_greeting"]
+    done = subprocess.run(command, cwd=tmp_path / "site", capture_output=True, text=True)
+    assert done.stdout.strip() == GREETING
+
+
+def test_pip_gets_the_whole_address_and_reads_it_as_pips_own_file():
+    assert INDEX.url == "http://reader:t0ken@127.0.0.1:8000/simple"
+    assert INDEX.build_args["PIP_INDEX_URL"] == INDEX.url and INDEX.url in INDEX.pip_conf
+    assert Index.from_dict(INDEX.to_dict()) == INDEX
+
+
+def test_without_an_index_of_this_process_nobody_knows_what_to_search_for(monkeypatch):
+    monkeypatch.setattr(private_index, "_started", [])
+    with pytest.raises(UsageError, match="no package index was started"):
+        private_index.started()
