@@ -5,8 +5,10 @@ A search is for bytes as they are: what is compressed or encoded inside a file i
 
 import os
 import re
+import stat
 import tempfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -20,8 +22,6 @@ from . import measuring
 
 ENVIRONMENT, HISTORY, FILE, HIDDEN = "environment", "history", "file", "hidden file"
 _BLOCK, _HEAD = 1 << 20, 512  # bytes
-# What engines keep a layer each in: one that is older than the search's `since` has nothing new.
-_OF_LAYERS = ("overlay2", "snapshots")
 _ID = re.compile(r"\b[0-9a-z]{25}\b|\b[0-9a-f]{64}\b")
 
 
@@ -129,7 +129,8 @@ def search_engine(client, word: str, *, since: float) -> list[str] | None:
     return sorted(found)
 
 
-def search_folder(folder: Path, word: str) -> list[str]:
+@recordings.replayed()
+def search_folder(client, folder: Path, word: str) -> list[str]:
     """Return the files that a build cache exported to a folder (an OCI layout) has the word in.
 
     Of its layers, the files in them; of its documents, their own names. Raises ArchiveError.
@@ -152,21 +153,20 @@ def _short(path: str, root: Path) -> str:
 
 
 def _changed(root: Path, since: float) -> Iterator[str]:
-    """Yield the ordinary files below a folder that changed since; what goes meanwhile is left."""
-    for place, folders, names in os.walk(root):
-        if os.path.basename(place) in _OF_LAYERS:
-            folders[:] = [one for one in folders if _ctime(os.path.join(place, one)) >= since]
-        for name in names:
-            path = os.path.join(place, name)
-            if os.path.isfile(path) and not os.path.islink(path) and _ctime(path) >= since:
-                yield path
+    """Yield the ordinary files below a folder that changed since; what goes meanwhile is left.
 
-
-def _ctime(path: str) -> float:
-    try:
-        return os.lstat(path).st_ctime
-    except OSError:
-        return 0.0
+    Not those of other file systems below it: a running container's files are mounted there.
+    """
+    left, device = [os.fspath(root)], os.lstat(root).st_dev
+    while left:
+        with suppress(OSError), os.scandir(left.pop()) as entries:
+            for entry in entries:
+                with suppress(OSError):
+                    about = entry.stat(follow_symlinks=False)
+                    if stat.S_ISDIR(about.st_mode) and about.st_dev == device:
+                        left.append(entry.path)
+                    elif stat.S_ISREG(about.st_mode) and about.st_ctime >= since:
+                        yield entry.path
 
 
 def _contains(path: str, word: bytes) -> bool:

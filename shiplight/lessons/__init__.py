@@ -27,6 +27,7 @@ __getattr__, __dir__, __all__ = offered(
         "guess": "exercises",
         "held_against": "lesson",
         "hint": "exercises",
+        "not_here": "lesson",
         "Progress": "exercises",
         "load_ipython_extension": "magics",
         "reaches": "results",

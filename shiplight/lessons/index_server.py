@@ -40,6 +40,9 @@ class Handler(SimpleHTTPRequestHandler):
             return False
         return kind == "Basic" and hmac.compare_digest(given, self.digest)
 
+    def log_error(self, *values) -> None:
+        """Print nothing more: the line of the request has its status."""
+
     def log_message(self, text: str, *values) -> None:
         """Print one line a request, at once."""
         print(text % values, flush=True)

@@ -12,7 +12,7 @@ from ..boxes import ACCENT, QUIET, box, inline
 from ..builds import Build, bases, order
 from ..charts import short
 from ..engine import cleaning, disk, journal
-from ..errors import ClaimFailed, UsageError
+from ..errors import BuildFailed, ClaimFailed, UsageError
 from ..image import Image
 from ..units import format_bytes
 from . import judging
@@ -56,6 +56,19 @@ def claim(sentence: str, true: bool, evidence: str = "", *, answers: str = "") -
             hint="restart the kernel and run all cells; if it persists, report what you saw",
         )
     display(Shown(sentence, "; ".join(filter(None, [evidence, answers and guessed(answers)]))))
+
+
+def not_here(sentence: str, why: str | BuildFailed) -> None:
+    """Show `○ sentence` with the reason why this engine cannot show whether it is true.
+
+    `why` may be the error of a build that exports a cache as only other engines can; any other
+    error is raised again.
+    """
+    if isinstance(why, BuildFailed):
+        if why.hint != engine.NO_CACHE_EXPORT:
+            raise why
+        why = " ".join(why.hint.split())
+    display(Shown(sentence, f"Not tested here: {why}", mark="○"))
 
 
 _SHOWN = {

@@ -39,6 +39,9 @@ class Index:
     since: float
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
+    def __repr__(self) -> str:
+        return f"Index {self.url}, which has {PACKAGE} {VERSION}"
+
     @property
     def url(self) -> str:
         """The address with user and token in it, as pip takes it."""

@@ -1,7 +1,6 @@
 """A word is searched for in an image, in an exported cache and on the engine's own disk."""
 
 import json
-import os
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -13,7 +12,7 @@ from factories import directory, file, whiteout
 from shiplight import engine
 from shiplight.charts import trace_charts
 from shiplight.errors import UsageError
-from shiplight.inspection import Found, Traces, search, search_engine, search_folder, searching
+from shiplight.inspection import Found, Traces, search, search_engine, search_folder
 
 WORD = "t0ken-of-ann"
 URL = f"http://ann:{WORD}@host/simple"
@@ -76,27 +75,28 @@ def test_an_exported_cache_is_searched_in_its_layers_and_its_documents(tmp_path)
     for path, data in factories.oci_files(IMAGE, packing="gzip").items():
         (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / path).write_bytes(data)
-    found = search_folder(tmp_path, WORD)
+    found = search_folder(object(), tmp_path, WORD)
     assert {"/etc/pip.conf", "/log"} <= set(found)
     assert [name for name in found if name[0] != "/"] == [factories.sha256(IMAGE.config_json)]
-    assert search_folder(tmp_path, "another word") == []
+    assert search_folder(object(), tmp_path, "another word") == []
 
 
-def test_the_engines_disk_is_searched_where_it_changed(tmp_path, monkeypatch):
-    old, new = "a" * 64, "0123456789abcdefghijklmno"
-    for layer in (old, new):
+def test_the_engines_disk_is_searched_where_it_changed_also_in_layers_of_before(
+    tmp_path, monkeypatch
+):
+    """A build writes its context into a layer that an earlier one has made."""
+    for layer in ("a" * 64, "0123456789abcdefghijklmno"):
         (tmp_path / "overlay2" / layer / "diff" / "etc").mkdir(parents=True)
         (tmp_path / "overlay2" / layer / "diff" / "etc" / "pip.conf").write_text(URL)
     (tmp_path / "repositories.json").write_text(WORD)
     (tmp_path / "clean.json").write_text("{}")
-    times = {old: 100.0}
-    monkeypatch.setattr(searching, "_ctime", lambda path: times.get(os.path.basename(path), 200.0))
+    (tmp_path / "link.json").symlink_to("repositories.json")
     monkeypatch.setattr(engine, "data_folder", lambda client: tmp_path)
     expected = ["overlay2/…/diff/etc/pip.conf", "repositories.json"]
-    assert search_engine(object(), WORD, since=150.0) == expected
-    times["repositories.json"] = 100.0
-    assert search_engine(object(), WORD, since=150.0) == expected[:1]
-    assert search_engine(object(), WORD, since=250.0) == []
+    before = (tmp_path / "repositories.json").lstat().st_ctime
+    assert search_engine(object(), WORD, since=0) == expected
+    assert search_engine(object(), "another word", since=0) == []
+    assert search_engine(object(), WORD, since=before + 1000) == []
 
 
 def test_a_disk_that_cannot_be_seen_is_unknown_and_not_clean(monkeypatch):

@@ -10,10 +10,10 @@ import pytest
 import results
 from factories import file
 
-from shiplight import charts, lessons
+from shiplight import charts, engine, lessons
 from shiplight.builds import Build
 from shiplight.cli import commands
-from shiplight.errors import CheckFailed, UsageError
+from shiplight.errors import BuildFailed, CheckFailed, UsageError
 from shiplight.lessons import (
     Progress,
     believe,
@@ -294,3 +294,13 @@ def test_an_exercise_has_two_hints_a_level_and_a_start_that_is_not_its_solution(
     assert found.level in ("easy", "medium", "hard")
     assert found.start_text not in [path.read_text() for path in found.solutions()]
     assert helping.SOLUTION_TRIES > helping.HINT_TRIES
+
+
+def test_what_an_engine_cannot_show_is_said_with_its_reason_and_no_other_failure_is(capsys):
+    lessons.not_here("A cache is exported.", BuildFailed("no", hint=engine.NO_CACHE_EXPORT))
+    lessons.not_here("A disk is read.", "it is elsewhere")
+    said = capsys.readouterr().out
+    assert "○ A cache is exported." in said and "graph driver" in said
+    assert "○ A disk is read.\n  Not tested here: it is elsewhere" in said
+    with pytest.raises(BuildFailed, match="pip failed"):
+        lessons.not_here("A cache is exported.", BuildFailed("pip failed", hint="look"))

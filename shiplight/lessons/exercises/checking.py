@@ -11,7 +11,7 @@ from ...inspection import measure
 from ...recordings import Recorded
 from .. import learned
 from ..shown import Shown
-from . import bases, budgets, go, node, python, rust, scans  # noqa: F401  each registers its checks
+from . import bases, budgets, go, leaks, node, python, rust, scans  # noqa: F401  each registers its checks
 from .grading import ALL, Exercise
 
 

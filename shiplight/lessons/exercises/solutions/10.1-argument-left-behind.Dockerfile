@@ -1,0 +1,10 @@
+# The argument is in the history of the builder, which does not ship.
+FROM python:3.13-slim AS builder
+ARG PIP_INDEX_URL
+ARG PIP_TRUSTED_HOST
+RUN pip install --no-cache-dir --target /packages shiplight-greeting
+
+FROM python:3.13-slim
+COPY --from=builder /packages /packages
+ENV PYTHONPATH=/packages
+CMD ["python", "-m", "shiplight_greeting"]
