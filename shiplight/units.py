@@ -177,6 +177,20 @@ def format_seconds(seconds: float | None) -> str:
     return f"{minutes} min {rest} s"
 
 
+def format_minutes(seconds: float | None) -> str:
+    """Format how long somebody waits, in whole minutes.
+
+    >>> format_minutes(59), format_minutes(754), format_minutes(7500), format_minutes(None)
+    ('<1 min', '12 min', '2 h 5 min', '—')
+    """
+    if seconds is None:
+        return UNKNOWN
+    hours, minutes = divmod(int(seconds // 60), 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else "<1 min"
+
+
 def format_ratio(large: float | None, small: float | None) -> str:
     """Format how many times larger: `88.5×`; unknown if either is, or if `small` is 0.
 

@@ -19,6 +19,7 @@ MODULES = {
 # Top down. What stands on a floor imports from the floors below it, and from nothing else.
 FLOORS = [
     ("cli",),
+    ("classroom",),
     ("lessons",),
     ("checks",),
     ("charts",),

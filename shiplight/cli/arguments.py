@@ -47,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
         )
         return command
 
-    for group in (_learning, _images, _bases_and_engine, _lessons, _cleaning):
+    for group in (_learning, _images, _bases_and_engine, _lessons, _teaching, _cleaning):
         group(add)
     return top
 
@@ -95,8 +95,27 @@ def _learning(add) -> None:
     )
     _json(run)
 
-    progress = add("progress", "show which exercises are solved, and which comes next", "progress")
+    progress = add(
+        "progress",
+        "show which exercises are solved, and which comes next; or hand that to a teacher",
+        "progress\nprogress --export /mnt/class --as blue-otter --follow",
+    )
     _json(progress)
+    progress.add_argument(
+        "--export",
+        nargs="?",
+        const=Path(),
+        type=Path,
+        metavar="FILE|FOLDER",
+        help="write it for a teacher, with no code, names or paths (default: into this folder)",
+    )
+    progress.add_argument(
+        "--as",
+        dest="pseudonym",
+        metavar="PSEUDONYM",
+        help="with --export: a pseudonym of your choice, which is kept (default: learner)",
+    )
+    _follow(progress, "with --export: write it again whenever it changes, until Ctrl-C")
 
 
 def _images(add) -> None:
@@ -355,6 +374,27 @@ def _lessons(add) -> None:
     reset.add_argument("lessons", nargs="+", metavar="LESSON")
 
 
+def _teaching(add) -> None:
+    """See a class, and prepare one."""
+    seen = add(
+        "class",
+        "show who is stuck on what, from a folder of what learners exported",
+        "class /mnt/class --follow",
+    )
+    seen.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that a class shares")
+    seen.add_argument(
+        "--names", action="store_true", help="show pseudonyms, which are hidden by default"
+    )
+    seen.add_argument(
+        "--page",
+        type=Path,
+        metavar="FILE",
+        help="where the page for a projector is written (default: out/class.html)",
+    )
+    _follow(seen, "go on reading and writing the page, until Ctrl-C")
+    _json(seen)
+
+
 def _cleaning(add) -> None:
     """Remove what this lab made."""
     clean = add("clean", "remove what this lab made on the engine, and nothing else", "clean")
@@ -389,6 +429,10 @@ def _offers(command) -> None:
         metavar="default|ID=SOCKET",
         help="an ssh agent for RUN --mount=type=ssh",
     )
+
+
+def _follow(command, does: str) -> None:
+    command.add_argument("--follow", action="store_true", help=does)
 
 
 def _json(command) -> None:

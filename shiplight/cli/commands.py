@@ -14,6 +14,7 @@ from .shared import has_budget
 _MODULES = {
     **dict.fromkeys(("up", "test", "run", "record", "progress", "reset"), "lesson_commands"),
     **dict.fromkeys(("build", "measure", "origins", "scan"), "image_commands"),
+    **dict.fromkeys(("class",), "classroom_commands"),
     **dict.fromkeys(("check", "graph"), "dockerfile_commands"),
     **dict.fromkeys(("doctor", "bases", "engine", "clean"), "engine_commands"),
 }
@@ -31,10 +32,10 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
     try:
         name = _MODULES[given.command]
-        if name == "lesson_commands":
+        if name in ("lesson_commands", "classroom_commands"):
             _require_lessons(given)
         module = import_module(f".{name}", __package__)
-        return getattr(module, f"do_{given.command}")(given) or 0
+        return getattr(module, f"do_{given.command.replace('-', '_')}")(given) or 0
     except BuildCancelled as error:
         say(str(error))
         return 130

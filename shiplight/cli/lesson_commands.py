@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from contextlib import suppress
 
 from ..setup import ROOT, say
 from .shared import connect, connect_or_say, print_json
@@ -109,14 +110,41 @@ def do_record(given) -> int:
 
 
 def do_progress(given) -> int:
+    from ..errors import UsageError
     from ..lessons import Progress
 
+    if given.export is not None:
+        return _hand_over(given)
+    if given.pseudonym or given.follow:
+        option = "--as" if given.pseudonym else "--follow"
+        raise UsageError(f"{option} goes with --export.", hint="add --export FOLDER")
     found = Progress()
     if given.json:
         print_json(found.to_dict())
     else:
         print(found)
     return 0
+
+
+def _hand_over(given) -> int:
+    """Write progress for a teacher: once, or whenever it changes."""
+    from .. import classroom
+    from ..errors import ShipLightError
+
+    client = None
+    with suppress(ShipLightError):  # without an engine, no images are compared
+        client = connect(given)
+    how = {"pseudonym": given.pseudonym, "client": client}
+    if not given.follow:
+        print(_handed(classroom.hand_over(given.export, **how)))
+        return 0
+    for path in classroom.keep_handing_over(given.export, **how):
+        print(_handed(path), flush=True)
+    return 0
+
+
+def _handed(path) -> str:
+    return f"wrote {path}: which exercises are solved, mistakes by name, guesses; no code, no names"
 
 
 def do_reset(given) -> int:

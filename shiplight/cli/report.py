@@ -17,9 +17,10 @@ from ..lessons import Verdict
 from ..scans import FATES, PASSED, SEVERITIES, WORDS, Judgement, ScanComparison, ScanReport
 from ..setting import Setting
 from ..setup import PROGRAM
-from ..units import UNKNOWN, escape, format_bytes, format_seconds, one_line
+from ..units import UNKNOWN, escape, format_bytes, format_minutes, format_seconds, one_line
 
 if TYPE_CHECKING:
+    from ..classroom import Class
     from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _MOST_COUNTED = 20
@@ -524,3 +525,54 @@ def print_cleaned(done: Cleaned) -> None:
         size = "" if left.bytes is None else f" ({format_bytes(left.bytes)})"
         _print(f"left {escape(left.what)}{size}: {left.why}")
         _print(f"  → {escape(left.remove)}")
+
+
+def print_class(seen: "Class") -> None:
+    """Print who is stuck on what, and below it all exercises, guesses and engines of a class."""
+    from ..classroom import said_of
+    from ..lessons import exercises
+
+    every = exercises.every()
+    marks = _table("who", *sorted({one.id[:2] for one in every}), "solved", right=("solved",))
+    for learner in seen.learners:
+        lessons: dict[str, str] = {}
+        for one in every:
+            lessons[one.id[:2]] = lessons.get(one.id[:2], "") + learner.mark(one.id)
+        marks.add_row(learner.name, *lessons.values(), str(learner.solved))
+    stuck = _table("stuck", "exercise", "for", "what the check said last", right=("for",))
+    for learner, on in seen.stuck:
+        said = said_of(on.exercise, on.mistake)
+        stuck.add_row(learner.name, on.exercise, format_minutes(on.seconds), escape(said))
+    wrong = _table("learners", "exercise", "the commonest wrong answers", right=("learners",))
+    for one in seen.wrong[:10]:
+        said = said_of(one.exercise, one.mistake)
+        wrong.add_row(str(one.learners), one.exercise, escape(said))
+    _print(*(table for table in (marks, stuck, wrong) if table.row_count))
+    _print_guesses_and_images(seen)
+    for name, why in seen.refused:
+        _print(f"not read: {escape(name)}: {escape(why)}")
+    if not seen.learners:
+        _print("Nobody has handed anything over yet.")
+
+
+def _print_guesses_and_images(seen: "Class") -> None:
+    numbers = ("guesses", "lowest", "median", "highest", "measured")
+    guessed = _table("question", "unit", *numbers, right=numbers)
+    for one in seen.guessed:
+        measured = UNKNOWN if one.measured is None else f"{one.measured:,g}"
+        row = (one.guesses[0], one.median, one.guesses[-1])
+        guessed.add_row(
+            one.question, one.unit, str(len(one.guesses)), *(f"{n:,g}" for n in row), measured
+        )
+    images = _table("image", "bases", "platform", "learners", "unpacked bytes", "engines say",
+                    right=("learners", "unpacked bytes"))  # fmt: skip
+    for one in seen.agreements:
+        agree = one.unpacked_bytes
+        bytes_ = f"{agree[0]:,}" if len(agree) == 1 else f"{len(agree)} different results"
+        said = "\n".join(
+            f"{on}: {', '.join(f'{size:,}' for size in sizes)}" for on, sizes in one.sizes.items()
+        )
+        images.add_row(
+            one.image, one.bases, one.platform, str(one.learners), bytes_, _escape_lines(said)
+        )
+    _print(*(table for table in (guessed, images) if table.row_count))

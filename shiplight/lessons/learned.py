@@ -1,13 +1,15 @@
 """What a learner tried, solved and guessed: one small file of this lab, and nowhere else.
 
 `learned.json` in the lab's own folder has a version, and for each exercise the tries (digests of
-their texts), the mistakes that a check named, the day of the first right answer and its unpacked
-bytes; the guesses; and what the learner believes before and after. Deleting it forgets everything;
-`./lab reset` and `./lab clean` keep it.
+their texts), the mistakes that a check named, since when the last of them was named and when a try
+was last refused, the day of the first right answer and its unpacked bytes; the guesses; what the
+learner believes before and after; and the pseudonym of what is handed to a teacher. Deleting it
+forgets everything; `./lab reset` and `./lab clean` keep it.
 """
 
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -23,12 +25,18 @@ FILE, VERSION = "learned.json", 1
 
 @dataclass(frozen=True)
 class State:
-    """How far a learner is with one exercise: tries, mistakes met, and when it was solved, if."""
+    """How far a learner is with one exercise: tries, mistakes met, and when it was solved, if.
+
+    `since` is the instant at which the last mistake was first named, with no other one after it,
+    and `last` that of the last refused try: ISO 8601, UTC; None where it is solved, or not known.
+    """
 
     tries: tuple[str, ...] = ()
     mistakes: tuple[str, ...] = ()
     solved: str | None = None
     unpacked_bytes: int | None = None
+    since: str | None = None
+    last: str | None = None
 
     def to_dict(self) -> dict:
         """Return the state as JSON holds it."""
@@ -37,14 +45,15 @@ class State:
             "mistakes": list(self.mistakes),
             "solved": self.solved,
             "unpacked_bytes": self.unpacked_bytes,
+            "since": self.since,
+            "last": self.last,
         }
 
     @classmethod
     def from_dict(cls, data: dict) -> "State":
         """Return the state that `to_dict` wrote."""
-        return cls(
-            tuple(data["tries"]), tuple(data["mistakes"]), data["solved"], data["unpacked_bytes"]
-        )
+        lists = {name: tuple(data[name]) for name in ("tries", "mistakes")}
+        return cls(**data | lists)
 
 
 def state(exercise_id: str) -> State:
@@ -65,7 +74,9 @@ def note_try(exercise_id: str, text: str, start: str, *, mistake: str) -> State:
         if one != _digest(start) and one not in tries:
             tries.append(one)
         mistakes = (*(one for one in old.mistakes if one != mistake), mistake)
-        new = State(tuple(tries), mistakes, old.solved, old.unpacked_bytes)
+        now = _now()
+        since = old.since if old.since and old.mistakes[-1:] == (mistake,) else now
+        new = State(tuple(tries), mistakes, old.solved, old.unpacked_bytes, since, now)
         said["exercises"][exercise_id] = new.to_dict()
     return new
 
@@ -101,6 +112,19 @@ def beliefs() -> dict[str, list[bool | None]]:
     return {when: one["answers"] for when, one in _read().get("beliefs", {}).items()}
 
 
+def handed_as(pseudonym: str | None = None) -> tuple[str, str]:
+    """Return the pseudonym and the random id under which progress is handed to a teacher.
+
+    A pseudonym that is given is kept; without one it is the one that was kept, or `learner`.
+    """
+    known = _read().get("handed") or {}
+    told = pseudonym or known.get("as") or "learner", known.get("id") or secrets.token_hex(4)
+    if told != (known.get("as"), known.get("id")):
+        with _changed() as said:
+            said["handed"] = {"as": told[0], "id": told[1]}
+    return told
+
+
 def path() -> Path:
     """Return where the file is, there or not."""
     return journal.path(FILE)
@@ -116,6 +140,10 @@ def _today() -> str:
     return datetime.now(UTC).date().isoformat()
 
 
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
 def _read() -> dict:
     """The file's content; an empty one where it is missing, damaged, or of another version."""
     return _understood() or {"version": VERSION, "exercises": {}, "guesses": {}}
@@ -129,19 +157,24 @@ def _understood() -> dict | None:
         return None
     if not isinstance(said, dict) or said.get("version") != VERSION:
         return None
-    parts = (said.get("exercises"), _is_state), (said.get("guesses"), _is_guess)
+    parts = (
+        (said.get("exercises"), _is_state),
+        (said.get("guesses"), _is_guess),
+        (said.get("handed", {}), _is_text),
+    )
     whole = all(isinstance(part, dict) and all(map(fits, part.values())) for part, fits in parts)
     return said if whole else None
 
 
 def _is_state(one: object) -> bool:
-    """Whether it is what `State.to_dict` returns."""
-    if not isinstance(one, dict) or set(one) != {field.name for field in fields(State)}:
+    """Whether it is what `State.to_dict` returns, or returned before it had instants."""
+    known = {field.name for field in fields(State)}
+    if not isinstance(one, dict) or not known - {"since", "last"} <= set(one) <= known:
         return False
     listed = one["tries"], one["mistakes"]
     return (
         all(isinstance(part, list) and all(map(_is_text, part)) for part in listed)
-        and isinstance(one["solved"], str | None)
+        and all(isinstance(one.get(name), str | None) for name in ("solved", "since", "last"))
         and type(one["unpacked_bytes"]) in (int, type(None))
     )
 

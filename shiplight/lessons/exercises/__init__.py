@@ -8,7 +8,18 @@ with the tests, and each has to meet its own hint.
 """
 
 from .checking import check, every
-from .guessing import guess, guessed
+from .guessing import guess, guessed, questions
 from .helping import Progress, hint, solution
+from .naming import mistakes
 
-__all__ = ["Progress", "check", "every", "guess", "guessed", "hint", "solution"]
+__all__ = [
+    "Progress",
+    "check",
+    "every",
+    "guess",
+    "guessed",
+    "hint",
+    "mistakes",
+    "questions",
+    "solution",
+]
