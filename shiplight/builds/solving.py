@@ -17,7 +17,7 @@ from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
 from ..setup import PROGRAM
 from ..units import format_seconds
-from . import offers, sending
+from . import network, offers, sending
 from .lost import in_a_cache_mount
 from .offers import Offer
 
@@ -83,11 +83,12 @@ def solve(
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
     journal.write("begun", name=tag, engine=on)  # so that `clean` finds what a killed process made
     trace, began = Trace(), time.monotonic()
+    alone = f" · {network.AWAY}" if network.away(client) else ""
 
     def draw():
         return progress.steps_table(
             trace.steps(),
-            title=f"Building {title} · {format_seconds(time.monotonic() - began)}",
+            title=f"Building {title} · {format_seconds(time.monotonic() - began)}{alone}",
             now=trace.now(),
             rows=None if progress.in_notebook() else progress.terminal_rows(),
         )
@@ -196,6 +197,8 @@ NOT_UTF8 = (
 
 def _look(said: str) -> str:
     """Where a failure like this one usually comes from."""
+    if network.is_named_in(said):
+        return network.LOOK
     proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
     for sign, advice in [
         ("unknown cache exporter", engine.NO_CACHE_EXPORT),
@@ -207,7 +210,6 @@ def _look(said: str) -> str:
         ("parent snapshot", "the engine lost a layer while it stored the image: build again"),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
-        ("Temporary failure resolving", "the container cannot reach the network"),
         ("executable file not found", "is that program in this stage's base?"),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
