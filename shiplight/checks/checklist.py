@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
+from functools import cached_property
 from pathlib import Path
 
 from ..buildkit import opening
@@ -28,6 +29,7 @@ from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_appli
 from .questions.reclaiming import reclaimable
 from .questions.running import secrets, user
 from .questions.signals import signals
+from .questions.weighing import Weight, weigh
 from .reading.folder import find_context, repository
 from .reading.subject import Subject, usable_args
 
@@ -95,9 +97,19 @@ class Checklist:
         severe = LEVELS[: LEVELS.index(level) + 1]
         return any(result.counts and result.check.level in severe for result in self.results)
 
+    @cached_property
+    def weight(self) -> Weight | None:
+        """Where the bytes of the built image are; None where it was not built."""
+        return weigh(self.subject) if self.subject.built else None
+
     def to_list(self) -> list[dict]:
-        """Return the results as `./lab check --json` prints them."""
-        return [result.to_dict(self.file) for result in self.results]
+        """Return the results as `./lab check --json` prints them.
+
+        Where the bytes are stands at the check on hidden ones.
+        """
+        rows = [result.to_dict(self.file) for result in self.results]
+        weight = self.weight.to_dict(self.file) if self.weight else None
+        return [row | {"image": weight if row["id"] == "reclaimable" else None} for row in rows]
 
 
 def shown(path: Path) -> str:

@@ -28,8 +28,8 @@ _ARCHITECTURES = {
 class Program:
     """One program or library. `needed` are the libraries that it links; a static one has none.
 
-    `symbol_bytes` and `debug_bytes` are what stripping would save, its tables of names aside.
-    `architecture` is the processor that it is for, as images name it; "" for any other.
+    `symbol_bytes` and `debug_bytes` are what stripping would save, with `name_bytes`, the names of
+    the symbols. `architecture` is the processor that it is for, as images name it; "" for others.
     """
 
     path: str
@@ -38,6 +38,12 @@ class Program:
     symbol_bytes: int
     debug_bytes: int
     architecture: str = ""
+    name_bytes: int = 0
+
+    @property
+    def strippable_bytes(self) -> int:
+        """What stripping saves: symbols, their names, debug information; alignment aside."""
+        return self.symbol_bytes + self.debug_bytes + self.name_bytes
 
     @property
     def static(self) -> bool:
@@ -87,12 +93,13 @@ class _Reader:
     def program(self, path: str) -> Program:
         segments = list(self.segments())
         interpreter = next((self.text(at) for kind, at, *_ in segments if kind == _INTERPRETER), "")
-        symbols = debug = 0
+        symbols = debug = names = 0
         for name, kind, size in self.sections():
             symbols += size if kind == _SYMBOLS else 0
+            names += size if name == ".strtab" else 0
             debug += size if name.startswith((".debug_", ".zdebug_")) else 0
         needed = tuple(self.needed(segments))
-        return Program(path, interpreter, needed, symbols, debug, self.architecture())
+        return Program(path, interpreter, needed, symbols, debug, self.architecture(), names)
 
     def architecture(self) -> str:
         """Return the processor that the file is for, as images name it; "" for any other."""

@@ -8,7 +8,7 @@ from .budget import Budget, keep_to
 from .entrypoint import follow, program_of, programs
 from .following import origins
 from .measuring import contents, measure, stored_bytes
-from .probing import Probe, answer_of, beside, file_in, probe, run_once
+from .probing import Probe, answer_of, beside, file_in, files_in, probe, run_once
 from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, choose, linked, look, short, try_on
 from .searching import (
@@ -49,6 +49,7 @@ __all__ = [
     "choose",
     "contents",
     "file_in",
+    "files_in",
     "follow",
     "in_registries",
     "keep_to",

@@ -7,7 +7,7 @@ import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -282,9 +282,17 @@ def file_in(client, image: str, path: str) -> bytes:
 
     `path` is one without symlinks in it.
     """
-    with copied(client, image, path) as archive:
-        file = archive.extractfile(archive.next())
-        return file.read() if file else b""
+    [(_, data)] = files_in(client, image, [path])
+    return data
+
+
+def files_in(client, image: str, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    """Yield (path, content) of files of an image, as `file_in` reads one. Raises EngineFailed."""
+    with _to_copy_from(client, image) as container:
+        for path in paths:
+            with _copy(container, image, path) as archive:
+                file = archive.extractfile(archive.next())
+                yield path, file.read() if file else b""
 
 
 @contextmanager
@@ -293,16 +301,28 @@ def copied(client, image: str, path: str) -> Iterator[tarfile.TarFile]:
 
     `path` is one without symlinks in it. Raises EngineFailed.
     """
-    with engine.translated(f"reading /{path} of {image}"):
+    with _to_copy_from(client, image) as container, _copy(container, image, path) as archive:
+        yield archive
+
+
+@contextmanager
+def _to_copy_from(client, image: str):
+    """Yield a container of an image, never started, for as long as the block lasts."""
+    with engine.translated(f"reading files of {image}"):
         how = of_its_platform(client, image)
         container = client.containers.create(image, ["-"], labels=journal.made(), **how)
-        try:
-            chunks, _ = container.get_archive(f"/{path}")
-            data = b"".join(chunks)
-        finally:
+    try:
+        yield container
+    finally:
+        with engine.translated(f"removing the container of {image}"):
             container.remove(force=True, v=True)
-    with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-        yield archive
+
+
+def _copy(container, image: str, path: str) -> tarfile.TarFile:
+    with engine.translated(f"reading /{path} of {image}"):
+        chunks, _ = container.get_archive(f"/{path}")
+        data = b"".join(chunks)
+    return tarfile.open(fileobj=io.BytesIO(data))
 
 
 @recordings.replayed()

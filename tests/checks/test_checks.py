@@ -10,8 +10,10 @@ from checking import check, failed, result
 from factories import Image, directory, file, hard_link, legacy, symlink, whiteout
 
 from shiplight.checks import checklist
-from shiplight.checks.questions.image import buried_in, instructions_of_layers, tools_in
+from shiplight.checks.questions.image import tools_in
+from shiplight.checks.questions.weighing import weigh
 from shiplight.checks.reading.folder import find_context
+from shiplight.checks.reading.layers import instructions_of_layers
 from shiplight.checks.reading.secretwords import mask
 from shiplight.checks.reading.subject import Built
 from shiplight.errors import UsageError
@@ -241,7 +243,7 @@ def test_a_layer_is_led_back_to_its_line_unless_the_history_is_another(tmp_path,
     subject = check(tmp_path, text, {"f": ""}).subject
     subject = replace(subject, built=Built(image))
     assert {n: step.line for n, step in instructions_of_layers(subject).items()} == lines
-    assert [place.line for place in buried_in(subject)] == ([3] if lines else [None])
+    assert [row.place.line for row in weigh(subject).rows] == ([3] if lines else [None])
 
 
 def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_beside_it(tmp_path):
@@ -286,5 +288,5 @@ def test_a_tool_is_its_own_folder_and_not_a_name_for_it_or_all_that_stands_besid
 def test_a_cache_that_is_left_in_the_image_is_known_by_its_path(tmp_path, path, what):
     found = read_image([legacy(Image([[file(path, 1_200_000)]]))])
     subject = check(tmp_path, "FROM scratch\nCOPY a /").subject
-    places = buried_in(replace(subject, built=Built(found)))
-    assert [place.found for place in places] == ([what] if what else [])
+    rows = weigh(replace(subject, built=Built(found))).rows
+    assert [row.place.found for row in rows] == ([what] if what else [])

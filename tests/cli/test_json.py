@@ -8,6 +8,8 @@ from factories import file
 
 from shiplight.builds import Build
 from shiplight.checks import read_subject, run
+from shiplight.checks.questions.outcomes import Place
+from shiplight.checks.questions.weighing import Row, Weight
 from shiplight.cli import report
 from shiplight.errors import ScannerMissing
 from shiplight.image import compare
@@ -48,6 +50,15 @@ def test_the_fields_of_a_budget_are_described():
 def test_the_fields_of_a_verdict_are_described():
     [line] = [line for line in DOC.splitlines() if line.startswith("| `verdict` |")]
     assert all(f"`{field}`" in line for field in judge(UNSCANNED).to_dict())
+
+
+def test_the_fields_of_what_can_go_are_described():
+    [line] = [line for line in DOC.splitlines() if line.startswith("| `image` | `null`")]
+    found = Weight(1, 0, (), (), ())
+    assert all(f"`{field}`" in line for field in found.to_dict("Dockerfile"))
+    row = Row("cache", Place("x"), 1, "y").to_dict("Dockerfile")
+    described = DOC.partition("## `./lab check PATH")[2]
+    assert all(f"`{field}`" in described for field in row)
 
 
 def test_every_check_is_described_in_its_order():

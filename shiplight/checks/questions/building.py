@@ -9,6 +9,7 @@ from ...setup import PROGRAM
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
+from ..reading.layers import instructions_of_layers
 from ..reading.programs import (
     Compiling,
     compilings,
@@ -19,7 +20,6 @@ from ..reading.programs import (
 )
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
-from .image import instructions_of_layers
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 
 _TRIAL = re.compile(

@@ -1,43 +1,16 @@
-"""What a built image shows: tools in it, bytes that are buried, and which instruction did it."""
+"""What a built image shows: tools in it, libraries it lacks, and which instruction made a layer."""
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Container
-from functools import cache
 
-from ...units import format_bytes
 from ..reading.known import commands
-from ..reading.subject import Built, Step, Subject
+from ..reading.layers import instructions_of_layers
+from ..reading.subject import Built, Subject
 from .outcomes import Place, at, at_base, shown
 
-MIN_BYTES = 1_000_000
 
-
-def instructions_of_layers(subject: Subject) -> dict[int, Step]:
-    """Return the step behind each layer that the Dockerfile itself added, without the base's.
-
-    The history's last entries are the Dockerfile's own; Podman adds one for the labels that came
-    with the build. Where keywords do not agree, the builder wrote something else and nothing is
-    claimed.
-    """
-    history = subject.built.image.history
-    steps = [step for step in subject.final_steps if step.keyword != "ONBUILD"]
-    keywords = [step.keyword for step in steps]
-    for extra in (0, 1):
-        first, last = len(history) - len(steps) - extra, len(history) - extra
-        added = [_keyword(text) for text, _ in history[last:]]
-        own = history[max(first, 0) : last]
-        if set(added) <= {"LABEL"} and [_keyword(text) for text, _ in own] == keywords:
-            pairs = zip(steps, own, strict=True)
-            return {index: step for step, (_, index) in pairs if index is not None}
-    return {}
-
-
-def _keyword(instruction: str) -> str:
-    return instruction.split(" ", 1)[0].upper()
-
-
-def _at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
+def at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
+    """Return the place of what is in a layer: its line, or the FROM whose image brought it."""
     steps = instructions_of_layers(subject)
     if layer in steps:
         return at(steps[layer], found, **more)
@@ -77,7 +50,7 @@ def tools_in(subject: Subject) -> list[Place]:
     for path, (entry, _) in image.tree().items():
         sizes[_around(path, folders)] += entry.size
     return [
-        _at_layer(subject, layer, what, path=f"/{marker}", bytes=sizes[folder])
+        at_layer(subject, layer, what, path=f"/{marker}", bytes=sizes[folder])
         for folder, (what, marker, layer) in folders.items()
     ]
 
@@ -87,45 +60,3 @@ def _around(path: str, folders: Container[str]) -> str | None:
     while path and path not in folders:
         path = path.rpartition("/")[0]
     return path or None
-
-
-def buried_in(subject: Subject) -> list[Place]:
-    """Bytes that this Dockerfile's instructions bury or leave behind, by instruction."""
-    image, own = subject.built.image, instructions_of_layers(subject)
-    by_layers: dict[tuple[int, int], list] = defaultdict(list)
-    for item in image.buried:
-        if item.buried_by in own or not own:
-            by_layers[item.added_by, item.buried_by].append(item)
-    places = []
-    for (added, buried), items in sorted(by_layers.items()):
-        size, largest = sum(item.bytes for item in items), max(items, key=lambda item: item.bytes)
-        if size >= MIN_BYTES:
-            by = f"line {own[buried].line}" if buried in own else f"layer {buried}"
-            what = f"{format_bytes(size)}, hidden in {by} ({largest.how})"
-            places.append(_at_layer(subject, added, what, path=f"/{largest.path}", bytes=size))
-    return places + _left(subject)
-
-
-@cache
-def _caches() -> tuple[list[str], re.Pattern]:
-    """What may be left, and one pattern with a group for each."""
-    found = commands("left")
-    text = "|".join(f"({path})" for path in found.values())
-    return list(found), re.compile(text.replace("~", r"(?:root|home/[^/]+)"))
-
-
-def _left(subject: Subject) -> list[Place]:
-    """Package lists and caches that are live in the image, and that this Dockerfile left."""
-    own, (names, pattern) = instructions_of_layers(subject), _caches()
-    sizes: dict[tuple[str, int], int] = defaultdict(int)
-    paths: dict[tuple[str, int], str] = {}
-    for path, (entry, layer) in subject.built.image.tree().items():
-        if match := pattern.match(path):
-            what = names[match.lastindex - 1]
-            sizes[what, layer] += entry.size
-            paths.setdefault((what, layer), f"/{path.rpartition('/')[0]}")
-    return [
-        _at_layer(subject, layer, what, path=paths[what, layer], bytes=size)
-        for (what, layer), size in sorted(sizes.items())
-        if size >= MIN_BYTES and (layer in own or not own)
-    ]

@@ -12,8 +12,8 @@ from ..reading.known import commands
 from ..reading.programs import installed, is_named, removed_packages, virtual_packages
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject, absolute, under
-from .image import buried_in
 from .outcomes import Outcome, Place, at, failed, listed, passed, unseen
+from .weighing import ARCHIVE, CACHE, HIDDEN, weigh
 
 _LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
 _DNF = re.compile(r"clean all|/var/cache/(?:dnf|yum|libdnf)|/var/cache\b")
@@ -32,8 +32,7 @@ def reclaimable(subject: Subject) -> Outcome:
     By text, the index of apk is the question of `apk_cache` alone.
     """
     if subject.built:
-        places = buried_in(subject)
-        if places:
+        if places := _reclaimable_in(subject):
             total = sum(place.bytes for place in places)
             what = f"{format_bytes(total)} of hidden files ship"
             return failed(what, places, _RECLAIM)
@@ -49,6 +48,17 @@ def reclaimable(subject: Subject) -> Outcome:
         what = listed(place.found for place in places)
         return failed(f"hidden bytes ship: {what}", places, _RECLAIM)
     return passed("no instruction adds files that a later one hides")
+
+
+_LEAST_BYTES = 1_000_000  # of a row that fails
+
+
+def _reclaimable_in(subject: Subject) -> list[Place]:
+    """What is hidden or left behind in the image, in the order of the lines."""
+    found = weigh(subject)
+    rows = [row for row in (*found.rows, *found.of_base) if row.kind in (HIDDEN, CACHE, ARCHIVE)]
+    places = [row.place for row in rows if row.bytes >= _LEAST_BYTES]
+    return sorted(places, key=lambda place: (place.line or 0, place.path))
 
 
 _RECLAIM = (

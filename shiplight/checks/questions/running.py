@@ -9,6 +9,7 @@ from fnmatch import translate
 from ...dockerfile import apply_rules
 from ..reading.folder import ignored, is_all, sent, text_of
 from ..reading.known import commands
+from ..reading.layers import instructions_of_layers
 from ..reading.secretwords import (
     VALUE_OF,
     is_secret,
@@ -18,7 +19,6 @@ from ..reading.secretwords import (
     shapes,
 )
 from ..reading.subject import Step, Subject, pairs_of, under
-from .image import instructions_of_layers
 from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
 from .signals import entry_scripts
 

@@ -1,10 +1,15 @@
 """Evidence from a real build: the image of what is checked, and the program that it starts."""
 
 import posixpath
+from collections.abc import Container
 from dataclasses import replace
 
 from ... import builds
-from ...inspection import measure, program_of
+from ...errors import NotRecorded
+from ...image import Image
+from ...inspection import files_in, measure, program_of
+from .inside import NOTHING_READ, Inside, understood, wanted
+from .layers import instructions_of_layers
 from .subject import Built, Subject
 
 
@@ -29,4 +34,15 @@ def with_build(
         ssh=ssh,
     )
     image = measure(client, build.tag)
-    return replace(subject, built=Built(image, program_of(client, image)))
+    built = replace(subject, built=Built(image, program_of(client, image)))
+    own = instructions_of_layers(built) or range(len(image.layers))
+    return replace(built, built=replace(built.built, inside=_inside(client, image, own)))
+
+
+def _inside(client, image: Image, layers: Container[int]) -> Inside:
+    """What files in these layers tell; nothing in a replay, which has none of their contents."""
+    try:
+        files = files_in(client, image.name, wanted(image, layers))
+        return understood(image, files)
+    except NotRecorded:
+        return NOTHING_READ

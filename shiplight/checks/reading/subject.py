@@ -31,6 +31,7 @@ from ...dockerfile import (
 from ...errors import ContextError
 from ...image import Image, Program
 from ...units import shortened
+from .inside import NOTHING_READ, Inside
 from .known import Known, describe
 from .shell import Command, commands, script
 
@@ -171,10 +172,11 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build of the subject gave: the image, and what its program is (None: not known)."""
+    """What a build of the subject gave: the image, its program (None: not known), files in it."""
 
     image: Image
     program: Program | None = None
+    inside: Inside = NOTHING_READ
 
 
 @dataclass(frozen=True)

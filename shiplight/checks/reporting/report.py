@@ -9,6 +9,7 @@ from rich.table import Table
 from ...units import escape, format_bytes
 from ..checklist import LEVELS, Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
+from ..questions.weighing import Weight
 from ..reading.secretwords import mask
 
 _MOST_PLACES = 5
@@ -38,6 +39,38 @@ def print_checklist(checklist: Checklist) -> None:
             if result.outcome.result == kind:
                 _print_line(console, mark, result, result.outcome.evidence)
     console.print(f"\n{_summary(checklist)}")
+    if checklist.weight:
+        _print_weight(console, checklist.weight)
+
+
+def _print_weight(console: Console, weight: Weight) -> None:
+    """Print the largest folders, and what can go, most bytes first."""
+    base = f"{format_bytes(weight.base_bytes)} of {format_bytes(weight.unpacked_bytes)}"
+    console.print(f"\n[bold]Where the bytes are[/]  [dim]{base} came with the base[/]")
+    _print_places(console, [(place, place.found) for place in weight.folders])
+    if weight.of_base:
+        console.print("\n[dim]Hidden, but in the base's layers, where no instruction saves it[/]")
+        _print_places(console, [(row.place, row.fix) for row in weight.of_base])
+    total = format_bytes(weight.unpacked_bytes)
+    if not weight.rows:
+        console.print(f"\nNothing of {total} can go, as far as paths and contents show")
+        return
+    console.print(
+        f"\n[bold]{format_bytes(weight.can_go_bytes)} of {total} can go, in this order[/]"
+    )
+    _print_places(console, [(r.place, f"{r.place.found} → {r.fix}") for r in weight.rows])
+
+
+def _print_places(console: Console, rows: list[tuple[Place, str]]) -> None:
+    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for place, text in rows:
+        line = f"line {place.line}" if place.line else "–"
+        what = f"{escape(place.path)}  [dim]{escape(text)}[/]"
+        table.add_row(format_bytes(place.bytes), line, what)
+    console.print(Padding(table, (0, 0, 0, 2)))
 
 
 def print_summary(checklists: list[Checklist]) -> None:

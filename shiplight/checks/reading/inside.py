@@ -1,0 +1,134 @@
+"""What a few files of a built image tell: symbols, unpacked archives, keys, and who is root.
+
+`wanted` chooses them by path and size, `understood` reads them; whoever has an engine fetches them
+between. Of a key only its path is kept.
+"""
+
+import io
+import posixpath
+import re
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from ...image import Image, Program, read_program
+
+MOST_BYTES, MOST_FILES = 400_000_000, 150  # of all files that are read
+_LEAST_PROGRAM, _LEAST_ARCHIVE = 100_000, 100_000
+_KEY_SIZES = range(100, 20_000)
+_MOST_MEMBERS, _MOST_UNPACKED = 100_000, 4_000_000_000
+_UNPACKED = 0.9  # of an archive's bytes, to say that its contents are there
+
+PASSWD = "etc/passwd"
+_ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2))?|t[gbx]z|tbz2|zip|whl)$")
+_LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$|\.node$")
+# Packages come with keys of their own tests, and what has such an ending is no key.
+_NO_KEYS = re.compile(
+    r"(?:^|/)(?:node_modules|site-packages|dist-packages|gems|usr/(?:share|include|lib)|\.git)/|"
+    r"\.(?:py|pyc|js|mjs|cjs|ts|map|go|c|h|rs|rb|java|class|jar|php|pl|sh|so|md|html?|css|svg|png|"
+    r"jpe?g|gif|woff2?|gz|xz|zip|dll|node|lock|sum|mo)$"
+)
+_LIKELY_KEY = re.compile(r"key|\.pem$|id_|rsa|secret|private|\.p8$", re.IGNORECASE)
+_KEY = re.compile(
+    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s+(?:[\w-]+: .*\s+)*[\w+/=]{20}"
+)
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What was read. `programs` are of machine code, `unpacked` the archives whose contents are
+    live in the image too, `keys` the files that contain a private key, `roots` the users with
+    number 0 that are not called root.
+    """
+
+    programs: tuple[Program, ...] = ()
+    unpacked: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    roots: tuple[str, ...] = ()
+
+
+NOTHING_READ = Inside()
+
+
+def wanted(image: Image, layers: Container[int]) -> list[str]:
+    """Return the files of these layers to read, those first whose names say most; and the users."""
+    found: dict[str, list[tuple[int, str]]] = {"programs": [], "archives": [], "keys": []}
+    for path, (entry, layer) in image.tree().items():
+        if entry.kind != "file" or layer not in layers:
+            continue
+        if _ARCHIVE.search(path):
+            if entry.size >= _LEAST_ARCHIVE:
+                found["archives"].append((-entry.size, path))
+        elif entry.size >= _LEAST_PROGRAM and (entry.mode & 0o111 or _LIBRARY.search(path)):
+            found["programs"].append((-entry.size, path))
+        elif entry.size in _KEY_SIZES and not _NO_KEYS.search(path):
+            found["keys"].append((not _LIKELY_KEY.search(path), path))
+    keys = [path for _, path in sorted(found["keys"])]
+    large = [path for _, path in sorted([*found["archives"], *found["programs"]])]
+    users = [PASSWD] if PASSWD in image.tree() else []
+    chosen, left = [], MOST_BYTES
+    for path in [*users, *keys[: MOST_FILES // 2], *large]:
+        size = image.tree()[path][0].size
+        if size <= left and len(chosen) < MOST_FILES:
+            chosen.append(path)
+            left -= size
+    return chosen
+
+
+def understood(image: Image, files: Iterable[tuple[str, bytes]]) -> Inside:
+    """Return what these files tell; their contents are not kept."""
+    programs, unpacked, keys, roots = [], [], [], ()
+    for path, data in files:
+        if path == PASSWD:
+            roots = _roots(data)
+        elif _ARCHIVE.search(path):
+            unpacked += [path] if _is_unpacked(image, path, data) else []
+        elif program := read_program(path, data):
+            programs.append(program)
+        elif _KEY.search(data):
+            keys.append(path)
+    return Inside(tuple(programs), tuple(unpacked), tuple(keys), roots)
+
+
+def _roots(data: bytes) -> tuple[str, ...]:
+    rows = (line.split(":") for line in data.decode("utf-8", "replace").splitlines())
+    return tuple(
+        row[0] for row in rows if len(row) > 2 and re.fullmatch("0+", row[2]) and row[0] != "root"
+    )
+
+
+def _is_unpacked(image: Image, path: str, data: bytes) -> bool:
+    """Whether nearly all that an archive contains is live in the image, by names and sizes.
+
+    What was unpacked may lie in any folder, and without the archive's outermost one.
+    """
+    there = Counter(
+        (posixpath.basename(each), entry.size)
+        for each, (entry, _) in image.tree().items()
+        if entry.kind in ("file", "hardlink") and entry.size and each != path
+    )
+    members = _members(data)
+    found = sum(size for name, size in members if there[posixpath.basename(name), size])
+    total = sum(size for _, size in members)
+    return total > 0 and found >= _UNPACKED * total
+
+
+def _members(data: bytes) -> list[tuple[str, int]]:
+    """The files in a tar or a zip with their bytes; none where it cannot be read."""
+    found, total = [], 0
+    try:
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                found = [(i.filename, i.file_size) for i in archive.infolist() if not i.is_dir()]
+        else:
+            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
+                for member in archive:
+                    found += [(member.name, member.size)] if member.isfile() else []
+                    total += member.size
+                    if len(found) > _MOST_MEMBERS or total > _MOST_UNPACKED:
+                        return []
+    except Exception:  # a stranger's archive: whatever its reader raises, it cannot be read
+        return []
+    return [(name, size) for name, size in found[:_MOST_MEMBERS] if size]
