@@ -1,8 +1,8 @@
-"""What an image is, wherever it comes from.
+"""Describe an image, wherever it comes from.
 
-Layers, entries, what each layer adds and hides; reading saved archives as a stream; asking a
-registry; comparing two images; what a compiled program says about itself. Knows no engine and
-writes no file but the store of known layers.
+Layers, entries, and what each layer adds and hides; reading saved archives as a stream; reading an
+image in a registry; comparing two images; reading the headers of a compiled program. Imports no
+engine and writes no file except the store of known layers.
 """
 
 from .archive import read_image

@@ -1,10 +1,10 @@
-"""Where an image comes from: a saved archive, read once as it streams by, in constant memory.
+"""Read an image from a saved archive, once, as a stream, in constant memory.
 
-Read are the layout of `docker save` up to engine 24 (manifest.json and layer.tar files), the OCI
-layout with or without manifest.json, layers plain, gzip or zstd, and all of it packed once more.
-What a blob is, an archive says only at its end; so JSON is kept, and what looks like a layer is
-parsed as it passes. Nothing is written to disk. What an image is made of is checked against its
-digests; hashing and the estimate of packed bytes each run in a thread beside the reading.
+It reads the layout of `docker save` up to engine 24 (manifest.json and layer.tar files), the OCI
+layout with or without manifest.json, layers plain, gzip or zstd, and an archive that is itself
+compressed. An archive lists its blobs only at its end, so JSON is kept, and whatever looks like a
+layer is parsed as it arrives. Nothing is written to disk. Every part of an image is checked against
+its digest; hashing and the estimate of packed bytes each run in a thread of their own.
 """
 
 import hashlib
@@ -56,7 +56,7 @@ def read_image(
 
     `name` chooses among several images and `platform` (`linux/arm64`; this machine's where not
     given) among several platforms. `trusted`: it comes from an engine's own socket, so its layers
-    are not hashed once more. `known` says what a layer of that diff_id holds, to spare reading it.
+    are not hashed again. `known` returns the contents of a layer by diff_id, to skip reading it.
     `progress` is called with the bytes read so far. Raises ArchiveError.
     """
     with _Aside() as hashing, _Aside() as packing_up:
@@ -103,7 +103,7 @@ def _counted(chunks: Iterable[bytes], progress, limits: Limits) -> Iterator[byte
 
 
 class _Aside:
-    """One thread that eats blocks beside the reading; sha256 and zlib let go of the interpreter."""
+    """A thread that processes blocks in parallel; sha256 and zlib release the interpreter lock."""
 
     def __enter__(self):
         self._blocks: queue.Queue = queue.Queue(maxsize=16)
@@ -134,7 +134,7 @@ class _Aside:
 
 
 class PackedEstimate:
-    """What gzip would make of a layer, in bytes, without compressing all of it.
+    """Estimate the bytes of a layer after gzip, without compressing all of it.
 
     Small layers are compressed whole. Of larger ones every n-th window of 8 KiB is, with the 32
     KiB before it as its dictionary, as gzip would have them; n grows with the layer up to 64. All
@@ -158,7 +158,7 @@ class PackedEstimate:
         self._kept = b""  # the last bytes that were seen, as many as a window and its reach
 
     def update(self, block: bytes | memoryview) -> None:
-        """Take in the next block, of any length."""
+        """Add the next block, of any length."""
         if self._whole:
             self._packed += len(self._whole.compress(block))
             return
@@ -169,7 +169,7 @@ class PackedEstimate:
         self._kept = (self._kept + bytes(block[-most:]))[-most:]
 
     def _sample(self, block: bytes | memoryview) -> None:
-        """Compress the window that begins at `_next`, out of what was kept and this block."""
+        """Compress the window that begins at `_next`, from the kept bytes and this block."""
         before = self._between(max(0, self._next - self.REACH), self._next, block)
         window = self._between(self._next, self._next + self.WINDOW, block)
         quick = _deflated(before, window, level=1)
@@ -181,13 +181,13 @@ class PackedEstimate:
         self._next += self.step
 
     def _between(self, first: int, last: int, block: bytes | memoryview) -> bytes:
-        """The bytes from `first` to `last` of the layer, as far as they were kept or are here."""
+        """The bytes from `first` to `last` of the layer, if they were kept or are in this block."""
         kept, new = len(self._kept) - self._seen, -self._seen
         early = self._kept[max(0, first + kept) : max(0, last + kept)]
         return early + bytes(block[max(0, first + new) : max(0, last + new)])
 
     def result(self) -> int:
-        """Bytes; to be asked once, at the end."""
+        """Return the estimate in bytes. Call it once, at the end."""
         if self._whole:
             return self._packed + len(self._whole.flush()) + self.FRAME
         if self._next < self._seen:
@@ -197,13 +197,13 @@ class PackedEstimate:
 
 
 def _deflated(before: bytes, window: bytes, *, level: int) -> int:
-    """Bytes of a window that was compressed with what stands before it as its dictionary."""
+    """Bytes of a window, compressed with the text before it as its dictionary."""
     packer = zlib.compressobj(level, wbits=-15, **({"zdict": before} if before else {}))
     return len(packer.compress(window)) + len(packer.flush())
 
 
 class _Blob:
-    """One file of the archive: its digest, and what it turned out to be."""
+    """One file of the archive: its digest, and its content once that is known."""
 
     def __init__(self, path: str, size: int):
         self.path, self.size = path, size
@@ -220,11 +220,11 @@ class _Blob:
 
     @property
     def digest(self) -> str:
-        """`sha256:…` of its bytes: as they were read, or, trusted, as it is named."""
+        """`sha256:…` of the bytes that were read; if trusted, the digest in the file's name."""
         return f"sha256:{self.hashed.hexdigest() if self.hashed else self.named}"
 
     def content(self, diff_id: str) -> LayerContent:
-        """Return the layer, called `diff_id` if only that names it; raise what was wrong."""
+        """Return the layer; its diff_id is `diff_id` if it was not hashed. Raise what was wrong."""
         if self.error:
             raise self.error
         if self.known:
@@ -273,7 +273,7 @@ class _Archive:
         stream.drain()
 
     def summary(self) -> str:
-        """Describe what is at its top, in a few words."""
+        """Describe the top level of the archive in a few words."""
         top = sorted({path.partition("/")[0] for path in self._blobs})
         held = ", ".join(top[:5]) + (", …" if len(top) > 5 else "") or "no files"
         return f"it contains {held}; no manifest.json or index.json names an image"
@@ -288,7 +288,7 @@ class _Archive:
         raise ArchiveError(f"{path} is a link to itself.", hint=_HINT)
 
     def need(self, path: str, what: str) -> _Blob:
-        """Return the file at a path, its digest checked where its name is one."""
+        """Return the file at a path; if its name is a digest, check it."""
         blob = self.get(path)
         if blob is None:
             raise ArchiveError(
@@ -346,7 +346,7 @@ class _Archive:
         return content if content and content.packed_estimate is not None else None
 
     def _read_layer(self, blob: _Blob, blocks: Iterator[bytes], outer: Stream) -> None:
-        """Parse what looks like a layer; if it is none, only an image made of it has to know."""
+        """Parse a possible layer. If it is not one, only an image that uses it fails."""
         what = f"the layer {blob.path}"
         if blob.packing:
             blocks = unpacked(Stream(blocks, what), blob.packing)
@@ -369,7 +369,7 @@ class _Archive:
 
 
 def _entries(layer: Stream, limits: Limits) -> Iterator[Entry]:
-    """The entries of one layer. Whiteouts become what they hide."""
+    """The entries of one layer. A whiteout gets the path that it hides."""
     for header in members(layer, limits):
         path = clean_path(header.name, layer.what)
         folder, slash, base = path.rpartition("/")
@@ -385,7 +385,7 @@ def _entries(layer: Stream, limits: Limits) -> Iterator[Entry]:
 
 
 def _mark(folder: str, slash: str, base: str, layer: Stream) -> Iterator[Entry]:
-    """A whiteout; `.wh..wh.` begins the opaque mark, and AUFS's own files, which are nothing."""
+    """A whiteout. `.wh..wh.` begins the opaque mark, and AUFS's own files, which are skipped."""
     hidden = base.removeprefix(".wh.")
     if hidden in ("", ".", ".."):
         raise ArchiveError(
@@ -398,7 +398,7 @@ def _mark(folder: str, slash: str, base: str, layer: Stream) -> Iterator[Entry]:
 
 
 def _fingerprint(layer: Stream, count: int) -> str:
-    """XXH3 of the next bytes: 8 GB a second here, where blake2b does 0.5."""
+    """XXH3 of the next bytes: 8 GB a second here; blake2b reaches 0.5."""
     pieces = layer.pieces(count)
     first = next(pieces)
     if len(first) == count:
@@ -410,7 +410,7 @@ def _fingerprint(layer: Stream, count: int) -> str:
 
 
 def _image(archive: _Archive, manifest: Manifest) -> Image:
-    """Return the image that a manifest describes, its layers checked against its configuration."""
+    """Return the image that a manifest describes; check its layers against its configuration."""
     what = "the configuration"
     config = checked_config(archive.json(manifest.config, what), layers=len(manifest.layers))
     contents, packed, entries = [], [], 0

@@ -1,4 +1,4 @@
-"""What changed: layers laid over one another, what is live at the end, and what is buried.
+"""Stack layers: which files are live in the end, and which bytes are buried.
 
 A layer is a list of entries, one per tar header. `overlay` applies the layers base first, by the
 rules of the OCI image specification (layer.md): whiteouts and opaque whiteouts act on the layers
@@ -46,10 +46,10 @@ class Entry(NamedTuple):
 
 
 class Buried(NamedTuple):
-    """Content that ships and that nobody sees: where it was, how much, and which layers did it.
+    """Content that ships but is hidden: its path, its bytes, and the two layers responsible.
 
     `how` is removed, directory removed, opaque directory, replaced or metadata only (the same
-    content came again, for the sake of its owner, mode or time).
+    content was added again with another owner, mode or time).
     """
 
     path: str
@@ -61,7 +61,7 @@ class Buried(NamedTuple):
 
 @dataclass(frozen=True)
 class Overlay:
-    """`live` is what a container sees, {path: (entry, layer index)}; `buried` what it does not."""
+    """`live` is what a container sees, {path: (entry, layer index)}; `buried` is what it cannot."""
 
     live: dict[str, tuple[Entry, int]]
     buried: tuple[Buried, ...]
@@ -78,7 +78,7 @@ def count_files(entries: Iterable[Entry]) -> int:
 
 
 def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
-    """Lay the layers over one another, base first.
+    """Stack the layers, base first.
 
     >>> base = [Entry("app", "file", 1000, content="aa")]
     >>> overlay([base, [Entry("app", "whiteout")]]).buried
@@ -89,7 +89,7 @@ def overlay(layers: Iterable[Sequence[Entry]]) -> Overlay:
 
 
 def buried(layers: Iterable[Sequence[Entry]]) -> tuple[Buried, ...]:
-    """Return what `overlay` reports as buried, in two thirds of its memory."""
+    """Return what `overlay` reports as buried, using two thirds of its memory."""
     return tuple(_stacked(layers).buried)
 
 
@@ -122,7 +122,7 @@ class _Name(NamedTuple):
 
 
 class _Stack:
-    """The layers applied so far. `inside` knows what is right under each directory."""
+    """The layers applied so far. `inside` lists what is directly under each directory."""
 
     def __init__(self):
         self.names: dict[str, _Name] = {}
@@ -131,7 +131,7 @@ class _Stack:
         self.layer, self.folders = -1, 0
 
     def apply(self, entries: Sequence[Entry]) -> None:
-        """Apply one more layer: first what it hides, wherever it says so, then what it adds."""
+        """Apply one more layer: first all that it hides, then what it adds."""
         self.layer += 1
         for entry in entries:
             if entry.kind == "whiteout":
@@ -169,7 +169,7 @@ class _Stack:
         return target.content if target else None
 
     def _make_room(self, entry: Entry, content: _Content | None) -> None:
-        """Take away what the new entry replaces; a directory merges with a directory."""
+        """Remove what the new entry replaces; a directory merges with a directory."""
         old = self.names.get(entry.path)
         if entry.kind == "dir" and (old is None or old.entry.kind == "dir"):
             return
@@ -177,7 +177,7 @@ class _Stack:
         self._remove(entry.path, METADATA_ONLY if again else REPLACED, REPLACED)
 
     def _enter(self, path: str) -> None:
-        """Note the path under its directories; one that was no directory until now is replaced."""
+        """Add the path to its directories; replace a parent that is not a directory."""
         for parent, child in _steps_up(path):
             known = self._folder(parent)
             if child in known:
@@ -189,7 +189,7 @@ class _Stack:
             known.add(child)
 
     def _folder(self, path: str) -> set[str]:
-        """What is right under a directory; new ones are counted, since one path may have 2,048."""
+        """What is directly under a directory. Counts new ones, since one path may have 2,048."""
         known = self.inside.get(path)
         if known is None:
             known = self.inside[path] = set()
@@ -200,14 +200,14 @@ class _Stack:
         return known
 
     def _clear(self, folder: str) -> None:
-        """Take away all that is in a directory; its set too, which stays large once emptied."""
+        """Remove everything in a directory, and its set, which would stay large once emptied."""
         if names := self.inside.get(folder):
             self.inside[folder] = set()
             for path in sorted(names):
                 self._remove(path, OPAQUE_DIRECTORY, OPAQUE_DIRECTORY)
 
     def _remove(self, path: str, how: str, how_inside: str) -> None:
-        """Take away a path and everything under it."""
+        """Remove a path and everything under it."""
         self.inside.get(_parent(path), set()).discard(path)
         todo = [path]
         while todo:
@@ -218,7 +218,7 @@ class _Stack:
                 self._drop(name.content, how if gone == path else how_inside)
 
     def _drop(self, content: _Content, how: str) -> None:
-        """One name less; with its last name, the content is buried."""
+        """Drop one name; when the last one goes, the content is buried."""
         content.names -= 1
         entry = content.entry
         if content.names == 0 and entry.size:
@@ -230,7 +230,7 @@ def _parent(path: str) -> str:
 
 
 def _steps_up(path: str) -> Iterator[tuple[str, str]]:
-    """(directory, what is right under it), from the path up to the root, which is ""."""
+    """(directory, child) pairs from the path up to the root, which is ""."""
     while path:
         parent = _parent(path)
         yield parent, path

@@ -1,8 +1,8 @@
-"""How two images differ: their files, the packages that their paths name, and their layers.
+"""Compare two images: their files, the packages that their paths name, and their layers.
 
-Files are what a container sees, by path; layers are told apart by `diff_id`, so that one that both
-images have counts once. Packages are read from paths alone, and a package manager that keeps its
-names inside one file (apk) is said to be unread.
+Files are what a container sees, by path. Layers are compared by `diff_id`, so a layer that both
+images have counts once. Packages are read from paths alone; a package manager that keeps its names
+inside one file (apk) is reported as unread.
 """
 
 import re
@@ -37,7 +37,7 @@ _UNREAD = {"apk": "lib/apk/db/installed", "rpm": "var/lib/rpm/rpmdb.sqlite"}
 
 
 class File(NamedTuple):
-    """One path: where it is, and its bytes in either image; None where it is not."""
+    """One path: which image has it, and its bytes in each; None if it is not there."""
 
     path: str
     where: str
@@ -51,7 +51,7 @@ class File(NamedTuple):
 
 
 class Package(NamedTuple):
-    """One package that paths name: versions as far as they tell, "" where they do not."""
+    """One package that paths name, with its versions; "" where the path has none."""
 
     kind: str
     name: str
@@ -71,10 +71,10 @@ class SharedLayer(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """How two images differ. `files` and `packages` hold what differs; what is in both is counted.
+    """The differences of two images. `files` and `packages` list them; the rest is only counted.
 
     Files come with the most bytes first, layers base first: shared, then those of each image.
-    `unread` names package managers whose packages no path tells.
+    `unread` lists package managers whose packages cannot be read from paths.
     """
 
     first: str
@@ -97,14 +97,14 @@ class Comparison:
         return sum(file.where == where for file in self.files)
 
     def bytes(self, where: str) -> int:
-        """Their bytes; of what changed, those of the larger copy."""
+        """Add up their bytes; a changed file counts with its larger copy."""
         if where == SAME:
             return self.same_bytes
         return sum(file.bytes for file in self.files if file.where == where)
 
     @property
     def shared_bytes(self) -> int:
-        """Bytes of the layers that both have: stored once, and pulled once."""
+        """Bytes of the layers that both images have: stored once and pulled once."""
         return sum(layer.unpacked_bytes for layer in self.layers if layer.where == SAME)
 
     @in_one_line
@@ -113,7 +113,7 @@ class Comparison:
         return f"Comparison of {self.first} with {self.second}  files: {files}"
 
     def to_dict(self) -> dict:
-        """Everything as JSON holds it."""
+        """Return the comparison as JSON."""
         rows = {key: [row._asdict() for row in getattr(self, key)] for key in _ROWS}
         more = {"shared_bytes": self.shared_bytes, "unread": list(self.unread)}
         return vars(self) | rows | more | {"setting": self.setting and self.setting.to_dict()}
@@ -148,7 +148,7 @@ def compare(first: Image, second: Image, *, names: tuple[str, str] | None = None
 
 
 def _files(one: dict, other: dict) -> Iterator[File]:
-    """Every path that is no directory."""
+    """Every path that is not a directory."""
     for path in sorted(one.keys() | other.keys()):
         before, after = (_entry(tree, path) for tree in (one, other))
         if before or after:
@@ -162,7 +162,7 @@ def _entry(tree: dict, path: str) -> Entry | None:
 
 
 def _where(before, after) -> str:
-    """Where something is; what is the same in all that an image keeps of it is in both."""
+    """Where something is; if the images agree on every attribute, it is in both."""
     if before is None or after is None:
         return SECOND if before is None else FIRST
     return SAME if before == after else CHANGED
@@ -204,7 +204,7 @@ def _layers(first: Image, second: Image) -> Iterator[SharedLayer]:
 
 @dataclass(frozen=True)
 class LayerComparison:
-    """Which layers two images share, told by their diff_ids: no file of them was read."""
+    """Which layers two images share, by their diff_ids; no file was read."""
 
     first: str
     second: str
@@ -216,7 +216,7 @@ class LayerComparison:
         return None if None in found else sum(found)
 
     def to_dict(self) -> dict:
-        """Return everything as JSON holds it."""
+        """Return the comparison as JSON."""
         sums = {"first": FIRST, "second": SECOND, "shared": SAME}
         sizes = {f"{key}_packed_bytes": self.packed_bytes(where) for key, where in sums.items()}
         layers = [layer._asdict() for layer in self.layers]
@@ -224,5 +224,5 @@ class LayerComparison:
 
 
 def compare_layers(first: Image, second: Image, *, names: tuple[str, str]) -> LayerComparison:
-    """Compare two images by their layers alone, called by these names."""
+    """Compare two images by their layers alone; `first` and `second` are their names."""
     return LayerComparison(*names, tuple(_layers(first, second)))

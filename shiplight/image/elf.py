@@ -1,4 +1,4 @@
-"""What a program of machine code is: its processor, what it links, and whether it is stripped.
+"""Read a compiled program: its processor, the libraries that it links, and its symbols.
 
 Reads ELF headers only (System V ABI, chapters 4 and 5), of either width and byte order.
 """
@@ -55,7 +55,7 @@ class Program:
 
     @property
     def libc(self) -> str:
-        """The C library that its loader belongs to, glibc or musl; "" for a static program."""
+        """The C library of its loader, glibc or musl; "" for a static program."""
         return "" if not self.interpreter else "musl" if "musl" in self.interpreter else "glibc"
 
     def to_dict(self) -> dict:
@@ -128,7 +128,7 @@ class _Reader:
             yield self.text(rows[names][2] + name), kind, size
 
     def _table(self, *, program: bool) -> tuple[int, int, int]:
-        """Where the headers of segments or of sections are: (offset, bytes of one, how many)."""
+        """Where the segment or section headers are: (offset, bytes of one, how many)."""
         if self.wide:
             start = self.unpack("Q", 32 if program else 40)[0]
             width, count = self.unpack("HH", 54 if program else 58)

@@ -1,4 +1,4 @@
-"""Which image of an archive is meant: manifest.json, OCI indexes, names and platforms.
+"""Find the image that is meant in an archive: manifest.json, OCI indexes, names, platforms.
 
 Works on anything with `get(path)`, None where there is no such file, and `json(path, what)`.
 """
@@ -37,24 +37,24 @@ class Manifest:
 
     @property
     def id(self) -> str:
-        """The digest of its configuration, by which engines know it; "" where no path tells it."""
+        """The digest of its configuration, which engines use as its id; "" if it is unknown."""
         found = _ID.search(self.config)
         return f"sha256:{found[0]}" if found else ""
 
     def is_called(self, name: str) -> bool:
-        """Return whether `name` means it: one of its names, or the beginning of its id."""
+        """Return whether `name` is one of its names or the beginning of its id."""
         start = name.removeprefix("sha256:")
         is_id = len(start) >= 6 and self.id.startswith(f"sha256:{start}")
         return is_id or any(canonical(own) == canonical(name) for own in self.names)
 
     def is_tagged(self, tag: str) -> bool:
-        """Return whether one of its names has that tag."""
+        """Return whether one of its names has this tag."""
         return any(read(own).tag == tag for own in self.names)
 
 
 @dataclass(frozen=True)
 class Descriptor:
-    """How a document refers to another: its digest and bytes; platform and `subject` may be "".
+    """A reference to another document: its digest and bytes; platform and `subject` may be "".
 
     `attests`: it is an attestation, of the image with the digest `subject`, or one statement of it.
     """
@@ -68,7 +68,7 @@ class Descriptor:
 
 
 def descriptors(document, key: str) -> list[Descriptor]:
-    """Return what a document refers to under `key`: manifests, layers or config."""
+    """Return the descriptors in a document under `key`: manifests, layers or config."""
     what = f"a document's {key}"
     found = _expect(document, dict, what).get(key) or []
     return [
@@ -132,12 +132,12 @@ def _from_manifest_json(archive):
 
 
 def _platform_in(archive, config: str) -> str:
-    """The platform that a configuration names, where it is there."""
+    """The platform that a configuration names, if the archive contains it."""
     return _platform(archive.json(config, "the configuration")) if archive.get(config) else ""
 
 
 def _from_index(archive, index, names: tuple[str, ...], depth: int):
-    """The images below an index. Those of platforms that were not saved along are left out."""
+    """The images in an index, without those of platforms that were not saved."""
     what = "an image index"
     described = _expect(_expect(index, dict, what).get("manifests") or [], list, what)
     present = [item for item in described if not _is_attestation(_expect(item, dict, what))]
@@ -191,7 +191,7 @@ def _platform(described) -> str:
 
 
 def choose(found: list[Manifest], *, name: str | None, platform: str | None) -> Manifest:
-    """Choose the image that is meant: by its name, its tag or its id, and by its platform.
+    """Choose an image by its name, its tag or its id, and by its platform.
 
     Raises ImageUnclear, which lists what there is. The only image is chosen for any platform.
     """
@@ -234,7 +234,7 @@ def host_platform() -> str:
 
 
 def same_family(one: str, other: str) -> bool:
-    """Return whether they differ at most in a variant that one of them leaves out."""
+    """Return whether two platforms are equal, or one of them only lacks the variant."""
     one, other = f"{one}/", f"{other}/"
     return one != "/" and (one.startswith(other) or other.startswith(one))
 

@@ -1,7 +1,7 @@
-"""What an image is: layers, base first, a configuration, and the bytes of both kinds.
+"""The model of an image: its layers (base first), its configuration, and its bytes.
 
-An Image is an immutable view. It knows nothing of where it came from; `assemble` makes one from an
-OCI configuration and the contents of its layers, `to_dict` and `from_dict` carry it as JSON.
+An Image is an immutable view, independent of its source. `assemble` makes one from an OCI
+configuration and the contents of its layers; `to_dict` and `from_dict` convert it to and from JSON.
 """
 
 import re
@@ -38,10 +38,10 @@ _RUN_WITH_ARGS = re.compile(r"^RUN \|\d+ (?:\w+=\S* )*")
 
 @dataclass(frozen=True)
 class LayerContent:
-    """What one layer holds, the same wherever it was read: its entries, and how well it packs.
+    """The contents of one layer, wherever it was read: its entries, and its packed size.
 
-    `packed_estimate` is what gzip would make of it, in bytes; None where that was not worked out,
-    because the layer came packed.
+    `packed_estimate` is the estimated size after gzip, in bytes; None if it was not needed,
+    because the layer was read compressed.
     """
 
     diff_id: str
@@ -51,9 +51,9 @@ class LayerContent:
 
 @dataclass(frozen=True)
 class Layer:
-    """One layer. `digest` is the packed blob's, None where there was none; unknown is None.
+    """One layer. `digest` is that of the packed blob; None if it is unknown.
 
-    `reclaimable_bytes` are bytes that this layer adds and that later layers bury.
+    `reclaimable_bytes` are bytes that this layer adds and later layers hide.
     """
 
     index: int
@@ -96,27 +96,27 @@ class Image:
 
     @property
     def unpacked_bytes(self) -> int | None:
-        """Bytes of all regular files of all layers, as on disk; None where one is unknown."""
+        """Bytes of all regular files in all layers, as on disk; None if one layer is unknown."""
         return _sum(layer.unpacked_bytes for layer in self.layers)
 
     @property
     def packed_bytes(self) -> int | None:
-        """Bytes of all layers compressed, as pulled; None where one of them is unknown."""
+        """Compressed bytes of all layers, as pulled; None if one of them is unknown."""
         return _sum(layer.packed_bytes for layer in self.layers)
 
     @property
     def packed_is_estimate(self) -> bool:
-        """Whether the packed bytes of any layer are worked out rather than read."""
+        """Whether the packed bytes of any layer are estimated rather than read."""
         return any(layer.packed_is_estimate for layer in self.layers)
 
     @property
     def reclaimable_bytes(self) -> int | None:
-        """Bytes that ship in some layer and are buried by a later one; None where unknown."""
+        """Bytes that ship in one layer and are hidden by a later one; None if unknown."""
         return _sum(layer.reclaimable_bytes for layer in self.layers)
 
     @property
     def user(self) -> str:
-        """Who the program runs as; "" is root."""
+        """The user that the program runs as; "" is root."""
         return self.config.get("User", "")
 
     @property
@@ -140,9 +140,9 @@ class Image:
         return dict(self.config.get("Labels", {}))
 
     def whole(self) -> "Image":
-        """Return this image; raise UsageError where its layers were not read, as from a registry.
+        """Return this image; raise UsageError if its layers were not read, as from a registry.
 
-        What draws or adds up unpacked bytes asks for it.
+        Call it before drawing or adding up unpacked bytes.
         """
         if self.unpacked_bytes is None:
             raise UsageError(
@@ -161,9 +161,9 @@ class Image:
         return {path: found for path, found in self.tree().items() if matches(path)}
 
     def duplicates(self) -> list[tuple[int, tuple[str, ...]]]:
-        """Live files of the same content: (bytes of one copy, paths), most bytes to spare first.
+        """Find live files with the same content: (bytes of one copy, paths), largest saving first.
 
-        A hint only: two paths may well need a copy each, so these bytes are not reclaimable.
+        This is only a hint: two paths may each need a copy, so these bytes are not reclaimable.
         """
         copies: dict[tuple[int, str], list[str]] = {}
         for path, (entry, _) in sorted(self.tree().items()):
@@ -182,7 +182,7 @@ class Image:
         return overlay(self.contents)
 
     def to_dict(self, *, files: bool = False) -> dict:
-        """Everything as JSON can hold it; the files of each layer only where asked for."""
+        """Return the image as JSON, with the files of each layer only if asked for."""
         result = {
             "name": self.name,
             "engine_id": self.engine_id,
@@ -205,7 +205,7 @@ class Image:
 
     @classmethod
     def from_dict(cls, saved: dict) -> "Image":
-        """Return the image that `to_dict` wrote down."""
+        """Return the image that `to_dict` wrote."""
         return cls(
             name=saved["name"],
             engine_id=saved["engine_id"],
@@ -283,7 +283,7 @@ def assemble(
 
 
 def renamed(image: Image, name: str, engine_id: str | None) -> Image:
-    """Return the same image under the name and the id by which it was asked for."""
+    """Return the same image with the requested name and id."""
     return replace(image, name=name, engine_id=engine_id)
 
 
@@ -294,24 +294,24 @@ def platform_of(described: dict) -> str:
 
 
 def platform_inspected(info: dict) -> str:
-    """Return the same out of what an engine says of an image."""
+    """Return the platform from an engine's description of an image."""
     return platform_of({key.lower(): value for key, value in info.items()})
 
 
 def created_of(config: dict) -> str:
-    """Return when an OCI configuration says that it was made; "" if it does not say."""
+    """Return the creation time in an OCI configuration; "" if there is none."""
     return "" if config.get("created") in (None, _NEVER) else config["created"]
 
 
 def plain_config(config: dict) -> dict:
-    """Return what a configuration says, without empty values and engines' own fields."""
+    """Return a configuration without empty values and engine-specific fields."""
     return {key: config[key] for key in _CONFIG_KEYS if config.get(key)}
 
 
 def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None], ...]:
     """Return each instruction of an OCI history with the index of the layer it made, or None.
 
-    A history that is missing, or that speaks of another number of layers, explains none of them:
+    If the history is missing or has a different number of layers, it explains none of them:
     its instructions come with None, and each layer as `(no history)`.
     """
     steps, made = [], 0
@@ -328,7 +328,8 @@ def align(history: Sequence[dict], layers: int) -> tuple[tuple[str, int | None],
 def instruction_of(step: dict) -> str:
     """Return the instruction behind one step of a history, or its comment.
 
-    Tools that use no Dockerfile give each layer their own name and say in the comment what it is.
+    Tools that use no Dockerfile write their own name as the instruction, and describe the layer
+    in the comment.
 
     >>> instruction_of({"created_by": "jib-maven-plugin:3.4.4", "comment": "classes"})
     'classes (jib-maven-plugin:3.4.4)'
@@ -343,7 +344,7 @@ def instruction_of(step: dict) -> str:
 
 
 def clean_instruction(created_by: str) -> str:
-    """Return an instruction as its author wrote it, from what builders write into history.
+    """Return an instruction as its author wrote it, from the form that builders store.
 
     >>> clean_instruction('/bin/sh -c #(nop)  CMD ["bash"]')
     'CMD ["bash"]'

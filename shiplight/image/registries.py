@@ -1,7 +1,6 @@
-"""Asking a registry for manifests and blobs, with python-dxf; what fails is an error of ours.
+"""Read manifests and blobs from a registry with python-dxf; failures become our own errors.
 
-Nothing is asked here that an engine would have to be there for. What a registry sends is bounded,
-and so is how long it may be silent.
+No engine is needed. The size of every answer and the time without one are limited.
 """
 
 import re
@@ -26,7 +25,7 @@ Login = tuple[str, str] | None  # user and secret
 
 
 class Registry:
-    """One repository of a registry, asked over one connection: leave the block to close it."""
+    """A repository of a registry on one connection, which closes when the block is left."""
 
     def __init__(self, reference: Reference, login: Login = None, *, silent: float | None = None):
         self.reference, self._login = reference, login
@@ -46,7 +45,7 @@ class Registry:
         return self._asked(lambda client: client.get_manifest_and_response(version)[1].content)
 
     def head(self, version: str) -> Mapping[str, str]:
-        """Return the headers of a manifest, which is no pull; also where they refuse for now."""
+        """Return the headers of a manifest, even with a refusal. This does not count as a pull."""
         try:
             return self._asked(lambda client: client.head_manifest_and_response(version)[1].headers)
         except RegistryFailed as error:
@@ -56,13 +55,13 @@ class Registry:
             raise
 
     def blob(self, digest: str) -> Iterator[bytes]:
-        """Yield the bytes of a blob as they come; its digest is checked at their end."""
+        """Yield the bytes of a blob as they arrive; check its digest at the end."""
         chunks = self._asked(lambda client: client.pull_blob(digest, chunk_size=CHUNK))
         with self._translated():
             yield from chunks
 
     def _asked(self, ask: Callable):
-        """Ask; a registry of this machine that does not speak TLS is asked again without."""
+        """Send a request; retry without TLS if a registry on this machine does not support it."""
         with self._translated():
             try:
                 return ask(self._client)
@@ -86,7 +85,7 @@ class Registry:
         )
 
     def _authenticate(self, client: dxf.DXFBase, response: requests.Response) -> None:
-        """Get a token for pulling, with the user's login for this host, or as anybody."""
+        """Get a token for pulling, with the user's login for this host, or anonymously."""
         user, secret = self._login or (None, None)
         client.authenticate(user or None, secret, response=response)
 
@@ -170,7 +169,7 @@ class Registry:
 
 
 class _Client(dxf.DXF):
-    """dxf's own, with a session that knows no logins of its own and bounds what it reads."""
+    """dxf's client, with a session that has no logins of its own and limits what it reads."""
 
     def __enter__(self):
         super().__enter__()
@@ -184,16 +183,16 @@ class _Client(dxf.DXF):
 
 
 def _without_login(session: requests.Session, request, response: requests.Response) -> None:
-    """Send no login of the host that redirects; requests' own sends that of ~/.netrc then."""
+    """Send no login to the host of a redirect; requests would send the one in ~/.netrc."""
     if session.should_strip_auth(response.request.url, request.url):
         request.headers.pop("Authorization", None)
 
 
 class _Bounding(requests.adapters.HTTPAdapter):
-    """Ends an answer that is read as a whole once it is longer than any document may be."""
+    """Stops reading an answer that is longer than any document may be."""
 
     def send(self, request, stream=False, **how):
-        """Send as ever."""
+        """Send a request, and limit its answer."""
         response = super().send(request, stream=stream, **how)
         if not stream or response.is_redirect:  # whose body requests reads, too
             response.raw = _Bounded(response.raw)
@@ -201,13 +200,13 @@ class _Bounding(requests.adapters.HTTPAdapter):
 
 
 class _Bounded:
-    """A body of at most MAX_JSON bytes; otherwise as urllib3 has it."""
+    """urllib3's response, with a body of at most MAX_JSON bytes."""
 
     def __init__(self, raw):
         self._raw = raw
 
     def stream(self, *arguments, **named) -> Iterator[bytes]:
-        """Yield its bytes. Raises ArchiveError where they are too many."""
+        """Yield the bytes. Raises ArchiveError if there are too many."""
         left = MAX_JSON
         for chunk in self._raw.stream(*arguments, **named):
             left -= len(chunk)

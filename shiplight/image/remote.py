@@ -1,7 +1,7 @@
-"""An image in a registry: what its index, manifest and configuration say, without its layers.
+"""Read an image in a registry: its index, manifest and configuration, without its layers.
 
-What it unpacks to is known only once the layers were read: `as_archive` streams them in the form of
-a saved archive, so that one reader, with its limits and its digests, is enough for both.
+Its unpacked bytes are known only after the layers were read: `as_archive` streams them in the form
+of a saved archive, so one reader, with its limits and digest checks, handles both.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ _NO_IMAGE = "it may hold something else than images under that name, such as a H
 
 
 class Source(Protocol):
-    """Where blobs and manifests come from: one repository of a registry."""
+    """A source of blobs and manifests: one repository of a registry."""
 
     def manifest(self, version: str) -> bytes:
         """Return the manifest or index of that tag or digest."""
@@ -47,7 +47,7 @@ class Source(Protocol):
 
 @dataclass(frozen=True)
 class Attestation:
-    """What says how an image was made: its digest, the image's, and the types of its statements."""
+    """A statement on how an image was made: both digests, and the types of its statements."""
 
     digest: str
     subject: str
@@ -56,11 +56,11 @@ class Attestation:
 
 @dataclass(frozen=True)
 class Published:
-    """What a registry has under a name. `digest` is that of the index, or of the only manifest.
+    """An image as a registry has it. `digest` is that of the index, or of the only manifest.
 
-    `images` has one for each platform that was asked for, `manifests` the digest of each one's
-    manifest, by which it can be pulled; `platforms` names all platforms that there are.
-    The images' unpacked and reclaimable bytes and files are None: only the layers tell them.
+    `images` has one image for each requested platform, `manifests` the digest of its manifest, by
+    which it can be pulled; `platforms` lists all platforms in the registry.
+    Unpacked bytes, reclaimable bytes and files are None: only the layers contain them.
     """
 
     name: str
@@ -71,7 +71,7 @@ class Published:
     attestations: tuple[Attestation, ...]
 
     def to_dict(self) -> dict:
-        """Return everything as JSON holds it."""
+        """Return everything as JSON."""
         return {
             "name": self.name,
             "digest": self.digest,
@@ -86,10 +86,10 @@ class Published:
 
 @contextmanager
 def asking(reference: Reference, login: tuple[str, str] | None = None, **how) -> Iterator[Source]:
-    """Open the registry of an image, with a user's name and secret or as anybody.
+    """Open the registry of an image, with a user's name and secret or anonymously.
 
-    `silent` seconds are how long it may say nothing. What fails in the block is a RegistryFailed,
-    with what helps.
+    `silent` is the longest time without data, in seconds. Whatever fails in the block raises
+    RegistryFailed, with a hint.
     """
     from . import registries  # requests takes 100 ms to load
 
@@ -105,10 +105,10 @@ def read_published(
     *,
     attestations: bool = True,
 ) -> Published:
-    """Return what `source` has as `version`; of one platform alone where that is given.
+    """Return the image that `source` has as `version`, for one platform if that is given.
 
-    Without `attestations` these are not asked for. Raises ArchiveError for what is damaged or is
-    not an image, and whatever `source` raises.
+    With `attestations=False` they are not fetched. Raises ArchiveError for damaged data and for
+    anything that is not an image, and whatever `source` raises.
     """
     documents = _Documents(source, version, platform)
     found = documents.images()
@@ -129,7 +129,7 @@ def read_published(
 
 
 def as_archive(source: Source, version: str, platform: str | None = None) -> Iterator[bytes]:
-    """Yield the image as an archive in the OCI layout: read as it comes, and kept nowhere."""
+    """Yield the image as an archive in the OCI layout, as it arrives; nothing is stored."""
     documents = _Documents(source, version, platform)
     for one in documents.images():
         documents.json(one.config, "the configuration")
@@ -143,7 +143,7 @@ def as_archive(source: Source, version: str, platform: str | None = None) -> Ite
 
 
 class _Documents:
-    """The documents below a version, by their paths in an archive: what `layouts` reads."""
+    """The documents of a version, by their paths in an archive, in the form `layouts` reads."""
 
     def __init__(self, source: Source, version: str, platform: str | None):
         self._source, self._platform = source, platform
@@ -170,7 +170,7 @@ class _Documents:
 
     @property
     def platforms(self) -> tuple[str, ...]:
-        """What indexes name, whether it was read or not; where there is none, what was found."""
+        """The platforms in all indexes, read or not; without an index, those that were found."""
         named = [one.platform for one in self._manifests.values() if not one.attests]
         found = [one.platform for one in self._found]
         return tuple(filter(None, dict.fromkeys([*named, *found])))
@@ -183,18 +183,18 @@ class _Documents:
         ]
 
     def get(self, path: str) -> str | None:
-        """Return whether there is such a file, and it is of a platform that was asked for."""
+        """Return whether this file exists and belongs to a requested platform."""
         one = self._manifests.get(path)
         other = one is not None and not self._is_asked_for(one.platform)
         return None if other or path == "manifest.json" else path
 
     def _is_asked_for(self, platform: str) -> bool:
-        """Whether they differ at most in a variant that one leaves out; what is unknown may be."""
+        """Whether it may be the requested platform: equal except for a variant, or unknown."""
         wanted = self._platform
         return not (platform and wanted) or platform == wanted or same_family(platform, wanted)
 
     def json(self, path: str, what: str) -> dict | list:
-        """Return the document at a path, fetched once, its digest checked."""
+        """Return the document at a path. Fetches it once and checks its digest."""
         if path == "index.json":
             return self.index
         if path not in self.kept:
@@ -212,7 +212,7 @@ class _Documents:
         return self._sizes[path]
 
     def exactly(self, path: str) -> Iterator[bytes]:
-        """Yield a blob, which is as long as its manifest says, or an error."""
+        """Yield a blob. Raises an error if it is not as long as its manifest says."""
         left = self.size(path)
         for chunk in self._source.blob(digest_of_path(path)):
             left -= len(chunk)
@@ -227,7 +227,7 @@ class _Documents:
             )
 
     def _read(self, path: str, document: dict) -> None:
-        """Note what the document at `path` refers to."""
+        """Store the descriptors in the document at `path`."""
         for one in descriptors(document, "manifests"):
             self._manifests[path_of_digest(one.digest)] = one
             if one.attests:
@@ -260,7 +260,7 @@ class _Documents:
 
 
 def _digest_of(data: bytes, algorithm: str = "sha256") -> str:
-    """The digest; of algorithms that registries do not use, "", which nothing equals."""
+    """The digest; "" for algorithms that registries do not use, which equals no digest."""
     if algorithm not in ("sha256", "sha512"):
         return ""
     return f"{algorithm}:{hashlib.new(algorithm, data).hexdigest()}"
@@ -271,7 +271,7 @@ def _damaged(what: str, digest: str) -> ArchiveError:
 
 
 def _described(documents: _Documents, found: Manifest, name: str) -> Image:
-    """Return an image by its manifest and its configuration; what only layers tell is None."""
+    """Return an image from its manifest and its configuration; layer contents are None."""
     what = "the configuration"
     config = checked_config(documents.json(found.config, what), layers=len(found.layers))
     history = align(config.get("history") or [], len(found.layers))
@@ -306,7 +306,7 @@ def _described(documents: _Documents, found: Manifest, name: str) -> Image:
 
 
 def _attestations(documents: _Documents) -> Iterator[Attestation]:
-    """Yield what is attested of the images that were read, by the types of its statements."""
+    """Yield the attestations of the images that were read, with the types of their statements."""
     for one in documents.attesting:
         document = documents.json(path_of_digest(one.digest), "an attestation")
         kinds = (statement.predicate for statement in descriptors(document, "layers"))

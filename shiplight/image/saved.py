@@ -1,7 +1,7 @@
-"""What somebody saved: an archive, or an OCI layout as a folder; and which of its images is meant.
+"""Find saved images: an archive, or an OCI layout in a folder, and the image meant in it.
 
-A path names either. Where it has several images, a name behind the path chooses one, as Skopeo
-writes it: `two.tar:busybox:1.36`. Links are followed inside a folder, and never out of it.
+A path names either one. If it contains several images, a name after the path chooses one, as in
+Skopeo: `two.tar:busybox:1.36`. Links are followed inside a folder, but never out of it.
 """
 
 import json
@@ -35,7 +35,7 @@ _HINT = "save the image again"
 
 @dataclass(frozen=True)
 class Saved:
-    """A file or a folder at `path`, and what chooses one of its images; None for the only one."""
+    """A file or folder at `path`, and the name that chooses an image; None for the only one."""
 
     path: str
     name: str | None = None
@@ -47,10 +47,10 @@ class Saved:
 
 
 def find_saved(what: str | os.PathLike) -> Saved | None:
-    """Return what a path means, with or without a name behind it; None where nothing is saved.
+    """Return what is saved at a path, with or without a name after it; None if nothing is.
 
-    A whole path wins over one with a name behind it. What stands before the name has to look like
-    an archive, so that `app:1` is an image also beside a program that is called `app`.
+    A path as a whole takes precedence over a path with a name. The part before the name has to look
+    like an archive, so `app:1` is an image even if there is a program called `app` here.
     """
     text = os.fspath(what)
     if os.path.isfile(text) or _is_layout(text):
@@ -119,7 +119,7 @@ def read_saved(
     known: Known | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Image:
-    """Read the image that is meant, for `platform` where that is given. Raises ArchiveError."""
+    """Read the chosen image, for `platform` if that is given. Raises ArchiveError."""
     how = {"name": saved.name, "platform": platform, "known": known, "progress": progress}
     if saved.is_folder:
         with files_of(saved.path) as files:
@@ -132,7 +132,7 @@ def read_saved(
 
 
 def meant(files: "Files", name: str | None, platform: str | None) -> Manifest:
-    """Return the image that is meant. Raises ImageUnclear, and ArchiveError where there is none."""
+    """Return the chosen image. Raises ImageUnclear, or ArchiveError if there is none."""
     found = manifests(files)
     if not found:
         raise ArchiveError("no manifest.json or index.json names an image here.", hint=_HINT)
@@ -151,7 +151,7 @@ def _must_fit(platform: str, wanted: str | None) -> None:
 
 
 def _as_archive(files: "Files", chosen: Manifest) -> Iterator[bytes]:
-    """Yield one image of a folder as an archive, with every document that was read to choose it."""
+    """Yield one image of a folder as an archive, with every document read to choose it."""
     files.json(chosen.config, "the configuration")
     for path, data in files.kept.items():
         yield from member(path, [data], len(data))
@@ -163,7 +163,7 @@ def _as_archive(files: "Files", chosen: Manifest) -> Iterator[bytes]:
 
 @contextmanager
 def files_of(path: str | os.PathLike) -> Iterator["Files"]:
-    """Open what is saved at a path, to read single files of it; an archive that is not packed.
+    """Open a folder or an uncompressed archive, to read single files from it.
 
     Raises ArchiveError.
     """
@@ -178,7 +178,7 @@ def files_of(path: str | os.PathLike) -> Iterator["Files"]:
 
 
 def _tar_in(file: BinaryIO) -> "_Tar":
-    """Read the headers of an archive, which are a stranger's: tarfile takes some for numbers."""
+    """Read the headers of an untrusted archive: tarfile raises many errors over bad ones."""
     try:
         return _Tar(tarfile.open(fileobj=file, mode="r:"))
     except (ValueError, LookupError, OverflowError) as error:
@@ -186,7 +186,7 @@ def _tar_in(file: BinaryIO) -> "_Tar":
 
 
 def plain_blocks(path: str | os.PathLike) -> Iterator[bytes]:
-    """Yield what an archive unpacks to; nothing where it is not packed. Raises ArchiveError."""
+    """Yield a compressed archive, decompressed; nothing if it is not. Raises ArchiveError."""
     limits = Limits()
     with open(_opened(path), "rb") as file:
 
@@ -208,7 +208,7 @@ def _opened(path: str | os.PathLike) -> int:
 
 
 class Files:
-    """The files of an archive or a layout by their paths: what `layouts` reads, and more.
+    """The files of an archive or a layout by their paths, in the form that `layouts` reads.
 
     `kept` has the documents that were read.
     """
@@ -218,7 +218,7 @@ class Files:
         self._left = MAX_ALL_JSON
 
     def get(self, path: str) -> str | None:
-        """Return the path of an ordinary file, links followed; None where there is none."""
+        """Return the path of a regular file, following links; None if there is none."""
         raise NotImplementedError
 
     def size(self, path: str) -> int:
@@ -300,7 +300,7 @@ class _Tar(Files):
 
 
 def _exactly(file, size: int, path: str) -> Iterator[bytes]:
-    """Yield so many bytes of a file, which may be shorter by now."""
+    """Yield this many bytes of a file, which may be shorter by now."""
     while size:
         block = file.read(min(BLOCK, size))
         if not block:

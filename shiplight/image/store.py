@@ -1,9 +1,9 @@
-"""What is known of layers and images that were measured or scanned before, on disk.
+"""A cache on disk for layers and images that were measured or scanned before.
 
-A layer never changes under its diff_id, nor an image under its engine_id, nor what one scanner says
-of it with one database, so nothing here goes stale. One file each: JSON, packed by zstd with a
-checksum, written whole or not at all. A file that is damaged or of another version counts as
-absent; a folder that cannot be written keeps none.
+A layer never changes under its diff_id, nor an image under its engine_id, nor a scan with one
+scanner and one database, so nothing here goes stale. Each has one file: JSON, compressed by zstd
+with a checksum, written whole or not at all. A file that is damaged or has another version counts
+as missing; if the folder cannot be written, nothing is kept.
 """
 
 import json
@@ -33,7 +33,7 @@ class LayerStore:
         self._estimated: set[str] = set()  # layers that are known to be here in full
 
     def get(self, diff_id: str) -> LayerContent | None:
-        """Return what a layer holds; None if that is not known."""
+        """Return the contents of a layer; None if they are not stored."""
         saved = self._read("layers", diff_id)
         if saved is None:
             return None
@@ -45,7 +45,7 @@ class LayerStore:
         return None
 
     def put(self, content: LayerContent) -> None:
-        """Remember a layer. One read from a packed blob does not displace one with an estimate."""
+        """Store a layer. One that was read compressed does not replace one with an estimate."""
         if content.diff_id in self._estimated:
             return
         if content.packed_estimate is not None or self.get(content.diff_id) is None:
@@ -54,7 +54,7 @@ class LayerStore:
             self._write("layers", content.diff_id, saved)
 
     def image(self, engine_id: str) -> Image | None:
-        """Return an image measured before, with its file lists; None if any of it is unknown."""
+        """Return an image measured before, with its file lists; None if any part is missing."""
         saved = self._read("images", engine_id)
         if saved is None:
             return None
@@ -66,7 +66,7 @@ class LayerStore:
         return None
 
     def put_image(self, image: Image) -> None:
-        """Remember an image, under its engine_id where it has one, and its layers."""
+        """Store an image, under its engine_id if it has one, and its layers."""
         for layer, entries in zip(image.layers, image.contents, strict=True):
             estimate = layer.packed_bytes if layer.packed_is_estimate else None
             self.put(LayerContent(layer.diff_id, entries, estimate))
@@ -74,15 +74,15 @@ class LayerStore:
             self._write("images", image.engine_id, {"image": image.to_dict()})
 
     def scan(self, key: str) -> dict | None:
-        """Return what a scanner said before under this key; None if that is not known."""
+        """Return a stored scan by its key; None if there is none."""
         return self._read("scans", key)
 
     def put_scan(self, key: str, said: dict) -> None:
-        """Remember what a scanner said."""
+        """Store the result of a scan."""
         self._write("scans", key, said)
 
     def keep_only(self, diff_ids: set[str]) -> None:
-        """Forget every layer but these."""
+        """Delete every layer except these."""
         kept = {self._path("layers", diff_id) for diff_id in diff_ids}
         for path in (self.folder / "layers").glob("*.zst"):
             if path not in kept:
@@ -125,7 +125,7 @@ def _is_column(values: object, kind: type) -> bool:
 
 
 def _rows(columns: list[list]) -> tuple[Entry, ...]:
-    """The entries of a layer out of their columns; what many have in common is kept once."""
+    """The entries of a layer from their columns; equal values share one object."""
     if columns == []:
         return ()
     if len(columns) != len(_TYPES) or not all(map(_is_column, columns, _TYPES)):

@@ -1,8 +1,8 @@
-"""Reading tar streams once, front to back, in constant memory: the headers and what follows each.
+"""Read tar streams once, front to back, in constant memory: each header and its data.
 
-Written out because it takes a quarter of the time of `tarfile` (0.7 s for 29,000 files), and
-because every bound is in sight: nothing is ever written to disk, and no count in a header is
-believed without one.
+This is our own code because it takes a quarter of the time of `tarfile` (0.7 s for 29,000 files),
+and because every limit is visible: nothing is written to disk, and every count in a header is
+checked against a limit.
 Formats: ustar, GNU (long names, large numbers, sparse files) and PAX.
 """
 
@@ -36,7 +36,7 @@ _HINT = "save the image again; do not use an archive from an unknown source"
 
 
 class Limits:
-    """What one archive has used up so far of what an archive may hold."""
+    """How much of its limits an archive has used so far."""
 
     def __init__(self):
         self.entries = self.names = self.unpacked = self.read = 0
@@ -57,14 +57,14 @@ class Limits:
             raise ArchiveError(f"the archive unpacks to {times}.", hint=_HINT)
 
     def counted(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield the same blocks of what was unpacked; raise once they are too many."""
+        """Yield the same decompressed blocks. Raise once there are too many."""
         for block in blocks:
             self.count_bytes(len(block))
             yield block
 
 
 class Stream:
-    """Bytes by count out of chunks as they come. `cut`: whether they ended or failed too early."""
+    """Read bytes by count from chunks. `cut`: whether they ended or failed too early."""
 
     def __init__(self, chunks: Iterable[bytes | memoryview], what: str):
         self._chunks, self.what = iter(chunks), what
@@ -72,7 +72,7 @@ class Stream:
         self.position, self.cut = 0, False
 
     def peek(self, count: int) -> bytes:
-        """Return the next bytes, fewer only at the end, without taking them."""
+        """Return the next bytes without consuming them, fewer only at the end."""
         while len(self._buffer) - self._start < count:
             left, start = self._buffer, self._start
             if not self._refill():
@@ -93,13 +93,13 @@ class Stream:
         return data
 
     def readinto(self, buffer: memoryview) -> int:
-        """Return the same, into a buffer, as gzip readers like it."""
+        """Read into a buffer, as gzip readers need it; return the number of bytes."""
         data = self.read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
 
     def pieces(self, count: int) -> Iterator[memoryview]:
-        """Exactly so many bytes, uncopied, as they lie in the chunks; an error where they end."""
+        """Yield exactly this many bytes, as slices of the chunks. Raise if they end early."""
         for piece in self._up_to(count):
             count -= len(piece)
             yield piece
@@ -118,12 +118,12 @@ class Stream:
             pass
 
     def drain(self) -> None:
-        """Read to the end and forget it."""
+        """Read to the end and discard it."""
         while self._refill():
             pass
 
     def _up_to(self, count: int) -> Iterator[memoryview]:
-        """The next bytes as they lie in the chunks, fewer only at the end."""
+        """The next bytes as a slice of a chunk, fewer only at the end."""
         while count > 0 and (self._start < len(self._buffer) or self._refill()):
             piece = self._buffer[self._start : self._start + count]
             self._start += len(piece)
@@ -132,7 +132,7 @@ class Stream:
             yield piece
 
     def _refill(self) -> bool:
-        """Take the next chunk in place of the one before; whether there is one."""
+        """Take the next chunk; return whether there is one."""
         try:
             for chunk in self._chunks:
                 if chunk:
@@ -145,7 +145,7 @@ class Stream:
 
 
 def packing(head: bytes) -> str:
-    """Return how data that begins like this is packed: gzip, zstd, or "" for not at all."""
+    """Return the compression of data that begins like this: gzip, zstd, or ""."""
     if head.startswith(b"\x1f\x8b"):
         return "gzip"
     is_zstd = head.startswith(b"\x28\xb5\x2f\xfd") or head[1:4] == b"\x2a\x4d\x18"
@@ -153,7 +153,7 @@ def packing(head: bytes) -> str:
 
 
 def looks_like_tar(head: bytes) -> bool:
-    """Return whether a tar may begin like this; an empty one is nothing or zeros."""
+    """Return whether a tar may begin like this; an empty one has no bytes, or zeros."""
     return len(head) >= 512 and (_checksum_holds(head[:512]) or not any(head[:512]))
 
 
@@ -200,7 +200,7 @@ _KINDS = {
 
 
 def members(stream: Stream, limits: Limits) -> Iterator[Header]:
-    """Yield the members of a tar; what the caller leaves unread of one is skipped."""
+    """Yield the members of a tar; data that the caller does not read is skipped."""
     extra: dict[str, str] = {}
     while (block := stream.read(512)) and any(block):
         if len(block) < 512:
@@ -251,12 +251,12 @@ def _number(field: bytes, stream: Stream) -> int:
 
 
 def _text(raw: bytes) -> str:
-    """A name; bytes that are no UTF-8 stay visible as \\xff."""
+    """A name; bytes that are not UTF-8 are shown as \\xff."""
     return raw.partition(b"\0")[0].decode("utf-8", "backslashreplace")
 
 
 def _extension(stream: Stream, kind: bytes, size: int) -> dict[str, str]:
-    """What a PAX or GNU extension header says about the member after it."""
+    """The fields that a PAX or GNU extension header sets for the member after it."""
     if size > MAX_EXTENSION:
         raise ArchiveError(f"{stream.what}: {size:,} bytes of extension header.", hint=_HINT)
     data = stream.exactly(size)
@@ -334,7 +334,7 @@ def member(path: str, blocks: Iterable[bytes], size: int) -> Iterator[bytes]:
 
 
 def clean_path(name: str, what: str) -> str:
-    """Return a member's path without `./` and extra slashes; raise if it leads outside.
+    """Return a member's path without `./` and extra slashes. Raise if it leads outside.
 
     >>> clean_path("./usr//bin/../lib/", "a layer")
     'usr/lib'

@@ -1,4 +1,4 @@
-"""What Trivy says of one saved image, as it says it: its report, its list of packages."""
+"""Run Trivy on one saved image; return its report or its list of packages, unchanged."""
 
 import hashlib
 import json
@@ -27,7 +27,7 @@ def report_on(
 ) -> dict:
     """Return Trivy's report on a saved image, unchanged.
 
-    `exported`: it comes from an engine as its only image, so nobody chose it. Raises ScanFailed,
+    `exported`: the archive comes from an engine and contains only this image. Raises ScanFailed,
     and ImageUnclear where it has several images and none of them is chosen.
     """
     given = _given(saved, place, platform, exported=exported)
@@ -46,9 +46,9 @@ def report_on(
 
 
 def _given(saved: Saved, place: Path, platform: str | None, *, exported: bool) -> Path:
-    """What Trivy is given: the archive itself, or a layout of the one image that is meant.
+    """The path for Trivy: the archive itself, or a layout of the chosen image.
 
-    What cannot be read, and of which nothing was chosen, is left to Trivy to explain.
+    If it cannot be read and no image was chosen, Trivy reports why.
     """
     archive = Path(saved.path).absolute()
     asked = not exported and (saved.is_folder or saved.name or platform)
@@ -72,7 +72,7 @@ def _given(saved: Saved, place: Path, platform: str | None, *, exported: bool) -
 
 
 def _plain(archive: Path, place: Path) -> Path:
-    """The archive, unpacked into `place` where it is packed as a whole."""
+    """The archive; decompressed into `place` if it is compressed as a whole."""
     plain = place / "plain.tar"
     with open(plain, "wb") as file:
         for block in plain_blocks(archive):
@@ -82,11 +82,11 @@ def _plain(archive: Path, place: Path) -> Path:
 
 
 def _needs_a_layout(files: Files, chosen: Manifest) -> bool:
-    """Whether Trivy would not read the archive, or not this image of it.
+    """Whether Trivy cannot read the archive, or not this image in it.
 
-    It reads archives with manifest.json and one image, and takes every layer for what the first
-    one is: it fails where that is plain and a later one is packed, as the containerd store saves
-    an image whose base was loaded.
+    It reads archives with manifest.json and one image, and expects every layer to be compressed
+    like the first: it fails if that is plain and a later one is compressed, as the containerd store
+    saves an image whose base was loaded.
     """
     if files.get("manifest.json") is None or len(manifests(files)) > 1:
         return True
@@ -95,7 +95,7 @@ def _needs_a_layout(files: Files, chosen: Manifest) -> bool:
 
 
 def _as_layout(files: Files, chosen: Manifest, place: Path) -> Path:
-    """The folder to which one image was written as an OCI layout. Raises ScanFailed."""
+    """Write one image as an OCI layout; return its folder. Raises ScanFailed."""
     paths = [chosen.config, *chosen.layers]
     if gone := [path for path in paths if files.get(path) is None]:
         raise ArchiveError(f"{gone[0]} is missing.", hint="save the image again")
@@ -120,7 +120,7 @@ _LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 def _blob(blocks: Iterable[bytes], blobs: Path) -> dict:
-    """Write a blob under its digest; its descriptor, as that of a layer."""
+    """Write a blob under its digest; return its descriptor, as for a layer."""
     hashed, size, head, part = hashlib.sha256(), 0, b"", blobs / "part"
     with open(part, "wb") as file:
         for block in blocks:

@@ -1,4 +1,4 @@
-"""What a scanner said of one image, in one form: findings, and the report that counts them.
+"""The result of scanning one image: its findings, and the report that counts them.
 
 A scan that could not run is *unknown*, and an image in which the scanner finds no package database
 is *not covered*: neither has a number, and least of all 0.
@@ -21,11 +21,11 @@ KERNEL_HEADERS = "linux-libc-dev"
 
 @dataclass(frozen=True)
 class Finding:
-    """One vulnerability in one package. `fixed` is the version without it, None where none is.
+    """One vulnerability in one package. `fixed` is the version without it, None if there is none.
 
-    `kind` and `type` say whose package it is (`os-pkgs` of `debian`, `lang-pkgs` of `gobinary`),
-    `where` is the file in the image, "" for the operating system's; `layer` and `instruction` say
-    what brought it, None and "" where that is not known.
+    `kind` and `type` are the kind of package (`os-pkgs` of `debian`, `lang-pkgs` of `gobinary`);
+    `where` is the file in the image, "" for packages of the operating system; `layer` and
+    `instruction` added it, None and "" if that is unknown.
     """
 
     id: str
@@ -55,7 +55,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class PackageDatabase:
-    """What the scanner could read: so many packages of one type, in so many places."""
+    """Packages of one type that the scanner could read, and in how many places."""
 
     kind: str
     type: str
@@ -65,12 +65,12 @@ class PackageDatabase:
 
 @dataclass(frozen=True)
 class ScanReport:
-    """What a scanner said of one image. Numbers are None where the scan says nothing.
+    """The result of scanning one image. Numbers are None if the scan gives none.
 
-    `status` is `scanned` or `unknown`, and then `why` says why it could not run. Vulnerabilities
-    are counted once each; a finding is one of them in one package. `instructions` and `diff_ids`
-    are the layers', base first. `snapshot`: the database is frozen, and covers what it covers.
-    `unread` names systems that were recognized and whose packages could not be read.
+    `status` is `scanned` or `unknown`; `why` says why it could not run. Each vulnerability counts
+    once; a finding is one vulnerability in one package. `instructions` and `diff_ids` belong to the
+    layers, base first. `snapshot`: the database is frozen, and does not cover everything.
+    `unread` lists systems that were recognized but whose packages could not be read.
     """
 
     image: str
@@ -116,13 +116,13 @@ class ScanReport:
 
     @property
     def fixable(self) -> int | None:
-        """How many of them have a fix in some package, so that an update would help."""
+        """How many vulnerabilities have a fix in some package, so that an update helps."""
         fixed = {finding.id for finding in self.findings if finding.fixed}
         return len(fixed) if self.covered else None
 
     @property
     def finding_count(self) -> int | None:
-        """How many findings: one vulnerability in five packages is five of them."""
+        """How many findings: one vulnerability in five packages counts five times."""
         return len(self.findings) if self.covered else None
 
     @property
@@ -134,12 +134,12 @@ class ScanReport:
 
     @property
     def os_level(self) -> "ScanReport":
-        """The part of the operating system's packages; not covered where there are none."""
+        """The report on the operating system's packages; not covered if there are none."""
         return self._part(lambda kind: kind == OS)
 
     @property
     def in_programs(self) -> "ScanReport":
-        """The part of everything else: what programs were built from, what languages installed."""
+        """The report on all other packages: inside programs, or installed by languages."""
         return self._part(lambda kind: kind != OS)
 
     def _part(self, chosen: Callable[[str], bool]) -> "ScanReport":
@@ -157,7 +157,7 @@ class ScanReport:
 
     @property
     def scanned_by(self) -> str:
-        """Scanner and database, as every table and chart says them."""
+        """Scanner and database, as every table and chart shows them."""
         return scanned_by(self.scanner, self.database_date, self.snapshot)
 
     @in_one_line
@@ -175,7 +175,7 @@ class ScanReport:
         )
 
     def to_dict(self) -> dict:
-        """Everything as JSON can hold it; `rows` are the findings, their layers by index."""
+        """Return the report as JSON; `rows` are the findings, with their layers by index."""
         return {
             "image": self.image,
             "status": self.status,
@@ -222,7 +222,7 @@ def scanned_by(scanner: str, database_date: str, snapshot: bool) -> str:
 
 
 def unknown(name: str, error: ShipLightError) -> ScanReport:
-    """Return the report of a scan that could not run, and why."""
+    """Return the report of a scan that could not run, with the reason."""
     return ScanReport(name, "unknown", why=str(error))
 
 
@@ -232,7 +232,7 @@ def unknown(name: str, error: ShipLightError) -> ScanReport:
 def read_report(said: dict, *, name: str) -> ScanReport:
     """Read a ScanReport from the JSON of `trivy image`, without database and setting.
 
-    Raises ScanFailed where it is not what it should be.
+    Raises ScanFailed if it is not valid.
     """
     try:
         metadata = said.get("Metadata", {})
@@ -289,9 +289,9 @@ def _text(value) -> str:
 
 
 def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
-    """What was read, in the scanner's order, one row a type.
+    """What was read, in the scanner's order, one row for each type.
 
-    The scanner tells a Debian by its name alone: where it then finds no package, it read nothing.
+    The scanner recognizes Debian by its name alone: if it finds no package, it read nothing.
     """
     found: dict[tuple[str, str], list[int]] = {}
     for result in results:
@@ -302,7 +302,7 @@ def _package_databases(results: list[dict]) -> tuple[PackageDatabase, ...]:
 
 
 def _unread(metadata: dict, results: list[dict]) -> tuple[str, ...]:
-    """The system that the scanner recognized, where it then found none of its packages."""
+    """The system that the scanner recognized but found no packages of."""
     system = (metadata.get("OS") or {}).get("Family")
     told = [_text(r["Type"]) for r in results if r.get("Class") == OS]
     told = told or ([_text(system)] if system else [])

@@ -1,7 +1,7 @@
-"""Whether a scan passes: which severities count, whether there is a fix, and what is excepted.
+"""Decide whether a scan passes: which severities count, with or without a fix, and exceptions.
 
-An exception has a reason and a day on which it ends; from the next day on it counts again. What
-could not be read is unknown, and never passes.
+An exception has a reason and a last day; from the next day on, the finding counts again. An image
+that could not be read is unknown, and never passes.
 """
 
 import tomllib
@@ -26,10 +26,9 @@ _FORM = """each exception looks like this (`package` may be left out):
 
 @dataclass(frozen=True)
 class Waiver:
-    """One exception: a vulnerability that does not count up to and including the day `until`.
+    """One exception: a vulnerability that does not count until the end of the day `until`.
 
-    `package` is the only package in which it does not count, by its own or its source's name; ""
-    for every one.
+    `package` limits it to one package, by its own or its source's name; "" means every package.
     """
 
     id: str
@@ -38,7 +37,7 @@ class Waiver:
     package: str = ""
 
     def covers(self, finding: Finding) -> bool:
-        """Return whether it is about this finding, on whatever day."""
+        """Return whether it applies to this finding, on any day."""
         names = ("", finding.package, finding.source_package)
         return self.id.upper() == finding.id.upper() and self.package in names
 
@@ -49,11 +48,11 @@ class Waiver:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether a scan passes. `result` is `passed`, `failed`, or `unknown`, and `why` says why.
+    """The verdict on a scan. `result` is `passed`, `failed` or `unknown`; `why` is the reason.
 
-    `counted` are the findings that count, worst first; `waived` those that an exception covers,
-    with it; `expired` are exceptions that would cover a finding if they had not ended, `unused`
-    those that cover none. `unrated` vulnerabilities do not count, since nobody rated them.
+    `counted` are the findings that count, worst first; `waived` pairs a finding with the exception
+    that covers it; `expired` are exceptions that would cover a finding but have ended; `unused`
+    cover none. `unrated` vulnerabilities do not count, since they have no severity.
     """
 
     image: str
@@ -69,11 +68,11 @@ class Judgement:
 
     @property
     def vulnerabilities(self) -> int:
-        """How many vulnerabilities count, each once."""
+        """How many vulnerabilities count; each one counts once."""
         return len({finding.id for finding in self.counted})
 
     def to_dict(self) -> dict:
-        """Return everything as JSON holds it."""
+        """Return the verdict as JSON."""
         plain = ("fail_on", "only_fixed", "result", "why", "vulnerabilities", "unrated")
         return {key: getattr(self, key) for key in plain} | {
             "counted": [finding.to_dict() for finding in self.counted],
@@ -97,9 +96,9 @@ def judge(
 ) -> Judgement:
     """Judge a scan: it fails with a vulnerability of severity `fail_on` or above that counts.
 
-    `fail_on` is critical, high, medium, low or unrated, which counts all; `only_fixed` leaves out
-    what has no fix. `today` is the day in UTC where not given. What was not scanned, or not read
-    as a whole, does not pass: it is unknown, unless what was read fails. Raises UsageError.
+    `fail_on` is critical, high, medium, low or unrated, which counts all; `only_fixed` ignores
+    findings without a fix. `today` defaults to the current day in UTC. An image that was not
+    scanned, or not completely, is unknown, unless what was read fails. Raises UsageError.
     """
     words = list(WORDS.values())
     if fail_on not in words:
@@ -128,7 +127,7 @@ def judge(
 
 
 def _unread(found: ScanReport) -> str:
-    """Why a scan says nothing, or not all, of an image; "" where it read what there is."""
+    """Why a scan does not cover all of an image; "" if it does."""
     if found.status != "scanned":
         return found.why
     if found.unread:

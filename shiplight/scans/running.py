@@ -1,4 +1,4 @@
-"""Running the scanner without a network: as a program of this machine, or in a container."""
+"""Run the scanner without a network, as a program on this machine or in a container."""
 
 import os
 import subprocess
@@ -66,7 +66,7 @@ def _end(process: subprocess.Popen) -> None:
 def run_container(client, image: str, command: Sequence[Argument]) -> bytes:
     """Return what the scanner prints in a container without network and with read-only files.
 
-    The container goes, however this is left. Raises ScanFailed.
+    The container is always removed. Raises ScanFailed.
     """
     inside = {item: f"/{n}/{item.name}" for n, item in enumerate(command) if isinstance(item, Path)}
     mounts = [
@@ -105,7 +105,7 @@ def _out_of_sight() -> ScanFailed:
 
 
 def _checked(code: int, said: bytes, complaints: bytes) -> bytes:
-    """What was said, if it ended well. Raises ScanFailed with its last words."""
+    """The output, if it ended well. Raises ScanFailed with its last lines."""
     if code == 0:
         return said
     if code < 0 or code == 137:

@@ -1,4 +1,4 @@
-"""Scanning an image of the engine or an archive: exported, given to the scanner, remembered."""
+"""Scan an image of the engine or an archive: export it, run the scanner, store the result."""
 
 import json
 import os
@@ -24,11 +24,11 @@ from .trivy import Database, Scanner
 def scan(client, what, *, platform: str | None = None) -> ScanReport:
     """Scan a build, an image by its name, or the archive at a path for known vulnerabilities.
 
-    An archive, or an OCI layout in a folder, wins over an image of the same name; one of several
-    images is named behind the path, and `platform` chooses among its platforms. `client` may then
-    be None. An image that was scanned before, by this scanner and with this database, is not
-    scanned again. Shows its progress. Where there is no scanner or no database (`trivy.provide`
-    gets both), and where it fails, the report is *unknown*. Raises ImageNotFound, ImageUnclear,
+    An archive, or an OCI layout in a folder, takes precedence over an image of the same name; a
+    name after the path chooses among several images, and `platform` among its platforms. `client`
+    may then be None. An image that this scanner has scanned before, with this database, is not
+    scanned again. Shows its progress. Without a scanner or a database (`trivy.provide` gets both),
+    or if the scan fails, the report is *unknown*. Raises ImageNotFound, ImageUnclear,
     EngineFailed, UsageError.
     """
     try:
@@ -49,7 +49,7 @@ def _scanned(client, what, platform=None) -> ScanReport:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The scanner and the database that scans use, and where that was seen."""
+    """The scanner and the database that scans use, and their setting."""
 
     scanner: str
     database_date: str
@@ -61,7 +61,7 @@ class Prepared:
         return f"{scanned_by(self.scanner, self.database_date, self.snapshot)} · {used}"
 
     def to_dict(self) -> dict:
-        """Return what is used, as JSON holds it."""
+        """Return both as JSON."""
         return vars(self) | {"setting": self.setting.to_dict()}
 
     @classmethod
@@ -72,10 +72,10 @@ class Prepared:
 
 @recordings.replayed(Prepared)
 def prepare(client) -> Prepared:
-    """Return scanner and database, downloading what is missing; `scan` uses these from then on.
+    """Return scanner and database, downloading what is missing; `scan` then uses these.
 
-    Without an engine, or where neither is available and scans were recorded, what the recordings
-    were made with. Raises ScannerMissing where there is nothing of the kind.
+    Without an engine, or if neither is available and scans were recorded, return those of the
+    recordings. Raises ScannerMissing if there are none.
     """
     scanner, database = trivy.provide(client)
     setting = engine.setting(client, bases="none")
@@ -97,7 +97,7 @@ def package_list(client, what, *, form: str = "cyclonedx", platform: str | None 
 def write_package_list(client, what, path: Path, *, platform: str | None = None) -> None:
     """Write the packages of an image: SPDX JSON to a file named `….spdx.json`, else CycloneDX.
 
-    Raises ScannerMissing, ScanFailed, and UsageError where it cannot be written.
+    Raises ScannerMissing, ScanFailed, or UsageError if the file cannot be written.
     """
     form = "spdx-json" if path.name.endswith(".spdx.json") else "cyclonedx"
     packages = package_list(client, what, form=form, platform=platform)
@@ -112,7 +112,7 @@ def _name(what) -> str:
 
 
 def _said(client, what, platform: str | None) -> tuple[dict, Setting, Scanner, Database]:
-    """What the scanner says, now or when it was asked before, and the setting of that."""
+    """The scanner's report, new or stored, and its setting."""
     name = _name(what)
     saved = find_saved_for(name, platform)
     found = None if saved else _image(client, name, what)
@@ -151,12 +151,12 @@ def _image(client, name: str, what) -> dict:
 
 
 def _image_key(info: dict) -> str:
-    """An Id can be that of an index, which stands for the one of its platforms that is here."""
+    """The key of an image. An Id can be that of an index, so the platform is part of the key."""
     return f"{info['Id']} {platform_inspected(info)}"
 
 
 def _saved_key(saved: Saved, platform: str | None) -> str:
-    """What changes whenever somebody writes to an archive, or to a file of a folder.
+    """The key of an archive or folder; it changes when any of its files is written.
 
     A digest costs 5 % of a scan.
     """
@@ -169,7 +169,7 @@ def _saved_key(saved: Saved, platform: str | None) -> str:
 
 
 def _export(client, name: str, archive: Path) -> Iterable[int]:
-    """Save an image of the engine; the bytes written so far, again and again."""
+    """Save an image of the engine; yield the bytes written so far."""
     total, least = 0, engine.inspect_image(client, name).get("Size") or 0
     free = shutil.disk_usage(archive.parent).free
     if free < least + SPARE_BYTES:

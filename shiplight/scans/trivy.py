@@ -1,8 +1,8 @@
-"""The scanner: finding Trivy, getting it, and its database.
+"""Find or install Trivy, the scanner, and its database.
 
-Trivy is not part of this project. It is looked for on PATH, then beside the Python that runs this
+Trivy is not part of this project. We look for it on PATH, then beside the Python that runs this
 (the package that `requirements-scan.txt` pins), then on the engine as a container image. It reads
-archives that were saved; no engine's socket is ever given to it.
+saved archives; it never gets an engine's socket.
 """
 
 import json
@@ -30,7 +30,7 @@ OFFLINE = ("--skip-db-update", "--skip-java-db-update", "--offline-scan", "--qui
 
 @dataclass(frozen=True)
 class Scanner:
-    """A Trivy that can be run: a program of this machine, or an image of the engine."""
+    """A Trivy that can be run: a program on this machine, or an image on the engine."""
 
     version: str
     source: str
@@ -45,7 +45,7 @@ class Scanner:
 class Database:
     """A database of vulnerabilities. `date` is when it was made, ISO 8601 in UTC.
 
-    `snapshot`: it is frozen, as in a lab without the internet, and never to be updated.
+    `snapshot`: it is frozen, as in a lab without the internet, and is never updated.
     """
 
     folder: Path
@@ -59,7 +59,7 @@ class Database:
 def find(client=None) -> Scanner:
     """Find the first scanner that can be used: on PATH, beside this Python, on the engine.
 
-    Raises ScannerMissing, which says what was seen.
+    Raises ScannerMissing, with what was found.
     """
     seen = []
     beside = Path(sys.executable).with_name("trivy.exe" if sys.platform == "win32" else "trivy")
@@ -83,7 +83,7 @@ def find(client=None) -> Scanner:
 
 @lru_cache
 def _version(program: Path, changed: int) -> str:
-    """The version that a program says it has; empty where it says none."""
+    """The version that a program reports; empty if it reports none."""
     try:
         done = subprocess.run(
             [program, "--version"], env=environment(), capture_output=True, text=True, timeout=60
@@ -95,7 +95,7 @@ def _version(program: Path, changed: int) -> str:
 
 
 def _problem(version: str) -> str:
-    """Why a scanner of this version is not used; empty where it is."""
+    """Why a scanner of this version cannot be used; empty if it can."""
     if not version:
         return "does not say which version of Trivy it is"
     if version in MALICIOUS:
@@ -106,9 +106,10 @@ def _problem(version: str) -> str:
 
 
 def provide(client=None, *, update: bool = False) -> tuple[Scanner, Database]:
-    """Scanner and database, got where they are missing, and said so; `update` gets a newer one.
+    """Return scanner and database; install what is missing, and say so.
 
-    This is the only place that installs or downloads. Raises ScannerMissing.
+    `update` gets a newer database. Only this function installs or downloads. Raises
+    ScannerMissing.
     """
     try:
         scanner = find(client)
@@ -164,7 +165,7 @@ def database() -> Database:
 
 
 def _download(scanner: Scanner) -> Database:
-    """The newest database, by Trivy itself, into our own folder."""
+    """Let Trivy download the newest database into our own folder."""
     folder = journal.cache("trivy")
     if scanner.program is None or os.environ.get("TRIVY_CACHE_DIR"):
         raise ScannerMissing(
