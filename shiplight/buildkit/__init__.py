@@ -1,13 +1,13 @@
-"""BuildKit's client in Python: what it reports while it builds, and what it asks its client for.
+"""A client for BuildKit: read its status while it builds, and serve what it requests.
 
-The package knows a connected socket and nothing of Docker's SDK, and nothing else of this project:
-it could be published by itself. `session` and `control` need `grpclib`, so they are imported by
-their own names, by those who need them.
+The package takes a connected socket. It imports neither Docker's SDK nor anything else of this
+project, so it could be published by itself. `session` and `control` need `grpclib`, so they are
+imported by their own names where they are needed.
 
     messages    the protobuf messages of every service, from one table
     status      the status messages of a build, turned into steps
     patterns    `.dockerignore` patterns, by the rules of moby/patternmatcher
-    opening     opening what a stranger's folder holds
+    opening     opening files in an untrusted folder
     globs       one pattern; patterns: those of a .dockerignore
     tree        a folder, or files in memory, as BuildKit wants files described
     filesync    sending files to BuildKit, and receiving the files of `--output`

@@ -1,7 +1,7 @@
-"""A folder as the content store of a local cache, as in `--cache-to type=local,dest=FOLDER`.
+"""Serve a folder as the content store of a local cache (`--cache-to type=local,dest=FOLDER`).
 
-BuildKit writes and reads blobs there by containerd's content API (api/services/content/v1); the
-folder is an OCI image layout, as `docker buildx` makes it and takes it.
+BuildKit writes and reads blobs through containerd's content API (api/services/content/v1); the
+folder is an OCI image layout, as `docker buildx` writes and reads it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ _DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 class LocalCache:
-    """One folder, an OCI layout. Raises BuildKitError where it cannot be read or written."""
+    """One folder, an OCI layout. Raises BuildKitError if it cannot be read or written."""
 
     def __init__(self, folder: str | os.PathLike):
         self.folder = Path(folder)
@@ -49,14 +49,14 @@ class LocalCache:
         return self.folder / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
     def size(self, digest: str) -> int:
-        """Return the bytes of a blob. Raises GRPCError where it is not here."""
+        """Return the size of a blob in bytes. Raises GRPCError if it is not here."""
         try:
             return self.path(digest).stat().st_size
         except OSError as error:
             raise GRPCError(Status.NOT_FOUND, f"content {digest}: not found") from error
 
     def digest(self, tag: str = "latest") -> str | None:
-        """Return the digest that the index has under `tag`; None where there is no cache yet."""
+        """Return the digest in the index under `tag`; None if there is no cache yet."""
         for entry in self._index().get("manifests", []):
             if entry.get("annotations", {}).get(NAME) == tag:
                 return entry["digest"]
@@ -76,7 +76,7 @@ class LocalCache:
         raise BuildKitError(f"{file} is not an OCI index.")
 
     def put(self, descriptor: Mapping, tag: str = "latest") -> None:
-        """Name a manifest that was written, in place of the one that had this name."""
+        """Give a written manifest this name, replacing the one that had it."""
         annotations = {**descriptor.get("annotations", {}), NAME: tag}
         kept = [
             entry
@@ -95,7 +95,7 @@ class LocalCache:
 
     @contextlib.contextmanager
     def new_file(self):
-        """Open a file beside the others, which is gone afterwards unless it was placed."""
+        """Open a temporary file in the same folder; it is removed unless it was placed."""
         try:
             (self.folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
             with tempfile.NamedTemporaryFile(
@@ -114,7 +114,7 @@ class LocalCache:
 
 
 def _place(file, path: Path) -> None:
-    """Give a file that is whole its name."""
+    """Give a complete file its name."""
     file.flush()
     os.fsync(file.fileno())
     os.chmod(file.name, 0o644)
@@ -123,7 +123,7 @@ def _place(file, path: Path) -> None:
 
 
 class Content:
-    """Serves local caches by the id that BuildKit names them with: `local:` and the folder."""
+    """Serves local caches by BuildKit's id for them: `local:` and the folder."""
 
     def __init__(self, caches: Mapping[str, LocalCache]):
         self._caches = dict(caches)
@@ -144,7 +144,7 @@ class Content:
         return self._caches[name]
 
     async def info(self, stream) -> None:
-        """Say how large a blob is, or that it is not here."""
+        """Send the size of a blob, or that it is not here."""
         asked = InfoRequest.FromString(await stream.recv_message())
         answer = InfoResponse()
         answer.info.digest = asked.digest
@@ -152,7 +152,7 @@ class Content:
         await stream.send_message(answer.SerializeToString())
 
     async def read(self, stream) -> None:
-        """Send a blob, or the part of it that is asked for."""
+        """Send a blob, or the requested part of it."""
         asked = ReadContentRequest.FromString(await stream.recv_message())
         cache, frames = self._cache(stream), Frames(stream)
         left = cache.size(asked.digest) - asked.offset
@@ -165,7 +165,7 @@ class Content:
                 at, left = at + len(data), left - len(data)
 
     async def write(self, stream) -> None:
-        """Take a blob; it has its name once it is whole and has the digest that it should."""
+        """Receive a blob; it gets its name once it is complete and its digest is right."""
         cache, frames, at, found = self._cache(stream), Frames(stream), 0, hashlib.sha256()
         with cache.new_file() as file:
             async for data in frames.received():

@@ -1,6 +1,6 @@
-"""BuildKit's own Control API: Solve and Status on a connected socket, as buildx calls them.
+"""Call BuildKit's own Control API: Solve and Status on a connected socket, as buildx does.
 
-It can do what Docker Engine's `/build` cannot: export a cache, and build for several platforms.
+It can export a cache and build for several platforms; Docker Engine's `/build` cannot.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ class Solve:
     ref: str = field(default_factory=lambda: secrets.token_hex(13)[:25])
 
     def request(self) -> SolveRequest:
-        """Return the message, its exporter where old engines look as well as where new ones do."""
+        """Return the message, with the exporter in the fields of both old and new engines."""
         request = SolveRequest(
             Ref=self.ref,
             Session=self.session,
@@ -61,10 +61,10 @@ class Solve:
 
 @contextlib.contextmanager
 def solving(sock: socket.socket, build: Solve) -> Iterator[Iterator[bytes | dict[str, str]]]:
-    """Build: yields an iterator of StatusResponses, encoded, and last what the exporters answered.
+    """Build: yield an iterator of encoded StatusResponses, and last the answers of the exporters.
 
-    It raises BuildKitError, with BuildKit's own words, where the build fails. It runs in a thread
-    of its own; leaving the block, however, ends the thread, the connection, and the build.
+    The iterator raises BuildKitError, with BuildKit's message, if the build fails. The build runs
+    in a thread of its own; leaving the block ends the thread, the connection and the build.
     """
     heard: queue.SimpleQueue = queue.SimpleQueue()
     loop = asyncio.new_event_loop()
@@ -128,7 +128,7 @@ async def _status(channel, ref: str, hear) -> None:
 
 
 class SocketChannel(Channel):
-    """A gRPC channel on a socket that is connected already. Messages are bytes."""
+    """A gRPC channel on a connected socket. Messages are bytes."""
 
     def __init__(self, sock: socket.socket):
         super().__init__(codec=Raw())

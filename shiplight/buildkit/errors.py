@@ -1,4 +1,4 @@
-"""The errors of this package. What they say is for people; `hint` says what to do next."""
+"""The errors of this package. Messages are for people; `hint` says what to do next."""
 
 
 class BuildKitError(Exception):
@@ -11,7 +11,7 @@ class BuildKitError(Exception):
 
 
 class SourceChanged(BuildKitError):
-    """A file that BuildKit asked for is not what it was when the files were listed."""
+    """A file that BuildKit requested has changed since the files were listed."""
 
 
 class NotUpgraded(BuildKitError):

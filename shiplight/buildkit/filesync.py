@@ -1,7 +1,7 @@
-"""Files over gRPC, as https://github.com/tonistiigi/fsutil has it: `context` to BuildKit, and back.
+"""Transfer files over gRPC in both directions, by https://github.com/tonistiigi/fsutil.
 
-The sender lists its entries (STAT), and then an empty STAT; the receiver asks for the contents it
-lacks (REQ); they come in pieces (DATA), the last one empty; FIN from both ends it.
+The sender lists its entries (STAT), then sends an empty STAT; the receiver requests the contents it
+lacks (REQ); they are sent in pieces (DATA), the last one empty; both sides end with FIN.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ LISTED = 64 << 10  # bytes of a list that go out together: BuildKit compares whi
 
 
 def wanted_by(metadata: Mapping[str, list[str]]) -> Wanted:
-    """Return what a request's metadata asks for."""
+    """Return what a request wants, from its metadata."""
 
     def values(key: str) -> tuple[str, ...]:
         found = metadata.get(key, [])
@@ -39,7 +39,7 @@ def _unquoted(value: str) -> str:
 
 
 def stat_packet(entry: Entry, packet: Packet) -> bytes:
-    """Return the message that lists one entry; `packet` is overwritten to build it."""
+    """Return the message that lists one entry. Overwrites `packet`."""
     packet.Clear()
     stat = packet.stat
     stat.path = os.fsencode(entry.path)
@@ -55,7 +55,7 @@ def stat_packet(entry: Entry, packet: Packet) -> bytes:
 
 
 class Sender:
-    """Sends the files of one source, as far as they are asked for, over one stream."""
+    """Sends the requested files of one source over one stream."""
 
     def __init__(self, source, frames: Frames):
         self.source, self.frames = source, frames
@@ -63,7 +63,7 @@ class Sender:
         self.sent_bytes = 0
 
     async def run(self, wanted: Wanted) -> None:
-        """List the entries, send what is asked for, and return when BuildKit has all it wants."""
+        """List the entries, send what is requested, and return when BuildKit has everything."""
         await self.list(wanted)
         async for data in self.frames.received():
             packet = Packet.FromString(data)
@@ -83,7 +83,7 @@ class Sender:
             await self.frames.send(batch)
 
     def _next_listed(self, numbered: Iterator[tuple[int, Entry]]) -> tuple[bytes, bool]:
-        """Return the messages for the next entries, and whether there may be more."""
+        """Return the messages for the next entries, and whether more may follow."""
         out, packet = bytearray(), Packet()
         for number, entry in numbered:
             if entry.has_content:
@@ -94,7 +94,7 @@ class Sender:
         return bytes(out + framed(b"")), False
 
     async def send(self, number: int) -> None:
-        """Send one content; it stays in the batch while other requests wait."""
+        """Send one file's content; keep it in the batch while other requests wait."""
         entry = self.entries.pop(number, None)
         if entry is None:
             raise BuildKitError(f"BuildKit asked for file {number}, which was not listed.")
@@ -112,10 +112,10 @@ class Sender:
 
 
 class Receiver:
-    """Writes what BuildKit exports into one folder: files and links, as `--output DIR` does.
+    """Writes the files and links that BuildKit exports into one folder, as `--output DIR` does.
 
-    Nothing is written outside, whatever the names say: a name has to stand in a folder that was
-    listed before, and what is in the way goes first, links above all.
+    Nothing is written outside, whatever the names are: the parent of every name must have been
+    listed before, and anything in the way, above all a link, is removed first.
     """
 
     def __init__(self, folder: str, frames: Frames):
@@ -127,7 +127,7 @@ class Receiver:
         self.finished = False  # all is written; BuildKit hears of it after
 
     async def run(self) -> None:
-        """Take the list, ask for every content, write them, and return when all is here."""
+        """Receive the list, request and write every content, and return when all are here."""
         os.makedirs(self.folder, exist_ok=True)
         number, listed = 0, False
         try:
@@ -152,7 +152,7 @@ class Receiver:
                 file.close()
 
     def place(self, number: int, stat) -> None:
-        """Make what needs no content, and remember what does."""
+        """Create what needs no content, and remember what does."""
         name, link = os.fsdecode(stat.path), os.fsdecode(stat.linkname)
         path = self._path(name)
         if stat.mode & MODE_DIR:
@@ -178,7 +178,7 @@ class Receiver:
         return os.path.join(self.folder, name)
 
     async def ask(self) -> None:
-        """Ask for every content, all at once."""
+        """Request every content, all at once."""
         requests = [Packet(type=REQ, ID=n).SerializeToString() for n in self.files]
         await self.frames.send(b"".join(map(framed, requests)))
 
@@ -215,7 +215,7 @@ def _copied(stat):
 
 
 def _remove(path: str) -> None:
-    """Remove what is at `path`, whatever it is; a link itself, not where it leads."""
+    """Remove whatever is at `path`; of a link, only the link itself."""
     if os.path.isdir(path) and not os.path.islink(path):
         shutil.rmtree(path)
     else:
@@ -224,6 +224,6 @@ def _remove(path: str) -> None:
 
 
 async def receive_file(frames: Frames, write) -> None:
-    """Call `write` with the pieces of the one file that an exporter of archives sends."""
+    """Call `write` with the pieces of the file that an archive exporter sends."""
     async for data in frames.received():
         write(BytesMessage.FromString(data).data)

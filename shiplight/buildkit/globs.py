@@ -1,8 +1,8 @@
-"""One pattern in Go's `filepath.Match` syntax, and `**`, matched in time that grows with the path.
+"""Match one pattern in Go's `filepath.Match` syntax, with `**`, in linear time.
 
-A pattern may come from a stranger, and Python's `re` can take exponentially long over one. So `re`
-gets those in which no two wildcards compete for the same characters, which is nearly all of them;
-the others are followed state by state, as Go's own regular expressions are.
+A pattern may be untrusted, and Python's `re` can take exponential time for one. So `re` gets only
+patterns in which no two wildcards compete for the same characters, which is nearly all of them; the
+others are matched state by state, like Go's own regular expressions.
 """
 
 import re
@@ -16,7 +16,7 @@ _MOST_STATES = 2000  # that are kept of one pattern; more are worked out again
 
 
 class Glob:
-    """A pattern. Raises ValueError where it is none.
+    """A pattern. Raises ValueError if it is not valid.
 
     `**` stands for any number of folders; first in a pattern without other wildcards it is any
     text, so `**.pyc` matches `a.pyc`. As in moby, `[^a]` matches a `/` too.
@@ -27,14 +27,14 @@ class Glob:
 
     @cached_property
     def matches(self):
-        """The function that tells whether the whole of a text matches."""
+        """The function that returns whether a whole text matches."""
         if _is_simple(self._tokens):
             return re.compile("".join(self._tokens), re.DOTALL).fullmatch
         return _Automaton(self._tokens).fullmatch
 
 
 def _tokens(glob: str) -> tuple[str, ...]:
-    """The regular expressions of each character of a pattern, and of what stands for several."""
+    """The regular expressions of the characters and wildcards of a pattern."""
     plain_tail = glob.startswith("**") and not re.search(r"[*?\[\]\\]", glob[2:])
     found, at = [], 0
     while at < len(glob):
@@ -88,7 +88,7 @@ def _is_simple(tokens: tuple[str, ...]) -> bool:
 
 
 class _Automaton:
-    """All the ways through a pattern at once: a state is a number whose bits are places in it.
+    """Follows all ways through a pattern at once: a state is a number whose bits are places in it.
 
     A place is a token; `**/` takes two, one to skip it and one inside of it.
     """
@@ -114,7 +114,7 @@ class _Automaton:
         self._by_char: dict[str, int] = {}
 
     def fullmatch(self, text: str) -> bool:
-        """Return whether the whole of a text matches."""
+        """Return whether the whole text matches."""
         node = self._node(self._skipped(1))
         for char in text:
             node = node[char]
@@ -126,7 +126,7 @@ class _Automaton:
         return self._node(self._skipped((state & self._taking(char)) << 1 | state & stays))
 
     def _taking(self, char: str) -> int:
-        """The places that take this character."""
+        """The places that match this character."""
         if char not in self._by_char:
             if len(self._by_char) > _MOST_STATES:
                 self._by_char.clear()
@@ -135,7 +135,7 @@ class _Automaton:
         return self._by_char[char]
 
     def _skipped(self, state: int) -> int:
-        """A state with all that it may come to without taking anything."""
+        """A state with every state that can be reached without consuming a character."""
         before = -1
         while before != state:
             before = state
@@ -151,7 +151,7 @@ class _Automaton:
 
 
 class _Node(dict):
-    """One state, and by character the states that follow, as far as they were needed."""
+    """One state, with the next states by character, as far as they were needed."""
 
     def __init__(self, automaton: _Automaton, state: int):
         super().__init__()

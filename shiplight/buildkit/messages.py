@@ -2,8 +2,8 @@
 
 The table has the field numbers of https://github.com/moby/buildkit (0.8 to 0.32): api/services/
 control, session/*, of https://github.com/tonistiigi/fsutil, types, and of
-https://github.com/containerd/containerd, api/services/content/v1. Fields that nobody here
-reads are left out; `protobuf` keeps what it does not know.
+https://github.com/containerd/containerd, api/services/content/v1. Fields that are not read
+here are left out; `protobuf` keeps unknown fields.
 """
 
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

@@ -1,6 +1,6 @@
-"""Opening files that somebody else made: ordinary ones, inside of a folder, and so many bytes.
+"""Open untrusted files: only regular ones, inside a folder, with a limit on bytes.
 
-A name in a stranger's folder may be a pipe that never ends, a device, or a link to what is private;
+A name in an untrusted folder may be a pipe that never ends, a device, or a link to a private file;
 and it may become one while it is read.
 """
 
@@ -21,10 +21,10 @@ _BENEATH = os.open in os.supports_dir_fd and os.stat in os.supports_dir_fd
 
 
 def opened(root: str | os.PathLike, name: str) -> int:
-    """Return a descriptor, for reading, of the ordinary file `name` in the folder `root`.
+    """Return a descriptor for reading the regular file `name` in the folder `root`.
 
-    No link is followed below `root`, whatever happens meanwhile. Raises OSError, with words of ours
-    for what is not an ordinary file.
+    No link is followed below `root`, even if files change meanwhile. Raises OSError, with our own
+    message for anything that is not a regular file.
     """
     *folders, last = [part for part in os.fspath(name).split("/") if part]
     if not _BENEATH:
@@ -61,10 +61,10 @@ def _refuse_odd(found: os.stat_result) -> None:
 
 
 def followed(root: str | os.PathLike, name: str | os.PathLike) -> int:
-    """Return a descriptor as `opened` does, links followed as far as they stay inside of `root`.
+    """Return a descriptor as `opened` does, following links that stay inside `root`.
 
-    Raises OSError, with words of ours for what is not an ordinary file, and for a link that leads
-    out.
+    Raises OSError, with our own message for anything that is not a regular file, and for a link
+    that leads outside.
     """
     root = os.path.realpath(root)
     place = os.path.realpath(os.path.join(root, name))
@@ -75,7 +75,7 @@ def followed(root: str | os.PathLike, name: str | os.PathLike) -> int:
 
 
 def read(root: str | os.PathLike, name: str | os.PathLike, most: int) -> bytes:
-    """Return the bytes of the ordinary file `name` in the folder `root`; at most `most` of them.
+    """Return the bytes of the regular file `name` in the folder `root`, at most `most`.
 
     Raises OSError as `followed` does, and for a file of more bytes.
     """

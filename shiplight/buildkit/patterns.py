@@ -1,4 +1,4 @@
-"""Patterns of `.dockerignore` and of what BuildKit asks for, as moby/patternmatcher reads them."""
+"""Read patterns in `.dockerignore` and in BuildKit's requests, as moby/patternmatcher does."""
 
 import posixpath
 import re
@@ -50,7 +50,7 @@ def _rule(line: str) -> Rule | None:
 
 
 def _part(glob: str) -> Glob | None:
-    """The pattern for one folder of a pattern; None where it is not of one folder."""
+    """The pattern for one folder of a pattern; None if it is not for one folder."""
     try:
         return None if "**" in glob else Glob(glob)
     except ValueError:  # a `/` inside of brackets
@@ -82,7 +82,7 @@ def compiled(patterns: Iterable[str]) -> tuple[Rule, ...]:
 def apply_rules(
     rules: tuple[Rule, ...], path: str, folder_hits: tuple[bool, ...] = ()
 ) -> tuple[bool, tuple[bool, ...]]:
-    """Return whether `path` is excluded, and the rules that matched it or the folder that it is in.
+    """Return whether `path` is excluded, and the rules that matched it or its folder.
 
     The last rule that matches wins. As in moby's MatchesUsingParentResults, a rule counts only
     where it would change the verdict so far: `!a` after `a/b` brings back no `a/b`.
@@ -97,13 +97,13 @@ def apply_rules(
 
 
 def may_hold_kept(rules: tuple[Rule, ...], folder: str, hits: tuple[bool, ...]) -> bool:
-    """Return whether a rule after the last that excludes `folder` can keep something inside it."""
+    """Return whether a rule after the last one that excludes `folder` can keep a file in it."""
     last = max(n for n, rule in enumerate(rules) if hits[n] and not rule.keeps)
     return any(rule.keeps and rule.reaches_into(folder) for rule in rules[last + 1 :])
 
 
 def name_matcher(glob: str) -> Glob | None:
-    """Return what matches one name in a folder; None if `glob` is not a pattern."""
+    """Return a function that matches one name in a folder; None if `glob` is not a pattern."""
     try:
         return Glob(glob)
     except ValueError:

@@ -1,7 +1,7 @@
-"""What BuildKit may ask its client for while it builds, one class a service.
+"""The services that BuildKit may call while it builds, one class each.
 
-Each has `methods()`: gRPC path → function of a grpclib stream. A service that is not offered is
-unknown to BuildKit: it builds without, or says what it lacks.
+Each has `methods()`: gRPC path → function of a grpclib stream. If a service is not offered,
+BuildKit builds without it, or reports that it is missing.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _SERVING = 1
 
 
 class Health:
-    """Says that the session is alive: BuildKit asks every few seconds."""
+    """Reports that the session is alive; BuildKit asks every few seconds."""
 
     def methods(self) -> dict:
         """Return the methods of this service."""
@@ -42,7 +42,7 @@ class Health:
 
 
 class FileSync:
-    """Sends files: `sources` has them by the name that BuildKit asks for, `context` for one."""
+    """Sends files: `sources` has them by BuildKit's names, such as `context`."""
 
     def __init__(self, sources: Mapping):
         self.sources = sources
@@ -53,7 +53,7 @@ class FileSync:
         return {"/moby.filesync.v1.FileSync/DiffCopy": self.diff_copy}
 
     async def diff_copy(self, stream) -> None:
-        """Send what one request asks for of one source."""
+        """Send the requested files of one source."""
         metadata = metadata_of(stream)
         name = metadata.get("dir-name", [""])[0]
         if name not in self.sources:
@@ -66,7 +66,7 @@ class FileSync:
 
 
 class FileSend:
-    """Receives what is exported: into `folder`, or in pieces to the function `write`."""
+    """Receives an export: into `folder`, or in pieces with the function `write`."""
 
     def __init__(self, folder: str | None = None, write: Callable[[bytes], object] | None = None):
         self.folder, self.write = folder, write
@@ -75,7 +75,7 @@ class FileSend:
 
     @property
     def done(self) -> bool:
-        """Whether an export arrived whole."""
+        """Whether an export is complete."""
         return self._wrote or (self._receiver is not None and self._receiver.finished)
 
     def methods(self) -> dict:
@@ -93,7 +93,7 @@ class FileSend:
 
 
 class Secrets:
-    """Gives out secrets by their id. They are held in memory, and told to BuildKit only."""
+    """Returns secrets by their id. They are kept in memory and sent only to BuildKit."""
 
     def __init__(self, contents: Mapping[str, bytes]):
         self._contents = dict(contents)
@@ -106,7 +106,7 @@ class Secrets:
         return {"/moby.buildkit.secrets.v1.Secrets/GetSecret": self.get}
 
     async def get(self, stream) -> None:
-        """Give one out. NOT_FOUND lets a step go on without a secret that it does not require."""
+        """Send one secret. NOT_FOUND lets a step continue without an optional secret."""
         request = GetSecretRequest.FromString(await stream.recv_message())
         if request.ID not in self._contents:
             raise GRPCError(Status.NOT_FOUND, f"secret {request.ID}: not found")
@@ -115,7 +115,7 @@ class Secrets:
 
 
 class Auth:
-    """Gives out credentials: `find(host)` returns user and secret, or None for anonymous."""
+    """Returns credentials: `find(host)` gives user and secret, or None for anonymous."""
 
     def __init__(self, find: Callable[[str], tuple[str, str] | None]):
         self._find = find
@@ -125,7 +125,7 @@ class Auth:
         return {"/moby.filesync.v1.Auth/Credentials": self.credentials}
 
     async def credentials(self, stream) -> None:
-        """Answer for the host that is named, and for no other."""
+        """Return credentials for the requested host only."""
         request = CredentialsRequest.FromString(await stream.recv_message())
         user, secret = await in_thread(self._find, request.Host) or ("", "")
         answer = CredentialsResponse(Username=user, Secret=secret)
@@ -135,7 +135,7 @@ class Auth:
 class SSH:
     """Forwards to ssh agents: `agents` has the path of a socket by the id of a mount.
 
-    Only listing keys and signing go through: a step of a build has no business with the rest.
+    Only listing keys and signing are allowed; a build step needs nothing else.
     """
 
     def __init__(self, agents: Mapping[str, str]):
@@ -154,12 +154,12 @@ class SSH:
         return self._agents[agent or "default"]
 
     async def check(self, stream) -> None:
-        """Say whether there is an agent of that id."""
+        """Report whether there is an agent with this id."""
         self._path(CheckAgentRequest.FromString(await stream.recv_message()).ID)
         await stream.send_message(Empty().SerializeToString())
 
     async def forward(self, stream) -> None:
-        """Carry one connection to an agent, until either side ends it."""
+        """Forward one connection to an agent until either side closes it."""
         path = self._path(metadata_of(stream).get("buildkit.ssh.id", [""])[0])
         try:
             reader, writer = await asyncio.open_unix_connection(path)
@@ -184,7 +184,7 @@ _REFUSED = b"\0\0\0\1\5"  # SSH_AGENT_FAILURE
 
 
 async def _to_agent(frames: Frames, writer) -> None:
-    """Hand requests on to the agent, one at a time; those that are not allowed fail."""
+    """Forward requests to the agent, one at a time; those that are not allowed fail."""
     waiting = bytearray()
     async for data in frames.received():
         waiting += BytesMessage.FromString(data).data

@@ -1,7 +1,7 @@
-"""A session: BuildKit asks, over one connected socket, for what it needs while it builds.
+"""Serve a session: BuildKit requests what it needs for a build over one connected socket.
 
-The roles are turned round: on a connection that the client opened, BuildKit calls and the client
-serves. `Session.serving(sock)` does it in a thread of its own, which ends with the block.
+The roles are reversed: on a connection that the client opened, BuildKit calls and the client
+serves. `Session.serving(sock)` does that in a thread of its own, which ends with the block.
 """
 
 import asyncio
@@ -31,10 +31,10 @@ ENDS_WITHIN = 5  # seconds
 
 
 class Session:
-    """What one build may ask for. `failure` is the first error of a service, in words for people.
+    """The services of one build. `failure` is the first error of one, in words for people.
 
-    `shared_key` is the same for the same files on every build: BuildKit then keeps what it got and
-    asks for what changed.
+    `shared_key` is equal for the same files in every build: BuildKit then keeps what it received
+    and requests only what changed.
     """
 
     def __init__(self, services, *, shared_key: str = "", name: str = "python"):
@@ -57,7 +57,7 @@ class Session:
 
     @contextlib.contextmanager
     def serving(self, sock: socket.socket) -> Iterator["Session"]:
-        """Serve on `sock` until the block ends; the socket is closed then."""
+        """Serve on `sock` until the block ends, then close it."""
         serving = _Serving(self, sock)
         thread = threading.Thread(target=serving.run, name="buildkit-session", daemon=True)
         thread.start()
@@ -68,7 +68,7 @@ class Session:
             thread.join(ENDS_WITHIN)
 
     def handlers(self) -> dict[str, Handler]:
-        """Return the methods as grpclib wants them, their errors told to BuildKit and kept."""
+        """Return the methods in grpclib's form; errors are reported to BuildKit and kept."""
         handlers = _Handlers()
         for path, method in self._methods.items():
             # A method of one request and one answer is, on the wire, a stream of one message.
@@ -94,10 +94,10 @@ class Session:
 
 
 class _Handlers(dict):
-    """Handlers by path. grpclib's own answer for what is missing is one that Go cannot read."""
+    """Handlers by path. Go cannot read grpclib's own answer for an unknown path."""
 
     def get(self, path, default=None):
-        """Return the handler, or one that says UNIMPLEMENTED."""
+        """Return the handler, or one that answers UNIMPLEMENTED."""
         return super().get(path, Handler(_unknown, Cardinality.STREAM_STREAM, bytes, bytes))
 
 
@@ -121,7 +121,7 @@ class _Serving:
             self.loop.close()
 
     def stop(self) -> None:
-        """End `run`, from any thread; nothing where it has ended."""
+        """End `run` from any thread; do nothing if it has ended."""
         with contextlib.suppress(RuntimeError):
             self.loop.call_soon_threadsafe(self.over.set)
 
@@ -146,7 +146,7 @@ class _Serving:
 
 
 def _h2() -> H2Configuration:
-    """As grpclib has it, but for names that are not ASCII: latin-1 hands on every byte."""
+    """grpclib's configuration, with latin-1 so that names may have any byte."""
     return H2Configuration(
         client_side=False,
         header_encoding="latin-1",
@@ -158,5 +158,5 @@ def _h2() -> H2Configuration:
 
 
 def shared_key(*parts: str) -> str:
-    """Return a key that is the same whenever these parts are, and tells nothing of them."""
+    """Return a key that is equal for equal parts and reveals nothing of them."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()

@@ -1,7 +1,7 @@
-"""What BuildKit says while it builds, turned into steps that people read.
+"""Turn BuildKit's status messages into steps that people read.
 
-The engine's answer to a build carries `moby.buildkit.v1.StatusResponse` messages. A vertex comes
-several times: its news are merged by digest. A log message is a chunk of bytes, not a line.
+The engine's answer to a build contains `moby.buildkit.v1.StatusResponse` messages. A vertex appears
+in several of them, and is merged by digest. A log message is a chunk of bytes, not a line.
 """
 
 import re
@@ -24,7 +24,7 @@ _RUN_FLAGS = re.compile(r"(?<=\] RUN )(?:--\w+(?:=\S+)? )+")
 
 
 def command_first(name: str) -> str:
-    """Return a step's name in one line, a RUN without its flags, so that its command is seen.
+    """Return a step's name in one line, a RUN without its flags, so that its command is visible.
 
     >>> command_first("[build 2/2] RUN --mount=type=bind,target=. --network=none go build")
     '[build 2/2] RUN go build'
@@ -33,9 +33,9 @@ def command_first(name: str) -> str:
 
 
 def counted(steps) -> str:
-    """Return how many steps of a Dockerfile there are, and how many came from the cache.
+    """Count the steps of a Dockerfile, and those that came from the cache.
 
-    A build of which every instruction did is `all cached`: a FROM makes nothing that could be.
+    If every instruction did, it says `all cached`: a FROM produces nothing to cache.
     """
     numbered = [step for step in steps if step.stage is not None]
     made = [step for step in numbered if not step.instruction.startswith("FROM ")]
@@ -50,8 +50,8 @@ class Step:
     """One step of a build, as BuildKit names it: `[builder 2/6] WORKDIR /app`.
 
     `stage` is None for BuildKit's own work (loading, exporting); `started` is in seconds since
-    1970 on the engine's clock; `seconds` is None while the step has not ended; `line` is the
-    step's line in the Dockerfile, where one is known.
+    1970 on the engine's clock; `seconds` is None until the step has ended; `line` is the step's
+    line in the Dockerfile, if it is known.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Step:
         return "running" if self.seconds is None else "done"
 
     def to_dict(self) -> dict:
-        """Return the step as JSON holds it."""
+        """Return the step as JSON."""
         return asdict(self) | {"log": list(self.log), "inputs": list(self.inputs)}
 
     @classmethod
@@ -94,7 +94,7 @@ class Step:
 
 @dataclass
 class _Vertex:
-    """What has been heard of one vertex so far."""
+    """The state of one vertex so far."""
 
     name: str = ""
     inputs: tuple[str, ...] = ()
@@ -106,7 +106,7 @@ class _Vertex:
 
 
 class Trace:
-    """Collects status messages; `steps()` says at any moment what is known."""
+    """Collects status messages; `steps()` returns the steps so far."""
 
     def __init__(self):
         self._vertices: dict[str, _Vertex] = {}
@@ -115,17 +115,17 @@ class Trace:
     def now(self) -> float:
         """Return the time on the engine's clock, which can differ from ours and can jump.
 
-        It is the last time that the engine named, and what has passed since it did.
+        It is the last time in a message, plus the time since it arrived.
         """
         return self._latest + time.monotonic() - self._heard
 
     @property
     def ended(self) -> int:
-        """How many steps have ended so far, in whatever way."""
+        """How many steps have ended so far, for any reason."""
         return sum(vertex.completed is not None for vertex in self._vertices.values())
 
     def add(self, data: bytes) -> None:
-        """Take in one encoded StatusResponse. Raises ValueError where it is not one."""
+        """Add one encoded StatusResponse. Raises ValueError if it is not valid."""
         try:
             status = StatusResponse.FromString(data)
         except message.DecodeError as error:

@@ -1,4 +1,4 @@
-"""Work that may take long, away from the loop: BuildKit's health checks have to be answered."""
+"""Run long work outside the event loop, which has to answer BuildKit's health checks."""
 
 import asyncio
 import threading
@@ -6,9 +6,9 @@ from contextlib import suppress
 
 
 async def in_thread(function, *arguments):
-    """Return what `function(*arguments)` returns, from a thread that nobody waits for in the end.
+    """Return what `function(*arguments)` returns, from a daemon thread.
 
-    A pool would: the interpreter joins its threads before it exits, however long they take.
+    The interpreter would wait for the threads of a pool before it exits, however long they take.
     """
     loop = asyncio.get_running_loop()
     result = loop.create_future()

@@ -1,8 +1,8 @@
-"""How the bytes travel: a socket that speaks HTTP becomes one that carries gRPC.
+"""Turn an HTTP connection into a socket for gRPC.
 
-Docker Engine takes a session by an upgrade of HTTP (`POST /session`, and `POST /grpc` for Control);
-engines from 29.2 call that deprecated in favour of gRPC on the socket itself, which needs no
-upgrade: nothing but this file would change.
+Docker Engine accepts a session by an HTTP upgrade (`POST /session`, and `POST /grpc` for Control).
+From 29.2 on, that is deprecated in favour of gRPC on the socket itself, which needs no upgrade:
+only this file would change.
 """
 
 import contextlib
@@ -24,7 +24,7 @@ def upgrade(
     """Ask for `path` to be switched to HTTP/2, and return a plain socket. Raises NotUpgraded.
 
     `connection` is connected, and has `sendall`, `recv` and `close`. If it is not a plain socket,
-    a pair of sockets stands before it.
+    the result is one end of a pair of sockets that forwards to it.
     """
     fixed = [("Host", host), ("Connection", "Upgrade"), ("Upgrade", "h2c"), ("Content-Length", "0")]
     lines = [f"POST {path} HTTP/1.1", *(f"{key}: {value}" for key, value in [*fixed, *headers])]
@@ -41,7 +41,7 @@ def upgrade(
 
 
 def head_of(connection) -> bytes:
-    """Return the head of an HTTP answer, byte by byte, so that nothing of what follows is taken."""
+    """Read the head of an HTTP answer, byte by byte, so that nothing after it is consumed."""
     head = bytearray()
     while not head.endswith(b"\r\n\r\n") and len(head) < MOST_HEADER:
         byte = connection.recv(1)
@@ -64,7 +64,7 @@ def _said(status: int, head: bytes, path: str) -> str:
 
 
 def as_socket(connection) -> socket.socket:
-    """Return a plain socket for whatever `connection` is: itself, or a pair's end before it."""
+    """Return a plain socket for any `connection`: itself, or one end of a forwarding pair."""
     if type(connection) is socket.socket:
         connection.settimeout(None)
         return connection
@@ -85,7 +85,7 @@ def as_socket(connection) -> socket.socket:
 
 
 def _pump(source, sink, both) -> None:
-    """Carry what comes from `source` to `sink`; when either ends, so do both."""
+    """Forward bytes from `source` to `sink`; when either closes, close both."""
     with contextlib.suppress(OSError, ValueError, RuntimeError):
         while data := source.recv(CHUNK):
             sink.sendall(data)
@@ -93,7 +93,7 @@ def _pump(source, sink, both) -> None:
 
 
 def _pump_tls(outside: ssl.SSLSocket, inside: socket.socket) -> None:
-    """Carry both ways in one thread: OpenSSL takes no reading and writing at once."""
+    """Forward both ways in one thread: OpenSSL cannot read and write at the same time."""
     outside.setblocking(False)
     inside.setblocking(False)
     to_outside, to_inside = bytearray(), bytearray()
@@ -114,7 +114,7 @@ _NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 def _fill(source, waiting: bytearray) -> bool:
-    """Read what is there, unless something still waits; False at the end."""
+    """Read what is available, unless data is still waiting; False at the end."""
     if waiting:
         return True
     with contextlib.suppress(*_NOT_NOW):

@@ -1,7 +1,7 @@
-"""What BuildKit is told of files: a folder on disk, or files in memory, listed entry by entry.
+"""List files for BuildKit, entry by entry: a folder on disk, or files in memory.
 
-The entries, their order and what they say are those of https://github.com/tonistiigi/fsutil, which
-`docker build` uses: equal folders give BuildKit equal cache keys, whoever sends them.
+The entries, their order and their fields are those of https://github.com/tonistiigi/fsutil, which
+`docker build` uses: equal folders give equal cache keys, whichever client sends them.
 """
 
 import errno
@@ -48,7 +48,7 @@ def go_mode(mode: int) -> int:
 
 
 class Entry(NamedTuple):
-    """One file, folder or link: `path` has slashes; `link` is where a link of either kind leads."""
+    """One file, folder or link: `path` has slashes; `link` is the target of a link or hard link."""
 
     path: str
     mode: int
@@ -60,13 +60,13 @@ class Entry(NamedTuple):
 
     @property
     def has_content(self) -> bool:
-        """Whether BuildKit may ask for its bytes."""
+        """Whether BuildKit may request its bytes."""
         return not self.mode & MODE_TYPE and not self.link
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Which entries are asked for. No includes: all; `follow` are paths whose links count too."""
+    """The requested entries. No includes means all; links in `follow` are followed."""
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
@@ -75,16 +75,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Files:
-    """A folder that exists in memory only. Say a new `mtime_ns` where a content may have changed.
+    """A folder in memory. Set a new `mtime_ns` if a content may have changed.
 
-    BuildKit keeps what it got, and compares size and time, not bytes.
+    BuildKit keeps what it received, and compares size and time, not bytes.
     """
 
     contents: Mapping[str, bytes] = field(repr=False)
     mtime_ns: int = 0
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
-        """Yield the files that are asked for, in the order of their names."""
+        """Yield the requested files, sorted by name."""
         include = compiled((*wanted.include, *wanted.follow))
         for name in sorted(self.contents, key=os.fsencode):
             if not include or apply_rules(include, name)[0]:
@@ -98,18 +98,18 @@ class Files:
 
 @dataclass(frozen=True)
 class Folder:
-    """A folder on disk. Everything in it is sent as root's, as `docker build` does."""
+    """A folder on disk. Every file is sent as owned by root, as with `docker build`."""
 
     path: str
 
     def entries(self, wanted: Wanted) -> Iterator[Entry]:
-        """Yield what is asked for, each folder before what is in it. Raises BuildKitError."""
+        """Yield the requested entries, each folder before its contents. Raises BuildKitError."""
         links: dict[tuple[int, int], str] = {}
         for path, item, found in _walk(self.path, _Choice.of(self.path, wanted)):
             yield _entry(path, item.path, found, links)
 
     def chunks(self, entry: Entry) -> Iterator[bytes]:
-        """Yield the content of a file. Raises SourceChanged where it is not as it was listed."""
+        """Yield the content of a file. Raises SourceChanged if it changed since it was listed."""
         left = entry.size
         try:
             with open(opening.opened(self.path, entry.path), "rb", buffering=0) as file:
@@ -155,7 +155,7 @@ def _entry(path: str, place: str, found: os.stat_result, links: dict) -> Entry:
 
 
 def _xattrs(place: str) -> dict[str, bytes] | None:
-    """Return the extended attributes, of a link itself and not of where it leads; None for none."""
+    """Return the extended attributes, for a link its own; None if there are none."""
     try:
         names = os.listxattr(place, follow_symlinks=False)
     except (OSError, AttributeError):  # a file system, or a platform, without them
@@ -178,7 +178,7 @@ Hits = tuple[bool, ...]
 
 @dataclass(frozen=True)
 class _Choice:
-    """The rules of one request. `include` is None where everything is."""
+    """The rules of one request. `include` is None if everything is included."""
 
     include: tuple[Rule, ...] | None
     exclude: tuple[Rule, ...]
@@ -192,7 +192,7 @@ class _Choice:
         return cls(compiled(include or ()) or None, compiled(wanted.exclude))
 
     def verdict(self, path: str, above: "tuple[Hits | None, Hits]"):
-        """Return (whether it is sent, whether something below may be, what is known for below)."""
+        """Return (whether it is sent, whether something below may be, the state for below)."""
         included, below, in_hits = True, True, None
         if self.include is not None and above[0] is not None:
             included, in_hits = apply_rules(self.include, path, above[0])
@@ -211,7 +211,7 @@ _Found = tuple[str, os.DirEntry, os.stat_result]
 
 
 def _walk(root: str, choice: _Choice) -> Iterator[_Found]:
-    """Yield what is chosen; a folder that is not, just before the first thing in it that is."""
+    """Yield what is chosen; also the folders around it, each just before its first entry."""
     held: dict[str, _Found] = {}
     waiting = [("", item, ((), ())) for item in _names(root, "")]
     while waiting:
@@ -236,7 +236,7 @@ def _walk(root: str, choice: _Choice) -> Iterator[_Found]:
 
 
 def _names(root: str, path: str, *, quietly: bool = False) -> list[os.DirEntry]:
-    """Return what a folder holds, the last name first."""
+    """Return the names in a folder, the last one first."""
     try:
         with os.scandir(os.path.join(root, path)) as found:
             return sorted(found, key=lambda item: os.fsencode(item.name), reverse=True)
@@ -249,7 +249,7 @@ def _names(root: str, path: str, *, quietly: bool = False) -> list[os.DirEntry]:
 
 
 def _released(held: dict[str, _Found], path: str) -> Iterator[_Found]:
-    """Yield, and take out of `held`, the folders that `path` is in, outermost first."""
+    """Yield the folders around `path`, outermost first, and remove them from `held`."""
     at = path.find("/")
     while at >= 0:
         if (found := held.pop(path[:at], None)) is not None:
@@ -261,7 +261,7 @@ def _released(held: dict[str, _Found], path: str) -> Iterator[_Found]:
 
 
 def follow_links(root: str, paths: tuple[str, ...]) -> list[str] | None:
-    """Return the paths and, through links, all that reading them needs; None for everything.
+    """Return the paths and every link target that they need; None for everything.
 
     A path may be a pattern. Links are read as if `root` were `/`: none leads out of it.
     """
@@ -288,7 +288,7 @@ def _follow(root: str, path: str, found: set[str]) -> None:
 
 
 def _targets(root: str, path: str) -> list[str]:
-    """Return where the links of that name, or that pattern, lead."""
+    """Return the targets of the links with this name or pattern."""
     above, name = posixpath.split(path)
     if has_wildcards(name):
         matcher = name_matcher(name)
@@ -310,7 +310,7 @@ def _link_target(root: str, path: str) -> list[str]:
 
 
 def _without_nested(paths: list[str]) -> list[str] | None:
-    """Return the paths without those inside of others; None where one is the root."""
+    """Return the paths without those inside others; None if one is the root."""
     kept: list[str] = []
     for path in paths:
         if path == ".":

@@ -1,8 +1,7 @@
-"""gRPC messages on an HTTP/2 stream, many to a frame.
+"""Send gRPC messages on an HTTP/2 stream, many in one frame.
 
-`grpclib` sends and waits once a message, which costs more than the message where there are tens of
-thousands. Here the bytes of a stream are written and read in large pieces; what is used of
-`grpclib` below its surface is used in this file only.
+`grpclib` waits after every message, which is too slow for tens of thousands of small ones. Here the
+bytes of a stream are written and read in large pieces. Only this file uses internals of `grpclib`.
 """
 
 import struct
@@ -16,7 +15,7 @@ MOST = 64 << 20  # bytes in one message: more is no message of BuildKit's
 
 
 class Raw(CodecBase):
-    """Hands messages on as the bytes that they are."""
+    """Passes messages on as bytes."""
 
     __content_subtype__ = "proto"
 
@@ -30,31 +29,31 @@ class Raw(CodecBase):
 
 
 def framed(message: bytes) -> bytes:
-    """Return a message with gRPC's five bytes before it."""
+    """Return a message with gRPC's five-byte prefix."""
     return _HEAD.pack(0, len(message)) + message
 
 
 class Frames:
-    """Both directions of one gRPC stream that `grpclib` opened."""
+    """Both directions of a gRPC stream that `grpclib` opened."""
 
     def __init__(self, stream):
         self._grpc, self._stream = stream, stream._stream
         self._out, self._in, self._at = bytearray(), bytearray(), 0
 
     async def add(self, data: bytes) -> None:
-        """Send `data` together with what comes after it."""
+        """Queue `data`, to be sent together with what follows."""
         self._out += data
         if len(self._out) >= BATCH:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send what was added."""
+        """Send everything that is queued."""
         data, self._out = self._out, bytearray()
         if data:
             await self.send(data)
 
     async def send(self, data: bytes) -> None:
-        """Send bytes that are whole messages, as many to a write as the peer takes."""
+        """Send complete messages as bytes, as many in one write as the peer accepts."""
         if self._out:
             data, self._out = bytes(self._out) + data, bytearray()
         if not self._grpc._send_initial_metadata_done:
@@ -76,11 +75,11 @@ class Frames:
             stream._transport.write(connection.data_to_send())
 
     def has_more(self) -> bool:
-        """Return whether something that came is still to be read."""
+        """Return whether received bytes are still unread."""
         return self._at < len(self._in) or not self._stream.buffer._unacked.empty()
 
     async def received(self) -> AsyncIterator[bytes]:
-        """Yield the messages that come, until the other side ends the stream."""
+        """Yield received messages until the other side ends the stream."""
         while True:
             while (message := self._next()) is not None:
                 yield message
@@ -100,7 +99,7 @@ class Frames:
         return bytes(self._in[start : self._at])
 
     async def _read(self) -> bool:
-        """Take in what came; False at the end of the stream."""
+        """Read what has arrived; False at the end of the stream."""
         del self._in[: self._at]
         self._at = 0
         buffer, taken = self._stream.buffer, 0

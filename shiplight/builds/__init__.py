@@ -1,6 +1,6 @@
-"""Making an image: `build()`, its timing, and the base images that it needs.
+"""Build images: `build()`, its timing, and the base images that it needs.
 
-Knows the catalogue, Dockerfiles and the engine; does not know what is later asked of an image.
+Uses the catalogue, Dockerfiles and the engine; does not inspect the images that it builds.
 """
 
 from .assembling import unassembled

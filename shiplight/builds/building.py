@@ -1,4 +1,4 @@
-"""Building what a learner names: a variant of the catalogue, or a folder with a Dockerfile."""
+"""Build a variant of the catalogue, or a folder with a Dockerfile."""
 
 import os
 import re
@@ -22,12 +22,12 @@ from .showing import DockerfileText
 
 @dataclass(frozen=True)
 class Build:
-    """One finished build. `tag` names the image; `seconds` is from posting to the image's id.
+    """One finished build. `tag` names the image; `seconds` run from the request to the image's id.
 
-    `bases` maps each external image that the Dockerfile names to the one that was used for it.
-    `way` is how the files went: by a BuildKit `session`, as `docker build` sends them, or as a
-    `tar`. `remarks` say what was done otherwise than the Dockerfile or the call asks, and why. With
-    an `output`, a folder, there is no image, and `engine_id` is None.
+    `bases` maps each external image in the Dockerfile to the one that was used for it. `way` is how
+    the files were sent: by a BuildKit `session`, as with `docker build`, or as a `tar`. `remarks`
+    say where the build differs from the Dockerfile or the call, and why. With an `output` folder
+    there is no image, and `engine_id` is None.
     """
 
     app: str
@@ -63,7 +63,7 @@ class Build:
         return f"{self.app}/{self.variant}"
 
     def to_dict(self) -> dict:
-        """Return the build as JSON holds it."""
+        """Return the build as JSON."""
         return {
             "app": self.app,
             "variant": self.variant,
@@ -96,7 +96,7 @@ class Build:
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be built: a folder, its Dockerfile and its text, and the names of the result."""
+    """A build to run: a folder, its Dockerfile and its text, and the names of the result."""
 
     folder: Path
     dockerfile: str
@@ -106,12 +106,12 @@ class Order:
 
     @property
     def tag(self) -> str:
-        """The image's name: its lab keeps it apart from everybody else's."""
+        """The image's name, which contains the lab's id so that it is unique."""
         return f"shiplight/{journal.lab_id()}/{self.app}:{self.variant}"
 
 
 def _shown(result):
-    """What a replayed build leaves on the screen, as the live one did."""
+    """The output of a replayed build, as the live one left it on the screen."""
     if isinstance(result, Build):
         return solving.done_table(result.steps, result.name, result.seconds, "Recorded: built")
     steps = getattr(result, "steps", ())
@@ -205,9 +205,9 @@ def given_of(
     wanted_platforms: tuple[str, ...] = (),
     offer: offers.Offer = offers.NOTHING,
 ) -> cold.Given:
-    """Return what an order gives to a build: its text as it was read, its bases, all here, …
+    """Return the inputs of a build: its text, its bases (all on the engine), its sources.
 
-    Raises UsageError for a secret that is missing, before anything is got.
+    Raises UsageError for a missing secret, before anything is pulled.
     """
     read = dockerfile.parse(wanted.text)
     native = engine.described(client).platform
@@ -223,7 +223,7 @@ def given_of(
 
 
 def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.Base]:
-    """Get the bases that this engine runs; those for another platform are BuildKit's to pull."""
+    """Get the bases for this engine's platform; BuildKit pulls those for other platforms."""
     own, others = [], []
     for use in uses:
         asked = (use.platform,) if use.platform else wanted
@@ -239,9 +239,9 @@ def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def cold_time(client, what: str) -> Cold | None:
-    """Return what a build of `app/variant` with nothing cached took here; None before the first.
+    """Return the seconds of a build of `app/variant` with nothing cached; None if there was none.
 
-    Of the same text, context and bases, on this engine, in this lab.
+    It had the same text, context and bases, on this engine, in this lab.
     """
     return cold.recall(client, cold.key(client, given_of(client, order(what))))
 
@@ -264,9 +264,9 @@ def order(
 
 
 def image_name(client, name: str) -> str:
-    """Return the engine's name for `app/variant`, or for a base that is here as its equivalent.
+    """Return the engine's name for `app/variant`, or for a base whose equivalent is here.
 
-    Other names come back as they are. Raises UsageError where the variant is not built yet.
+    Returns other names unchanged. Raises UsageError if the variant is not built yet.
     """
     if catalogue.find(name) is None:
         base = here(client, name)
@@ -278,7 +278,7 @@ def image_name(client, name: str) -> str:
 
 
 def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
-    """Folder and Dockerfile name of a path. Raises UsageError where there is nothing."""
+    """Folder and Dockerfile name of a path. Raises UsageError if there is nothing."""
     path = Path(os.path.expanduser(what or "(nothing)"))
     try:
         if path.is_file():
@@ -294,7 +294,7 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
 
 
 def _named(folder: Path, text: str, otherwise: str) -> str:
-    """The name under which a folder has a Dockerfile of this text, so that the same is sent."""
+    """The name of a Dockerfile with this text in a folder, so that the same is sent."""
     for path in (folder / otherwise, *sorted(folder.glob("Dockerfile.*"))):
         with suppress(OSError, ValueError):
             found = opening.read(folder, path.name, opening.MOST_DOCKERFILE)
@@ -315,9 +315,9 @@ def _slug(name: str) -> str:
 
 
 def _read(folder: Path, file: str) -> str:
-    """The Dockerfile's text, byte for byte: what is not UTF-8 stays as it is.
+    """The Dockerfile's text, byte for byte; bytes that are not UTF-8 are kept.
 
-    Raises ContextError where there is none, with those that there are.
+    Raises ContextError if there is none, with a list of the Dockerfiles in the folder.
     """
     try:
         text = read_sources(folder, dockerfile=file).text.decode("utf-8", "surrogateescape")

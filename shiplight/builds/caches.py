@@ -1,4 +1,4 @@
-"""Where a build's cache goes and comes from, in the words of `docker buildx`.
+"""Read `--cache-to` and `--cache-from` in the syntax of `docker buildx`.
 
 `--cache-to type=registry,ref=IMAGE,mode=max`, `--cache-from type=local,src=FOLDER`.
 """
@@ -29,14 +29,14 @@ class Cache:
         return Path(os.path.realpath(os.path.expanduser(said)))
 
     def export(self) -> tuple[str, dict[str, str]]:
-        """Return how BuildKit is told to put a cache there."""
+        """Return the attributes that let BuildKit write this cache."""
         place = {"dest": str(self.folder)} if self.folder else {}
         return self.kind, dict(self.attributes) | place
 
     def entry(self) -> dict | None:
-        """Return how BuildKit is told to use it; None where the folder holds no cache yet.
+        """Return the attributes that let BuildKit use this cache; None if the folder has none yet.
 
-        Raises UsageError for a folder that holds something else.
+        Raises UsageError for a folder with other contents.
         """
         if self.folder is None:
             return {"Type": self.kind, "Attrs": dict(self.attributes)}
@@ -48,12 +48,12 @@ class Cache:
         return {"Type": "local", "Attrs": dict(self.attributes) | known} if digest else None
 
     def done(self, answer: Mapping[str, str]) -> None:
-        """Name what was exported into the folder, by what the exporter answered."""
+        """Name the cache that was exported into the folder, as the exporter reported it."""
         if self.folder and (manifest := answer.get("cache.manifest")):
             self._store().put(json.loads(manifest), self._tag)
 
     def service(self) -> dict:
-        """Return the content store that BuildKit writes and reads, by the name it has for it."""
+        """Return the content store that BuildKit writes and reads, by BuildKit's name for it."""
         return {f"local:{self.folder}": self._store()} if self.folder else {}
 
     @property
@@ -67,7 +67,7 @@ class Cache:
 
 
 def to_of(texts: Iterable[str]) -> tuple[Cache, ...]:
-    """Return what several `--cache-to` say. Raises UsageError.
+    """Return the caches of several `--cache-to`. Raises UsageError.
 
     >>> [cache.kind for cache in to_of(["type=registry,ref=host/app:cache,mode=max", "host/app"])]
     ['registry', 'registry']
@@ -77,7 +77,7 @@ def to_of(texts: Iterable[str]) -> tuple[Cache, ...]:
 
 
 def from_of(texts: Iterable[str]) -> tuple[Cache, ...]:
-    """Return what several `--cache-from` say. Raises UsageError.
+    """Return the caches of several `--cache-from`. Raises UsageError.
 
     >>> from_of(["host/app", "type=local,src=cache"])[0].attributes
     {'ref': 'host/app'}
@@ -87,7 +87,7 @@ def from_of(texts: Iterable[str]) -> tuple[Cache, ...]:
 
 
 def _read(text: str, option: str, needed: Mapping[str, str]) -> Cache:
-    """Read one cache; `needed` has by type what may not be missing."""
+    """Read one cache; `needed` lists the required attributes by type."""
     said = dict(part.partition("=")[::2] for part in text.split(","))
     if "=" not in text:
         said = {"type": "registry", "ref": text}

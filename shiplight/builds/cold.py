@@ -1,6 +1,6 @@
-"""What builds with nothing cached took here: no layer, and no cache mount that was filled before.
+"""Store the time of cold builds: no cached layer, and only empty cache mounts.
 
-A cold build is measured once for the same text, context and bases. Its time is data in the journal,
+A cold build is measured once for the same text, context and bases. Its time is kept in the journal,
 with the namespace of the cache mounts that it filled.
 """
 
@@ -27,7 +27,7 @@ class Cold:
 
 @dataclass(frozen=True)
 class Given:
-    """What a build is given: its text, as written and as read, its stage, bases and sources.
+    """The inputs of a build: its text as written and as read, its stage, bases and sources.
 
     `remarks` say what was changed in the text that is sent.
     """
@@ -43,7 +43,7 @@ class Given:
 def key(
     client, given: Given, build_args: dict[str, str] | None = None, platform: str | None = None
 ) -> str:
-    """Return what is the same for two builds that do the same work: a digest of all they are given.
+    """Return a digest of all inputs: it is equal for two builds that do the same work.
 
     File times do not count, as they do not for the engine; nor does the Dockerfile's name.
     """
@@ -67,7 +67,7 @@ def key(
 
 
 def remember(client, key: str, tag: str, seconds: float, namespace: str | None) -> None:
-    """Journal what a build with nothing cached took."""
+    """Write the time of a build with nothing cached to the journal."""
     journal.write(
         "cold",
         with_caches=True,

@@ -1,4 +1,4 @@
-"""What a build misses because it lay in a cache mount: what is written there is in no layer."""
+"""Explain a missing file that was written to a cache mount, and is therefore in no layer."""
 
 import posixpath
 import re
@@ -9,9 +9,9 @@ _MISSED = re.compile(r"(?i)not found|no such file")
 
 
 def in_a_cache_mount(read: Dockerfile, line: int | None, said: str) -> str:
-    """Return advice where what a failed step misses is below a cache mount of another RUN, or "".
+    """Return advice if the missing file is below a cache mount of another RUN; else "".
 
-    `line` is the failed step's. A mount on a path with a variable is not looked for.
+    `line` is that of the failed step. Mounts on a path with a variable are ignored.
     """
     missed = "\n".join(each for each in said.splitlines() if _MISSED.search(each))
     mounts = [mount for stage in read.stages for mount in _mounts(stage)]
@@ -28,7 +28,7 @@ def in_a_cache_mount(read: Dockerfile, line: int | None, said: str) -> str:
 
 
 def _has(said: str, path: str) -> bool:
-    """Whether a path, or one below it, stands in what was said."""
+    """Whether the output names a path, or one below it."""
     return bool(re.search(rf"(?<![\w./-]){re.escape(path)}(?![\w.-])", said))
 
 

@@ -1,4 +1,4 @@
-"""SHIPLIGHT_MIRROR: which registry stands for which. Read here, and nowhere else.
+"""Read SHIPLIGHT_MIRROR, which names mirrors of registries. No other file reads it.
 
 SHIPLIGHT_MIRROR=HOST[:PORT][/PREFIX]                                    for every registry
 SHIPLIGHT_MIRROR=docker.io=HOST[:PORT][/PREFIX],gcr.io=HOST[:PORT][/…]   one for each
@@ -18,10 +18,10 @@ FORM = "HOST[:PORT][/PREFIX], or docker.io=HOST…,gcr.io=HOST…"
 
 
 def mirrored(reference: str) -> str | None:
-    """Return the name of `reference` at its mirror; None where none is named for its registry.
+    """Return the name of `reference` on its mirror; None if its registry has no mirror.
 
-    Docker Hub's official images are under `library/` there; other registries' host names go.
-    Raises UsageError for a SHIPLIGHT_MIRROR that names no registry.
+    Docker Hub's official images are under `library/` there; the host names of other registries are
+    removed. Raises UsageError if SHIPLIGHT_MIRROR is not valid.
     """
     mirrors, one = named(), read(reference)
     mirror = mirrors.get(one.registry) or mirrors.get(_EVERY)
@@ -29,9 +29,9 @@ def mirrored(reference: str) -> str | None:
 
 
 def named() -> dict[str, str]:
-    """Return the mirror of each registry that SHIPLIGHT_MIRROR names; one is for every registry.
+    """Return the mirror of each registry in SHIPLIGHT_MIRROR; a single one is for all of them.
 
-    Raises UsageError, which repeats no password.
+    Raises UsageError, without repeating a password.
     """
     found = {}
     for entry in os.environ.get("SHIPLIGHT_MIRROR", "").split(","):
@@ -66,7 +66,7 @@ def _invalid(entry: str, why: str) -> UsageError:
 
 
 def _masked(text: str) -> str:
-    """Return one entry without a user and password; nothing of it where they may have a comma.
+    """Return one entry without user and password; "" if they may contain a comma.
 
     >>> _masked("gcr.io=http://ann:secret@host"), _masked("host/x")
     ('gcr.io=http://***@host', 'host/x')

@@ -1,6 +1,6 @@
-"""What a build may ask for beside its files: secrets, ssh agents, and a folder for its output.
+"""Read what a build may use besides its files: secrets, ssh agents, and an output folder.
 
-In the words of `docker build`: `--secret id=token,src=FILE`, `--ssh default`, `--output DIR`.
+The syntax is that of `docker build`: `--secret id=token,src=FILE`, `--ssh default`, `--output DIR`.
 """
 
 import os
@@ -17,7 +17,7 @@ SECRET_HINT = "--secret id=NAME,src=FILE or id=NAME,env=VARIABLE"
 
 @dataclass(frozen=True)
 class Offer:
-    """What is offered to one build. Secrets are held here and given to BuildKit, nowhere else."""
+    """Secrets, agents and output of one build. Secrets are passed only to BuildKit."""
 
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     agents: Mapping[str, str] = field(default_factory=dict)
@@ -25,7 +25,7 @@ class Offer:
 
     @property
     def needs_session(self) -> tuple[str, ...]:
-        """What of it cannot be done without a session, as a person asked for it."""
+        """What needs a session, in the words of `build()`."""
         given = {"secrets": self.secrets, "ssh": self.agents, "output": self.output}
         return tuple(name for name, value in given.items() if value)
 
@@ -34,7 +34,7 @@ NOTHING = Offer()
 
 
 def read(secrets=None, ssh=None, output=None) -> Offer:
-    """Return the offer that these arguments of `build()` make. Raises UsageError for what lacks."""
+    """Return the Offer for these arguments of `build()`. Raises UsageError if one is missing."""
     folder = Path(os.path.expanduser(output)) if output is not None else None
     if folder is not None and folder.exists() and not folder.is_dir():
         raise UsageError(f"the output {folder} is a file.", hint="name a folder")
@@ -46,7 +46,7 @@ def read(secrets=None, ssh=None, output=None) -> Offer:
 
 
 def _secret(name: str, source: str | os.PathLike) -> bytes:
-    """Return the bytes of a secret: from a file, or from a variable where it is `env:NAME`."""
+    """Return the bytes of a secret: from a file, or for `env:NAME` from a variable."""
     if isinstance(source, str) and source.startswith("env:"):
         variable = source.removeprefix("env:")
         if variable not in os.environ:
@@ -67,7 +67,7 @@ def _secret(name: str, source: str | os.PathLike) -> bytes:
 
 
 def _agents(ssh: str | Mapping[str, str | os.PathLike] | Iterable[str] | None) -> dict[str, str]:
-    """Return the sockets of ssh agents by id: `default` is the one that SSH_AUTH_SOCK names."""
+    """Return the sockets of ssh agents by id: `default` is the one in SSH_AUTH_SOCK."""
     if not ssh:
         return {}
     if isinstance(ssh, Mapping):
@@ -99,7 +99,7 @@ def _agent(name: str, path: str) -> str:
 
 
 def refuse_missing(stages: Iterable[Stage], offer: Offer) -> None:
-    """Raise UsageError where a step requires a secret or an agent that is not offered."""
+    """Raise UsageError if a step requires a secret or an agent that was not given."""
     for stage in stages:
         for instruction in stage.instructions:
             for kind, name in _required(instruction):
@@ -112,7 +112,7 @@ def refuse_missing(stages: Iterable[Stage], offer: Offer) -> None:
 
 
 def _required(instruction: Instruction):
-    """Yield (`secret` or `ssh`, id) of every mount of a RUN that has to be there."""
+    """Yield (`secret` or `ssh`, id) of every required mount of a RUN."""
     for mount in instruction.mounts:
         if mount["type"] not in ("secret", "ssh") or "$" in "".join(mount.values()):
             continue
@@ -128,7 +128,7 @@ def _required(instruction: Instruction):
 
 
 def secrets_of(texts: Iterable[str]) -> dict[str, str | Path]:
-    """Return what several `--secret` say, as `build()` takes it. Raises UsageError.
+    """Return several `--secret` in the form that `build()` takes. Raises UsageError.
 
     >>> secrets_of(["id=token,env=TOKEN", "type=file,id=key,src=key.pem"])
     {'token': 'env:TOKEN', 'key': PosixPath('key.pem')}
@@ -149,7 +149,7 @@ def secrets_of(texts: Iterable[str]) -> dict[str, str | Path]:
 
 
 def output_of(text: str | None) -> str | None:
-    """Return the folder that an `--output` names. Raises UsageError for other kinds of output.
+    """Return the folder of an `--output`. Raises UsageError for other kinds of output.
 
     >>> output_of("out"), output_of("type=local,dest=out")
     ('out', 'out')

@@ -1,4 +1,4 @@
-"""The automatic platform arguments of a build, as BuildKit gives them their values."""
+"""The automatic platform arguments of a build, with the values that BuildKit sets."""
 
 
 def arguments(build: str, target: str | None = None) -> dict[str, str]:
@@ -33,7 +33,7 @@ _ALSO = {"x86_64": "amd64", "aarch64": "arm64", "arm64/v8": "arm64"}
 
 
 def plain(platform: str) -> str:
-    """Return the one name of a platform that has several.
+    """Return the normalized name of a platform.
 
     >>> plain("linux/arm64/v8"), plain("Linux/x86_64")
     ('linux/arm64', 'linux/amd64')

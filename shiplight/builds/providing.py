@@ -1,9 +1,9 @@
-"""Getting base images onto the engine: found, pulled, or assembled, in that order.
+"""Get base images onto the engine: find, pull, or assemble them, in that order.
 
-A base is the official image that is already here; or an equivalent or a mirror's image that is
-already here; or is pulled, from the mirror that SHIPLIGHT_MIRROR names and then from its own
-registry; or is assembled from packages. SHIPLIGHT_BASES=official, mirrored or equivalent asks for
-one kind and no other.
+First comes the official image if it is already on the engine; then an equivalent or a mirror's
+image that is; then a pull, from the mirror in SHIPLIGHT_MIRROR and then from its own registry; and
+last, assembling from packages. SHIPLIGHT_BASES=official, mirrored or equivalent allows only one
+kind.
 """
 
 from dataclasses import replace
@@ -22,7 +22,7 @@ from .refusals import TOO_MANY, Refusal, refusal
 def provide(client, references, *, platform: str | None = None) -> list[Base]:
     """Get one Base for each of `references` onto the engine.
 
-    Raises BaseNotAvailable, which says what was tried. Shows its progress.
+    Raises BaseNotAvailable with what was tried. Shows its progress.
     """
     wanted = list(dict.fromkeys(references))
     found = {reference: here(client, reference) for reference in wanted}
@@ -35,7 +35,7 @@ def provide(client, references, *, platform: str | None = None) -> list[Base]:
 
 
 def here(client, reference: str) -> Base | None:
-    """Return the base that is on the engine already, if its kind is allowed."""
+    """Return the base that is already on the engine, if its kind is allowed."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     candidates = [
         ("official", tagged(reference)),
@@ -51,9 +51,9 @@ def here(client, reference: str) -> Base | None:
 
 
 def _with_building(client, base: Base, under: dict) -> Base:
-    """`base` with the image for stages that build, where that is here and still what it should be.
+    """`base` with its image for stages that build, if that is on the engine and up to date.
 
-    It is based on `base`, and has the CA bundle as that is now.
+    That image is based on `base` and has the current CA bundle.
     """
     name = building_name(base)
     over = engine.find_image(client, name) if name else None
@@ -63,9 +63,9 @@ def _with_building(client, base: Base, under: dict) -> Base:
 
 
 def foreign(client, reference: str) -> Base:
-    """Return the base that BuildKit is to pull itself, since it is for another platform.
+    """Return a base for another platform, which BuildKit pulls itself.
 
-    Raises BaseNotAvailable where SHIPLIGHT_BASES asks for a kind that no registry has.
+    Raises BaseNotAvailable if SHIPLIGHT_BASES asks for a kind that no registry has.
     """
     for candidate, name in sources(reference):
         return Base(reference, name, candidate)
@@ -82,14 +82,14 @@ def foreign(client, reference: str) -> Base:
 
 
 def sources(reference: str) -> list[tuple[str, str]]:
-    """Return kind and name of each image that may be pulled for a base, the first to try first."""
+    """Return kind and name of each image that may be pulled for a base, in order."""
     kind = wanted_kind()
     found = [("mirrored", mirrored(reference)), ("official", tagged(reference))]
     return [(one, name) for one, name in found if name and kind in (None, one)]
 
 
 def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:
-    """Pull the base, from its mirror or else its own registry, or assemble its equivalent."""
+    """Pull the base from its mirror or its own registry, or assemble its equivalent."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     refused = []
     for candidate, name in sources(reference):
@@ -121,7 +121,7 @@ def _not_available(
     refused: list[Refusal],
     failed: BaseNotAvailable | None = None,
 ) -> BaseNotAvailable:
-    """The error that says what was tried, why the first of it failed, and what helps."""
+    """The error with what was tried, why the first attempt failed, and what helps."""
     message = f"the base {reference} is not here"
     if refused:
         message += f", and {refused[0].name} cannot be pulled: {refused[0]}"

@@ -1,4 +1,4 @@
-"""Pulling one image: its progress, what a pull that failed leaves, and why it failed."""
+"""Pull one image: show progress, clean up after a failure, and explain it."""
 
 from dataclasses import dataclass, field
 
@@ -20,9 +20,9 @@ _STATES = {  # of a layer, by what engines call them
 
 
 def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None:
-    """Pull one image, and journal it once it is here. Raises EngineFailed.
+    """Pull one image and write it to the journal. Raises EngineFailed.
 
-    A pull that failed leaves no image of that name where there was none before.
+    A failed pull leaves no image of that name unless there was one before.
     """
     journal.ready()
     before, layers = engine.id_of(client, name), Layers()
@@ -46,14 +46,14 @@ def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None
 
 @dataclass
 class Layers:
-    """What a pull has done so far, put together from the lines that the engine sends."""
+    """The progress of a pull, from the lines that the engine sends."""
 
     states: dict[str, str] = field(default_factory=dict)
     done: dict[str, int] = field(default_factory=dict)
     total: dict[str, int] = field(default_factory=dict)
 
     def add(self, line: dict) -> None:
-        """Take one line; those that are not about a layer are left out."""
+        """Add one line; lines that are not about a layer are ignored."""
         state, layer = _STATES.get(line.get("status", "")), line.get("id")
         if state is None or layer is None:
             return
@@ -65,9 +65,9 @@ class Layers:
             self.done[layer] = self.total.setdefault(layer, 0)
 
     def __str__(self) -> str:
-        """Bytes of all layers, once each has told how many it has; and how many are unpacked.
+        """Bytes of all layers, once all their sizes are known, and how many are unpacked.
 
-        Engines tell of three layers at a time, so till then their number says how far it is.
+        Engines report three layers at a time, so until then the number of layers is shown.
         """
         count, states = len(self.states), list(self.states.values())
         if not count:

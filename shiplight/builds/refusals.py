@@ -1,7 +1,7 @@
-"""Why a registry did not give an image, in plain words, and what helps then.
+"""Explain in plain words why a registry refused an image, and what helps.
 
-Engines say this in the words of whatever failed inside them, each release in its own. Known by
-signs in these words; what no sign tells is handed on as it was said.
+Engines report the error of whatever failed inside them, and the wording differs by release. We look
+for known phrases in it; a message without any is passed on unchanged.
 """
 
 import re
@@ -90,7 +90,7 @@ TOO_MANY = refused.TOO_MANY[0]
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why `name` was not given: what that means ("" for what no sign tells), as it was said."""
+    """Why `name` was refused: the meaning ("" if unknown), and the original message."""
 
     name: str
     meaning: str
@@ -99,7 +99,7 @@ class Refusal:
 
     @property
     def is_login(self) -> bool:
-        """Whether a login is all that is missing: the registry answers."""
+        """Whether only a login is missing: the registry can be reached."""
         return self.meaning in (_DENIED, _WRONG_LOGIN)
 
     @property
@@ -114,7 +114,7 @@ class Refusal:
 
 
 def refusal(name: str, error: EngineFailed) -> Refusal:
-    """Return what a failed question for `name` means: for an image, or for `HOST/`, a registry."""
+    """Explain a failed request for `name`: an image, or a registry as `HOST/`."""
     said, registry = error.said, registry_of(name)
     host = "" if registry == HUB else f" {registry}"
     for meaning, hint, signs in _ROWS:

@@ -1,6 +1,7 @@
-"""How a build gets its files to the engine: by a BuildKit session, or as a tar where there is none.
+"""Send the files of a build to the engine: by a BuildKit session, or as a tar without one.
 
-By a session the engine asks for what it lacks, as it asks `docker build`. Podman has none.
+In a session the engine requests only the files that it lacks, as with `docker build`. Podman has no
+sessions.
 """
 
 import base64
@@ -26,9 +27,9 @@ NO_SESSION = (400, 404, 405, 501)  # what an engine says that knows no such call
 
 @dataclass(frozen=True)
 class Sent:
-    """A build under way: the lines of the engine's answer, and how its files went (`way`).
+    """A running build: the lines of the engine's answer, and how its files were sent (`way`).
 
-    `why` says why not by a session.
+    `why` says why there was no session.
     """
 
     lines: Iterator[dict] = field(repr=False)
@@ -38,7 +39,7 @@ class Sent:
     exported: object | None = None
 
     def refuse_changed(self) -> None:
-        """Raise ContextError where the files were not as they were listed: the build is not."""
+        """Raise ContextError if files changed after they were listed: the build is not valid."""
         failure = self.session.failure if self.session is not None else None
         if failure is None:
             return
@@ -48,9 +49,9 @@ class Sent:
 
 @dataclass(frozen=True)
 class Wider:
-    """What Docker Engine's /build cannot do: BuildKit's own Solve does it, as with buildx.
+    """Options that Docker Engine's /build lacks; BuildKit's own Solve has them, as with buildx.
 
-    /build can use the cache of an image too, and nothing else of these.
+    Of these, /build can only use the cache of an image.
     """
 
     cache_to: tuple[Cache, ...] = ()
@@ -62,7 +63,7 @@ class Wider:
 
     @property
     def needs(self) -> list[str]:
-        """What of this is asked for, in the words of `build()`."""
+        """The options that are set, in the words of `build()`."""
         needed = ["cache_to"] if self.cache_to else ["a local cache"] if self.stores else []
         return needed + (["several platforms"] if len(self.platforms) > 1 else [])
 
@@ -73,12 +74,12 @@ class Wider:
 
     @property
     def stores(self) -> dict:
-        """The stores of all local caches, both those to write and those to read."""
+        """The stores of all local caches, for writing and for reading."""
         return {k: v for c in (*self.cache_to, *self.cache_from) for k, v in c.service().items()}
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What to say of local caches that are not there yet."""
+        """Remarks on local caches that do not exist yet."""
         lacking = [one.folder for one in self.cache_from if one.entry() is None]
         return tuple(f"{folder} holds no build cache yet, so none was used" for folder in lacking)
 
@@ -90,7 +91,7 @@ NOTHING_WIDER = Wider()
 def sent(
     client, sources: Sources, offer: Offer, wider: Wider = NOTHING_WIDER, **parameters
 ) -> Iterator[Sent]:
-    """Begin a build of `sources`; it ends when the block is left. `parameters` go to /build.
+    """Start a build of `sources`, which ends when the block is left. `parameters` go to /build.
 
     Raises UsageError if the offer needs a session and the engine does not support sessions.
     """
@@ -118,7 +119,7 @@ def sent(
 
 
 def _session(client, sources: Sources, offer: Offer, wider: Wider):
-    """Return the session of one build, and what receives its output."""
+    """Return the session of one build, and the receiver of its output."""
     from ..buildkit import content, services, session, tree  # grpclib takes 50 ms to load
 
     folder = os.path.realpath(sources.folder)
@@ -142,7 +143,7 @@ def _session(client, sources: Sources, offer: Offer, wider: Wider):
 
 
 def _hijacked(client, session) -> tuple[object | None, str]:
-    """Return a socket on which the engine takes this session, or None and why there is none."""
+    """Return a socket for this session, or None with the reason."""
     from ..buildkit import transport
 
     if engine.described(client).kind == "Podman":
@@ -167,9 +168,9 @@ def _not_opened(what: str, error: Exception) -> EngineFailed:
 
 
 def _control(client, wider: Wider):
-    """Return a socket to BuildKit's own calls; None where the engine has none and none is needed.
+    """Return a socket for BuildKit's own API; None if the engine has none and none is needed.
 
-    Raises UsageError where one is needed, and EngineFailed.
+    Raises UsageError if one is needed, and EngineFailed.
     """
     from ..buildkit import transport
 
@@ -187,7 +188,7 @@ def _control(client, wider: Wider):
 
 @contextmanager
 def _solved(sock, wider: Wider, parameters: dict) -> Iterator[Iterator[dict]]:
-    """Begin a build by Solve; its news come as the lines of an answer to /build."""
+    """Start a build by Solve; its status has the form of an answer to /build."""
     from ..buildkit import control
 
     exports = [("moby", {"name": parameters["t"]})] if parameters.get("t") else [("local", {})]
@@ -217,11 +218,11 @@ def _as_lines(news, wider: Wider) -> Iterator[dict]:
 
 
 def _attributes(wider: Wider, parameters: dict) -> dict[str, str]:
-    """Return what the Dockerfile frontend reads, as buildx writes it.
+    """Return the attributes of the Dockerfile frontend, as buildx writes them.
 
-    An image that is here is used as it is. Else a containerd store asks its registry what the tag
-    is now in every build: which may be another image, and takes minutes where the registry is
-    silent. `/build` has no way to say so; on graph drivers it is so anyway.
+    An image that is on the engine is used without asking its registry. Otherwise a containerd store
+    resolves the tag in every build, which may give another image, and takes minutes if the registry
+    does not answer. `/build` has no such option; graph drivers never ask.
     """
     found = {"filename": parameters["dockerfile"], "image-resolve-mode": "local"}
     if platform := ",".join(wider.platforms) or parameters.get("platform"):

@@ -1,4 +1,4 @@
-"""The text of a Dockerfile as a notebook shows it: its words in colours, its lines numbered."""
+"""Show the text of a Dockerfile in a notebook, in colours and with line numbers."""
 
 from html import escape
 
@@ -21,7 +21,7 @@ class DockerfileText(str):
     def replace(self, old: str, new: str, count: int = -1) -> "DockerfileText":
         """Return a copy with `old` replaced by `new`. Raises UsageError if `old` is not in it.
 
-        A text that was not changed would be built, and would seem to show what the change does.
+        An unchanged text would also build, and seem to show the effect of the change.
         """
         if old not in self:
             raise UsageError(
@@ -30,14 +30,14 @@ class DockerfileText(str):
         return DockerfileText(super().replace(old, new, count))
 
     def graph(self, target: str | int | None = None) -> StageGraph:
-        """Return the graph of its stages as a picture; what `target` does not need is grey."""
+        """Draw the graph of its stages; those that `target` does not need are grey."""
         return draw(parse(self), target)
 
     def __repr__(self) -> str:
         return visible(self.rstrip("\n"))
 
     def _repr_html_(self) -> str:
-        """The text in colours that read on light and on dark; MathJax leaves it alone."""
+        """The text in colours for light and dark themes; MathJax does not change it."""
         rows = [
             f"<span style='color:{QUIET};user-select:none'>{number:>3}  </span>{line}"
             for number, line in enumerate(_lines(visible(self.rstrip("\n"))), 1)
@@ -47,7 +47,7 @@ class DockerfileText(str):
 
 
 def _lines(text: str) -> list[str]:
-    """Each line of a text as HTML, a token that spans lines cut where they end."""
+    """Each line of a text as HTML; a token that spans lines is split at their ends."""
     from pygments.lexers import DockerLexer
 
     lines = [""]

@@ -1,7 +1,7 @@
-"""BuildKit through the Docker SDK's own connection: one context in, one image and its steps out.
+"""Build with BuildKit over the Docker SDK's connection: from a context to an image and its steps.
 
 `client.images.build()` calls the classic builder, which has neither cache mounts nor parallel
-stages. So the same engine is asked, over the same client, for a build with `version=2`.
+stages. So we ask the same engine, over the same client, for a build with `version=2`.
 """
 
 import base64
@@ -27,9 +27,9 @@ TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that w
 
 @dataclass(frozen=True)
 class Solved:
-    """A build that is done. `engine_id` is None where it made no image, but a folder of files.
+    """A finished build. `engine_id` is None if it wrote a folder of files and no image.
 
-    `way` is `session` or `tar`; `why` says why not by a session.
+    `way` is `session` or `tar`; `why` says why there was no session.
     """
 
     engine_id: str | None
@@ -40,7 +40,7 @@ class Solved:
 
     @property
     def remarks(self) -> tuple[str, ...]:
-        """What to say of the way, where it is not the usual one."""
+        """Remarks on how the files were sent, if it was not the usual way."""
         return (f"the files were sent as a tar: {self.why}",) if self.why else ()
 
 
@@ -64,8 +64,8 @@ def solve(
 ) -> Solved:
     """Build `sources`, showing the steps as they run.
 
-    `read` is the Dockerfile as its author wrote it: lines are those. Every base has to be on the
-    engine already; `bases`, their kind, is put on the image as a label, beside `labels`.
+    `read` is the Dockerfile as its author wrote it; line numbers refer to it. Every base has to be
+    on the engine already; `bases`, their kind, becomes a label of the image, as do `labels`.
     `screen(draw)` shows the progress.
     Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
     """
@@ -124,9 +124,9 @@ def solve(
 def _follow(
     sent: sending.Sent, trace: Trace, transcript: Transcript, noted: "_Noted"
 ) -> tuple[str | None, str]:
-    """The image's id and nothing, or None and what the engine said went wrong.
+    """The image's id and "", or None and the engine's error message.
 
-    Raises ContextError where files changed while they were sent.
+    Raises ContextError if files changed while they were sent.
     """
     engine_id = None
     for line in sent.lines:
@@ -159,7 +159,7 @@ def _add(trace: Trace, encoded) -> None:
 
 
 def done_table(steps: tuple[Step, ...], title: str, seconds: float, mode: str = "Built"):
-    """Return what stays on the screen of a build that is done."""
+    """Return the table that stays on the screen after a build."""
     took = f"{mode} {title} in {format_seconds(seconds)} · {counted(steps)}"
     return progress.steps_table(steps, title=took)
 
@@ -169,7 +169,7 @@ def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
 
 
 def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> BuildFailed:
-    """The error that names the step, its line, its last words, and where to look."""
+    """The error with the step, its line, its last lines of output, and where to look."""
     step = BuildFailed("", steps=steps).step
     if step is None:
         return BuildFailed(
@@ -196,7 +196,7 @@ NOT_UTF8 = (
 
 
 def _look(said: str) -> str:
-    """Where a failure like this one usually comes from."""
+    """The usual cause of a failure like this one."""
     if network.is_named_in(said):
         return network.LOOK
     proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
@@ -222,9 +222,9 @@ def _look(said: str) -> str:
 
 
 class _Noted:
-    """What the journal has of one build: `clean` tells our image and cache records by it.
+    """The journal entries of one build, by which `clean` finds our image and cache records.
 
-    Each step is there as soon as it has ended, for the case that this process is killed.
+    Each step is written as soon as it has ended, in case this process is killed.
     """
 
     def __init__(self, on: str, tag: str, read, trace: Trace):
@@ -232,7 +232,7 @@ class _Noted:
         self._read, self._trace, self._ended = read, trace, 0
 
     def steps(self) -> None:
-        """Note the steps that have ended since this was called last."""
+        """Write the steps that have ended since the last call."""
         if self._trace.ended > self._ended:
             before, self._ended = self._ended, self._trace.ended
             ran = self._ran()
@@ -240,7 +240,7 @@ class _Noted:
                 journal.write("ran", to_disk=False, ran=ran, **self._where)
 
     def end(self, engine_id: str | None) -> None:
-        """Note the image, all steps, and when the build ended on the engine's clock."""
+        """Write the image, all steps, and when the build ended on the engine's clock."""
         made = {"engine_id": engine_id} if engine_id else {}
         steps = self._trace.steps()
         spans = [(s.started, s.started + (s.seconds or 0)) for s in steps if s.started is not None]
@@ -250,9 +250,9 @@ class _Noted:
         journal.write("build", **self._where, **made)
 
     def _ran(self) -> list[list]:
-        """Begin and end of each step that made something, and what it said.
+        """Start and end of each step that made something, and its description.
 
-        Its name has its build arguments put in; a cache record is described without.
+        The step's name contains its build arguments; the description of a cache record does not.
         """
         own = [instruction for stage in self._read.stages for instruction in stage.instructions]
         written = {found.line: f"{found.keyword} {found.value}" for found in own}

@@ -1,4 +1,4 @@
-"""Building each stage that a target needs as an image of its own, all from one text."""
+"""Build each stage that a target needs as an image of its own, all from one text."""
 
 import os
 from dataclasses import dataclass, field, replace
@@ -13,8 +13,8 @@ from .building import Build
 class Staged:
     """The stages of one Dockerfile that a target needs, each built by itself, the target last.
 
-    `builds` has them by index; `images` has the name of the image that was used for each one from
-    outside, by stage, kind of use (FROM, COPY or MOUNT) and reference.
+    `builds` has them by index; `images` has the name of every external image that was used, by
+    stage, kind of use (FROM, COPY or MOUNT) and reference.
     """
 
     read: dockerfile.Dockerfile = field(repr=False)
@@ -38,8 +38,8 @@ def build_stages(
 ) -> Staged:
     """Build every stage that `target` needs, in order: an image each. The arguments are `build`'s.
 
-    All of them are sent the same text with the same bases, so each step runs once. A stage that has
-    no name gets one in that text. Raises what `build` raises.
+    Every build gets the same text with the same bases, so each step runs once. A stage without a
+    name gets one in that text. Raises what `build` raises.
     """
     wanted = building.order(os.fspath(what), text=text, file=file)
     arguments, offer = build_args or {}, offers.read(secrets, ssh, None)

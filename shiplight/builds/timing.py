@@ -1,4 +1,4 @@
-"""How long one way to build takes: cold, built again as it is, and after an edit."""
+"""Time one way to build: cold, again without a change, and after an edit."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -18,10 +18,10 @@ RUNS = 3  # of what a median is told
 
 @dataclass(frozen=True)
 class Times:
-    """Seconds of the builds of one way, in the order of building; `tag` is the last one's image.
+    """Seconds of the builds of one way, in order; `tag` is the image of the last one.
 
-    `cold` is one run, and had no layer and no cache mount to begin with; its first RUN began at
-    `began`, in seconds since 1970 on the engine's clock.
+    `cold` is one run that started without cached layers or filled cache mounts; its first RUN
+    began at `began`, in seconds since 1970 on the engine's clock.
     """
 
     way: str
@@ -33,11 +33,11 @@ class Times:
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
     def runs(self) -> dict[str, tuple[float, ...]]:
-        """Return the seconds by what was the case before the builds."""
+        """Return the seconds by the case: cold, unchanged, after an edit."""
         return {"cold": (self.cold,), "unchanged": self.unchanged, "after an edit": self.edited}
 
     def to_dict(self) -> dict:
-        """Return the times as JSON holds them."""
+        """Return the times as JSON."""
         return asdict(self)
 
     @classmethod
@@ -49,7 +49,7 @@ class Times:
 
 
 def _shown(result):
-    """The runs as they stay on the screen."""
+    """The table of runs that stays on the screen."""
     if not isinstance(result, Times):
         return None
     tasks = progress.Tasks(f"{result.way}: median seconds, {result.setting.mode}")
@@ -73,8 +73,8 @@ def spread(fastest: float, slowest: float, runs: int) -> str:
 def cold_build(client, name: str) -> tuple[Build, Cold]:
     """Build the variant `name`, and return the build with the seconds of a cold one.
 
-    Where this lab built the same cold before, and all that runs in it still comes from the cache,
-    that time is taken; otherwise it is built with nothing cached now.
+    If this lab built the same cold before, and every step still comes from the cache, that time
+    is used; otherwise it is built now with nothing cached.
     """
     known = building.cold_time(client, name)
     if known is not None:
@@ -93,10 +93,10 @@ def own_cache(name: str) -> str:
 def time_builds(
     client, folder: PathLike, text: str, *, way: str, edit: Callable[[], None], runs: int = RUNS
 ) -> Times:
-    """Build a folder by a Dockerfile's `text`: once cold, then unchanged, then after each edit.
+    """Build a folder with a Dockerfile's `text`: once cold, then unchanged, then after each edit.
 
-    Cold: no layer is taken from the cache, and the cache mounts, which no other way shares, are
-    emptied first. `edit()` changes a file of the folder, each time to what it never was before.
+    Cold: no layer comes from the cache, and the cache mounts, which no other way shares, are
+    emptied first. `edit()` changes a file of the folder, each time to contents it never had.
     """
     name = building.order(fspath(folder), text=text, name=way.replace("/", " ")).app
     tasks = progress.Tasks(f"{way}: measuring")
@@ -133,7 +133,7 @@ def time_builds(
 
 
 def _first_run(made: Build) -> float:
-    """When the first RUN began; a FROM can have begun in an earlier build that used it as well."""
+    """When the first RUN began; a FROM may have begun in an earlier build."""
     ran = [step for step in made.numbered_steps if step.instruction.startswith("RUN ")]
     return min((step.started for step in ran if step.started is not None), default=0.0)
 
@@ -148,8 +148,8 @@ def _after_edits(once, edit, runs: int) -> Iterator[float]:
 def cache_mounts(client, times: Times) -> dict[str, int]:
     """Return the bytes of the cache mounts that a timed cold build made, by path in the builder.
 
-    An engine lists them without a name, so those are meant that are as old as that build. Empty on
-    Podman, which does not show its cache.
+    An engine lists them without a name, so this takes those that were created during that build.
+    Empty on Podman, which does not show its cache.
     """
     made = [
         record
