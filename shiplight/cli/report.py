@@ -323,7 +323,7 @@ def _by_origin(found: ScanReport) -> Table:
 
 
 def print_scan_comparison(found: ScanComparison) -> None:
-    """What is gone, kept and new, by severity and by the instruction that brought it."""
+    """Print what is gone, kept and new, by severity and by the instruction that brought it."""
     numbers = (*(WORDS[severity] for severity in SEVERITIES), "total")
     table = _table("", *numbers, right=numbers)
     where = _table("", "vulnerabilities", "added by", right=("vulnerabilities",))

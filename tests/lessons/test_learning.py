@@ -194,7 +194,7 @@ def test_a_guess_that_cannot_answer_its_question_is_not_kept(question, value, un
 
 @pytest.mark.parametrize(
     ("question", "value", "said"),
-    [("01.1", 80, "80 MB"), ("01.5", 250.5, "250.5 % larger"), ("00.1", False, "False"),
+    [("01.1", 80, "80 MB"), ("01.6", 250.5, "250.5 % larger"), ("00.1", False, "False"),
      ("03.2", 0, "0 %"), ("02.5", "the laptop's", "the laptop's")],
 )  # fmt: skip
 def test_a_guess_gets_the_unit_of_its_question(question, value, said):
