@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
 from ..buildkit import Step, counted, opening
-from ..dockerfile import read_sources, stages
+from ..dockerfile import StageGraph, StageRun, draw, read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
@@ -42,6 +42,7 @@ class Build:
     remarks: tuple[str, ...] = ()
     output: str | None = None
     text: str = field(default="", repr=False, compare=False)
+    build_args: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def numbered_steps(self) -> tuple[Step, ...]:
@@ -61,6 +62,22 @@ class Build:
     def name(self) -> str:
         """`app/variant`, as people type it."""
         return f"{self.app}/{self.variant}"
+
+    def graph(self) -> StageGraph:
+        """Return the graph of its stages: what ran is filled, with its seconds; the rest is cached.
+
+        A replayed build has no text; the variant's own is taken then. Raises UsageError where there
+        is none.
+        """
+        row = catalogue.find(self.name)
+        if not self.text and row is None:
+            raise UsageError(
+                f"the Dockerfile of {self.name} was not recorded.",
+                hint="recipe(…).graph() draws the stages of a text",
+            )
+        read = dockerfile.parse(self.text or _read(row.folder, row.dockerfile))
+        runs = runs_of(read, self.steps)
+        return draw(read, max(runs, default=None), self.build_args, runs)
 
     def to_dict(self) -> dict:
         """Return the build as JSON."""
@@ -92,6 +109,26 @@ class Build:
             remarks=tuple(data.get("remarks", ())),
             output=data.get("output"),
         )
+
+
+def runs_of(read: dockerfile.Dockerfile, steps: tuple[Step, ...]) -> dict[int, StageRun]:
+    """Return what a build did for each stage, by index; what it did not build is not in it.
+
+    Loading a base is nothing that a stage runs.
+    """
+    runs: dict[int, list[Step]] = {}
+    for step in steps:
+        if step.stage is not None and step.line is not None:
+            stage = max((one for one in read.stages if one.line <= step.line), key=lambda s: s.line)
+            runs.setdefault(stage.index, []).extend([step] * (step.line != stage.line))
+    return {
+        index: StageRun(
+            sum(step.seconds or 0 for step in its if not step.cached),
+            len(its),
+            sum(step.cached for step in its),
+        )
+        for index, its in runs.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -194,6 +231,7 @@ def build(
         remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
         text=wanted.text,
+        build_args=arguments,
     )
 
 

@@ -76,6 +76,7 @@ def build_stages(
             way=solved.way,
             remarks=given.remarks + solved.remarks,
             text=wanted.text,
+            build_args=arguments,
         )
     uses = zip(
         stages.image_uses(given.read, target, known),

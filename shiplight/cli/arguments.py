@@ -233,11 +233,17 @@ def _images(add) -> None:
 
     graph = add(
         "graph",
-        "draw the stages of a Dockerfile as SVG, from its text alone: which stage uses which",
+        "draw the stages of a Dockerfile as SVG: which stage uses which",
         "graph apps/node/Dockerfile.multi > stages.svg",
     )
     graph.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    graph.add_argument(
+        "--build",
+        action="store_true",
+        help="also build it, and show which stages ran, for how long, and which were cached",
+    )
     _stage(graph, "draw")
+    _offers(graph)
 
     scan = add(
         "scan",

@@ -1,7 +1,8 @@
-"""The commands of Dockerfiles, by their text: check and graph."""
+"""The commands of Dockerfiles: check and graph, by their text or after a build."""
 
 import os
 import sys
+import warnings
 
 from ..setup import PROGRAM, say
 from .shared import connect, named_values, print_json
@@ -13,8 +14,30 @@ def do_graph(given) -> int:
 
     build_args = named_values(given.build_args)
     found = checklist.read_subject(given.path, target=given.target, build_args=build_args)
-    print(dockerfile.draw(found.read, given.target, build_args).svg())
+    graph = dockerfile.draw(found.read, given.target, build_args)
+    if given.build:
+        graph = _built(given, build_args).graph()
+    print(graph.svg())
     return 0
+
+
+def _built(given, build_args: dict[str, str]):
+    """The build of the Dockerfile that is named, without remarks."""
+    from .. import builds
+    from ..builds import offers
+
+    secrets = offers.secrets_of(given.secrets)
+    offers.read(secrets, given.ssh, None)  # what is missing is said before anything is done
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        return builds.build(
+            connect(given, to_make=True),
+            given.path,
+            target=given.target,
+            build_args=build_args,
+            secrets=secrets,
+            ssh=tuple(given.ssh),
+        )
 
 
 def do_check(given) -> int:

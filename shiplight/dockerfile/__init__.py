@@ -14,7 +14,7 @@ from .context import (
     read_rules,
     read_sources,
 )
-from .graphs import StageGraph, draw
+from .graphs import StageGraph, StageRun, draw
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
 from .stages import STEPS, Link, image_uses, links_of, platforms_of, triggers_of
 from .words import BadWord, Lexer, Room, TooLarge, split_words
@@ -33,6 +33,7 @@ __all__ = [
     "Sources",
     "Stage",
     "StageGraph",
+    "StageRun",
     "TooLarge",
     "apply_rules",
     "closest",

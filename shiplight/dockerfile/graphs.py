@@ -1,14 +1,14 @@
-"""The graph of a Dockerfile's stages as SVG, from its text alone.
+"""The graph of a Dockerfile's stages as SVG: from its text alone, or with what a build of it did.
 
 Stages stand in layers, each to the right of all that it uses, so arrows go from left to right. What
-the target does not need is grey.
+the target does not need is grey. After a build, what ran is filled and has its seconds.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
 
-from ..units import one_line, visible_line
+from ..units import format_seconds, one_line, visible_line
 from .parser import Dockerfile
 from .stages import links_of, needed_stages
 
@@ -17,12 +17,39 @@ BOX_HEIGHT, ACROSS, DOWN, MARGIN, PAD, TIP = 48, 60, 22, 12, 10, 14
 CURVE, LANE = ACROSS - TIP - 4, 10
 MOST_CHARS = 34  # of a line in a box
 _WORDS = {"FROM": "FROM", "COPY": "COPY", "MOUNT": "mount"}
-_ACCENT, _GREY = "#0072B2", "#8A929D"
+_ACCENT, _GREY, _FILL = "#0072B2", "#8A929D", "rgba(0,114,178,0.18)"
+
+
+@dataclass(frozen=True)
+class StageRun:
+    """What a build did for one stage: the seconds of its steps, how many they are and how many
+    of them came from the cache.
+    """
+
+    seconds: float
+    steps: int
+    cached: int
+
+    @property
+    def is_cached(self) -> bool:
+        """Whether nothing ran."""
+        return self.cached == self.steps
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return "nothing to run"
+        if self.is_cached:
+            return f"cached: {self.steps} step{'s' * (self.steps > 1)}"
+        of = f", {self.cached} of {self.steps} cached" if self.cached else ""
+        return f"ran {format_seconds(self.seconds)}{of}"
 
 
 @dataclass(frozen=True)
 class Box:
-    """One stage, with what it begins from below its name, and where it stands, in pixels."""
+    """One stage, with what it begins from below its name, and where it stands, in pixels.
+
+    `run` is what a build did for it; None where nothing was built, or not this stage.
+    """
 
     stage: int
     title: str
@@ -32,6 +59,7 @@ class Box:
     y: float
     width: float
     height: float
+    run: StageRun | None = None
 
 
 @dataclass(frozen=True)
@@ -107,10 +135,12 @@ def draw(
     dockerfile: Dockerfile,
     target: str | int | None = None,
     build_args: Mapping[str, str] | None = None,
+    runs: Mapping[int, StageRun] | None = None,
 ) -> StageGraph:
     """Return the graph of all stages; those that `target` does not need are grey.
 
-    Raises DockerfileError where BuildKit would not build the target.
+    `runs` has what a build did for the stages that it built, by index. Raises DockerfileError where
+    BuildKit would not build the target.
     """
     links = links_of(dockerfile, build_args)
     needed = {stage.index for stage in needed_stages(dockerfile, target, build_args)}
@@ -131,7 +161,8 @@ def draw(
         texts = {
             stage.index: (
                 one_line(stage.label, MOST_CHARS),
-                one_line(f"FROM {links[stage.index][0].reference}", MOST_CHARS),
+                f"FROM {_short(links[stage.index][0].reference)}",
+                str(runs[stage.index]) if runs and stage.index in runs else "",
             )
             for stage in stages
         }
@@ -141,19 +172,39 @@ def draw(
         y = float(MARGIN)
         for stage in stages:
             into = sum(arrow.target == stage.index for arrow in arrows)
-            high, is_needed = max(BOX_HEIGHT, (into + 1) * LINE), stage.index in needed
-            boxes.append(Box(stage.index, *texts[stage.index], is_needed, x, y, width, high))
+            run, is_needed = (runs or {}).get(stage.index), stage.index in needed
+            high = max(BOX_HEIGHT + LINE * (run is not None), (into + 1) * LINE)
+            title, below, _ = texts[stage.index]
+            boxes.append(Box(stage.index, title, below, is_needed, x, y, width, high, run))
             y += high + DOWN
         x += width
     return StageGraph(tuple(boxes), arrows)
 
 
+def _short(reference: str) -> str:
+    """A reference without the digest behind its tag; where it is long, its end: name and tag.
+
+    >>> _short("docker.io/library/golang:1.26.5-alpine@sha256:5e1c")
+    '…brary/golang:1.26.5-alpine@…'
+    """
+    name, at, _ = visible_line(reference).partition("@")
+    name, room = name + "@…" * bool(at), MOST_CHARS - len("FROM ")
+    return name if len(name) <= room else "…" + name[1 - room :]
+
+
 def _box(box: Box) -> str:
     ink = _ACCENT if box.needed else _GREY
     dash = "" if box.needed else ' stroke-dasharray="4 3"'
+    fill = _FILL if box.run and not box.run.is_cached else "none"
+    done = ""
+    if box.run:
+        done = (
+            f'<text x="{box.x + PAD:g}" y="{box.y + 37 + LINE:g}" fill="{ink}">'
+            f"{escape(str(box.run))}</text>"
+        )
     return (
         f'<rect x="{box.x:g}" y="{box.y:g}" width="{box.width:g}" height="{box.height:g}" rx="6" '
-        f'fill="none" stroke="{ink}" stroke-width="1.5"{dash}/>'
+        f'fill="{fill}" stroke="{ink}" stroke-width="1.5"{dash}/>{done}'
         f'<text x="{box.x + PAD:g}" y="{box.y + 20:g}" font-weight="bold" fill="{ink}">'
         f"{escape(visible_line(box.title))}</text>"
         f'<text x="{box.x + PAD:g}" y="{box.y + 37:g}" fill="{_GREY}">'

@@ -1,17 +1,20 @@
 """The graph of stages: what uses what, what is not needed, and that nothing lies on anything."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
 from test_dockerfile import GO, HEREDOCS, NODE
 
-from shiplight import catalogue
-from shiplight.builds import recipe
-from shiplight.cli import commands
+from shiplight import builds, catalogue
+from shiplight.buildkit import Step
+from shiplight.builds import Build, recipe
+from shiplight.cli import commands, dockerfile_commands
 from shiplight.dockerfile import draw, parse
-from shiplight.dockerfile.graphs import CHARACTER, LINE, PAD
-from shiplight.errors import DockerfileError
+from shiplight.dockerfile.graphs import _FILL, CHARACTER, LINE, PAD
+from shiplight.errors import DockerfileError, UsageError
+from shiplight.setting import Setting
 from shiplight.setup import ROOT
 
 MANY = "FROM scratch AS s0\n" + "".join(
@@ -89,6 +92,13 @@ def test_names_of_strangers_stay_text():
     ET.fromstring(svg)
 
 
+def test_a_long_reference_keeps_its_name_and_tag():
+    digest = "@sha256:" + "5" * 64
+    found = graph(f"FROM docker.io/library/golang:1.26.5-alpine{digest} AS a\nFROM b{digest}\n")
+    assert found.boxes[0].below.endswith("golang:1.26.5-alpine@…")
+    assert found.boxes[1].below == "FROM b@…"
+
+
 def test_a_recipe_shows_its_graph_and_the_command_prints_it(capsys):
     found = recipe("go/multi").graph()
     assert found._repr_svg_() == found.svg() and [box.title for box in found.boxes] == [
@@ -113,3 +123,72 @@ def test_what_is_no_dockerfile_is_refused_in_a_sentence(tmp_path, capsys, text, 
 def test_a_target_that_is_not_there_is_refused():
     with pytest.raises(DockerfileError, match="could not be found"):
         graph("FROM a AS b\n", target="c")
+
+
+# --- after a build -------------------------------------------------------------------------------
+
+BUILT = """FROM golang AS builder
+COPY . .
+RUN make
+FROM golang AS tests
+RUN test
+FROM scratch
+COPY --from=builder /x /x
+"""
+
+
+def step(line: int, seconds: float = 0.0, *, cached: bool = False) -> Step:
+    return Step(
+        name="[x 1/1] RUN", stage="x", instruction="RUN", started=1.0, seconds=seconds,
+        cached=cached, error="", log=(), digest=str(line), inputs=(), line=line,
+    )  # fmt: skip
+
+
+def built(*steps: Step) -> Build:
+    setting = Setting("Docker 1", "store", "linux/amd64", "official", "2026-11-29T10:00:00")
+    return Build("app", "latest", "x", "id", 1.0, steps, {}, setting, text=BUILT)
+
+
+def test_a_build_says_which_stage_ran_how_long_and_which_was_cached():
+    first = step(1), step(2, cached=True), step(3, 12.34), step(7, 0.2)
+    boxes = built(*first).graph().boxes
+    assert [str(box.run) for box in boxes] == ["ran 12.3 s, 1 of 2 cached", "None", "ran 200 ms"]
+    assert [box.needed for box in boxes] == [True, False, True]
+    svg = built(*first).graph().svg()
+    assert svg.count(f'fill="{_FILL}"') == 2 and "ran 12.3 s, 1 of 2 cached" in svg
+    again = built(step(1), step(2, cached=True), step(3, cached=True), step(7, cached=True)).graph()
+    assert [str(box.run) for box in again.boxes] == ["cached: 2 steps", "None", "cached: 1 step"]
+    assert f'fill="{_FILL}"' not in again.svg()
+
+
+def test_a_build_of_another_target_leaves_the_others_grey():
+    found = built(step(4), step(5, 3.0)).graph()
+    assert [box.needed for box in found.boxes] == [False, True, False]
+
+
+def test_what_was_done_fits_its_box_too():
+    found = built(step(2, cached=True), step(3, 7200), step(7, 0.2)).graph()
+    for box in found.boxes:
+        assert len(str(box.run or "")) * CHARACTER + 2 * PAD <= box.width + 0.01
+        assert box.y + 37 + LINE < box.y + box.height or box.run is None
+
+
+def test_a_replayed_build_of_a_variant_has_its_graph_and_of_another_text_says_so():
+    known = replace(built(step(7)), app="go", variant="multi", text="")
+    assert [box.title for box in known.graph().boxes] == ["builder", "stage-1"]
+    with pytest.raises(UsageError, match="was not recorded"):
+        replace(known, app="mine").graph()
+
+
+def test_the_command_builds_where_it_is_asked_to(tmp_path, capsys, monkeypatch):
+    (tmp_path / "Dockerfile").write_text(BUILT)
+    asked = []
+
+    def build(client, what, **named):
+        asked.append(named["build_args"])
+        return built(step(3, 9.0), step(7))
+
+    monkeypatch.setattr(builds, "build", build)
+    monkeypatch.setattr(dockerfile_commands, "connect", lambda given, to_make: None)
+    assert commands.main(["graph", str(tmp_path), "--build", "--build-arg", "A=b"]) == 0
+    assert "ran 9.00 s" in capsys.readouterr().out and asked == [{"A": "b"}]
