@@ -69,7 +69,7 @@ class Build:
         A replayed build has no text; the variant's own is taken then. Raises UsageError where there
         is none.
         """
-        row = catalogue.find(self.name)
+        row = next((row for row in catalogue.rows() if row.name == self.name), None)
         if not self.text and row is None:
             raise UsageError(
                 f"the Dockerfile of {self.name} was not recorded.",

@@ -178,6 +178,8 @@ def test_a_replayed_build_of_a_variant_has_its_graph_and_of_another_text_says_so
     assert [box.title for box in known.graph().boxes] == ["builder", "stage-1"]
     with pytest.raises(UsageError, match="was not recorded"):
         replace(known, app="mine").graph()
+    mine = replace(known, variant="latest", text=BUILT)  # built by the path of an app's folder
+    assert len(mine.graph().boxes) == 3
 
 
 def test_the_command_builds_where_it_is_asked_to(tmp_path, capsys, monkeypatch):
