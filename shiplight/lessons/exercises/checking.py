@@ -11,7 +11,17 @@ from ...inspection import measure
 from ...recordings import Recorded
 from .. import learned
 from ..shown import Shown
-from . import bases, budgets, go, leaks, node, python, rust, scans  # noqa: F401  each registers its checks
+from . import (  # noqa: F401  each registers its checks
+    bases,
+    budgets,
+    go,
+    leaks,
+    node,
+    platforms,
+    python,
+    rust,
+    scans,
+)
 from .grading import ALL, Exercise
 
 

@@ -1,0 +1,3 @@
+module shiplight/platforms
+
+go 1.23

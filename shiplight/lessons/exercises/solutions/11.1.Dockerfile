@@ -1,0 +1,10 @@
+FROM --platform=$BUILDPLATFORM golang:1.23 AS builder
+WORKDIR /app
+COPY . .
+ARG TARGETARCH
+RUN --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOARCH=$TARGETARCH go build -ldflags='-s -w' -o /out/says .
+
+FROM scratch
+COPY --from=builder /out/says /says
+ENTRYPOINT ["/says"]

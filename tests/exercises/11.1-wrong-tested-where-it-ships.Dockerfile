@@ -1,0 +1,12 @@
+# hint: stage with a RUN
+FROM --platform=$BUILDPLATFORM golang:1.23 AS builder
+WORKDIR /app
+COPY . .
+ARG TARGETARCH
+RUN --mount=type=cache,target=/root/.cache/go-build \
+    CGO_ENABLED=0 GOARCH=$TARGETARCH go build -ldflags='-s -w' -o /out/says .
+
+FROM scratch
+COPY --from=builder /out/says /says
+RUN ["/says"]
+ENTRYPOINT ["/says"]
