@@ -9,10 +9,9 @@ import tomllib
 from functools import cache
 from pathlib import Path
 
-import nbformat
-
 from ..lessons import exercises, shelf
 from ..units import parse_bytes
+from .stored import shown
 
 _WORDS = {"once": 1.0, "two": 2.0}
 
@@ -27,29 +26,12 @@ def measured() -> dict[str, float]:
     answers = {one["question"]: one for one in tomllib.loads(text)["answer"]}
     found = {}
     for lesson in shelf.lessons():
-        its = {name: one for name, one in answers.items() if name[:2] == lesson.stem[:2]}
-        cells = _cells(lesson) if its else []
-        for name, answer in its.items():
-            number = _answer(answer, _shown_after(cells, name))
-            if number is not None:
-                found[name] = number
+        for name, answer in answers.items():
+            if name[:2] == lesson.stem[:2]:
+                number = _answer(answer, shown(lesson, after_guess=name))
+                if number is not None:
+                    found[name] = number
     return found
-
-
-def _cells(lesson: Path) -> list:
-    stored = shelf.original(lesson) or lesson.read_text(encoding="utf-8")
-    return nbformat.reads(stored, as_version=4).cells
-
-
-def _shown_after(cells: list, question: str) -> str:
-    """The text that the cells after a guess show."""
-    asks = [n for n, cell in enumerate(cells) if cell.source.startswith(f'guess("{question}"')]
-    parts = []
-    for cell in cells[asks[0] :] if asks else []:
-        for output in cell.get("outputs", ()):
-            text = output.get("data", {}).get("text/plain") or output.get("text", "")
-            parts.append("".join(text))
-    return "\n".join(parts)
 
 
 def _answer(answer: dict, shown: str) -> float | None:

@@ -400,6 +400,35 @@ def _teaching(add) -> None:
     _follow(seen, "go on reading and writing the page, until Ctrl-C")
     _json(seen)
 
+    solutions = add(
+        "solutions",
+        "print the answer key: task, hints and right answers of exercises, as Markdown",
+        "solutions --all > answers.md\nsolutions 01.1",
+    )
+    solutions.add_argument("exercises", nargs="*", metavar="EXERCISE", help="such as 01.1")
+    solutions.add_argument("--all", action="store_true", help="of every exercise")
+
+    catch = add(
+        "catch-up",
+        "build what a learner would have before a lesson, and tell what the lessons before it show",
+        "catch-up 03",
+    )
+    catch.add_argument("lesson", metavar="LESSON", help="the lesson to begin with, such as 03")
+    catch.add_argument("--tell-only", action="store_true", help="build nothing; needs no engine")
+
+    slides = add(
+        "slides",
+        "write a lesson as slides for a projector, and its exercises as others, into out/slides",
+        "slides 01\nslides 00 01 03 --reveal ~/reveal.js/package",
+    )
+    slides.add_argument("lessons", nargs="+", metavar="LESSON")
+    slides.add_argument(
+        "--reveal",
+        type=Path,
+        metavar="FOLDER",
+        help="a copy of reveal.js on this machine (default: npm gets it, once)",
+    )
+
 
 def _cleaning(add) -> None:
     """Remove what this lab made."""

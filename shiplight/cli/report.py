@@ -20,7 +20,7 @@ from ..setup import PROGRAM
 from ..units import UNKNOWN, escape, format_bytes, format_minutes, format_seconds, one_line
 
 if TYPE_CHECKING:
-    from ..classroom import Class
+    from ..classroom import CaughtUp, Class, Missed
     from ..lessons import Run  # loading it takes two seconds that `doctor` need not wait for
 
 _MOST_COUNTED = 20
@@ -576,3 +576,20 @@ def _print_guesses_and_images(seen: "Class") -> None:
             one.image, one.bases, one.platform, str(one.learners), bytes_, _escape_lines(said)
         )
     _print(*(table for table in (guessed, images) if table.row_count))
+
+
+def print_missed(missed: tuple["Missed", ...]) -> None:
+    """Print what the lessons show that somebody has not had, and their exercises."""
+    for one in missed:
+        _print(f"[bold]{escape(one.lesson[:2])} {escape(one.title)}[/]")
+        for claim in one.claims:
+            _print(f"  ✓ {escape(claim)}")
+        for exercise in one.exercises:
+            _print(f"  ○ open: {escape(exercise)}")
+
+
+def print_caught_up(found: "CaughtUp") -> None:
+    """Print what is there now, so that the lesson can begin."""
+    built = ", ".join(one.name for one in found.built) or "nothing"
+    _print(f"built: {escape(built)}", f"base images of {found.lesson}: {len(found.bases)} are here")
+    _print(f"Begin with notebooks/{found.lesson}.ipynb; no exercise counts as solved.")

@@ -10,7 +10,7 @@ from .following import origins
 from .measuring import contents, measure, stored_bytes
 from .probing import Probe, answer_of, beside, file_in, files_in, probe, run_once
 from .remote import PREFIX, in_registries, published
-from .runtimes import BASES, choose, linked, look, short, try_on
+from .runtimes import BASES, PROGRAMS, choose, linked, look, short, try_on
 from .searching import (
     ENVIRONMENT,
     FILE,
@@ -36,6 +36,7 @@ __all__ = [
     "HISTORY",
     "IMAGE",
     "PREFIX",
+    "PROGRAMS",
     "STEP",
     "Budget",
     "Flow",

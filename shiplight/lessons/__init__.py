@@ -30,6 +30,7 @@ __getattr__, __dir__, __all__ = offered(
         "not_here": "lesson",
         "Progress": "exercises",
         "load_ipython_extension": "magics",
+        "needed_by": "needs",
         "reaches": "results",
         "solution": "exercises",
         "start_index": "private_index",

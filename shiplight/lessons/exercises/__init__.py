@@ -7,7 +7,7 @@ their checks; `checking` asks the right one; `helping` has hints, solutions and 
 with the tests, and each has to meet its own hint.
 """
 
-from .checking import check, every
+from .checking import check, every, named
 from .guessing import guess, guessed, questions
 from .helping import Progress, hint, solution
 from .naming import mistakes
@@ -20,6 +20,7 @@ __all__ = [
     "guessed",
     "hint",
     "mistakes",
+    "named",
     "questions",
     "solution",
 ]
