@@ -124,7 +124,7 @@ NODE = Wasteful(
 )
 
 PYTHON = Wasteful(
-    "pip's cache, pytest, tests of packages",
+    "pytest, tests and headers of packages",
     "FROM python:3.13-slim\nWORKDIR /app\n"
     "RUN pip install itsdangerous==2.2.0 numpy==2.3.4 pytest==8.4.2\nUSER 7\n",
     "FROM python:3.13-slim\nWORKDIR /app\n"
@@ -135,7 +135,7 @@ PYTHON = Wasteful(
     "    && find . \\( -name '*.h' -o -name '*.hpp' -o -name '*.pxd' -o -name '*.pyx' \\\n"
     "        -o -name '*.a' \\) -delete\n"
     "USER 7\n",
-    frozenset({"cache", "dev packages", "tests", "headers"}),
+    frozenset({"dev packages", "tests", "headers"}),
 )
 
 DEBIAN = Wasteful(
@@ -146,7 +146,7 @@ DEBIAN = Wasteful(
     "    && apt-get install -y --no-install-recommends git zlib1g \\\n"
     "    && rm -rf /var/lib/apt/lists/* /var/cache/apt/archives/*.deb \\\n"
     "       /usr/share/doc/* /usr/share/man/*\nUSER 7\n",
-    frozenset({"cache", "docs"}),
+    frozenset({"cache", "docs", "headers"}),
 )
 
 C = Wasteful(

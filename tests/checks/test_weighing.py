@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import checking
 import pytest
+from checking import built_subject
 from factories import Image, directory, file, hard_link, legacy, whiteout
 
 from shiplight.checks import checklist, print_checklist, to_sarif
@@ -16,21 +17,6 @@ from shiplight.checks.questions.weighing import weigh
 from shiplight.checks.reading.inside import NOTHING_READ, Inside, understood, wanted
 from shiplight.checks.reading.subject import Built
 from shiplight.image import Program, read_image
-
-BASE = [file("bin/sh", 500_000), file("usr/share/doc/base/readme", 300_000)]
-
-
-def subject(folder, text, layers, *, files=None, inside=NOTHING_READ, base=BASE):
-    """A subject whose image has a base layer, and one layer for each instruction that makes one."""
-    made = ("RUN", "COPY", "ADD", "WORKDIR")
-    path = checking.write(folder, text, files)
-    read = checklist.read_subject(path, today=checking.TODAY)
-    keywords = [step.keyword for step in read.final_steps]
-    assert sum(word in made for word in keywords) == len(layers)
-    history = [{"created_by": "COPY / / # buildkit"}]
-    history += [{"created_by": f"{k} x", "empty_layer": k not in made} for k in keywords]
-    image = read_image([legacy(Image([base, *layers], history=history))])
-    return replace(read, built=Built(image, inside=inside))
 
 
 def rows(found):
@@ -51,7 +37,7 @@ def test_each_kind_of_spare_bytes_is_told_by_its_path_with_its_line(tmp_path):
         ],
     ]
     text = "FROM debian\nRUN pip install a\nCOPY . /app\nRUN apt-get install -y git\n"
-    found = subject(tmp_path, text, layers)
+    found = built_subject(tmp_path, text, layers)
     site = "/usr/local/lib/python3.13/site-packages/numpy/core"
     assert rows(found) == [
         ("headers", "/usr", 351_000, 4),
@@ -77,7 +63,7 @@ def test_a_byte_stands_in_one_row_only(tmp_path):
         [whiteout("root/.cache")],
     ]
     text = "FROM debian\nRUN pip install a\nCOPY . /app\nRUN rm -rf /root/.cache\n"
-    found = subject(tmp_path, text, layers, inside=Inside(programs=(program,)))
+    found = built_subject(tmp_path, text, layers, inside=Inside(programs=(program,)))
     assert rows(found) == [
         ("tests", "/app/tests/run", 400_000, 3),
         ("hidden", "/root/.cache/pip/a", 200_000, 2),
@@ -96,14 +82,14 @@ def test_a_file_with_another_name_outside_a_cache_stays(tmp_path):
             *(file(f"{deps}/x.rlib", 200_000), hard_link(f"{deps}/y.rlib", f"{deps}/x.rlib")),
         ]
     ]
-    found = subject(tmp_path, "FROM debian\nRUN cargo build --release\n", layers)
+    found = built_subject(tmp_path, "FROM debian\nRUN cargo build --release\n", layers)
     assert rows(found) == [("cache", f"/{deps}/x.rlib", 200_000, 2)]
 
 
 def test_what_is_hidden_in_the_base_is_apart_and_copies_of_it_can_go(tmp_path):
     base = [file("usr/lib/a", b"a" * 400_000), file("usr/lib/b", b"b" * 300_000)]
     layers = [[file("usr/lib/a", b"a" * 400_000, mode=0o755), whiteout("usr/lib/b")]]
-    found = subject(tmp_path, "FROM debian\nRUN chmod -R +x /usr/lib\n", layers, base=base)
+    found = built_subject(tmp_path, "FROM debian\nRUN chmod -R +x /usr/lib\n", layers, base=base)
     weight = weigh(found)
     assert rows(found) == [("hidden", "/usr/lib/a", 400_000, 2)]
     assert [(r.place.path, r.bytes) for r in weight.of_base] == [("/usr/lib/b", 300_000)]
@@ -127,12 +113,12 @@ def test_development_packages_are_those_of_the_lock_file(tmp_path):
     layer = [file(f"app/node_modules/{name}/a.js", 100_000 + i) for i, name in enumerate(names)]
     text = "FROM node\nCOPY package.json package-lock.json /app/\nRUN npm ci\n"
     files = {"package.json": "{}", "package-lock.json": json.dumps(LOCK)}
-    found = subject(tmp_path, text, [[], layer], files=files)
+    found = built_subject(tmp_path, text, [[], layer], files=files)
     assert rows(found) == [("dev packages", "/app/node_modules", 300_003, 3)]
     files = {"package.json": '{"devDependencies": {"jest": "1"}}', "package-lock.json": "{"}
-    found = subject(tmp_path, text, [[], layer], files=files)
+    found = built_subject(tmp_path, text, [[], layer], files=files)
     assert rows(found) == [("dev packages", "/app/node_modules/jest", 200_001, 3)], "at least"
-    assert not rows(subject(tmp_path, text, [[], layer], files={"package.json": "{}"}))
+    assert not rows(built_subject(tmp_path, text, [[], layer], files={"package.json": "{}"}))
 
 
 def test_packages_for_developers_in_a_site_packages_are_known_with_what_they_bring(tmp_path):
@@ -144,7 +130,7 @@ def test_packages_for_developers_in_a_site_packages_are_known_with_what_they_bri
         *(file(f"{site}/ruff-1.dist-info/METADATA", 500), file("venv/bin/ruff", 4_000)),
         *(file("usr/bin/ruff", 800_000), file(f"{site}/black/no-metadata.py", 700_000)),
     ]
-    found = subject(tmp_path, "FROM python\nRUN pip install flask pytest ruff\n", [layer])
+    found = built_subject(tmp_path, "FROM python\nRUN pip install flask pytest ruff\n", [layer])
     assert rows(found) == [("dev packages", "/venv", 120_500, 2)]
 
 
@@ -157,7 +143,7 @@ def test_bytecode_that_nothing_loads_can_go_and_other_bytecode_stays(tmp_path):
         file(f"{cached}/gone.cpython-313.pyc", 120_000),
         file(f"{cached}/b.cpython-313.opt-2.pyc", 130_000),
     ]  # fmt: skip
-    found = subject(tmp_path, "FROM python\nCOPY . /app\n", [layer])
+    found = built_subject(tmp_path, "FROM python\nCOPY . /app\n", [layer])
     assert [(r.bytes, r.place.path) for r in weigh(found).rows] == [
         (130_000, f"/{cached}/b.cpython-313.opt-2.pyc"),
         (120_000, f"/{cached}/gone.cpython-313.pyc"),
@@ -178,13 +164,25 @@ def test_a_second_copy_can_go_but_not_what_two_packages_each_need(tmp_path):
         *(file("lib/libx.so.1.2", b"x" * 150_000),),
         *(file(f"{site}/pip/_vendor/certifi/cacert.pem", b"c" * 200_000),),
     ]
-    found = subject(tmp_path, "FROM debian\nCOPY a /\nCOPY a b /\n", [one, two])
+    found = built_subject(tmp_path, "FROM debian\nCOPY a /\nCOPY a b /\n", [one, two])
     weight = weigh(found)
     assert rows(found) == [
         ("twice", "/srv", 180_000, 3),
         ("twice", "/lib/libx.so.1.2", 150_000, 3),
     ]
     assert "/app as well" in weight.rows[0].place.found
+
+
+def test_what_a_package_manager_wrote_twice_is_not_ours_to_change(tmp_path):
+    base = [file("var/cache/debconf/templates.dat", 700_000), file("usr/bin/perl", b"p" * 800_000)]
+    layer = [
+        *(file("usr/bin/git", b"g" * 900_000), file("usr/lib/git-core/git", b"g" * 900_000)),
+        *(file("usr/bin/perl5", b"p" * 800_000), file("srv/git", b"g" * 900_000)),
+        file("var/cache/debconf/templates.dat", 700_000, mode=0o600),
+    ]
+    text = "FROM debian\nRUN apt-get install -y git && cp /usr/bin/git /srv\n"
+    found = built_subject(tmp_path, text, [layer], base=base)
+    assert rows(found) == [("twice", "/srv/git", 900_000, 2)]
 
 
 def tar_gz(members):
@@ -209,7 +207,7 @@ def zipped(members):
 def test_an_archive_is_spare_where_what_it_contains_is_there_too(tmp_path, pack):
     there = [file("opt/tool/bin/tool", 400_000), file("opt/tool/lib", 100_000)]
     layer = [*there, file("tmp/tool.tar.gz", 250_000)]
-    found = subject(tmp_path, "FROM debian\nRUN curl x | tar x\n", [layer])
+    found = built_subject(tmp_path, "FROM debian\nRUN curl x | tar x\n", [layer])
     image = found.built.image
     assert "tmp/tool.tar.gz" in wanted(image, {1})
     data = {"in": {"v1/bin/tool": 400_000, "v1/lib": 100_000, "v1/empty": 0, "v1/readme": 20_000},
@@ -229,7 +227,7 @@ def test_symbols_count_with_their_names_and_the_rest_of_the_program_stays(tmp_pa
         )
     )
     layer = [file("srv/app", 2_000_000, mode=0o755)]
-    found = subject(tmp_path, "FROM debian\nCOPY app /srv/\n", [layer], inside=inside)
+    found = built_subject(tmp_path, "FROM debian\nCOPY app /srv/\n", [layer], inside=inside)
     assert rows(found) == [("symbols", "/srv/app", 550_000, 2)], "the base's shell is the base's"
 
 
@@ -263,7 +261,7 @@ def test_the_largest_folders_are_named_with_their_lines(tmp_path):
         [directory("opt"), file("opt/big/lib/a", 900_000), file("opt/big/b", 50_000)],
         [file("srv/app/x/1", 300_000), file("srv/app/y/2", 400_000), file("etc/small", 5)],
     ]
-    found = weigh(subject(tmp_path, "FROM debian\nRUN a\nCOPY b /\n", layers))
+    found = weigh(built_subject(tmp_path, "FROM debian\nRUN a\nCOPY b /\n", layers))
     assert [(p.path, p.bytes, p.line) for p in found.folders] == [
         ("/opt/big/lib", 900_000, 2),
         ("/srv/app", 700_000, 3),
@@ -273,7 +271,7 @@ def test_the_largest_folders_are_named_with_their_lines(tmp_path):
 def test_the_report_ends_with_what_can_go_and_json_has_it_too(tmp_path, capsys):
     layers = [[file("root/.cache/uv/x", 1_500_000)], [file("app/.git/x", 200_000)]]
     text = "FROM debian\nRUN uv sync\nCOPY . /app\n"
-    found = checklist.run(subject(tmp_path, text, layers))
+    found = checklist.run(built_subject(tmp_path, text, layers))
     print_checklist(found)
     said = capsys.readouterr().out
     assert "1.70 MB of 2.50 MB can go, in this order" in said

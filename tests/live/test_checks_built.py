@@ -106,3 +106,18 @@ def test_a_program_that_came_with_the_base_is_the_bases_affair(client, tmp_path)
     text = 'FROM node:22-slim\nRUN mkdir /app\nENTRYPOINT ["node", "-v"]\n'
     found = checking.result(built(client, checking.write(tmp_path, text)), "stripped").outcome
     assert found.result == "does not apply" and "came with the base" in found.evidence
+
+
+def test_keys_and_users_are_read_inside_the_image(client, tmp_path):
+    """A key by its content, and a user whose name hides that it is root."""
+    body = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\\n"
+    text = (
+        "FROM busybox:latest\n"
+        f"RUN printf -- '-----BEGIN PRIVATE KEY-----\\n{body}{body}' > /deploy\n"
+        "RUN mkdir -p /etc && echo 'app:x:0:0::/:/bin/sh' >> /etc/passwd\nUSER app\n"
+    )
+    found = built(client, checking.write(tmp_path, text))
+    assert found.subject.built.inside.keys == ("deploy",)
+    assert checking.result(found, "user").outcome.result == "failed"
+    places = checking.result(found, "secrets").outcome.places
+    assert (2, "/deploy") in [(place.line, place.path) for place in places]

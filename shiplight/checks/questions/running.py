@@ -19,6 +19,7 @@ from ..reading.secretwords import (
     shapes,
 )
 from ..reading.subject import Step, Subject, pairs_of, under
+from .image import at_layer
 from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
 from .signals import entry_scripts
 
@@ -53,7 +54,7 @@ def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
             return passed("USER $APP_UID, which .NET's images set to 1654", place)
         return unseen(f"who {who} is", "pass the argument with --build-arg", place)
     if _is_root_by_number(subject, who):
-        what = f"the program runs as root: {who} was created with root's number"
+        what = f"the program runs as root: {who} has root's number"
         return failed(what, [place], _USER)
     if sudo := _without_password(subject):
         what = f"{who} becomes root without a password"
@@ -65,7 +66,9 @@ def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
 
 
 def _is_root_by_number(subject: Subject, who: str) -> bool:
-    """Whether a step creates that user with the number 0."""
+    """Whether that user has the number 0: in the image, or by a step that creates it."""
+    if subject.built and who in subject.built.inside.roots:
+        return True
     return any(
         command.program in ("useradd", "adduser")
         and who in command.arguments
@@ -298,15 +301,22 @@ def _global_secrets(subject: Subject) -> list[Place]:
 
 
 def _secret_files(subject: Subject) -> list[Place]:
-    """Files of the built image that look like secrets, the base's own aside."""
-    own = instructions_of_layers(subject)
+    """Files of the built image that are secrets by name or content, the base's own aside.
+
+    Those that a later layer hides are still in the image, for whoever unpacks it.
+    """
+    own, image = instructions_of_layers(subject), subject.built.image
+    files = [(path, layer, entry.size) for path, (entry, layer) in image.tree().items()
+             if entry.kind == "file"]  # fmt: skip
+    hidden = [(item.path, item.added_by, item.bytes) for item in image.buried]
+    keys = subject.built.inside.keys
     found = []
-    for path, (entry, layer) in subject.built.image.tree().items():
-        if (
-            layer in own
-            and entry.kind == "file"
-            and _FILES.search(path)
-            and not under(f"/{path}", "/etc")
-        ):
-            found.append(at(own[layer], f"the file /{path}", path=f"/{path}", bytes=entry.size))
+    for path, layer, size in [*files, *hidden]:
+        if layer not in own:
+            continue
+        more = {"path": f"/{path}", "bytes": size}
+        if path in keys:
+            found.append(at_layer(subject, layer, f"the private key /{path}", **more))
+        elif _FILES.search(path) and not under(f"/{path}", "/etc"):
+            found.append(at_layer(subject, layer, f"the file /{path}", **more))
     return found

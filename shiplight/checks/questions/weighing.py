@@ -175,6 +175,10 @@ class _View:
         step = self.steps.get(layer)
         return bool(step) and step.keyword in ("COPY", "ADD") and not step.origin
 
+    def is_run(self, layer: int) -> bool:
+        """Return whether a layer is what a RUN wrote."""
+        return layer in self.steps and self.steps[layer].keyword == "RUN"
+
 
 # --- the rules ----------------------------------------------------------------------------------
 
@@ -197,12 +201,19 @@ def _hidden(view: _View) -> Iterator[Claim]:
         by = f"line {view.steps[buried].line}" if buried in view.steps else f"layer {buried}"
         what = f"hidden in {by} ({largest.how})"
         for item in items:
+            if item.how == _METADATA and _STATE.match(item.path):
+                continue  # every run of a package manager writes it again
             fix = _BY_COPY if largest.how == _METADATA else _IN_PLACE
             if item.how == _METADATA and not view.is_own(added):
                 copies = f"copies of the base's files ({_METADATA})"
                 yield Claim(item.path, buried, item.bytes, HIDDEN, copies, "do not change them")
             else:
                 yield Claim(item.path, added, item.bytes, HIDDEN, what, fix)
+
+
+_STATE = re.compile(
+    r"var/(?:lib/(?:dpkg|apt|rpm|pacman)|cache/debconf)/|(?:usr/)?lib/(?:apk|sysimage)/"
+)
 
 
 @cache
@@ -360,23 +371,29 @@ def _bytecode(view: _View) -> Iterator[Claim]:
         yield Claim(path, layer, entry.size, "bytecode", what, fix)
 
 
+_MANAGED = re.compile(r"(?:usr/(?!local/)|s?bin/|lib(?:64)?/)")
 _PACKAGES = re.compile(r"(?:.*?/)?(?:node_modules|site-packages|dist-packages|gems)/")
 
 
 def _twice(view: _View) -> Iterator[Claim]:
     """Files whose content is there under another path too; the first one stays.
 
-    Two packages of one folder of packages may each need theirs.
+    Two packages of one folder of packages may each need theirs, and nobody but a package manager
+    can change what it put in its folders.
     """
+
+    def ours(path: str) -> bool:
+        managed = _MANAGED.match(path) and view.is_run(view.tree[path][1])
+        return path in view.own and not managed and not view.names.get(path)
+
     for size, paths in view.image.duplicates():
         if size < _LEAST_TWIN:
             continue
-        first, *others = sorted(paths, key=lambda path: (view.tree[path][1], path))
-        for path in others:
+        first, *others = sorted(paths, key=lambda path: (ours(path), view.tree[path][1], path))
+        for path in filter(ours, others):
             twin = posixpath.basename(path) == posixpath.basename(first)
             same = (m := _PACKAGES.match(path)) and first.startswith(m[0])
-            large = twin or size >= _LEAST_COPY
-            if large and path in view.own and not view.names.get(path) and not same:
+            if not same and (twin or size >= _LEAST_COPY):
                 what = f"there twice, in /{_other_folder(path, first)} as well"
                 fix = "copy it once, and link to it"
                 yield Claim(path, view.own[path][1], size, "twice", what, fix)
