@@ -32,6 +32,7 @@ from .questions.signals import signals
 from .questions.weighing import Weight, weigh
 from .reading.folder import find_context, repository
 from .reading.subject import Subject, usable_args
+from .reading.walk import OF_OTHERS
 
 MOST_BYTES, MOST_INSTRUCTIONS, MOST_VARIABLES = 300_000, 1000, 1000
 
@@ -163,7 +164,6 @@ def _assigning(read: Dockerfile) -> list:
     return [found for found in _instructions(read) if found.keyword in ("ARG", "ENV")]
 
 
-_NOT_WALKED = {".git", ".hg", ".svn", "node_modules", "vendor", ".venv", "venv", "__pycache__"}
 _IS_DOCKERFILE = re.compile(
     r"(?i)(?:(?:docker|container)file(?:[._-][\w.-]+)?|[\w.-]+\.(?:docker|container)file)"
 )
@@ -183,7 +183,7 @@ def find_dockerfiles(path: str | os.PathLike) -> list[str]:
         return [os.path.join(path, *own[:1])]
     found = []
     for place, folders, names in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in _NOT_WALKED)
+        folders[:] = sorted(name for name in folders if name not in OF_OTHERS)
         found += [
             os.path.join(place, name)
             for name in sorted(names)

@@ -5,6 +5,8 @@ RUST = "FROM rust:1.88-bookworm AS build\nWORKDIR /app\nCOPY . .\nRUN cargo buil
 FROM_BUILD = "COPY --from=build /app/target/release/app /app\n"
 MOUNTED = "FROM debian:trixie-slim\nRUN --mount=type=bind,from=build,source=/,target=/mnt install -m 0555 /mnt/server /usr/bin/server\n"
 NODE = "FROM node:22-slim\nWORKDIR /app\nCOPY package.json ./\n"
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n"
+CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n"
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 
 # check, what the case shows, the Dockerfile, the files beside it, the result, words of the evidence
@@ -108,6 +110,7 @@ CASES = [
     ("only-needed", "the builder's whole folder", GO + "FROM alpine:3.22\nCOPY --from=build /app /app", {}, FAILED, "sources"),
     ("only-needed", "a subfolder of the builder's", GO + "FROM alpine:3.22\nCOPY --from=build /app/templates /t", {}, PASSED, ""),
     ("only-needed", "tests by COPY . .", "FROM python:3.13-slim\nCOPY . .", {"tests/test_a.py": "", "app.py": ""}, FAILED, "tests"),
+    ("only-needed", "tests by COPY .. .", "FROM python:3.13-slim\nCOPY .. .", {"tests/test_a.py": "", "app.py": ""}, FAILED, "tests"),
     ("only-needed", "tests ignored", "FROM python:3.13-slim\nCOPY . .", {"tests/a.py": "", "app.py": "", ".dockerignore": "tests"}, PASSED, ""),
     ("only-needed", "tests left out by --exclude", "FROM python:3.13-slim\nCOPY --exclude=tests . .", {"tests/a.py": "", "app.py": ""}, PASSED, ""),
     ("only-needed", "a stage that fills scratch", "FROM debian:trixie-slim AS b\nRUN apt-get install -y gcc\nFROM scratch\nCOPY --from=b / /", {}, FAILED, "gcc"),
@@ -236,6 +239,16 @@ CASES = [
     ("dockerignore", "history that the build asks", "FROM golang:1.26\nCOPY . .\nRUN git describe", {".git/HEAD": "", "a": "", ".dockerignore": "x"}, PASSED, ""),
     ("dockerignore", "node_modules would get through", NODE + "COPY . .", {"package.json": "{}", ".dockerignore": ".git"}, FAILED, "node_modules"),
     ("dockerignore", "all is ignored but some", "FROM python:3.13-slim\nCOPY . .", {".env": "", "src/a": "", ".dockerignore": "*\n!src"}, PASSED, ""),
+    ("dockerignore", "the folder above is the context itself", "FROM python:3.13-slim\nCOPY .. .", {"a": "", "b/c": ""}, FAILED, "no .dockerignore"),
+    ("dockerignore", "a folder and back is the context itself", "FROM python:3.13-slim\nADD ./b/../ /x", {"a": "", "b/c": ""}, FAILED, "no .dockerignore"),
+    ("dockerignore", "a folder beside another", "FROM python:3.13-slim\nCOPY b/../c /x", {"a": "", "c/d": ""}, PASSED, "named files"),
+    ("dockerignore", "a variable and back", "FROM python:3.13-slim\nARG V\nCOPY $V/.. /x", {"a": "", "c/d": ""}, PASSED, "named files"),
+    ("dockerignore", "secrets in a folder get through", "FROM python:3.13-slim\nCOPY . .", {"conf/.env": "A=1", ".dockerignore": ".git\n.env"}, FAILED, "conf/.env"),
+    ("dockerignore", "a private key in a folder gets through", "FROM python:3.13-slim\nCOPY . .", {"conf/ca-key.pem": KEY, ".dockerignore": ".git"}, FAILED, "conf/ca-key.pem"),
+    ("dockerignore", "packages in folders get through", "FROM python:3.13-slim\nCOPY . .", {"a/node_modules/x": "", "b/node_modules/x": "", ".dockerignore": ".git\nnode_modules"}, FAILED, "**/node_modules"),
+    ("dockerignore", "packages in folders are ignored by a pattern", "FROM python:3.13-slim\nCOPY . .", {"a/node_modules/x": "", "b/.env": "", ".dockerignore": ".git\n**/node_modules\n**/.env"}, PASSED, "everything that does not belong"),
+    ("dockerignore", "a fixture in a folder of tests", "FROM python:3.13-slim\nCOPY . .", {"tests/data/.env": "A=1", "tests/server.key": KEY, ".dockerignore": ".git"}, PASSED, ""),
+    ("dockerignore", "history that is neither here nor ignored", "FROM python:3.13-slim\nCOPY . .", {"a": "", ".dockerignore": "x"}, UNSEEN, "there is no .git here"),
     ("dockerignore", "the Dockerfile came alone", "FROM python:3.13-slim\nCOPY . .", {}, UNSEEN, ""),
     # user
     ("user", "a number", "FROM alpine:3.22\nUSER 10001:10001", {}, PASSED, "10001"),
@@ -430,6 +443,17 @@ CASES = [
     ("secrets", "in an ONBUILD", "FROM alpine:3.22\nONBUILD ENV DB_PASSWORD=hunter2", {}, FAILED, "ENV DB_PASSWORD"),
     ("secrets", "in an ONBUILD that a stage runs", "FROM alpine:3.22 AS a\nONBUILD ENV DB_PASSWORD=hunter2\nFROM a", {}, FAILED, "a secret: ENV DB_PASSWORD"),
     ("secrets", "a harmless ONBUILD", "FROM alpine:3.22\nONBUILD COPY . /app", {".env": "DB_PASSWORD=hunter2\n"}, PASSED, ""),
+    ("secrets", "an .env in a folder below", "FROM alpine:3.22\nCOPY . /app", {"conf/.env": "DB_PASSWORD=hunter2\n"}, FAILED, "the file conf/.env"),
+    ("secrets", "an .env in a folder below, without secrets", "FROM alpine:3.22\nCOPY . /app", {"monkey/.env": "PORT=80\n"}, PASSED, ""),
+    ("secrets", "an .env in a folder below, ignored", "FROM alpine:3.22\nCOPY . /app", {"conf/.env": "DB_PASSWORD=hunter2\n", ".dockerignore": "**/.env"}, PASSED, ""),
+    ("secrets", "an .env in a folder that is not copied", "FROM alpine:3.22\nCOPY src /app", {"conf/.env": "DB_PASSWORD=hunter2\n", "src/a": ""}, PASSED, ""),
+    ("secrets", "private keys in folders below", "FROM alpine:3.22\nCOPY . /app", {"conf/id_rsa": KEY, "storage/a/private_key.pem": KEY, "b/x.key": KEY}, FAILED, "b/x.key, the file conf/id_rsa and the file storage/a/private_key.pem"),
+    ("secrets", "a private key in a copied folder", "FROM alpine:3.22\nCOPY ./storage/ /app/storage", {"storage/a/ca-key.pem": KEY}, FAILED, "storage/a/ca-key.pem"),
+    ("secrets", "certificates and public keys below", "FROM alpine:3.22\nCOPY . /app", {"a/ca.pem": CERTIFICATE, "a/server.key": CERTIFICATE, "a/jwt-key.pem": CERTIFICATE.replace("CERTIFICATE", "PUBLIC KEY")}, PASSED, ""),
+    ("secrets", "private keys of tests, and of what others wrote", "FROM alpine:3.22\nCOPY . /app", {"node_modules/a/server.key": KEY, "src/testdata/server.key": KEY, "examples/tls/key.pem": KEY}, PASSED, ""),
+    ("secrets", "a key by its name, in PEM", "FROM alpine:3.22\nCOPY server-key.pem /app/", {}, FAILED, "the file server-key.pem"),
+    ("secrets", "a private key by what it contains", "FROM alpine:3.22\nCOPY tls/web.pem /app/", {"tls/web.pem": KEY}, FAILED, "the file tls/web.pem"),
+    ("secrets", "a certificate", "FROM alpine:3.22\nCOPY tls/web.pem tls/ca-key.pem public-key.pem /app/", {"tls/ca-key.pem": CERTIFICATE}, PASSED, ""),
     ("secrets", "an .npmrc with a token", "FROM alpine:3.22\nCOPY .npmrc ./", {".npmrc": "//r/:_authToken=abc"}, FAILED, ".npmrc"),
     ("secrets", "an .npmrc without", "FROM alpine:3.22\nCOPY .npmrc ./", {".npmrc": "//r/:_authToken=${T}"}, PASSED, ""),
     ("secrets", "in an address", "FROM alpine:3.22\nRUN git clone https://me:s3cr3tw0rd@host/x", {}, FAILED, "address"),

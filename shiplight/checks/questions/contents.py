@@ -1,11 +1,24 @@
 """Checks on what ships: only what is needed, and what the context brings."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable
 
-from ..reading.folder import bytes_of, context_copies, ignored, is_all, kept, sent
+from ..reading.folder import (
+    bytes_of,
+    context_copies,
+    copied,
+    ignored,
+    is_all,
+    kept,
+    repository,
+    sent,
+)
 from ..reading.known import commands
 from ..reading.programs import is_named, shipped, staying
+from ..reading.secretfiles import is_of_tests, secret_files
 from ..reading.subject import Step, Subject
+from ..reading.walk import MOST_NAMES
 from .image import tools_in
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
 
@@ -84,7 +97,7 @@ def _extras(subject: Subject) -> list[Place]:
 # --- the context --------------------------------------------------------------------------------
 
 _UNWANTED = (
-    *(".git", ".env", ".env.local", ".env.production", ".aws", ".ssh"),
+    *(".env", ".env.local", ".env.production", ".aws", ".ssh"),
     *("node_modules", ".venv", "venv", "__pycache__"),
 )
 
@@ -115,7 +128,25 @@ def dockerignore(subject: Subject) -> Outcome:
             [at(step, f"copies {listed(names)}") for step, names in unwanted if names],
             f"add to .dockerignore: {listed(name.partition(' ')[0] for name in found)}",
         )
-    return passed(".dockerignore excludes everything that does not belong")
+    if not _history_is_decided(subject):
+        return unseen(
+            "whether history is sent: there is no .git here, and .dockerignore does not exclude it",
+            "add to .dockerignore: .git",
+            *(at(step, "the whole context") for step in whole[:1]),
+        )
+    some = "" if subject.sends.whole else f" among the first {MOST_NAMES:,} names of the context"
+    return passed(f".dockerignore excludes everything that does not belong{some}")
+
+
+def _history_is_decided(subject: Subject) -> bool:
+    """Whether .git is here, ignored, or above the context, where no build finds it."""
+    folder = subject.context
+    there = (folder / ".git").exists() or repository(folder) != folder
+    return there or ignored(subject, ".git") or _asks_history(subject)
+
+
+def _asks_history(subject: Subject) -> bool:
+    return any(c.program == "git" for step in subject.all_steps for c in step.commands)
 
 
 def _mounts_all(step: Step) -> bool:
@@ -126,13 +157,35 @@ def _mounts_all(step: Step) -> bool:
 
 def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
     """What one step sends that does not belong in an image; an exception names what does."""
-    needs_git = any(c.program == "git" for step in subject.all_steps for c in step.commands)
-    names = [name for name in _UNWANTED if not (needs_git and name == ".git")]
-    found = [name for name in sent(subject, *names, by=step) if not kept(subject, name)]
+    found = [] if _asks_history(subject) else sent(subject, ".git", by=step)
+    names = dict.fromkeys([*_by_name(subject), *secret_files(subject)])
+    found += _together(name for name in copied(names, by=step) if not kept(subject, name))
     would_go = not ignored(subject, "node_modules") and not step.excluded
-    if _is_node(subject, whole) and "node_modules" not in found and would_go:
+    there = {"node_modules", "**/node_modules"} & set(found)
+    if _is_node(subject, whole) and not there and would_go:
         found.append("node_modules (once it is installed)")
     return found
+
+
+def _by_name(subject: Subject) -> list[str]:
+    """What the context sends, anywhere in it, that does not belong in an image by its name."""
+    if "unwanted" not in subject.found:
+        sends = [*subject.sends.files, *subject.sends.folders]
+        named = [name for name in sends if name.rpartition("/")[2] in _UNWANTED]
+        subject.found["unwanted"] = [name for name in named if not is_of_tests(name)]
+    return subject.found["unwanted"]
+
+
+def _together(names: Iterable[str]) -> list[str]:
+    """The names; of several folders or files that are called the same, the pattern for all.
+
+    >>> _together([".env", "a/node_modules", "b/c/node_modules"])
+    ['.env', '**/node_modules']
+    """
+    names = list(names)
+    counts = Counter(name.rpartition("/")[2] for name in names)
+    lasts = ((name, name.rpartition("/")[2]) for name in names)
+    return list(dict.fromkeys(f"**/{last}" if counts[last] > 1 else name for name, last in lasts))
 
 
 def _is_node(subject: Subject, whole: list[Step]) -> bool:

@@ -2,14 +2,13 @@
 
 import posixpath
 import re
-from collections.abc import Iterator
 from dataclasses import replace
-from fnmatch import translate
 
 from ...dockerfile import apply_rules
-from ..reading.folder import ignored, is_all, sent, text_of
+from ..reading.folder import copied, ignored
 from ..reading.known import commands
 from ..reading.layers import instructions_of_layers
+from ..reading.secretfiles import SECRET_FILES, is_private_key, secret_files
 from ..reading.secretwords import (
     VALUE_OF,
     is_secret,
@@ -116,14 +115,6 @@ def _steps_down(subject: Subject) -> bool:
 
 # --- secrets ------------------------------------------------------------------------------------
 
-_FILES = re.compile(
-    r"(?:^|/)(?:\.env(?:\.(?!example|sample|template|dist|defaults?|test)[\w.-]+)?|id_(?:rsa|dsa|ecdsa|ed25519)|"
-    r"\.netrc|\.git-credentials|\.aws(?:/credentials)?|\.ssh|\.pgpass|kubeconfig|\.kube/config|"
-    r"\.docker/config\.json|\.pypirc|credentials\.json|service[-_]account\.json|"
-    r"(?:server|tls|private|master|production|staging)\.key|secrets?\.(?:ya?ml|json|toml|env)|"
-    r"[\w.-]+\.(?:jks|keystore|p12|pfx|ppk))$"
-)
-
 
 def secrets(subject: Subject) -> Outcome:
     """Check that no secret is in the Dockerfile, its arguments, its variables or its layers."""
@@ -164,8 +155,7 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
             elif step.keyword == "ENV" and (kept := _kept_argument(subject, step, value or "")):
                 found.append(f"ENV {name}, which keeps {kept}")
     elif step.keyword in ("COPY", "ADD") and not step.origin:
-        files = [s for s in step.sources if _FILES.search(s) or _names_secrets(subject, step, s)]
-        files += [s for s in step.sources if s.endswith(".npmrc") and _has_token(subject, s)]
+        files = [source for source in step.sources if _is_secret_file(subject, step, source)]
         files += _sent_along(subject, step)
         found += [f"the file {name}" for name in dict.fromkeys(files)]
     elif step.keyword == "RUN":
@@ -177,32 +167,15 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     return [at(step, what) for what in dict.fromkeys([*found, *said])]
 
 
-_LIKELY = (
-    *(
-        ".env",
-        ".env.local",
-        ".env.production",
-        ".npmrc",
-        ".netrc",
-        ".pypirc",
-        "id_rsa",
-        "id_ed25519",
-    ),
-    *(
-        "credentials.json",
-        "service-account.json",
-        "secrets.yml",
-        "secrets.yaml",
-        "config/master.key",
-    ),
-    *("kubeconfig", "server.key", "tls.key", ".git-credentials"),
-)
+def _is_secret_file(subject: Subject, step: Step, source: str) -> bool:
+    named = SECRET_FILES.search(source) or _names_secrets(subject, step, source)
+    return bool(named) or is_private_key(subject, source)
 
 
 def _names_secrets(subject: Subject, step: Step, pattern: str) -> bool:
     """Whether a pattern is for files of secrets, such as `.env*`, and one of them may be sent."""
     start = re.split(r"[*?\[]", pattern)[0]
-    if start == pattern or not _FILES.search(start.rstrip(".")):
+    if start == pattern or not SECRET_FILES.search(start.rstrip(".")):
         return False
     return not (ignored(subject, start.rstrip(".")) or apply_rules(step.excluded, start)[0])
 
@@ -211,39 +184,7 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
     """Files with secrets that a copied folder or pattern of names contains, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
-    found = []
-    for source in step.sources:
-        for name in sent(subject, *_likely(source), by=step):
-            text = text_of(subject, name)
-            # What a framework encrypts, or what holds names without values, is none.
-            if text is not None and (_has_values(text) or "key" in name or name.endswith("id_rsa")):
-                found.append(name)
-    return found
-
-
-def _likely(source: str) -> Iterator[str]:
-    """The paths in the context that a COPY's source may bring, of those that tend to hold secrets.
-
-    >>> list(_likely("config/*.json")), list(_likely("id_rsa*"))
-    (['config/credentials.json', 'config/service-account.json'], ['id_rsa'])
-    """
-    plain = "" if is_all(source) else posixpath.normpath(source).strip("/")
-    if re.search(r"[*?\[]", plain):
-        matches = re.compile(translate(plain)).match
-        folder, deep = posixpath.dirname(plain), plain.count("/")
-        names = (posixpath.join(folder, name) for name in _LIKELY)
-        yield from (name for name in names if name.count("/") == deep and matches(name))
-    else:
-        yield from (posixpath.join(plain, name) for name in _LIKELY)
-
-
-def _has_values(text: str) -> bool:
-    """Whether the text of a file has a secret with a real value."""
-    pairs = (line.partition("=")[::2] for line in text.splitlines() if "=" in line)
-    named = any(
-        is_secret_name(name.strip()) and is_secret(name.strip(), v.strip()) for name, v in pairs
-    )
-    return named or any(shapes(text))
+    return copied(secret_files(subject), by=step)
 
 
 _KEPT = re.compile(
@@ -287,11 +228,6 @@ def _kept_argument(subject: Subject, step: Step, value: str) -> str:
     return next((name for name in used if name in declared and is_secret_name(name)), "")
 
 
-def _has_token(subject: Subject, name: str) -> bool:
-    text = text_of(subject, name)
-    return bool(text) and any(shapes(text))
-
-
 def _global_secrets(subject: Subject) -> list[Place]:
     found = []
     for instruction in subject.read.global_args:
@@ -317,6 +253,6 @@ def _secret_files(subject: Subject) -> list[Place]:
         more = {"path": f"/{path}", "bytes": size}
         if path in keys:
             found.append(at_layer(subject, layer, f"the private key /{path}", **more))
-        elif _FILES.search(path) and not under(f"/{path}", "/etc"):
+        elif SECRET_FILES.search(path) and not under(f"/{path}", "/etc"):
             found.append(at_layer(subject, layer, f"the file /{path}", **more))
     return found

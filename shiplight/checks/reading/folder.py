@@ -3,21 +3,33 @@
 import json
 import os
 import posixpath
+import re
 import tomllib
+from collections.abc import Iterable
+from fnmatch import translate
 from itertools import islice
 from pathlib import Path
 
 from ...buildkit import opening
-from ...dockerfile import apply_rules
+from ...dockerfile import Rule, apply_rules
 from .subject import Step, Subject
 
 _MOST_UP, _MOST_NAMES, _MOST_BYTES = 3, 200, 1_000_000
 _LONGEST_PATH = 4096  # of Linux
 
 
+def cleaned(source: str) -> str:
+    """Return a COPY's source as builders read it: a path below the context, "" for all of that.
+
+    >>> cleaned("./a/../b/"), cleaned("../.."), cleaned("/a")
+    ('b', '', 'a')
+    """
+    return posixpath.normpath(f"/{source}").lstrip("/")
+
+
 def is_all(source: str) -> bool:
-    """Return whether a COPY's source is the whole context."""
-    return source.rstrip("/") in ("", ".") or source in ("*", "./*")
+    """Return whether a COPY's source is the whole context, as `.`, `..` and `./src/..` are."""
+    return "$" not in source and cleaned(source) in ("", "*")
 
 
 def context_copies(steps) -> list[Step]:
@@ -66,9 +78,13 @@ def ignored(subject: Subject, name: str) -> bool:
     """Return whether the .dockerignore keeps a path of the context out."""
     if len(name) > _LONGEST_PATH:
         return False
+    return _excluded(subject.rules or (), name)
+
+
+def _excluded(rules: tuple[Rule, ...], name: str) -> bool:
     excluded, hits, parts = False, (), name.split("/")
     for depth in range(1, len(parts) + 1):
-        excluded, hits = apply_rules(subject.rules or (), "/".join(parts[:depth]), hits)
+        excluded, hits = apply_rules(rules, "/".join(parts[:depth]), hits)
     return excluded
 
 
@@ -91,6 +107,23 @@ def sent(subject: Subject, *names: str, by: Step | None = None) -> list[str]:
         and not ignored(subject, name)
         and not (rules and apply_rules(rules, name)[0])
     ]
+
+
+def copied(names: Iterable[str], by: Step) -> list[str]:
+    """Which of these paths of the context a step copies; a RUN that mounts all of it, all."""
+    sources = {cleaned(source) for source in by.sources} if by.keyword != "RUN" else {""}
+    patterns = [s for s in sorted(sources) if set("*?[") & set(s)][:_MOST_NAMES]
+    found = re.compile("|".join(map(translate, patterns)) if patterns else r"(?!)")
+
+    def is_copied(name: str) -> bool:
+        parts = name.split("/")
+        above = ["", *("/".join(parts[: depth + 1]) for depth in range(len(parts)))]
+        return any(
+            path in sources or (found.match(path) and path.count("/") in depths) for path in above
+        )
+
+    depths = {pattern.count("/") for pattern in patterns}
+    return [name for name in names if is_copied(name) and not _excluded(by.excluded, name)]
 
 
 def bytes_of(subject: Subject, name: str) -> int | None:

@@ -34,6 +34,7 @@ from ...units import shortened
 from .inside import NOTHING_READ, Inside
 from .known import Known, describe
 from .shell import Command, commands, script
+from .walk import Walk, walk
 
 MOST_ARRIVALS = 2000
 MOST_READ = 20_000_000  # bytes of all files of one context
@@ -255,6 +256,16 @@ class Subject:
     @cached_property
     def texts(self) -> dict[str, str | None]:
         """The files of the context that were read, None for those that cannot be."""
+        return {}
+
+    @cached_property
+    def sends(self) -> Walk:
+        """What the context sends, as far as a bounded walk shows."""
+        return Walk() if self.context is None else walk(self.context, self.rules or ())
+
+    @cached_property
+    def found(self) -> dict[str, list[str]]:
+        """What was looked for in all of the context, once for all steps that copy of it."""
         return {}
 
     @cached_property
