@@ -13,7 +13,7 @@ from ..lessons import exercises, shelf
 from ..units import parse_bytes
 from .stored import shown
 
-_WORDS = {"once": 1.0, "two": 2.0}
+_WORDS = {"once": 1.0, "two": 2.0, "three": 3.0}
 
 
 @cache
@@ -54,4 +54,4 @@ def _answer(answer: dict, shown: str) -> float | None:
 def _number(text: str) -> float:
     if text in _WORDS:
         return _WORDS[text]
-    return float(parse_bytes(text)) if text.endswith("B") else float(text)
+    return float(parse_bytes(text)) if text.endswith("B") else float(text.replace(",", ""))

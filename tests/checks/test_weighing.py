@@ -222,7 +222,7 @@ def test_an_archive_is_spare_where_what_it_contains_is_there_too(tmp_path, pack)
 def test_symbols_count_with_their_names_and_the_rest_of_the_program_stays(tmp_path):
     inside = Inside(
         programs=(
-            Program("srv/app", "", (), 200_000, 300_000, 50_000),
+            Program("srv/app", "", (), 200_000, 300_000, name_bytes=50_000),
             Program("bin/sh", "", (), 100_000, 0),
         )
     )

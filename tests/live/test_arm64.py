@@ -82,6 +82,7 @@ def emulated(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", str(kernel)], check=True)
 
 
+@pytest.mark.alone  # lesson 11 asks whether this machine emulates, more than once
 def test_an_image_for_another_platform_is_built_measured_and_run(client, busybox, tmp_path):
     (tmp_path / "Dockerfile").write_text(TEXT)
     shutil.copy(busybox, tmp_path)
