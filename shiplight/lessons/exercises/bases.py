@@ -1,23 +1,39 @@
 """The checks of lessons 05 and 06: bases that a program runs on, and what it misses on others."""
 
 from ...builds import Build
+from ...image import Program
 from ...inspection import follow, linked, measure
 from ...units import format_bytes
 from .go import files_of
-from .grading import answering, asked, exercise, refuse, refuse_lost, refuse_silent
+from .grading import answering, asked, exercise, refuse, refuse_idle, refuse_lost, refuse_silent
 
 MOST_BESIDE = 10_000_000  # bytes: the official alpine is smaller, and every Debian larger
 
 
+def _started(client, exercise_id: str, made: Build) -> Program:
+    """The program of machine code that the image starts. Raises CheckFailed if there is none."""
+    image = measure(client, made)
+    refuse_idle(exercise_id, image)
+    program = linked(client, made)
+    if program is None:
+        refuse(
+            exercise_id,
+            "the image starts no compiled program.",
+            hint="which file do ENTRYPOINT and CMD name, and is it in the image?",
+            found=" ".join([*image.entrypoint, *image.cmd]),
+        )
+    return program
+
+
 @exercise("05.1")
 def _dynamic_without_a_shell(client, made: Build) -> str:
-    program = linked(client, made)
-    if program is None or not program.libc:
+    program = _started(client, "05.1", made)
+    if not program.libc:
         refuse(
             "05.1",
             "the program links no C library.",
             hint="which setting of the build makes it static?",
-            found="a static program" if program else "no program that the image starts",
+            found="a static program",
         )
     probed = asked(client, "05.1", made)
     refuse_silent("05.1", probed)
@@ -58,13 +74,13 @@ def _small_with_a_shell(client, made: Build) -> str:
 
 @exercise("06.1")
 def _library_brought(client, made: Build) -> str:
-    program = linked(client, made)
-    if program is None or "libstdc++.so.6" not in program.needed:
+    program = _started(client, "06.1", made)
+    if "libstdc++.so.6" not in program.needed:
         refuse(
             "06.1",
             "this program no longer links the library.",
             hint="leave the program as it is, and fix the image around it",
-            found=", ".join(program.needed) if program else "no program that the image starts",
+            found=", ".join(program.needed) or "a static program",
         )
     image, probed = measure(client, made), asked(client, "06.1", made)
     if compiler := {**image.find("*/bin/go"), **image.find("*/cc1plus")}:
