@@ -1,9 +1,9 @@
-"""The checklist, on any Dockerfile: what is read, what is asked, how the answers are reported.
+"""Run the checklist on any Dockerfile and report the results.
 
 `reading` makes a subject of a Dockerfile, its context and, with `--build`, its image; `questions`
-has one function for each check; `checklist` asks them all; `reporting` prints, tabulates, writes
-SARIF. Reading text loads no Docker SDK, runs nothing and builds nothing; evidence never repeats a
-secret.
+has one function for each check; `checklist` runs them all; `reporting` prints results, makes tables
+and writes SARIF. Without `--build`, nothing is run or built and no Docker SDK is loaded. Evidence
+never repeats a secret.
 """
 
 from ..lazily import offered

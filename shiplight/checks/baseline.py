@@ -1,9 +1,9 @@
-"""A baseline: what is known to fail, whose findings may only become fewer.
+"""Keep a baseline of known findings, whose number may only decrease.
 
-It counts findings by file, check, instruction and path, not by line, so that what moves within a
-file stays known. Files are named from the baseline's folder, wherever the command runs. What is in
-it does not count; what is gone is taken out of it, by a run that looks in the same way as the one
-that wrote it: with the same `options`.
+It counts findings by file, check, instruction and path, not by line, so a finding that moves within
+a file stays known. File names are relative to the baseline's folder, wherever the command runs.
+Findings in it do not count. A run with the same `options` as the one that wrote it removes findings
+that are gone.
 """
 
 import hashlib
@@ -24,20 +24,20 @@ BUILD_ARG = "--build-arg"
 
 @dataclass(frozen=True)
 class Baseline:
-    """How often each finding of each file is known, and the options of `check` that found them."""
+    """The known count of each finding in each file, and the options of `check` that found them."""
 
     findings: dict[str, Counter]
     options: tuple[str, ...] = ()
 
 
 def fingerprint(check_id: str, place: Place) -> str:
-    """Return what stays the same of a finding while its file changes around it."""
+    """Return a key of a finding that stays the same when its file changes around it."""
     seen = f"{check_id}\n{place.instruction}\n{place.path}"
     return hashlib.sha256(seen.encode(errors="backslashreplace")).hexdigest()
 
 
 def read(path: Path) -> Baseline | None:
-    """Return a baseline, or None where there is no such file. UsageError for another one."""
+    """Return a baseline, or None if there is no such file. UsageError if it is not one."""
     try:
         found = json.loads(files.read(path))
         known = {name: _counts(known) for name, known in found["findings"].items()}
@@ -62,7 +62,7 @@ def _counts(known: dict[str, int]) -> Counter:
 
 
 def findings(found: list[Checklist], path: Path) -> dict[str, Counter]:
-    """Return what fails in each file, as the baseline at `path` holds it."""
+    """Return the failures of each file, in the form of the baseline at `path`."""
     return {
         _name(each, path): Counter(
             fingerprint(result.check.id, place)
@@ -82,7 +82,7 @@ def _name(found: Checklist, path: Path) -> str:
 
 
 def apply(found: Checklist, known: Baseline, path: Path) -> Checklist:
-    """Return a checklist in which what the baseline knows is accepted, as often as it knows it."""
+    """Return a checklist in which the baseline's findings are accepted, up to their count."""
     left = Counter(known.findings.get(_name(found, path), Counter()))
     return replace(found, results=tuple(_accepted(result, left) for result in found.results))
 
@@ -104,11 +104,11 @@ def _accepted(result: Result, left: Counter) -> Result:
 
 
 def update(path: Path, now: Baseline, known: Baseline | None) -> str:
-    """Write the baseline where there is none, or where it became less; say which, "" if neither.
+    """Write the baseline if there is none, or if it became smaller; say which, "" if neither.
 
-    What is new is never added: files that were not checked this time stay as they are. What a run
-    with other options does not see may still be there, so it stays too, and so it does with
-    --build-arg, whose values are kept nowhere.
+    New findings are never added, and files that were not checked this time stay the same. A run
+    with other options may not see every finding, so it removes none; nor does one with --build-arg,
+    whose values are not stored.
     """
     if known is None:
         new, what = now, "is written, and counts from the next run on"

@@ -1,4 +1,4 @@
-"""The checklist: which checks there are, reading what is checked, and what its author accepted."""
+"""The list of checks; reading their subject; applying the comments that accept findings."""
 
 import errno
 import os
@@ -78,7 +78,7 @@ class Acceptance:
 
 @dataclass(frozen=True)
 class Checklist:
-    """What came out: the results in the checklist's order, and remarks about the comments."""
+    """The results in the order of the checklist, and remarks about the comments."""
 
     subject: Subject
     results: tuple[Result, ...]
@@ -86,7 +86,7 @@ class Checklist:
 
     @property
     def file(self) -> str:
-        """The Dockerfile as a reader here would name it."""
+        """The Dockerfile's name, relative to the current folder."""
         return shown(self.subject.path)
 
     @property
@@ -114,7 +114,7 @@ class Checklist:
 
 
 def shown(path: Path) -> str:
-    """Return a path relative to where we are, if it is below."""
+    """Return a path relative to the current folder, if it is below it."""
     absolute, here = Path(os.path.abspath(path)), Path.cwd()
     return (absolute.relative_to(here) if absolute.is_relative_to(here) else absolute).as_posix()
 
@@ -133,9 +133,9 @@ def read_subject(
 ) -> Subject:
     """Read the Dockerfile at `path`, or in the folder at `path`, for the checks.
 
-    `context` is the folder that a build sends; without it, the folder that holds what is copied.
-    `text` is what to check in place of the file, which then has a name only, and no context.
-    Reads text only. Raises UsageError where there is none, DockerfileError where it cannot be read.
+    `context` is the folder that a build sends; the default is the folder that contains the copied
+    files. `text` replaces the file's text; then `path` is only a name, and there is no context.
+    Reads text only. Raises UsageError if there is no file, DockerfileError if it cannot be read.
     """
     try:
         file = find_dockerfile(Path(os.path.expanduser(path))) if text is None else Path(path)
@@ -174,8 +174,8 @@ MOST_FILES = 10_000
 def find_dockerfiles(path: str | os.PathLike) -> list[str]:
     """Return the Dockerfiles that `path` means: itself, the one in a folder, or all below it.
 
-    A folder without one is walked, but not into what others wrote or tools made. UsageError where
-    it has none at all.
+    Walks a folder without one, except vendored and generated folders. Raises UsageError if there is
+    none at all.
     """
     folder = Path(os.path.expanduser(path))
     own = [name for name in ("Dockerfile", "Containerfile") if (folder / name).is_file()]
@@ -294,7 +294,7 @@ def _accepted(place: Place, reasons: dict[int, str]) -> Place:
 
 
 def acceptances(read: Dockerfile) -> tuple[tuple[Acceptance, ...], tuple[str, ...]]:
-    """Return what a Dockerfile's comments accept, and remarks about those that do not work."""
+    """Return the acceptances in a Dockerfile's comments, and remarks about invalid ones."""
     found, remarks = [], []
     instructions = _instructions(read)
     for number, line in enumerate(read.text.split("\n"), start=1):
@@ -330,7 +330,7 @@ def _in_heredoc(instructions: list, number: int) -> bool:
 
 
 def _scope(instructions: list, number: int) -> int:
-    """The line of the instruction that a comment stands in or above; 0 for the whole file."""
+    """The line of the instruction that a comment is in or above; 0 for the whole file."""
     for found in instructions:
         if number <= found.end_line:
             return 0 if found is instructions[0] and number < found.line else found.line

@@ -1,6 +1,6 @@
-"""A patch for what is mechanical: a change is kept only where its check then has less to say.
+"""Write a patch for mechanical fixes; keep a change only if its check then finds less.
 
-What a rule cannot know is left to people: which user, which base, what a program needs.
+Rules cannot decide which user, which base, or what a program needs; people have to.
 """
 
 import difflib
@@ -33,8 +33,8 @@ _CACHES = ("npm", "yarn", "pip", "uv")
 def patch(found: Checklist) -> str:
     """Return a unified diff that fixes a Dockerfile where rules can, "" where none can.
 
-    A build is not repeated: only what the text says is looked at. Raises UsageError where the
-    lines of the diff would repeat a secret.
+    Looks only at the text and builds nothing. Raises UsageError if the lines of the diff would
+    repeat a secret.
     """
     skip = {check for check in _FIXES if check not in {r.check.id for r in found.results}}
     now = run(replace(found.subject, built=None))
@@ -53,7 +53,7 @@ def patch(found: Checklist) -> str:
 
 
 def _fixed(found: Checklist, check: str, fix) -> Checklist:
-    """The checklist with one check's places changed, as far as that lets it pass there."""
+    """The checklist after changing one check's places, where the change makes it pass."""
     changes = _changes(found, check, fix)
     while changes:
         candidate = _with_changes(found.subject, changes)
@@ -100,7 +100,7 @@ def _no_cache(subject: Subject, step: Step, text: str) -> str:
 
 
 def _absolute(subject: Subject, step: Step, text: str) -> str:
-    """WORKDIR with the folder that it leads to from the one before; the base's is the root."""
+    """WORKDIR with its absolute folder; the base's folder is the root."""
     at_root = step.keyword == "WORKDIR" and subject.base(step.stage).name in _AT_ROOT
     written = re.fullmatch(r"(?i)(\s*WORKDIR\s+)([\w./-]+)(\s*)", text)
     if not at_root or not written:
@@ -109,9 +109,9 @@ def _absolute(subject: Subject, step: Step, text: str) -> str:
 
 
 def _exec_form(subject: Subject, step: Step, text: str) -> str:
-    """A program and its words in exec form, where no shell does anything with them.
+    """A program and its arguments in exec form, if they need no shell.
 
-    With both ENTRYPOINT and CMD, it would change what the one is told by the other.
+    With both ENTRYPOINT and CMD, it would change the arguments that one gets from the other.
     """
     words = step.instruction.value.split()
     both = subject.ending.entrypoint and subject.ending.cmd
@@ -122,7 +122,7 @@ def _exec_form(subject: Subject, step: Step, text: str) -> str:
 
 
 def _cache_mount(subject: Subject, step: Step, text: str) -> str:
-    """A mount on the folder of each package manager; of root, who may write there."""
+    """A mount on the cache folder of each package manager, for root, who can write there."""
     user = step.expand(step.user).partition(":")[0] or subject.base(step.stage).user
     tools = dict.fromkeys(tool for tool, _ in fetching(step))
     folders = {tool: folder_of(subject, step, tool) for tool in tools}

@@ -1,4 +1,4 @@
-"""What is asked: one function for each check, from a subject to an outcome with its places.
+"""The checks: one function each, from a subject to an outcome with its places.
 
-A question that the text cannot answer says so; it never passes on partial knowledge.
+If the text cannot decide a check, the outcome says so; no check passes on partial knowledge.
 """

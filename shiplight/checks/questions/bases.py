@@ -1,4 +1,4 @@
-"""Checks on base images: small enough, pinned, supported, and fitting what is copied onto them."""
+"""Checks on base images: small, pinned, supported, and compatible with what is copied to them."""
 
 import re
 
@@ -119,7 +119,7 @@ def at_from(stage, found: str):
 
 
 def pinned_bases(subject: Subject) -> Outcome:
-    """Check that every image that is used is named with a version or a digest."""
+    """Check that every image is named with a version or a digest."""
     uses = _uses(subject)
     if typos := [(base, line, near) for base, line in uses if (near := _near_stage(subject, base))]:
         return failed(
@@ -194,7 +194,7 @@ def _why_loose(base: Known) -> str:
 
 
 def supported_bases(subject: Subject) -> Outcome:
-    """Check that no image that is used is past the end of its security support."""
+    """Check that no image is past the end of its security support."""
     uses = _uses(subject)
     uses = [(base, line) for base, line in uses if not _near_stage(subject, base)]
     over = [(base, line, ended(base, subject.today)) for base, line in uses]
@@ -230,7 +230,7 @@ def _when(what: list[Part]) -> str:
 
 
 def one_suite(subject: Subject) -> Outcome:
-    """Check that what one stage links finds its C library in the stage that runs it."""
+    """Check that the stage that runs a program has the C library that it was linked against."""
     final = subject.final_base
     if subject.built and subject.built.program:
         if subject.built.program.static:

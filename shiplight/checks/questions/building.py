@@ -30,7 +30,7 @@ _TRIAL = re.compile(
 
 
 def separate_stages(subject: Subject) -> Outcome:
-    """Check that programs are compiled in another stage than the one that ships."""
+    """Check that programs are not compiled in the stage that ships."""
     here = compilings(subject, subject.filling_steps)
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
@@ -121,7 +121,7 @@ _LAST = (
 
 
 def stripped(subject: Subject) -> Outcome:
-    """Programs of machine code ship without symbols and debug information."""
+    """Check that compiled programs ship without symbols and debug information."""
     if subject.built and subject.built.program:
         return _stripped_program(subject, subject.built.program)
     found = [each for each in shipped(subject) if each.native]
@@ -294,7 +294,7 @@ _NO_MOUNT = "without --mount=type=cache"
 
 
 def _lacks_cache(subject: Subject, step: Step, tool: str, command: Command) -> str:
-    """Why a command's cache does not stay, "" where it does."""
+    """Why a command's cache is lost; "" if it is kept."""
     if not (targets := cache_targets(step)):
         return _NO_MOUNT
     if keeps_nothing(step, tool, command):
@@ -355,7 +355,7 @@ _MOST_FILES = 50
 
 
 def scanned(subject: Subject) -> Outcome:
-    """Somebody scans the image: a Dockerfile does not show it, the files of a CI may."""
+    """Check that the image is scanned: a Dockerfile does not show that, but CI files may."""
     later = "then let your CI do it, since advisories appear later"
     advice = f"`{PROGRAM} scan` after a build; {later}"
     folder = subject.context or (None if subject.alone else subject.path.parent)

@@ -1,4 +1,4 @@
-"""Checks on what ships: only what is needed, and what the context brings."""
+"""Checks on the contents of the image, and on the files that the context adds."""
 
 import re
 from collections import Counter
@@ -103,7 +103,7 @@ _UNWANTED = (
 
 
 def dockerignore(subject: Subject) -> Outcome:
-    """Check that what sends the whole context leaves out what does not belong in an image."""
+    """Check that a copy of the whole context leaves out files that do not belong in an image."""
     copies = context_copies(subject.all_steps)
     whole = [s for s in copies if any(map(is_all, s.sources))]
     whole += [step for step in subject.all_steps if _mounts_all(step)]

@@ -21,7 +21,7 @@ def at_layer(subject: Subject, layer: int, found: str, **more) -> Place:
 
 
 def missing_libraries(built: Built) -> list[str]:
-    """Return what the program links and the image lacks: its loader's path, libraries' names."""
+    """Return what the program needs but the image lacks: its loader's path, library names."""
     tree, program = built.image.tree(), built.program
     names = {path.rpartition("/")[2] for path in tree}
     loader = [program.interpreter] if program.interpreter else []
@@ -33,10 +33,10 @@ _SHARED = ("", "usr", "usr/local", "opt", "opt/conda", "root")  # folders that a
 
 
 def tools_in(subject: Subject) -> list[Place]:
-    """Compilers, their caches and version history in the image, each with its bytes and path.
+    """Find compilers, their caches and version history in the image, with bytes and path.
 
-    Each folder of its own is a place. Of a tool in a folder that is everybody's, as /usr, the
-    program alone is counted: that much it is at least.
+    Every separate folder is one place. For a tool in a shared folder such as /usr, only the program
+    is counted, as a lower bound.
     """
     image, folders = subject.built.image, {}
     for row in commands("image"):

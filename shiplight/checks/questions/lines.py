@@ -1,4 +1,4 @@
-"""Checks on single instructions: what they install, leave unset, or let fail in silence."""
+"""Checks on single instructions: installs, unset variables, and errors that go unnoticed."""
 
 import re
 
@@ -24,7 +24,7 @@ _CONFIGURED = re.compile(rf"Install-Recommends\b(?!=){_NO}")  # in a file, for a
 
 
 def recommends(subject: Subject) -> Outcome:
-    """Check that apt installs what is named, and not what that recommends."""
+    """Check that apt installs only the named packages, without recommended ones."""
     found, configured = [], False
     steps = _runs(subject.filling_steps)
     for step in steps:
@@ -62,7 +62,7 @@ def apk_cache(subject: Subject) -> Outcome:
 
 
 def apt_update(subject: Subject) -> Outcome:
-    """Check that package lists are fetched in the instruction that installs by them."""
+    """Check that package lists are fetched in the same instruction that installs packages."""
     alone, seen = [], False
     for step in _runs(subject.all_steps):
         if any(c.program in APT and verb(c) == "update" for c in step.commands):
@@ -113,7 +113,7 @@ _OF_SERVICES = re.compile(
 
 
 def variables(subject: Subject) -> Outcome:
-    """Check that every variable that Docker puts in is set by an ARG or an ENV."""
+    """Check that every variable that Docker expands is set by an ARG or an ENV."""
     found, unknown, used = [], [], False
     for step in subject.all_steps:
         for name in _unset(subject, step):
@@ -251,7 +251,7 @@ _CANNOT_FAIL = {
 
 
 def pipe_failures(subject: Subject) -> Outcome:
-    """Check that a command whose output goes into a pipe may not fail in silence."""
+    """Check that a failing command before a pipe stops the build."""
     found, used = [], False
     for step in _runs(subject.all_steps):
         for left in (command for command in step.commands if command.piped):

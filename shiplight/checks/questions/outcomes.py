@@ -1,4 +1,4 @@
-"""What a check is and what it gives: a result with its evidence, its places, and what to do."""
+"""The types of a check and its result: evidence, places, and advice."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ MOST_READ = 20_000  # characters of an instruction, for its first ones without w
 class Place:
     """Where something was found: an instruction of the Dockerfile, a path in the image, or both.
 
-    `accepted` is the reason to leave it so, which a comment in the Dockerfile or a baseline gives.
+    `accepted` is the reason for accepting it, from a comment in the Dockerfile or a baseline.
     """
 
     found: str
@@ -35,7 +35,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one check found. `advice` is empty where there is nothing to do."""
+    """What one check found. `advice` is empty if there is nothing to do."""
 
     result: str
     evidence: str
@@ -45,7 +45,7 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Check:
-    """One check: `level` is SARIF's (error, warning, note), `lesson` the one that explains it."""
+    """One check: `level` is that of SARIF (error, warning, note); `lesson` explains the check."""
 
     id: str
     title: str
@@ -56,7 +56,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Result:
-    """A check with its outcome. `accepted` is the reason why a failed one is left as it is."""
+    """A check with its outcome. `accepted` is the reason for accepting a failure."""
 
     check: Check
     outcome: Outcome
@@ -114,7 +114,7 @@ def at_target(subject: Subject, found: str, **more) -> Place:
 
 
 def shown(text: str) -> str:
-    """Return the beginning of a text in one line, without its secrets, which may be longer."""
+    """Return the beginning of a text in one line, with its secrets masked."""
     return mask(" ".join(text[:MOST_READ].split()))
 
 

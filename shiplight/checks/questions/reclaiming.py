@@ -27,9 +27,9 @@ _MOST_STEPS = 1000  # of one Dockerfile, whose answers are kept: each step meets
 
 
 def reclaimable(subject: Subject) -> Outcome:
-    """Check that no instruction ships bytes that a later one hides, package lists or caches.
+    """Check that no instruction ships hidden bytes, package lists or caches.
 
-    By text, the index of apk is the question of `apk_cache` alone.
+    In the text, only `apk_cache` checks the index of apk.
     """
     if subject.built:
         if places := _reclaimable_in(subject):

@@ -1,4 +1,4 @@
-"""Checks on how the image runs: as whom, and with which secrets."""
+"""Checks on how the image runs: its user, and secrets in it."""
 
 import posixpath
 import re

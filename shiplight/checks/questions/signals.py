@@ -1,4 +1,4 @@
-"""The check on signals: whether the program itself is PID 1, and what stands before it."""
+"""The check on signals: whether the program itself is PID 1, or something that starts it."""
 
 import re
 from collections.abc import Iterator

@@ -1,5 +1,5 @@
-"""What is read: the Dockerfile under check, its context, its shell commands, its image if built.
+"""Read the subject of the checks: a Dockerfile, its context, its shell commands, its image.
 
-Knows what public images and package managers are called (`data/*.toml`), and what looks like a
-secret. Asks nothing and judges nothing.
+This package has the names of public images and package managers (`data/*.toml`) and the patterns of
+secrets. It makes no judgements.
 """

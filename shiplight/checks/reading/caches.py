@@ -1,4 +1,4 @@
-"""Where package managers keep what they got, and whether a RUN keeps that between builds."""
+"""Find the caches of package managers, and whether a RUN keeps them between builds."""
 
 import re
 from fnmatch import fnmatchcase
@@ -13,7 +13,7 @@ _TOOLCHAINS = {"go": ("golang",), "cargo": ("rust", "lukemathwalker/cargo-chef")
 
 @lru_cache(maxsize=1000)  # the steps of one Dockerfile, which several checks ask for
 def fetching(step: Step) -> tuple[tuple[str, Command], ...]:
-    """Return (tool, command) of all that a RUN gets, or compiles with a cache."""
+    """Return (tool, command) of everything that a RUN downloads, or compiles with a cache."""
     if step.keyword != "RUN":
         return ()
     rows = commands("caches")
@@ -27,13 +27,13 @@ def fetching(step: Step) -> tuple[tuple[str, Command], ...]:
 
 
 def is_bare_yarn(command: Command) -> bool:
-    """Return whether a command is `yarn` alone, options and their numbers aside: it installs."""
+    """Return whether a command is `yarn` with nothing but options: then it installs."""
     named = [word for word in command.arguments if not word.isdigit()]
     return command.program == "yarn" and not named and "--version" not in command.words
 
 
 def keeps_nothing(step: Step, tool: str, command: Command) -> bool:
-    """Return whether a command is told to keep no cache."""
+    """Return whether a command has an option to keep no cache."""
     row = commands("caches")[tool]
     off = (step.setting(command, name) for name in row.get("off", []))
     return bool(set(command.words) & set(row.get("unless", []))) or any(off)

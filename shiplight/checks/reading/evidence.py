@@ -1,4 +1,4 @@
-"""Evidence from a real build: the image of what is checked, and the program that it starts."""
+"""Get evidence from a real build: its image, and the program that the image starts."""
 
 import posixpath
 from collections.abc import Container
@@ -18,7 +18,7 @@ def with_build(
 ) -> Subject:
     """Build the subject's Dockerfile under a name of this lab, and return both.
 
-    Runs what the Dockerfile says, with the secrets and agents that `builds.build` takes. Raises
+    Runs the Dockerfile's commands, with the secrets and agents that `builds.build` takes. Raises
     what `builds.build` raises.
     """
     folder = subject.context or subject.path.parent

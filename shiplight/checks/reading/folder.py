@@ -1,4 +1,4 @@
-"""The folder that a build would send: which one it is, and what of it goes along."""
+"""Find the folder that a build would send, and which of its files are sent."""
 
 import json
 import os
@@ -38,10 +38,10 @@ def context_copies(steps) -> list[Step]:
 
 
 def find_context(path: Path, steps) -> Path | None:
-    """Return the folder that holds what these steps copy: the Dockerfile's own or one above it.
+    """Return the folder with the files that these steps copy: the Dockerfile's or one above it.
 
-    None where neither does, as for a Dockerfile that came alone. A folder above has to hold most of
-    it; the root of the disk and a home hold names like `bin` and `src` by themselves.
+    None if there is none, as for a Dockerfile on its own. A folder above has to contain most of the
+    files, since the root of the disk and a home contain names like `bin` and `src` anyway.
     """
     sources = [s for step in context_copies(steps) for s in step.sources]
     odd = set("[$:\0")
@@ -75,7 +75,7 @@ def _is_ours(name: str) -> bool:
 
 
 def ignored(subject: Subject, name: str) -> bool:
-    """Return whether the .dockerignore keeps a path of the context out."""
+    """Return whether .dockerignore excludes a path of the context."""
     if len(name) > _LONGEST_PATH:
         return False
     return _excluded(subject.rules or (), name)
@@ -89,7 +89,7 @@ def _excluded(rules: tuple[Rule, ...], name: str) -> bool:
 
 
 def kept(subject: Subject, name: str) -> bool:
-    """Return whether an exception of the .dockerignore names a path: somebody wants it there."""
+    """Return whether an exception in .dockerignore names a path, so it is wanted there."""
     rules = subject.rules or ()
     return any(rule.keeps and rule.pattern.matches(name) for rule in rules)
 
@@ -127,7 +127,7 @@ def copied(names: Iterable[str], by: Step) -> list[str]:
 
 
 def bytes_of(subject: Subject, name: str) -> int | None:
-    """Return the bytes of a file of the context; None for a folder and for what is not there."""
+    """Return the size of a file of the context in bytes; None for folders and missing files."""
     if ".." in name or len(name) > _LONGEST_PATH:
         return None
     try:
@@ -140,7 +140,7 @@ def bytes_of(subject: Subject, name: str) -> int | None:
 def text_of(subject: Subject, name: str) -> str | None:
     """Return the text of a small file of the context; None if there is none.
 
-    All that is read of one context is bounded too.
+    The total that is read of one context is limited, too.
     """
     if subject.context is None or ".." in name:
         return None
@@ -156,7 +156,7 @@ def text_of(subject: Subject, name: str) -> str | None:
 
 
 def table_of(subject: Subject, name: str) -> dict | None:
-    """Return a TOML or JSON file of the context; None if there is none that can be read."""
+    """Return a TOML or JSON file of the context; None if it cannot be read."""
     text = text_of(subject, name)
     if text is None:
         return None
@@ -168,7 +168,7 @@ def table_of(subject: Subject, name: str) -> dict | None:
 
 
 def part_of(table: dict, *keys: str) -> dict:
-    """Return the table inside of a table, {} where something else or nothing is there."""
+    """Return a table inside a table; {} if it is missing or something else."""
     for key in keys:
         table = table.get(key)
         if not isinstance(table, dict):
@@ -177,7 +177,7 @@ def part_of(table: dict, *keys: str) -> dict:
 
 
 def head_of(root: Path, path: Path) -> str:
-    """Return the text of a file below `root`; "" where it cannot be read, or is no small one."""
+    """Return the text of a small file below `root`; "" if it is large or cannot be read."""
     try:
         data = opening.read(root, path.relative_to(root).as_posix(), _MOST_BYTES)
     except OSError:

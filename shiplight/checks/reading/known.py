@@ -1,7 +1,7 @@
-"""What is known of public images and of commands, from dated data: `data/*.toml`.
+"""Look up public images and commands in dated data: `data/*.toml`.
 
-Everything here answers from a name alone. What the data does not know is None or "", so that a
-check can say that it could not see.
+Every lookup needs only a name. Unknown values are None or "", so that a check can say that it could
+not tell.
 """
 
 import re
@@ -27,7 +27,7 @@ VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")
 
 @dataclass(frozen=True)
 class Known:
-    """What an image's name says. `size` and the other fields: see data/images.toml.
+    """What is known from an image's name. `size` and the other fields: see data/images.toml.
 
     `libc` is glibc, musl or none; `suite` is the distribution's release, as (distribution, name).
     """
@@ -70,7 +70,7 @@ def data(name: str) -> dict:
 
 
 def commands(table: str, kind: str | None = None):
-    """Patterns of commands: one list of a table, or the whole table."""
+    """Return patterns of commands: one list of a table, or the whole table."""
     found = data("commands")[table]
     return found[kind] if kind else found
 
@@ -89,9 +89,9 @@ def split(reference: str) -> tuple[str, str, str]:
 
 @cache
 def describe(reference: str) -> Known:
-    """Return what is known about the image of that name.
+    """Return what is known about the image with this name.
 
-    Of one that a digest alone names, that is what all its variants have in common.
+    If it has only a digest, return what all variants of the image have in common.
     """
     name, tag, digest = split(reference)
     by_digest = bool(digest and not tag)
@@ -156,7 +156,7 @@ def _usual_suite(name: str, tag: str) -> tuple[str, str] | None:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers, () where it is none."""
+    """Return a version as numbers; () if it is not one."""
     return tuple(map(int, version.split("."))) if re.fullmatch(r"\d+(\.\d+)*", version) else ()
 
 
@@ -169,7 +169,7 @@ _COUNTED = {"python": 2, "ruby": 2, "dotnet": 2}  # numbers of a release; others
 
 
 def release_of(image: Known, language: str) -> tuple[int, ...]:
-    """Return the release of a language that an image's tag names, () where it names none.
+    """Return the release of a language in an image's tag; () if there is none.
 
     >>> release_of(describe("maven:3.9-eclipse-temurin-21"), "java")
     (21,)

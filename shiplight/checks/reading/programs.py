@@ -1,4 +1,4 @@
-"""What a Dockerfile compiles, whether that ships, and what it links, as far as the text says."""
+"""Find what a Dockerfile compiles, whether it ships, and what it links, from the text."""
 
 import re
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _LINKING_C = ("gcc", "g++", "gcc-c++", "clang", "build-essential", "build-base",
 
 @dataclass(frozen=True)
 class Compiling:
-    """A command that makes a program. `links` is static, glibc, musl, or "" where unknown."""
+    """A command that compiles a program. `links` is static, glibc, musl, or "" if unknown."""
 
     step: Step
     command: Command
@@ -51,7 +51,7 @@ def _language_of(command: Command) -> str:
 
 
 def compilings(subject: Subject, steps) -> list[Compiling]:
-    """Everything that these steps compile, tests aside."""
+    """Return everything that these steps compile, except tests."""
     found, by_stage = [], {}
     for step in steps:
         for command in step.commands if step.keyword == "RUN" else ():
@@ -82,7 +82,7 @@ def _is_runner(command: Command) -> bool:
 
 
 def shipped(subject: Subject) -> list[Compiling]:
-    """Return what is compiled in the final stage, or in a stage that something ships from."""
+    """Return what is compiled in the final stage, or in a stage whose files ship."""
     steps = [step for step in subject.all_steps if step in subject.shipping]
     return compilings(subject, steps)
 
@@ -159,9 +159,10 @@ APT = ("apt-get", "apt", "aptitude")
 
 
 def verb(command: Command, verbs: tuple[str, ...] = ()) -> str:
-    """Return what a package manager is told to do, "" where that is nothing.
+    """Return the subcommand of a package manager, or "".
 
-    That is its first word that is no option, and that none takes; one of `verbs` may look like one.
+    That is the first word that is neither an option nor the value of one; one of `verbs` may look
+    like an option.
 
     >>> verb(Command(("apt-get", "-qq", "-o", "Acquire::Retries=3", "update")))
     'update'
@@ -212,14 +213,14 @@ def _plain(name: str) -> str:
 
 
 def removes_packages(step: Step) -> bool:
-    """Return whether a step takes packages of the distribution away again."""
+    """Return whether a step removes packages of the distribution."""
     return any(
         command.program in _MANAGERS and verb(command) in _REMOVING for command in step.commands
     )
 
 
 def removed_packages(step: Step) -> list[str]:
-    """Return the names, or patterns of names, of packages that a step takes away again."""
+    """Return the names, or patterns of names, of packages that a step removes."""
     return [
         step.expand(word)
         for command in step.commands
@@ -240,9 +241,9 @@ def virtual_packages(step: Step) -> list[str]:
 
 
 def staying(step: Step) -> list[str]:
-    """Return the packages that a step installs and does not take away again.
+    """Return the packages that a step installs and does not remove.
 
-    None stay where a variable, a virtual package or apt's own marks say which go.
+    Empty if a variable, a virtual package or apt's own marks decide which are removed.
     """
     gone = removed_packages(step)
     marked = any(command.matches(["apt-mark auto"]) for command in step.commands)

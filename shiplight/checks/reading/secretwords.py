@@ -1,7 +1,7 @@
-"""What looks like a secret: one table of words and shapes, for the check and for masking alike.
+"""Recognize secrets: one table of words and shapes, used by the check and for masking.
 
-Evidence never repeats a secret. What is found is masked; of that, the check reports what has a real
-value. Everything is matched in time that grows with the text.
+Evidence never repeats a secret. Everything that is found is masked; the check reports only real
+values. Matching takes linear time.
 """
 
 import re
@@ -47,7 +47,7 @@ _PUBLIC = re.compile(
 
 @lru_cache(maxsize=4096)
 def is_secret_name(name: str) -> bool:
-    """Return whether a variable of that name holds a secret, as far as names go.
+    """Return whether a variable with this name holds a secret, judging by the name.
 
     >>> is_secret_name("DB_PASSWORD"), is_secret_name("apiKey"), is_secret_name("PUBLIC_KEY")
     (True, True, False)
@@ -85,7 +85,7 @@ _NUMBER = re.compile(r"\d{1,6}")
 
 
 def is_value(text: str | None) -> bool:
-    """Return whether a value may be a real one: not empty, no variable, no placeholder.
+    """Return whether a value may be real: not empty, not a variable, not a placeholder.
 
     >>> is_value("$WORD"), is_value("${WORD:-}"), is_value("${WORD:-hunter2}")
     (False, False, True)
@@ -116,7 +116,7 @@ def _has_random(text: str) -> bool:
 
 
 def may_be_secret(name: str, value: str | None) -> bool:
-    """Return whether a variable holds a secret by its name, or by that and what its value is like.
+    """Return whether a variable holds a secret, by its name, or its name and the kind of value.
 
     >>> may_be_secret("DB_PASSWORD", None), may_be_secret("GITHUB_PAT", "q7Zk21Lp9dYw3Xb0")
     (True, True)
@@ -417,7 +417,7 @@ VALUE_OF = "the value of "  # and a name
 
 @dataclass(frozen=True)
 class Secret:
-    """Where in a text a secret stands, what it is, and whether it `counts`: is a real one."""
+    """The position of a secret in a text, its kind, and whether it `counts`, being a real one."""
 
     start: int
     end: int
@@ -426,7 +426,7 @@ class Secret:
 
 
 def secrets_in(text: str) -> Iterator[Secret]:
-    """Yield all that looks like a secret in a text, some of it twice."""
+    """Yield everything in a text that looks like a secret, sometimes twice."""
     for what, pattern in _ANY_SHAPE:
         for found in pattern.finditer(text):
             yield Secret(*found.span(), what, True)
@@ -527,7 +527,7 @@ def _named(text: str) -> Iterator[Secret]:
 
 
 def shapes(text: str) -> Iterator[str]:
-    """Return what a text contains that is a secret with a real value, in words, each once."""
+    """Return the kinds of secrets with real values in a text, in words, each once."""
     yield from dict.fromkeys(found.what for found in secrets_in(text) if found.counts)
 
 

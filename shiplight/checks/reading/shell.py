@@ -1,7 +1,7 @@
-"""Shell scripts as a reader of Dockerfiles sees them: the simple commands, in order.
+"""Split shell scripts in Dockerfiles into simple commands, in order.
 
-Nothing is run and no variable is put in. What cannot be taken apart comes back as fewer commands,
-never as an error: this reads other people's scripts to point at things, not to judge their syntax.
+Nothing is run and no variable is expanded. Text that cannot be parsed gives fewer commands, never
+an error: this reads other people's scripts to find things, not to check their syntax.
 """
 
 import re
@@ -62,8 +62,8 @@ _MOST_COMMANDS = 500  # of one instruction
 class Command:
     """One simple command: its words without quotes, and the variables set before it.
 
-    `piped`: its output goes into another command, outside of `$(…)`. `own_shell`: another shell
-    runs it than the one of the instruction, as in `bash -c`.
+    `piped`: its output goes into another command, outside `$(…)`. `own_shell`: a shell other than
+    that of the instruction runs it, as in `bash -c`.
     """
 
     words: tuple[str, ...]
@@ -210,9 +210,9 @@ def is_shell_script(text: str) -> bool:
 
 
 def ends_in_exec(text: str) -> bool | None:
-    """Return whether a script ends as the program that it starts: its last command is an exec.
+    """Return whether a script ends with an exec, so that the program replaces it.
 
-    None where that depends on the way through it: on branches, functions or traps.
+    None if that depends on branches, functions or traps.
     """
     run = [words for words in _plain_commands(text) if words]
     while run and run[-1][0] in ("exit", "return"):

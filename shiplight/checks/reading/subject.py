@@ -1,8 +1,8 @@
-"""What `./lab check` looks at: one Dockerfile, read into steps, and what of them a build ships.
+"""The subject of `./lab check`: one Dockerfile as steps, and which of their results ship.
 
-A step is an instruction with what is in effect where it stands: variables, folder, user. The final
-stage is the target with all that it is based on; an arrival is a step of any stage whose results
-are copied, with the part of its files that is. Nothing is run.
+A step is an instruction with the variables, folder and user that are in effect there. The final
+stage is the target with everything it is based on; an arrival is a step of any stage whose results
+are copied, with the part that is. Nothing is run.
 """
 
 import posixpath
@@ -144,7 +144,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Ending:
-    """What a stage's configuration is at its end, each with the step that said so, or None."""
+    """A stage's configuration at its end, each part with the step that set it, or None."""
 
     user: Step | None = None
     entrypoint: Step | None = None
@@ -156,7 +156,7 @@ class Ending:
 
 @dataclass(frozen=True)
 class Fetch:
-    """What a step takes out of another stage: paths there, and where they go here."""
+    """What a step copies from another stage: the paths there, and their destination here."""
 
     stage: Stage
     sources: tuple[str, ...]
@@ -165,7 +165,7 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A step whose results come into the final image: all of them, or what is under `path`."""
+    """A step whose results are in the final image: all of them, or those under `path`."""
 
     step: Step
     path: str
@@ -184,9 +184,9 @@ class Built:
 class Subject:
     """A Dockerfile under check.
 
-    `context` is the folder that a build would send, None where that could not be told; `rules` are
-    those of its .dockerignore, None where it has none.
-    `today` is the day that support has to reach. `alone`: it was given as text, without a folder.
+    `context` is the folder that a build would send, None if it is unknown; `rules` are those of its
+    .dockerignore, None if it has none. `today` is the day on which support is checked. `alone`: it
+    was given as text, without a folder.
     """
 
     path: Path

@@ -1,7 +1,7 @@
-"""Until when an image gets security fixes, by every product that its name contains.
+"""Look up the end of security support of an image, for every product in its name.
 
-The days are data with a day of its own: `data/ends.json`, and `data/support.toml` where that says
-less than is true. What neither knows is unknown, not supported and not unsupported.
+The data has a date of its own: `data/ends.json`, with corrections in `data/support.toml`. An image
+that is in neither is unknown: neither supported nor unsupported.
 """
 
 import json
@@ -20,8 +20,8 @@ _OLD = timedelta(days=183)
 class Part:
     """A product in an image's name, and the last day of its support.
 
-    `last` is date.max where no last day is known yet, date.min where support ended on a day that
-    nobody wrote down, and None where the product is known and its release is not.
+    `last` is date.max if no last day is known yet, date.min if support ended on an unknown day, and
+    None if the product is known but its release is not.
     """
 
     name: str
@@ -85,14 +85,14 @@ def parts_of(image: Known) -> tuple[Part, ...]:
 
 
 def ended(image: Known, today: date) -> list[Part]:
-    """Return what of an image no longer has security support."""
+    """Return the parts of an image that no longer have security support."""
     return [part for part in parts_of(image) if part.last and part.last < today]
 
 
 def supported(image: Known) -> bool:
     """Return whether the data knows a last day of every product in an image's name.
 
-    An image that nobody here knows is not known by what else its name contains.
+    An unknown image stays unknown, whatever else its name contains.
     """
     parts = parts_of(image)
     known = bool(_own(image) or image.size or image.language)

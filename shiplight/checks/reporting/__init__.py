@@ -1,1 +1,1 @@
-"""How the answers are reported: in a terminal, as tables in a lesson, as SARIF."""
+"""Report results in a terminal, as tables in a lesson, and as SARIF."""

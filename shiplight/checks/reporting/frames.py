@@ -1,4 +1,4 @@
-"""The checklist as tables: what came out of each check, and where that stands in the Dockerfile."""
+"""Show the checklist as tables: the result of each check, and its place in the Dockerfile."""
 
 from ...charts import table_of
 from ..checklist import CHECKS, Checklist
@@ -7,7 +7,7 @@ ARTICLE = tuple(check.id for check in CHECKS[:7])  # the article's own seven poi
 
 
 def questions():
-    """Return one row for each check: what it asks for, whose it is, and its lesson."""
+    """Return one row for each check: its question, its source, and its lesson."""
     rows = [
         {
             "check": check.id,

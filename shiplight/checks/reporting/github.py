@@ -1,4 +1,4 @@
-"""What failed as annotations of GitHub Actions: one line of output for each place."""
+"""Write failures as annotations of GitHub Actions: one line of output for each place."""
 
 from collections.abc import Iterator
 

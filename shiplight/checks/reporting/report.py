@@ -1,4 +1,4 @@
-"""A checklist as people read it: what failed first, the rest in a line each."""
+"""Print a checklist for people: failures first, then one line for every other check."""
 
 from collections import Counter
 

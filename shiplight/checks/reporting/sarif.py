@@ -1,7 +1,7 @@
-"""A checklist as SARIF 2.1.0, which code hosts show beside the lines of a Dockerfile.
+"""Write a checklist as SARIF 2.1.0, which code hosts show beside the lines of a Dockerfile.
 
-Only what failed is a result: one for each place. What a comment in the Dockerfile or a baseline
-accepts is a suppressed result, with the reason that it gives.
+Only failures are results: one for each place. A finding that a comment in the Dockerfile or a
+baseline accepts is a suppressed result, with the reason.
 """
 
 import os
