@@ -15,6 +15,8 @@ __getattr__, __dir__, __all__ = offered(
         "Checklist": "checklist",
         "baseline": "baseline",
         "find_dockerfiles": "checklist",
+        "Margin": "reporting.margins",
+        "margin": "reporting.margins",
         "mask": "reading.secretwords",
         "patch": "patching",
         "print_checklist": "reporting.report",

@@ -245,6 +245,22 @@ def _images(add) -> None:
     _stage(graph, "draw")
     _offers(graph)
 
+    margin = add(
+        "margin",
+        "build a Dockerfile, and show beside each line what it took, the bytes that were born "
+        "there, those that ship, and what the checklist says",
+        "margin apps/node/Dockerfile.multi --output margin.html",
+    )
+    margin.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    margin.add_argument(
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write it as a page that needs no network",
+    )
+    _stage(margin, "build")
+    _offers(margin)
+
     scan = add(
         "scan",
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout, "

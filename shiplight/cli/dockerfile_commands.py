@@ -1,4 +1,4 @@
-"""The commands of Dockerfiles: check and graph, by their text or after a build."""
+"""The commands of Dockerfiles: check, graph and margin, by their text or after a build."""
 
 import os
 import sys
@@ -38,6 +38,35 @@ def _built(given, build_args: dict[str, str]):
             secrets=secrets,
             ssh=tuple(given.ssh),
         )
+
+
+def do_margin(given) -> int:
+    from ..builds import offers
+    from ..checks import checklist, margin
+    from ..files import write
+    from ..inspection import origins
+
+    build_args = named_values(given.build_args)
+    subject = checklist.read_subject(given.path, target=given.target, build_args=build_args)
+    checked = checklist.run(subject)
+    build = _built(given, build_args)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        found = origins(
+            connect(given, to_make=True),
+            given.path,
+            target=given.target,
+            build_args=build_args,
+            secrets=offers.secrets_of(given.secrets),
+            ssh=tuple(given.ssh),
+        )
+    made = margin(checked, steps=build.steps, origins=found)
+    if given.output:
+        write(given.output, made.page())
+        say(f"the page is {given.output}")
+    else:
+        print(made)
+    return 0
 
 
 def do_check(given) -> int:
