@@ -17,7 +17,9 @@ from shiplight.checks.reading.layers import instructions_of_layers
 from shiplight.checks.reading.secretwords import mask
 from shiplight.checks.reading.subject import Built
 from shiplight.errors import UsageError
-from shiplight.image import read_image
+from shiplight.image import Program, read_image
+
+GO_CROSS = "FROM --platform=$BUILDPLATFORM golang:1.26 AS build\nRUN go build -o /server .\n"
 
 
 @pytest.mark.parametrize(
@@ -290,3 +292,31 @@ def test_a_cache_that_is_left_in_the_image_is_known_by_its_path(tmp_path, path, 
     subject = check(tmp_path, "FROM scratch\nCOPY a /").subject
     rows = weigh(replace(subject, built=Built(found))).rows
     assert [row.place.found for row in rows] == ([what] if what else [])
+
+
+@pytest.mark.parametrize(
+    ("platform", "architecture", "fails"),
+    [
+        ("linux/arm64", "amd64", True),
+        ("linux/amd64", "arm64", True),
+        ("linux/arm/v7", "amd64", True),
+        ("linux/amd64", "386", False),
+        ("linux/arm64/v8", "arm64", False),
+        ("linux/arm/v7", "arm", False),
+        ("linux/riscv64", "", False),
+    ],
+)
+def test_a_program_for_another_processor_than_its_image_does_not_run(
+    tmp_path, platform, architecture, fails
+):
+    text = GO_CROSS + 'FROM scratch\nCOPY --from=build /server /\nENTRYPOINT ["/server"]\n'
+    subject = check(tmp_path, text).subject
+    image = read_image([legacy(Image([[file("server", 900)]], platform=platform))])
+    built = Built(image, Program("server", "", (), 0, 0, architecture))
+    outcome = result(checklist.run(replace(subject, built=built)), "one-suite").outcome
+    assert outcome.result == (FAILED if fails else PASSED)
+    if fails:
+        assert outcome.evidence == (
+            f"/server is compiled for {architecture}, but the image is for {platform}"
+        )
+        assert "TARGETARCH" in outcome.advice

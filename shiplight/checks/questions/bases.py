@@ -233,6 +233,8 @@ def one_suite(subject: Subject) -> Outcome:
     """Check that the stage that runs a program has the C library that it was linked against."""
     final = subject.final_base
     if subject.built and subject.built.program:
+        if foreign := _for_another_processor(subject):
+            return foreign
         if subject.built.program.static:
             return passed(f"/{subject.built.program.path} is static")
         if absent := missing_libraries(subject.built):
@@ -260,6 +262,23 @@ def one_suite(subject: Subject) -> Outcome:
             at(moved[0].step, "compiled here"),
         )
     return _packages_moved(subject, final) if not moved else _same(subject, moved[0].step, final)
+
+
+_ALSO_RUNS = {"amd64": ("386",), "arm64": ("arm",)}  # in 32 bits
+
+
+def _for_another_processor(subject: Subject) -> Outcome | None:
+    """The verdict on a program that its header says is for another processor than the image."""
+    program, platform = subject.built.program, subject.built.image.platform
+    wanted = platform.split("/")[1] if "/" in platform else ""
+    runs = ("", wanted, *_ALSO_RUNS.get(wanted, ()))
+    if not wanted or program.architecture in runs:
+        return None
+    return failed(
+        f"/{program.path} is compiled for {program.architecture}, but the image is for {platform}",
+        [at_target(subject, f"for {program.architecture}", path=program.path)],
+        "compile for TARGETARCH, declared by an ARG without a default in the stage that compiles",
+    )
 
 
 def _newer_release(subject: Subject, each: Compiling, final: Known) -> Outcome | None:
