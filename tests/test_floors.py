@@ -19,7 +19,7 @@ MODULES = {
 # Top down. What stands on a floor imports from the floors below it, and from nothing else.
 FLOORS = [
     ("cli",),
-    ("classroom",),
+    ("classroom", "kit"),
     ("lessons",),
     ("checks",),
     ("charts",),

@@ -432,6 +432,23 @@ def _teaching(add) -> None:
     catch.add_argument("lesson", metavar="LESSON", help="the lesson to begin with, such as 03")
     catch.add_argument("--tell-only", action="store_true", help="build nothing; needs no engine")
 
+    is_ready = add(
+        "ready",
+        "check the day before a class whether this machine can run lessons; the last line is for "
+        "your teacher, without names and paths",
+        "ready 00 01 03",
+    )
+    is_ready.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")
+    _json(is_ready)
+
+    rehearsal = add(
+        "rehearse",
+        "check a teacher's machine for lessons: engine, disk, bases, recordings, port, pages",
+        "rehearse 00 01 03",
+    )
+    rehearsal.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")
+    _json(rehearsal)
+
     slides = add(
         "slides",
         "write a lesson as slides for a projector, and its exercises as others, into out/slides",

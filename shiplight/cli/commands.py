@@ -15,6 +15,7 @@ _MODULES = {
     **dict.fromkeys(("up", "test", "run", "record", "progress", "reset"), "lesson_commands"),
     **dict.fromkeys(("build", "measure", "origins", "scan"), "image_commands"),
     **dict.fromkeys(("class", "solutions", "catch-up", "slides"), "classroom_commands"),
+    **dict.fromkeys(("ready", "rehearse"), "kit_commands"),
     **dict.fromkeys(("check", "graph", "margin"), "dockerfile_commands"),
     **dict.fromkeys(("doctor", "bases", "engine", "clean"), "engine_commands"),
 }
@@ -32,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every `finally` runs
     try:
         name = _MODULES[given.command]
-        if name in ("lesson_commands", "classroom_commands"):
+        if name in ("lesson_commands", "classroom_commands", "kit_commands"):
             _require_lessons(given)
         module = import_module(f".{name}", __package__)
         return getattr(module, f"do_{given.command.replace('-', '_')}")(given) or 0
