@@ -22,7 +22,7 @@ from . import opening
 from .errors import BuildKitError, NotUpgraded, SourceChanged
 from .globs import Glob
 from .patterns import BadPattern, Rule, apply_rules, may_hold_kept
-from .status import StatusResponse, Step, Trace, command_first, counted, tail
+from .status import StatusResponse, Step, Trace, Warned, command_first, counted, tail
 
 __all__ = [
     "BadPattern",
@@ -34,6 +34,7 @@ __all__ = [
     "StatusResponse",
     "Step",
     "Trace",
+    "Warned",
     "apply_rules",
     "command_first",
     "counted",

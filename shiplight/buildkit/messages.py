@@ -1,7 +1,7 @@
 """The protobuf messages that BuildKit and its clients exchange, as classes of `protobuf`.
 
 The table has the field numbers of https://github.com/moby/buildkit (0.8 to 0.32): api/services/
-control, session/*, of https://github.com/tonistiigi/fsutil, types, and of
+control, solver/pb, session/*, of https://github.com/tonistiigi/fsutil, types, and of
 https://github.com/containerd/containerd, api/services/content/v1. Fields that are not read
 here are left out; `protobuf` keeps unknown fields.
 """
@@ -33,7 +33,16 @@ _MESSAGES = {
         "completed": (8, "Timestamp"),
     },
     "VertexLog": {"vertex": (1, "string"), "stream": (3, "int64"), "msg": (4, "bytes")},
-    "VertexWarning": {"vertex": (1, "string"), "level": (2, "int64"), "short": (3, "bytes")},
+    "VertexWarning": {
+        "vertex": (1, "string"),
+        "level": (2, "int64"),
+        "short": (3, "bytes"),
+        "detail": (4, "bytes*"),
+        "url": (5, "string"),
+        "ranges": (7, "Range*"),
+    },
+    "Range": {"start": (1, "Position"), "end": (2, "Position")},
+    "Position": {"line": (1, "int32"), "character": (2, "int32")},
     "StatusResponse": {
         "vertexes": (1, "Vertex*"),
         "statuses": (2, "VertexStatus*"),

@@ -14,6 +14,7 @@ from .messages import StatusResponse
 
 LOG_TAIL_BYTES = 64 * 1024
 LOG_TAIL_LINES = 20
+MOST_WARNINGS = 1000
 
 _STEP_NAME = re.compile(
     r"^\[(?:(?P<platform>[a-z0-9]+/[a-z0-9/]+) )?(?:(?P<stage>[^\]/]+?) )?"
@@ -92,6 +93,25 @@ class Step:
         return cls(**data | {"log": tuple(data["log"]), "inputs": tuple(data["inputs"])})
 
 
+@dataclass(frozen=True)
+class Warned:
+    """One warning of BuildKit's own linter, which newer engines send with a build.
+
+    `rule` is its name, as `JSONArgsRecommended`; `text` says what is wrong, `detail` why; `line` is
+    the Dockerfile's, None for the whole file.
+    """
+
+    rule: str
+    text: str
+    detail: str
+    url: str
+    line: int | None
+
+    def to_dict(self) -> dict:
+        """Return the warning as JSON holds it."""
+        return asdict(self)
+
+
 @dataclass
 class _Vertex:
     """The state of one vertex so far."""
@@ -110,6 +130,7 @@ class Trace:
 
     def __init__(self):
         self._vertices: dict[str, _Vertex] = {}
+        self._warned: dict[Warned, None] = {}
         self._latest, self._heard = 0.0, time.monotonic()
 
     def now(self) -> float:
@@ -136,6 +157,13 @@ class Trace:
             log = self._vertices.setdefault(entry.vertex, _Vertex()).log
             log += entry.msg
             del log[:-LOG_TAIL_BYTES]
+        for warning in status.warnings[:MOST_WARNINGS]:
+            if len(self._warned) < MOST_WARNINGS:
+                self._warned[_warned(warning)] = None
+
+    def warnings(self) -> tuple[Warned, ...]:
+        """Return the linter's warnings, each once, in the order of their lines."""
+        return tuple(sorted(self._warned, key=lambda one: (one.line or 0, one.rule, one.text)))
 
     def _merge(self, news) -> None:
         vertex = self._vertices.setdefault(news.digest, _Vertex())
@@ -172,6 +200,18 @@ class Trace:
         named = [(digest, vertex) for digest, vertex in self._vertices.items() if vertex.name]
         named.sort(key=lambda item: (item[1].started is None, item[1].started or 0, depth(item[0])))
         return tuple(_step(digest, vertex) for digest, vertex in named)
+
+
+_RULE = re.compile(r"(\w+): (.*?)(?: \(line \d+\))?", re.DOTALL)
+
+
+def _warned(news) -> Warned:
+    """A warning as it is sent: `Rule: text (line 3)`, its detail, its address, where it is."""
+    short = news.short.decode("utf-8", "replace")
+    rule, text = match.groups() if (match := _RULE.fullmatch(short)) else ("", short)
+    detail = b" ".join(news.detail).decode("utf-8", "replace")
+    lines = [place.start.line for place in news.ranges if place.start.line > 0]
+    return Warned(rule, text, detail, news.url, min(lines, default=None))
 
 
 def _seconds(timestamp) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import catalogue, dockerfile, engine, progress, recordings
-from ..buildkit import Step, counted, opening
+from ..buildkit import Step, Warned, counted, opening
 from ..dockerfile import StageGraph, StageRun, draw, read_sources, stages
 from ..engine import journal
 from ..errors import ContextError, DockerfileError, UsageError
@@ -27,7 +27,8 @@ class Build:
     `bases` maps each external image in the Dockerfile to the one that was used for it. `way` is how
     the files were sent: by a BuildKit `session`, as with `docker build`, or as a `tar`. `remarks`
     say where the build differs from the Dockerfile or the call, and why. With an `output` folder
-    there is no image, and `engine_id` is None.
+    there is no image, and `engine_id` is None. `warnings` are those of BuildKit's linter, which
+    engines before Docker 27 do not have.
     """
 
     app: str
@@ -41,6 +42,7 @@ class Build:
     way: str = "tar"
     remarks: tuple[str, ...] = ()
     output: str | None = None
+    warnings: tuple[Warned, ...] = ()
     text: str = field(default="", repr=False, compare=False)
     build_args: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -93,6 +95,7 @@ class Build:
             "way": self.way,
             "remarks": list(self.remarks),
             "output": self.output,
+            "warnings": [warned.to_dict() for warned in self.warnings],
             "setting": self.setting.to_dict(),
         }
 
@@ -108,6 +111,7 @@ class Build:
             way=data.get("way", "tar"),
             remarks=tuple(data.get("remarks", ())),
             output=data.get("output"),
+            warnings=tuple(Warned(**warned) for warned in data.get("warnings", ())),
         )
 
 
@@ -230,6 +234,7 @@ def build(
         way=solved.way,
         remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
+        warnings=solved.warnings,
         text=wanted.text,
         build_args=arguments,
     )

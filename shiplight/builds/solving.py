@@ -11,7 +11,7 @@ import time
 from dataclasses import dataclass, replace
 
 from .. import dockerfile, engine, progress
-from ..buildkit import Step, Trace, counted
+from ..buildkit import Step, Trace, Warned, counted
 from ..dockerfile import Sources, stages
 from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
@@ -29,7 +29,7 @@ TOO_MANY, TRIES = "flightcontrol: exceeded retry timeout", 5  # of builds that w
 class Solved:
     """A finished build. `engine_id` is None if it wrote a folder of files and no image.
 
-    `way` is `session` or `tar`; `why` says why there was no session.
+    `way` is `session` or `tar`; `why` says why there was no session. `warnings` are the linter's.
     """
 
     engine_id: str | None
@@ -37,6 +37,7 @@ class Solved:
     steps: tuple[Step, ...]
     way: str
     why: str
+    warnings: tuple[Warned, ...] = ()
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -118,7 +119,7 @@ def solve(
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
             raise _failed(said, steps, tag, sources.dockerfile, read)
         shown.keep = done_table(steps, title, seconds)
-    return Solved(engine_id, seconds, steps, sent.way, sent.why)
+    return Solved(engine_id, seconds, steps, sent.way, sent.why, trace.warnings())
 
 
 def _follow(

@@ -25,6 +25,7 @@ from .questions.lines import (
     variables,
     workdir,
 )
+from .questions.linting import buildkit
 from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
 from .questions.reclaiming import reclaimable
 from .questions.running import secrets, user
@@ -59,6 +60,7 @@ CHECKS = (
     Check("variables", "Every variable is set", "06", "warning", variables),
     Check("pipes", "No pipe hides a failure", "06", "warning", pipe_failures),
     Check("workdir", "Working folders are absolute", "01", "warning", workdir),
+    Check("buildkit", "BuildKit's linter has no warning", "06", "note", buildkit),
 )  # fmt: skip
 IDS = tuple(check.id for check in CHECKS)
 LEVELS = ("error", "warning", "note")  # the most severe first

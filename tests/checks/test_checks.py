@@ -38,6 +38,8 @@ def test_a_check_tells_right_from_wrong(tmp_path, name, text, files, expected, w
 @pytest.mark.parametrize("one", checklist.CHECKS, ids=lambda one: one.id)
 def test_every_check_is_tried_on_a_right_and_on_two_wrong_dockerfiles(one):
     results = [expected for name, _, _, _, expected, _ in CASES if name == one.id]
+    if one.id == "buildkit":  # only a build has what it asks for: test_linting.py
+        return
     assert {PASSED, NONE} & set(results)
     assert one.id == "scanned" or results.count(FAILED) >= 2, "it can fail, and does"
 

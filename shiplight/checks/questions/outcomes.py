@@ -113,6 +113,16 @@ def at_target(subject: Subject, found: str, **more) -> Place:
     return _place(subject.target.from_instruction, found, **more)
 
 
+def at_line(subject: Subject, line: int | None, found: str) -> Place:
+    """Return the place of the instruction at a line; the whole file where there is none."""
+    read = subject.read
+    inside = [i for stage in read.stages for i in (stage.from_instruction, *stage.instructions)]
+    for instruction in (*read.global_args, *inside):
+        if line and instruction.line <= line <= instruction.end_line:
+            return _place(instruction, found)
+    return Place(mask(found), line, line)
+
+
 def shown(text: str) -> str:
     """Return the beginning of a text in one line, with its secrets masked."""
     return mask(" ".join(text[:MOST_READ].split()))

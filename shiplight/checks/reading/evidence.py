@@ -34,7 +34,7 @@ def with_build(
         ssh=ssh,
     )
     image = measure(client, build.tag)
-    built = replace(subject, built=Built(image, program_of(client, image)))
+    built = replace(subject, built=Built(image, program_of(client, image), warnings=build.warnings))
     own = instructions_of_layers(built) or range(len(image.layers))
     return replace(built, built=replace(built.built, inside=_inside(client, image, own)))
 

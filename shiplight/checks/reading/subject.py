@@ -13,6 +13,7 @@ from datetime import date
 from functools import cached_property
 from pathlib import Path
 
+from ...buildkit import Warned
 from ...dockerfile import (
     GAP,
     BadWord,
@@ -173,11 +174,15 @@ class Arrival:
 
 @dataclass(frozen=True)
 class Built:
-    """What a build of the subject gave: the image, its program (None: not known), files in it."""
+    """What a build of the subject gave: the image, its program (None: not known), files in it.
+
+    `warnings` are those of BuildKit's linter.
+    """
 
     image: Image
     program: Program | None = None
     inside: Inside = NOTHING_READ
+    warnings: tuple[Warned, ...] = ()
 
 
 @dataclass(frozen=True)
