@@ -150,7 +150,7 @@ DEBIAN = Wasteful(
 )
 
 C = Wasteful(
-    "a C program with debug information, and its build folder",
+    "a C program with debug information, there twice",
     "FROM buildpack-deps:bookworm AS build\nWORKDIR /src\nCOPY . .\n"
     'RUN for n in $(seq 1 4000); do echo "int f$n(int a) { return a * $n + $n; }"; done '
     "> many.c \\\n"

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import checking
@@ -529,3 +530,18 @@ def test_the_action_checks_once_and_fails_as_the_check_does(tmp_path, sarif):
     assert subprocess.run(call, cwd=tmp_path, env=environment).returncode == 2
     how = "sarif" if sarif else "github"
     assert (tmp_path / "calls").read_text() == f"check a b --format {how} --fail-on note\n"
+
+
+def test_the_hook_runs_the_command_on_dockerfiles_and_on_no_ignore_file_of_one(tmp_path):
+    """pre-commit takes `Dockerfile.dockerignore` for a Dockerfile, by its first part."""
+    [hook] = yaml.safe_load((ROOT / ".pre-commit-hooks.yaml").read_text())
+    assert hook["types"] == ["dockerfile"] and hook["language"] == "python"
+    program, *words = hook["entry"].split()
+    assert program in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
+    names = ("Dockerfile", "Dockerfile.prod", "Dockerfile.dockerignore", "Dockerfile.j2")
+    for name in names:
+        (tmp_path / name).write_text("FROM alpine:3.22\nCOPY a /\nUSER 7\n")
+    given = [str(tmp_path / name) for name in names if not re.search(hook["exclude"], name)]
+    assert [os.path.basename(path) for path in given] == ["Dockerfile", "Dockerfile.prod"]
+    done = lab(*words, *given)
+    assert done.returncode == 0 and "2 Dockerfiles" in done.stdout
