@@ -115,6 +115,51 @@ def test_layers_packed_and_not_in_one_archive_are_all_read(scanner, tmp_path, pa
     assert found.unique, "a release of openssl with known vulnerabilities"
 
 
+DEBIAN = [
+    factories.file("etc/os-release", b'PRETTY_NAME="Debian 12"\nID=debian\nVERSION_ID="12"\n'),
+    factories.file("etc/debian_version", b"12.0\n"),
+]
+
+
+def status(openssl: str) -> factories.Item:
+    """The database of three Debian packages, with this version of OpenSSL."""
+    packages = {"libssl3": ("openssl", openssl), "zlib1g": ("zlib", "1:1.2.13.dfsg-1"),
+                "libexpat1": ("expat", "2.5.0-1")}  # fmt: skip
+    text = "\n".join(
+        f"Package: {name}\nStatus: install ok installed\nMaintainer: x <x@example.com>\n"
+        f"Architecture: amd64\nSource: {source}\nVersion: {version}\nDescription: {name}\n"
+        for name, (source, version) in packages.items()
+    )
+    return factories.file("var/lib/dpkg/status", text.encode())
+
+
+def scanned(folder, *layers) -> ScanReport:
+    """The scan of an archive with these layers."""
+    path = folder / "image.tar"
+    path.write_bytes(factories.legacy(factories.Image(list(layers))))
+    return scans.scan(None, path)
+
+
+def test_a_later_layer_that_removes_the_package_database_leaves_no_number(scanner, tmp_path):
+    found = scanned(
+        tmp_path, [*DEBIAN, status("3.0.11-1~deb12u2")], [factories.whiteout("var/lib/dpkg")]
+    )
+    assert found.status == "scanned" and not found.covered
+    assert found.unique is found.vulnerabilities is found.packages is None
+
+
+def test_findings_of_an_upgraded_package_belong_to_the_layer_that_upgraded_it(scanner, tmp_path):
+    """After agent-bom#801: one package of three is upgraded in layer 1."""
+    layers = [[*DEBIAN, status("3.0.11-1~deb12u2")], [status("3.0.20-1~deb12u2")]]
+    found = scanned(tmp_path, *layers)
+    places = {"libssl3": set(), "zlib1g": set(), "libexpat1": set()}
+    for finding in found.findings:
+        places[finding.package].add(finding.layer)
+    assert places["libexpat1"] == {0}, "as it came"
+    assert places["zlib1g"] <= {0} and places["libssl3"] <= {1}
+    assert places["libssl3"], "its new version has known ones too"
+
+
 @pytest.mark.skipif(
     not (setup.is_root() and shutil.which("unshare")),
     reason="not for this machine: only root can take a process off the network",
