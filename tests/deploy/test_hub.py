@@ -1,0 +1,127 @@
+"""deploy/hub, as far as it can be checked without a server.
+
+`try_hub.py` beside this file does the rest; docs/hub.md has its result.
+"""
+
+import os
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from shiplight.setup import ROOT
+
+HUB = ROOT / "deploy" / "hub"
+
+
+def read(path: Path) -> dict:
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def test_settings_of_the_hub_are_those_of_the_compose_file():
+    text = (HUB / "jupyterhub_config.py").read_text(encoding="utf-8")
+    asked = set(re.findall(r"os\.environ\[[\"'](\w+)[\"']\]", text))
+    asked |= {"LESSONS", "REGISTRY_MIRROR"}  # asked for in a loop
+    assert asked == read(HUB / "compose.yaml")["services"]["hub"]["environment"].keys()
+
+
+def test_a_learners_server_has_the_packages_of_a_checkout():
+    def pinned(path: Path) -> dict[str, str]:
+        return dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", path.read_text(encoding="utf-8")))
+
+    checkout, learner = pinned(ROOT / "requirements.txt"), pinned(HUB / "learner.txt")
+    assert {name: learner.get(name) for name in checkout} == checkout
+
+
+@pytest.fixture
+def programs(tmp_path):
+    """A function that writes a program in the place of a real one, and the PATH that has it."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
+
+    def write(**scripts: str) -> dict[str, str]:
+        for name, script in scripts.items():
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+            (folder / name).chmod(0o755)
+        return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+
+    return write
+
+
+def disk(folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess:
+    command = ["sh", HUB / "disk", folder / "disks", "ana", "1G"]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+NEW = {
+    "mountpoint": "exit 1",
+    "fallocate": 'echo allocated >"$3"',
+    "mkfs.ext4": "true",
+    "mount": 'echo "$@"',
+}
+
+
+def test_a_disk_is_made_once_and_mounted_each_time(tmp_path, programs):
+    environment = programs(**NEW)
+    first = disk(tmp_path, environment)
+    (tmp_path / "disks/ana.ext4").write_text("what Ana wrote")
+    second = disk(tmp_path, environment)
+    assert first.returncode == second.returncode == 0
+    assert first.stdout == second.stdout
+    assert first.stdout.split()[-2:] == [f"{tmp_path}/disks/ana.ext4", f"{tmp_path}/disks/ana"]
+    assert (tmp_path / "disks/ana.ext4").read_text() == "what Ana wrote"
+
+
+def test_a_mounted_disk_is_left_alone(tmp_path, programs):
+    done = disk(tmp_path, programs(**NEW | {"mountpoint": "exit 0"}))
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+@pytest.mark.parametrize("fails", ["fallocate", "mkfs.ext4"])
+def test_a_disk_that_cannot_be_made_is_no_disk(fails, tmp_path, programs):
+    done = disk(tmp_path, programs(**NEW | {fails: 'echo "No space left on device" >&2; exit 1'}))
+    assert done.returncode != 0 and "No space" in done.stderr
+    assert not (tmp_path / "disks/ana.ext4").exists()
+    again = disk(tmp_path, programs(**NEW))
+    assert again.returncode == 0, again.stderr
+
+
+def start(home: Path, environment: dict[str, str], *command: str) -> subprocess.CompletedProcess:
+    environment |= {"HOME": str(home), "ENGINE": "beside"}
+    return subprocess.run(
+        ["bash", HUB / "start", *command], env=environment, capture_output=True, text=True
+    )
+
+
+def test_a_server_starts_with_the_lessons_it_had_and_says_that_they_are_old(tmp_path, programs):
+    (tmp_path / "ship-light").mkdir()
+    (tmp_path / "ship-light" / "notes.txt").write_text("mine")
+    started = start(
+        tmp_path, programs(gitpuller="echo 'cannot reach it' >&2; exit 1"), "echo", "up"
+    )
+    assert started.returncode == 0 and started.stdout.endswith("up\n")
+    log = (tmp_path / "update.log").read_text()
+    assert "cannot reach it" in log and "NOT updated" in log
+    assert (tmp_path / "ship-light" / "notes.txt").read_text() == "mine"
+
+
+def test_lessons_come_from_the_repository_that_is_set(tmp_path, programs):
+    git = r"printf 'ref: refs/heads/a/branch\tHEAD\n0123\tHEAD\n'"
+    environment = programs(git=git, gitpuller='echo "$@"') | {"LESSONS": "file:///elsewhere"}
+    start(tmp_path, environment, "true")
+    log = (tmp_path / "update.log").read_text()
+    assert f"file:///elsewhere a/branch {tmp_path}/ship-light" in log
+
+
+def test_a_learner_has_the_same_lab_after_every_start_and_no_other_learner_has_it(
+    tmp_path, programs
+):
+    def lab(name: str) -> str:
+        environment = programs(gitpuller="true") | {"JUPYTERHUB_USER": name}
+        return start(tmp_path, environment, "sh", "-c", "echo $LAB_ID").stdout.split()[-1]
+
+    first, again, other = lab("Ana Ñ@home"), lab("Ana Ñ@home"), lab("ben")
+    assert first == again != other
+    assert re.fullmatch("[a-z0-9]{1,16}", first)
