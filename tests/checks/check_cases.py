@@ -524,6 +524,11 @@ CASES = [
     ("variables", "set in the stage below", "FROM alpine:3.22 AS a\nENV A=1\nFROM a\nCOPY x /$A", {}, PASSED, ""),
     # pipes
     ("pipes", "a download into a shell", "FROM debian:trixie-slim\nRUN curl -fsSL https://h.example | sh", {}, FAILED, "curl"),
+    ("pipes", "alternatives of a case", "FROM debian:trixie-slim\nARG T\nRUN case \"$T\" in a/v7|a/v8) make ;; (b|c) curl x ;; # d\\\n *|?) true;; esac", {}, NONE, "no pipe"),
+    ("pipes", "a pipe in a branch of a case", "FROM debian:trixie-slim\nRUN if a; then case $T in a|b) curl x | sh;; esac; fi", {}, FAILED, "curl may fail"),
+    ("pipes", "a case whose branches go into a pipe", "FROM debian:trixie-slim\nRUN curl x | (case $T in a|b) cat;; esac)", {}, FAILED, "curl may fail"),
+    ("pipes", "a pipe after a case", "FROM debian:trixie-slim\nRUN case $T in a|b) x;; c) y; esac; curl x | sh", {}, FAILED, "curl may fail"),
+    ("pipes", "words of a case that are none of one", "FROM debian:trixie-slim\nRUN echo case in | cat; for a in b; do curl x|sh; done", {}, FAILED, "curl may fail"),
     ("pipes", "a download into tar", "FROM alpine:3.22\nRUN wget -qO- https://h.example/a.tgz | tar xz", {}, FAILED, "wget"),
     ("pipes", "pipefail by SHELL", 'FROM debian:trixie-slim\nSHELL ["/bin/bash", "-o", "pipefail", "-c"]\nRUN curl https://h.example | sh', {}, PASSED, ""),
     ("pipes", "pipefail by set", "FROM debian:trixie-slim\nRUN set -eo pipefail; curl https://h.example | sh", {}, PASSED, ""),

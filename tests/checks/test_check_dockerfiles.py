@@ -186,6 +186,7 @@ def test_what_is_odd_is_read_all_the_same(tmp_path, data):
 
 HOSTILE = {
     "substitutions that never close": "RUN " + "$(" * 140_000,
+    "cases without end": "RUN " + "case x in " * 20_000 + " " * 50_000 + ";; " * 10_000,
     "parentheses": "RUN " + "(" * 280_000,
     "quotes and half addresses": "RUN apk update " + "\"$( ://a:' `" * 20_000,
     "many commands": "RUN " + " && ".join(["go build"] * 20_000),

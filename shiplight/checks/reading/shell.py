@@ -54,6 +54,11 @@ _WRAPPERS = frozenset(
 _RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx"), ("npm", "exec"),
             ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
+# A pattern of a `case` up to its parenthesis; nothing where none is, as before `esac`.
+_PATTERN = re.compile(
+    r"""(?:(?:\s|\#[^\n]*\n)*+(?!esac\b)\(?(?:[^()'"\\\n;&]|\\.|'[^']*'|"[^"]*"){1,2000}\))?""",
+    re.DOTALL,
+)
 _DEEPEST = 8  # scripts within scripts; deeper ones are nobody's
 _MOST_COMMANDS = 500  # of one instruction
 
@@ -159,6 +164,8 @@ def _into_pipe(commands: Iterator[Command], operator: str) -> Iterator[Command]:
 def _command(words: list[str], depth: int) -> Iterator[Command]:
     at, variables = 0, {}
     while at < len(words) and words[at] in _KEYWORDS:
+        if words[at] == "case":
+            return
         at += 1
     while at < len(words) and (match := _ASSIGNMENT.fullmatch(words[at])):
         variables[match[1]] = match[2]
@@ -245,8 +252,11 @@ class _Script:
         self.broken = False  # something never closes: no more looking for its end
 
     def words(self) -> Iterator[str | None]:
-        """Yield the words in order, and None after each command, without redirection targets."""
-        word, target = None, False
+        """Yield the words in order, and None after each command, without redirection targets.
+
+        The patterns of a `case` are no words: a `|` in them is no pipe.
+        """
+        word, target, first, cases = None, False, True, []  # cases: whether their `in` has come
         while self.at < len(self.text):
             if word is None and self.text[self.at] == "#":
                 self.at = self._find("\n", self.at)
@@ -260,12 +270,24 @@ class _Script:
             if word is not None:
                 if not target and not (redirect and word.isdigit()):
                     yield word
+                    if first and word == "case":
+                        cases.append(False)
+                    elif first and word == "esac":
+                        del cases[-1:]
+                    elif word == "in" and cases and not cases[-1]:
+                        cases[-1], self.at = True, _PATTERN.match(self.text, self.at).end()
+                        self.operator, word, first = "", None, True
+                        yield None
+                        continue
+                    first = first and word in _KEYWORDS
                 word, target = None, False
             if operator:
-                target, self.operator = False, operator.group()
+                target, self.operator, first = False, operator.group(), True
                 yield None
             target = target or bool(redirect)
             self.at = redirect.end() if redirect else operator.end() if operator else self.at + 1
+            if operator and operator.group() == ";;" and cases:
+                self.at = _PATTERN.match(self.text, self.at).end()
         if word is not None and not target:
             yield word
         self.operator = ""
