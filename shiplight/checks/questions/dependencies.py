@@ -8,7 +8,7 @@ from ..reading.caches import is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
 from ..reading.shell import Command
-from ..reading.subject import Step, Subject, absolute, under
+from ..reading.subject import Arrival, Step, Subject, absolute, under
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed
 
 _NODE = ("npm", "yarn", "pnpm", "bun")
@@ -51,7 +51,7 @@ def dev_dependencies(subject: Subject) -> Outcome:
     shipped = [
         (step, tool, command)
         for step, tool, command, dev in found
-        if dev and not _undone(subject, step, tool) and _ships(subject, step, tool, command)
+        if dev and _ships(subject, step, tool, command)
     ]
     if shipped:
         return failed(
@@ -209,9 +209,9 @@ def _has_dev(subject: Subject, kind: str) -> bool:
     )
 
 
-def _undone(subject: Subject, step: Step, tool: str) -> bool:
-    """Whether the stage prunes them again, or installs once more without them."""
-    steps = subject.own_steps(step.stage)
+def _undone(subject: Subject, arrival: Arrival, tool: str) -> bool:
+    """Whether the stage that they ship from prunes them, or installs once more without them."""
+    steps, step = subject.steps(arrival.stage), arrival.step
     return steps.index(step) <= _last_undoing(steps, tool)
 
 
@@ -236,7 +236,7 @@ def _ships(subject: Subject, step: Step, tool: str, command: Command) -> bool:
     """Whether what an installation put down comes into the final image."""
     folder = _folder(step, command)
     for arrival in subject.arrivals:
-        if arrival.step is not step:
+        if arrival.step is not step or _undone(subject, arrival, tool):
             continue
         path = arrival.path
         if path == "/" or under(folder, path):

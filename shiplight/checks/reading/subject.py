@@ -166,10 +166,14 @@ class Fetch:
 
 @dataclass(frozen=True)
 class Arrival:
-    """A step whose results are in the final image: all of them, or those under `path`."""
+    """A step whose results are in the final image: all of them, or those under `path`.
+
+    They come from `stage`: the step's own, or one that is based on it.
+    """
 
     step: Step
     path: str
+    stage: Stage
 
 
 @dataclass(frozen=True)
@@ -360,7 +364,7 @@ class Subject:
                 continue
             seen.add((stage.index, path))
             for step in self.steps(stage):
-                found.append(Arrival(step, path))
+                found.append(Arrival(step, path, stage))
                 for fetch in self.fetches(step):
                     waiting += [(fetch.stage, part) for part in _taken(fetch, path)]
         return tuple(found)
