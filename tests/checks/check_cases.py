@@ -406,6 +406,8 @@ CASES = [
     ("production-last", "a stage that exports", "FROM alpine:3.22 AS production\nFROM scratch AS upload-artifact", {}, FAILED, "artifact"),
     ("production-last", "a test with a number", "FROM alpine:3.22 AS production\nFROM alpine:3.22 AS pr-test2", {}, FAILED, "test2"),
     ("production-last", "it starts a development server", 'FROM node:24 AS a\nFROM a\nCMD ["npm", "run", "dev"]', {}, FAILED, "development"),
+    ("production-last", "the image of a linter", 'FROM scratch AS a\nCOPY hadolint /bin/hadolint\nFROM alpine:3.22\nCOPY --chmod=777 hadolint /bin/\nCMD ["/bin/hadolint", "-"]', {}, PASSED, ""),
+    ("production-last", "a linter that the base brings", 'FROM alpine:3.22 AS a\nFROM a\nCOPY eslint.config.js /\nCMD ["eslint", "."]', {}, FAILED, "tests"),
     ("production-last", "it runs tests by npx", 'FROM node:24 AS a\nFROM a\nCMD ["npx", "jest"]', {}, FAILED, "tests"),
     ("production-last", "it builds nothing but is called rebuild-cache", "FROM alpine:3.22 AS a\nFROM a AS rebuilder", {}, PASSED, ""),
     ("production-last", "one stage", "FROM alpine:3.22 AS dev", {}, NONE, ""),

@@ -103,7 +103,7 @@ def production_last(subject: Subject) -> Outcome:
     if _TRIAL.search(name):
         what = f"the last stage is called {name}: a plain `docker build` builds that one"
         return failed(what, [at_target(subject, "the last stage")], _LAST)
-    if tests and tests[-1] is subject.ending.cmd:
+    if tests and tests[-1] is subject.ending.cmd and not _is_product(subject, tests[-1]):
         what = "the last stage runs tests, and a plain `docker build` builds that one"
         return failed(what, [at(tests[-1], "runs tests")], _LAST)
     starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
@@ -112,6 +112,13 @@ def production_last(subject: Subject) -> Outcome:
         what = "the last stage starts a development server, and a plain `docker build` builds it"
         return failed(what, [at(trials[0], "for development")], _LAST)
     return passed(f"the last stage is {subject.target.label}")
+
+
+def _is_product(subject: Subject, step: Step) -> bool:
+    """Whether what a step starts was copied into the image: a linter's own image starts it."""
+    copies = [s for s in subject.final_steps if s.keyword in ("COPY", "ADD")]
+    landed = {posixpath.basename(step.landing(src)) for step in copies for src in step.sources}
+    return any(command.program in landed for command in step.commands)
 
 
 _LAST = (
