@@ -333,6 +333,8 @@ def _needs_no_cache(command) -> bool:
     words = set(command.words)
     if words & {"-g", "--global", "--no-index", "--offline", "--location=global"}:
         return True
+    if command.program == "yarn" and command.arguments[:1] == ("global",):
+        return True
     if command.program == "go" and any("@" in word for word in command.arguments):
         return True
     if command.program == "dotnet" and {"--no-restore"} & words:
