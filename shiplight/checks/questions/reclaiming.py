@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ...dockerfile import TooLarge
 from ...units import format_bytes
-from ..reading.caches import fetching, has_cache, keeps_nothing
+from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing
 from ..reading.folder import bytes_of, is_all, sent
 from ..reading.known import commands
 from ..reading.programs import installed, is_named, removed_packages, virtual_packages
@@ -112,7 +112,7 @@ def _caches(subject: Subject, step: Step) -> list[str]:
         cleaned = row["cleaned"] and re.search(row["cleaned"], step.script)
         if not (what := row.get("leaves")) or cleaned or keeps_nothing(step, tool, command):
             continue
-        if not has_cache(subject, step, tool, command):
+        if not has_cache(subject, step, tool, command) and not hard_links(step, tool):
             found.append(what)
     return list(dict.fromkeys(found))
 

@@ -39,6 +39,13 @@ def keeps_nothing(step: Step, tool: str, command: Command) -> bool:
     return bool(set(command.words) & set(row.get("unless", []))) or any(off)
 
 
+def hard_links(step: Step, tool: str) -> bool:
+    """Return whether what a tool installs is hard links to its cache: both together ship once."""
+    copied = commands("caches")[tool].get("copied")
+    said = [step.script, *(f"{name}={value}" for name, value in step.values.items())]
+    return bool(copied) and not any(re.search(copied, text) for text in said)
+
+
 def cache_targets(step: Step) -> list[str]:
     """Return the folders of a RUN's cache mounts."""
     found = (mount.get("target", "") for mount in step.mounts if mount["type"] == "cache")
