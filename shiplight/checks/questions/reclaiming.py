@@ -10,7 +10,7 @@ from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing
 from ..reading.folder import bytes_of, is_all, sent
 from ..reading.known import commands
 from ..reading.programs import installed, is_named, removed_packages, virtual_packages
-from ..reading.shell import Command
+from ..reading.shell import Command, is_shell
 from ..reading.subject import Step, Subject, absolute, under
 from .outcomes import Outcome, Place, at, failed, listed, passed, unseen
 from .weighing import ARCHIVE, CACHE, HIDDEN, weigh
@@ -265,6 +265,7 @@ def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
     if step.keyword == "RUN":
         if path in _fetched(step):
             return not _SMALL.search(path)
+        subject.looks.take(len(_filled(step)))
         return deep and any(under(folder, path) for folder in _filled(step))
     if step.keyword not in ("COPY", "ADD"):
         return False
@@ -297,8 +298,26 @@ def _filling(step: Step) -> Iterator[str]:
         elif command.program == "git" and "clone" in command.words:
             last = command.arguments[-1]
             yield absolute(folder, last if "://" not in last else ".")
-        elif command.program == "tar" and "-C" in command.words[:-1]:
-            yield absolute(folder, command.words[command.words.index("-C") + 1])
+        elif command.matches(["python* -m venv", "virtualenv", "uv venv"]) and command.arguments:
+            yield absolute(folder, step.expand(command.arguments[-1]))
+        elif is_shell(command.program) or command.matches(_INSTALLERS):
+            given = [after for option, after in _options(command) if option in _INTO]
+            yield from (absolute(folder, step.expand(path)) for path in given)
+    gone = _removed_paths(step)
+    brought = (path for path in _fetched(step) if not _SMALL.search(path))
+    yield from (path for path in brought if not any(under(path, away) for away in gone))
+
+
+_INSTALLERS = ("*.sh", "*.run", "tar", "bsdtar", "unzip", "pip", "conda", "mamba", "micromamba")
+_INTO = {"-p", "-C", "-d", "-t", "--prefix", "--target", "--directory", "--dir", "--install-dir"}
+
+
+def _options(command: Command) -> Iterator[tuple[str, str]]:
+    """The options of a command with what they may take: the next word, or what is behind a `=`."""
+    for word, after in zip(command.words, (*command.words[1:], ""), strict=True):
+        option, equals, value = word.partition("=")
+        if value or (not equals and after and not after.startswith("-")):
+            yield option, value or after
 
 
 _ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|t[gbx]z|tbz2|zip|7z|jar\.gz|deb|rpm|apk|whl)$")
