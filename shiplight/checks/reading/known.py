@@ -19,7 +19,7 @@ FOLDER = Path(__file__).resolve().parent / "data"
 _MIRROR = re.compile(
     r"(?:registry\.(?:hub\.)?docker\.com/|mirror\.gcr\.io/|public\.ecr\.aws/docker/(?=library/)|"
     r"\S*/dependency_proxy/containers/|(?=[^/]*[.:])[^/]+/(?:[^/]+/){0,4}?(?=library/)|"
-    r"\$\{?\w+\}?/(?=library/))?(?:library/)?"
+    r"\$\{?\w+\}?/(?=library/))?(?:library/|(?:amd64|arm32v[5-7]|arm64v8|i386|mips64le|ppc64le|riscv64|s390x)/)?"
 )
 _WINDOWS = re.compile(r"nanoserver|windowsservercore|servercore|/windows(?:$|/)")
 VERSION = re.compile(r"v?(\d+(?:\.\d+)*)")

@@ -69,7 +69,7 @@ def parts_of(image: Known) -> tuple[Part, ...]:
     own = _own(image)
     by_suite = image.suite and own == image.suite[0]  # debian:bookworm has no number
     if own and not by_suite and own not in support["rolling"]["products"]:
-        release = _release(own, image.tag)
+        release = _release(own, _OF_TEMPLATE.sub("", image.tag) if _is_dev(image) else image.tag)
         name = image.name.rpartition("/")[2] if own != "dotnet" else own
         found.append(Part(f"{name} {release}".strip(), _last(own, release)))
     if image.suite:
@@ -82,6 +82,14 @@ def parts_of(image: Known) -> tuple[Part, ...]:
                 release = number or match[1]
                 found.append(Part(f"{row['product']} {release}", _last(row["product"], release)))
     return tuple(dict.fromkeys(part for part in found if part.last or part is not found[0]))
+
+
+# Before the release, images for dev containers may name that of their template: 1-3.12-bookworm.
+_OF_TEMPLATE = re.compile(r"^(?:dev-)?(?:\d+(?:\.\d+){0,2}-(?=\d))?")
+
+
+def _is_dev(image: Known) -> bool:
+    return "devcontainers/" in image.name
 
 
 def ended(image: Known, today: date) -> list[Part]:
