@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import zip_longest
 
-from ..reading.folder import context_copies, text_of
 from ..reading.known import commands
+from ..reading.scripts import script_text
 from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script
-from ..reading.subject import Step, Subject, absolute, under
+from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, failed, not_applicable, passed, unseen
 
 
@@ -71,25 +72,27 @@ class _Started:
         """The script that a shell is given, or that looks like one by its name."""
         if is_shell(self.words[0]):
             rest = [word for word in self.words[1:] if not word.startswith("-")]
-            return rest[0] if rest and not self.inline else None
+            return rest[0] if rest and self.inline is None else None
         return self.words[0] if _is_script(self.words[0]) else None
 
     @property
     def inline(self) -> str | None:
-        """The commands that a shell is given by -c, -lc and the like."""
+        """The commands that a shell is given by -c, -lc and the like; "" where they come later."""
         flags = [re.fullmatch(r"-\w*c", word) for word in self.words]
-        found = [rest for flag, rest in zip(flags, self.words[1:], strict=False) if flag]
+        found = [rest for flag, rest in zip(flags, (*self.words[1:], ""), strict=True) if flag]
         return found[0] if found and is_shell(self.words[0]) else None
 
 
 def _started(present: list[Step]) -> Iterator[_Started]:
     """What is started: a CMD counts where it is not merely the arguments of a program."""
     group = False
-    for step in present:
+    for step, later in zip_longest(present, present[1:]):
         words, sends = _without_init(step.instruction.json or ())
         group = group or sends
         if words:
             started = _Started(step, words, group)
+            if started.inline == "" and later:
+                started = replace(started, words=(*words, *(later.instruction.json or ())))
             yield started
             if not started.script:
                 break  # what follows are its arguments
@@ -105,9 +108,9 @@ def _managed(started: list[_Started]) -> Outcome | None:
                 [at(each.step, f"`{' '.join(command.words[:3])}`")],
                 _OF_PACKAGES if command.program in ("npm", "yarn", "pnpm") else _DIRECTLY,
             )
-        if each.inline and not each.group and ends_in_exec(each.inline) is not True:
+        if each.inline is not None and not each.group and ends_in_exec(each.inline) is not True:
             why = "a shell starts it and has to forward signals"
-            return unseen(why, _EXEC, at(each.step, "sh -c"))
+            return unseen(why, _EXEC, at(each.step, " ".join(each.words[:2])))
     return None
 
 
@@ -164,24 +167,6 @@ def entry_scripts(subject: Subject) -> list[str | None]:
 
 def _text_of(subject: Subject, started: _Started) -> str | None:
     """The text of the script that is started; of a file without such a name if it is one."""
-    text = _script_text(subject, started.script or started.words[0])
+    path = started.script or started.words[0]
+    text = script_text(subject, subject.final_steps, subject.ending.workdir, path)
     return text if text and (started.script or is_shell_script(text)) else None
-
-
-def _script_text(subject: Subject, path: str) -> str | None:
-    """A script's text, out of the context or out of the here-document that wrote it."""
-    name, place = path.rpartition("/")[2], absolute(subject.ending.workdir, path)
-    for step in reversed(context_copies(subject.final_steps)):
-        for heredoc in step.instruction.heredocs:
-            if step.destination.rpartition("/")[2] == name:
-                return heredoc.content
-        for source in step.sources:
-            inside = [name] if "/" not in path else []
-            if under(place, step.destination):
-                inside.insert(0, place[len(step.destination.rstrip("/")) :].lstrip("/"))
-            here = [source] if source.rpartition("/")[2] == name else []
-            for candidate in (*here, *(f"{source.rstrip('/')}/{part}" for part in inside)):
-                candidate = candidate.removeprefix("./").lstrip("/")
-                if text := text_of(subject, candidate):
-                    return text
-    return None

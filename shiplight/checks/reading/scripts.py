@@ -1,0 +1,89 @@
+"""The texts of scripts that a Dockerfile brings: by COPY, or written by its own instructions."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from .folder import cleaned, context_copies, text_of
+from .shell import is_shell
+from .subject import Step, Subject, absolute, under
+
+_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+_ECHO = re.compile(
+    r"""\b(?:echo|printf)\s+(?:-\w+\s+)?("(?:\\.|[^"\\]){0,5000}"|'[^']{0,5000}')\s*(>{1,2})\s*([^\s;&|]+)"""
+)
+_CAT = re.compile(r"(?<![>\d&])>\s*([^\s;&|<>]+)")
+_MOST_SCRIPTS = 50  # of one instruction
+
+
+def script_text(subject: Subject, steps: Iterable[Step], workdir: str, path: str) -> str | None:
+    """Return the text of the script at `path`, or of that name in PATH; None if it is not here.
+
+    `steps` are those that may have brought it, `workdir` is what a path is relative to.
+    """
+    name, places = path.rpartition("/")[2], [absolute(workdir, path)]
+    if "/" not in path:
+        places += [f"{folder}/{name}" for folder in _PATH]
+    for step in reversed(list(steps)):
+        written = dict(_written(step)) if step.keyword == "RUN" else {}
+        if place := next((place for place in places if place in written), None):
+            return written[place]
+        if text := _copied(subject, step, name, places):
+            return text
+    return None
+
+
+def _copied(subject: Subject, step: Step, name: str, places: list[str]) -> str | None:
+    for heredoc in step.instruction.heredocs if context_copies([step]) else ():
+        if step.destination.rpartition("/")[2] == name:
+            return heredoc.content
+    for source in step.sources if context_copies([step]) else ():
+        inside = [
+            place[len(step.destination.rstrip("/")) :].lstrip("/")
+            for place in places
+            if under(place, step.destination)
+        ]
+        here = [source] if source.rpartition("/")[2] == name else []
+        for candidate in (*here, *(f"{source}/{part}" for part in (*inside, name))):
+            if text := text_of(subject, cleaned(candidate)):
+                return text
+    return None
+
+
+def _written(step: Step) -> Iterator[tuple[str, str | None]]:
+    """The files that a RUN writes by echo or a here-document, and their texts, None if in parts."""
+    for heredoc in step.instruction.heredocs[:1]:
+        if match := _CAT.search(step.instruction.value):
+            yield absolute(step.workdir, step.expand(match[1])), heredoc.content
+    for text, sign, path in _ECHO.findall(step.instruction.value):
+        place = absolute(step.workdir, step.expand(path.strip("\"'")))
+        plain = text[1:-1] if text[0] == "'" else re.sub(r'\\(["\\$`])', r"\1", text[1:-1])
+        yield place, None if sign == ">>" else plain.replace("\\n", "\n")
+
+
+def scripts_run(subject: Subject, steps: Iterable[Step]) -> Iterator[tuple[Step, str, Step | None]]:
+    """Yield each script that a RUN starts: its step, its name, and that step as if it were inline.
+
+    The last is None for a script that is not here.
+    """
+    before: list[Step] = []
+    for step in steps:
+        if step.keyword == "RUN":
+            paths = (_script_of(command.words) for command in step.commands)
+            for path in islice(dict.fromkeys(path for path in paths if path), _MOST_SCRIPTS):
+                text = script_text(subject, before, step.workdir, path)
+                said = text and replace(step.instruction, value=text, json=None, heredocs=())
+                yield step, path, replace(step, instruction=said) if said else None
+        if step.keyword in ("RUN", "COPY", "ADD"):
+            before.append(step)
+
+
+def _script_of(words: tuple[str, ...]) -> str:
+    """The script that a command is or that a shell is given; "" for none, and for the system's."""
+    word, *rest = words
+    if is_shell(word):
+        word = next((each for each in rest if not each.startswith("-")), "")
+    named = "/" in word or word.endswith((".sh", ".bash"))
+    known = word.startswith((*(f"{folder}/" for folder in _PATH), "/etc/", "/opt/")) or "$" in word
+    return word if named and not known and "://" not in word else ""
