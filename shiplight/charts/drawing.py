@@ -21,9 +21,9 @@ ACCENT, GREY, INK, FOOTER = "#0072B2", "#8A929D", "#737A83", "#787F88"
 BAND, PALE, DARK = "rgba(128,138,150,0.14)", "#D5DAE0", "#1F2933"  # DARK: ink on PALE and GREY
 CLEAR = "rgba(0,0,0,0)"
 ROW_PIXELS = 46
-NARROW, MARGIN = 620, 24  # pixels: of a notebook in a window of 800, and beside what is drawn
+NARROW, MARGIN = 490, 24  # pixels: of a notebook in a window of 620, and beside what is drawn
 PICTURE = 600  # pixels: how wide a picture of a chart is shown, where nothing can draw it
-TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 58, 88, 86  # characters that fit into it
+TITLE_WIDTH, SMALL_WIDTH, LABEL_WIDTH = 45, 68, 66  # characters that fit into it
 APART = 0.4  # rows between two groups
 _CHARACTER = 0.53  # of the font's size: how wide one is, about
 _UNIT = re.compile(r"(?<=\d) (?=(?:[kMG]?B|m?s|%)\b|%)")  # between a number and its unit

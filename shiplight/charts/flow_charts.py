@@ -331,7 +331,7 @@ def _name_columns(figure, found: Origins, picture: _Picture) -> None:
     """Say above the nodes what each column is, for somebody who sees such a picture first."""
     first, last = picture.columns[0], picture.columns[-1]
     heads = {0.0: "what makes the bytes", first: "build stages", last: "last stage"}
-    heads[1.0] = "the image"
+    heads[1.0] = "image"
     for x, said in heads.items():
         _say(figure, said, x, -GAP, "right" if x == 1 else "left", False, size=SMALL)
 

@@ -139,7 +139,7 @@ def test_what_ships_but_for_a_few_bytes_is_nearly_all():
 
 def test_each_column_says_what_it_is():
     said = texts(charts.flow(LARGE))
-    assert {"what makes the bytes", "build stages", "last stage", "the image"} <= set(said)
+    assert {"what makes the bytes", "build stages", "last stage", "image"} <= set(said)
     assert {"<b>ships</b>", "<b>left behind</b>"} <= set(said)
 
 
