@@ -14,11 +14,12 @@ from .bases import (
     stands_in,
     wanted_kind,
 )
-from .building import Build, build, image_name, order, recipe
+from .building import Build, build, image_name, order, recipe, why
 from .joining import Index, join
 from .mirrors import mirrored, named
 from .platforms import another, arguments
 from .providing import here, provide, sources
+from .reasons import Reason, Why
 from .refusals import Refusal, refusal
 from .showing import DockerfileText
 from .solving import solve
@@ -30,9 +31,11 @@ __all__ = [
     "Build",
     "DockerfileText",
     "Index",
+    "Reason",
     "Refusal",
     "Staged",
     "Times",
+    "Why",
     "another",
     "arguments",
     "build",
@@ -61,4 +64,5 @@ __all__ = [
     "time_builds",
     "unassembled",
     "wanted_kind",
+    "why",
 ]

@@ -14,7 +14,7 @@ from ..errors import ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..setup import PROGRAM
 from ..units import format_seconds, in_one_line
-from . import bases, caches, cold, offers, platforms, sending, solving
+from . import bases, caches, cold, offers, platforms, reasons, sending, solving
 from .cold import Cold
 from .providing import foreign, here, provide
 from .showing import DockerfileText
@@ -150,6 +150,11 @@ class Order:
         """The image's name, which contains the lab's id so that it is unique."""
         return f"shiplight/{journal.lab_id()}/{self.app}:{self.variant}"
 
+    @property
+    def place(self) -> str:
+        """What is the same for all builds of this Dockerfile under this name."""
+        return reasons.place_of(self.folder, self.dockerfile, self.tag)
+
 
 def _shown(result):
     """The output of a replayed build, as the live one left it on the screen."""
@@ -204,6 +209,8 @@ def build(
     given = given_of(client, wanted, target, arguments, wider.platforms, offer)
     key = cold.key(client, given, arguments, platform) if no_cache else ""
     remarks = given.remarks + wider.remarks
+    native = () if platform else tuple(_native(given))
+    noted = reasons.given_to(client, wanted.text, given.sources, native, arguments)
     solved = solving.solve(
         client,
         given.sources,
@@ -220,6 +227,7 @@ def build(
         wider=wider,
         screen=screen,
     )
+    reasons.keep(wanted.place, noted, solved.steps)
     if key:
         cold.remember(client, key, wanted.tag, solved.seconds, cache_namespace)
     return Build(
@@ -277,6 +285,12 @@ def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.
     ]
 
 
+def _native(given: cold.Given) -> list[bases.Base]:
+    """The bases that are on the engine: a stage for a platform of its own lets BuildKit pull."""
+    foreigners = {stage.base for stage in given.read.stages if stage.platform}
+    return [base for base in given.bases if base.reference not in foreigners]
+
+
 def _several(texts: str | tuple[str, ...]) -> tuple[str, ...]:
     return (texts,) if isinstance(texts, str) else tuple(texts)
 
@@ -304,6 +318,15 @@ def order(
         app, slash, rest = name.partition("/")
         app, variant = _slug(app), _slug(rest) if slash else variant
     return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
+
+
+def why(what: str | os.PathLike, *, file: str | None = None) -> reasons.Why:
+    """Return why the last build of `what`, as `build` takes it, ran steps that were cached before.
+
+    Needs no engine: the builds of this lab keep what they were given. Raises UsageError where none
+    was kept.
+    """
+    return reasons.why(order(os.fspath(what), file=file).place, os.fspath(what))
 
 
 def image_name(client, name: str) -> str:

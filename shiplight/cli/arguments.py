@@ -261,6 +261,16 @@ def _images(add) -> None:
     _stage(margin, "build")
     _offers(margin)
 
+    why = add(
+        "why",
+        "say which steps the last build of a Dockerfile ran first, and what changed since the one "
+        "before; needs no engine",
+        "why go/multi",
+    )
+    why.add_argument("path", metavar="APP/VARIANT|DIR", help="what was built")
+    why.add_argument("-f", "--file", help="another Dockerfile in that folder")
+    _json(why)
+
     scan = add(
         "scan",
         "show the known vulnerabilities of a variant, an image, a saved archive or an OCI layout, "

@@ -1,8 +1,9 @@
-"""The commands of Dockerfiles: check, graph and margin, by their text or after a build."""
+"""The commands of Dockerfiles: check, graph, margin and why, by their text or after a build."""
 
 import os
 import sys
 import warnings
+from contextlib import suppress
 
 from ..setup import PROGRAM, say
 from .shared import connect, named_values, print_json
@@ -41,8 +42,10 @@ def _built(given, build_args: dict[str, str]):
 
 
 def do_margin(given) -> int:
+    from .. import builds
     from ..builds import offers
     from ..checks import checklist, margin
+    from ..errors import UsageError
     from ..files import write
     from ..inspection import origins
 
@@ -60,12 +63,28 @@ def do_margin(given) -> int:
             secrets=offers.secrets_of(given.secrets),
             ssh=tuple(given.ssh),
         )
-    made = margin(checked, steps=build.steps, origins=found)
+    reasons = {}
+    with suppress(UsageError):  # where nothing could be kept, there is nothing to compare
+        reasons = builds.why(given.path).by_line()
+    made = margin(checked, steps=build.steps, origins=found, reasons=reasons)
     if given.output:
         write(given.output, made.page())
         say(f"the page is {given.output}")
     else:
         print(made)
+    return 0
+
+
+def do_why(given) -> int:
+    from .. import builds
+    from ..checks import mask
+    from ..units import visible
+
+    found = builds.why(given.path, file=given.file)
+    if given.json:
+        print_json(found.to_dict())
+    else:
+        print(visible(mask("\n".join(found.sentences()))))
     return 0
 
 

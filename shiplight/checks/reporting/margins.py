@@ -114,7 +114,7 @@ def margin(
                 row.born_bytes if row else None,
                 row.shipped_bytes if row else None,
                 tuple(findings.get(number, ())),
-                (reasons or {}).get(number, ()),
+                tuple(map(mask, (reasons or {}).get(number, ()))),
             )
         )
     others = [

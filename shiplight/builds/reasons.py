@@ -1,0 +1,338 @@
+"""Why a build ran steps again: what the last build of the same Dockerfile was given, and this one.
+
+The engine says which steps ran and not why. So each build keeps in this lab's own folder what it
+was given: the text, what files of the context contain (as digests), the Ids of its bases. The first
+steps that ran again are those that need no other step that ran; what they read has changed.
+"""
+
+import hashlib
+import json
+import os
+import posixpath
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import xxhash
+import zstandard
+
+from .. import engine, files
+from ..buildkit import Glob, Step
+from ..dockerfile import Context, Dockerfile, Instruction, Sources, Stage, links_of, parse
+from ..engine import journal
+from ..errors import DockerfileError, ShipLightError, UsageError
+from ..setup import PROGRAM
+from ..units import format_seconds, in_one_line, one_line, visible_line
+from .bases import Base
+
+MOST_FILES, MOST_BYTES = 20_000, 500_000_000  # of a context that is compared
+MOST_NAMED = 3
+_KEYED = ("RUN", "COPY", "ADD", "WORKDIR", "ENV", "ARG", "USER", "SHELL")  # what later steps need
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a build was given. `files` has digests by path; None where there was too much to read.
+
+    `bases` has the Ids of images by the reference that the Dockerfile names; `build_args` digests.
+    """
+
+    when: float
+    text: str
+    build_args: dict[str, str]
+    bases: dict[str, str]
+    files: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why one step ran that needs no other step that ran, and how many had to run after it."""
+
+    line: int
+    instruction: str
+    why: str
+    after: int
+
+    def __str__(self) -> str:
+        rest = f"; {self.after} step{'s' * (self.after > 1)} that need it ran, too"
+        text = one_line(self.instruction, 60)
+        return f"line {self.line}, `{text}`, ran: {self.why}{rest * bool(self.after)}"
+
+
+@dataclass(frozen=True)
+class Why:
+    """Why the last build of a Dockerfile ran steps: one reason for each that ran first.
+
+    `ran` of its `steps` were not in the cache.
+    """
+
+    name: str
+    reasons: tuple[Reason, ...]
+    ran: int
+    steps: int
+    seconds: float
+    first: bool = field(default=False)
+
+    @in_one_line
+    def __repr__(self) -> str:
+        return f"Why {self.name}  {self.ran} of {self.steps} steps ran, {len(self.reasons)} first"
+
+    def sentences(self) -> list[str]:
+        """Return what to say of it, in the order of the Dockerfile."""
+        if not self.ran:
+            return [f"all {self.steps} steps came from the cache: nothing that they read changed"]
+        said = [f"{self.ran} of {self.steps} steps ran, for {format_seconds(self.seconds)}"]
+        if self.first:
+            return [*said, "there is no earlier build of it here to compare with"]
+        return said + [str(reason) for reason in self.reasons]
+
+    def by_line(self) -> dict[int, tuple[str, ...]]:
+        """Return the reasons for the margin of the Dockerfile; none after a first build."""
+        return {} if self.first else {one.line: (one.why,) for one in self.reasons}
+
+    def to_dict(self) -> dict:
+        """Return it as JSON holds it."""
+        return {**asdict(self), "reasons": [asdict(one) for one in self.reasons]}
+
+
+# --- keeping ------------------------------------------------------------------------------------
+
+
+def given_to(
+    client, text: str, sources: Sources, bases: tuple[Base, ...], build_args: Mapping[str, str]
+) -> Given:
+    """Return what a build is given, with a digest of every file; what cannot be read is unknown."""
+    ids, digests = {}, None
+    with suppress(ShipLightError):
+        ids = {base.reference: engine.id_of(client, base.used) or "" for base in bases}
+    with suppress(ShipLightError, OSError):
+        digests = _digests(sources.context())
+    arguments = {name: _digest(value) for name, value in build_args.items()}
+    return Given(time.time(), text, arguments, ids, digests)
+
+
+def keep(place: str, given: Given, steps: tuple[Step, ...]) -> None:
+    """Keep what the build of this place was given and did, beside what the one before was given.
+
+    A lab whose folder cannot be written keeps nothing.
+    """
+    last = _kept(place)
+    kept = {
+        "before": last and last["now"],
+        "now": asdict(given),
+        "steps": [
+            {"line": one.line, "instruction": one.instruction, "cached": one.cached,
+             "seconds": one.seconds, "digest": one.digest, "inputs": list(one.inputs),
+             "own": one.stage is not None}
+            for one in steps
+        ],
+    }  # fmt: skip
+    with suppress(ShipLightError, OSError):
+        packed = zstandard.compress(json.dumps(kept).encode(errors="surrogateescape"))
+        files.write(journal.folder("given") / _name(place), packed, private=True)
+
+
+def place_of(folder: Path, dockerfile: str, tag: str) -> str:
+    """Return what is the same for all builds of one Dockerfile under one name."""
+    return "\0".join([os.path.realpath(folder / dockerfile), tag])
+
+
+def _name(place: str) -> str:
+    return hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:32] + ".json.zst"
+
+
+def _kept(place: str) -> dict | None:
+    """What the last build kept; None where there is none, or where it is not as `keep` wrote it."""
+    try:
+        packed = files.read(journal.path("given") / _name(place))
+        if zstandard.frame_content_size(packed) > files.MOST_BYTES:
+            return None
+        found = json.loads(zstandard.decompress(packed))
+        Given(**found["now"])
+        return found
+    except (OSError, ValueError, LookupError, TypeError, zstandard.ZstdError):
+        return None
+
+
+def _digests(context: Context) -> dict[str, str] | None:
+    entries = context.entries[1:]  # the first is the Dockerfile
+    if len(entries) > MOST_FILES or context.unpacked_bytes > MOST_BYTES:
+        return None
+    found = {}
+    for entry in entries:
+        head = f"{entry.type!r} {entry.mode} {entry.link}"
+        digest = xxhash.xxh3_128(head.encode(errors="surrogateescape"))
+        for piece in context.content(entry):
+            digest.update(piece)
+        found[entry.name] = digest.hexdigest()
+    return found
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(str(text).encode(errors="surrogateescape")).hexdigest()[:16]
+
+
+# --- comparing ----------------------------------------------------------------------------------
+
+
+def why(place: str, name: str) -> Why:
+    """Return why the last build of a place ran what it ran. Raises UsageError before the first."""
+    kept = _kept(place)
+    if kept is None:
+        raise UsageError(
+            f"no build of {name} was kept here.",
+            hint=f"`{PROGRAM} build {name}`, then ask again after the next build",
+        )
+    now, before = Given(**kept["now"]), kept["before"] and Given(**kept["before"])
+    read = parse(now.text)
+    froms = {stage.line for stage in read.stages}
+    own = [one for one in kept["steps"] if one["own"] and one["line"] not in froms | {None}]
+    ran = [one for one in own if not one["cached"]]
+    needs = _needs(kept["steps"])
+    names = {one["digest"] for one in ran}
+    first = sorted(
+        (one for one in ran if not needs[one["digest"]] & names), key=lambda one: one["line"]
+    )
+    reasons = tuple(
+        Reason(
+            one["line"],
+            one["instruction"],
+            _why(one["line"], read, now, before) if before else "",
+            sum(one["digest"] in needs[other["digest"]] for other in ran),
+        )
+        for one in first
+    )
+    seconds = sum(one["seconds"] or 0 for one in ran)
+    return Why(name, reasons, len(ran), len(own), seconds, first=before is None)
+
+
+def _needs(steps: list[dict]) -> dict[str, set[str]]:
+    """For each step, all that it needs, itself not included."""
+    inputs = {one["digest"]: one["inputs"] for one in steps}
+    found = {}
+    for start in inputs:
+        seen, waiting = set(), list(inputs[start])
+        while waiting:
+            digest = waiting.pop()
+            if digest not in seen:
+                seen.add(digest)
+                waiting += inputs.get(digest, ())
+        found[start] = seen - {start}
+    return found
+
+
+def _why(line: int, read: Dockerfile, now: Given, before: Given) -> str:
+    """What changed of all that the step of this line needs."""
+    stage = max((one for one in read.stages if one.line <= line), key=lambda one: one.line)
+    step = next((one for one in stage.instructions if one.line == line), None)
+    found = (
+        _text_changed(stage, line, read, before)
+        or _base_changed(stage, step, read, now, before)
+        or (step and _files_changed(step, now, before))
+        or _arguments_changed(now, before)
+    )
+    return found or "nothing that it reads here changed, but its result was not in the cache"
+
+
+def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Given) -> str:
+    old = parse(before.text)
+    was = next((one for one in old.stages if one.label == stage.label), None)
+    if was is None and stage.index < len(old.stages):
+        was = old.stages[stage.index]
+    if was is None:
+        return f"stage {stage.label} is new"
+    if stage.base != was.base:
+        return f"line {stage.line} was `FROM {one_line(was.base, 60)}`"
+    whole, its = ([i for i in one.instructions if i.keyword in _KEYED] for one in (stage, was))
+    own = [one for one in whole if one.line <= line]
+    texts, olds = [_text_of(one) for one in own], [_text_of(one) for one in its]
+    at = next((n for n, text in enumerate(texts) if olds[n : n + 1] != [text]), None)
+    if at is None:
+        globals_ = [[_text_of(one) for one in one_of.global_args] for one_of in (read, old)]
+        return "an ARG before the first FROM changed" if globals_[0] != globals_[1] else ""
+    where = "it" if own[at].line == line else f"line {own[at].line}, `{one_line(texts[at], 60)}`,"
+    if at >= len(olds) or (texts[at] not in olds and olds[at] in map(_text_of, whole[at:])):
+        return f"{where} is new"
+    if texts[at] in olds[at:]:
+        return f"`{one_line(olds[at], 60)}` before it is gone"
+    return f"{where} was `{one_line(olds[at], 60)}`"
+
+
+def _text_of(one: Instruction) -> str:
+    words = " ".join([one.keyword, *one.flags, one.value]).split()
+    bodies = [repr(document) for document in one.heredocs]
+    return " ".join([*words, *bodies])
+
+
+def _base_changed(
+    stage: Stage, step: Instruction | None, read: Dockerfile, now: Given, before: Given
+) -> str:
+    try:
+        links = links_of(read)[stage.index]
+    except DockerfileError:  # a name has a build argument in it, and those are not kept
+        return ""
+    for link in links:
+        ids = now.bases.get(link.reference), before.bases.get(link.reference)
+        is_read = link.kind == "FROM" or (step is not None and link.line == step.line)
+        if is_read and link.source is None and all(ids) and ids[0] != ids[1]:
+            return f"{link.reference} is another image than it was"
+    return ""
+
+
+def _files_changed(step: Instruction, now: Given, before: Given) -> str:
+    patterns = list(_context_paths(step))
+    if not patterns:
+        return ""
+    if now.files is None or before.files is None:
+        return "perhaps its files changed: the context is too large to be compared"
+    seen = now.files.keys() | before.files.keys()
+    changed = sorted(
+        path
+        for path in seen
+        if now.files.get(path) != before.files.get(path)
+        and any(_is_in(path, pattern) for pattern in patterns)
+    )
+    words = [f"{visible_line(path)} {_fate(path, now, before)}" for path in changed]
+    more = len(words) - MOST_NAMED
+    return ", ".join(words[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def _fate(path: str, now: Given, before: Given) -> str:
+    if path not in before.files:
+        return "is new"
+    return "changed" if path in now.files else "is gone"
+
+
+def _context_paths(step: Instruction) -> Iterator[str]:
+    """The patterns of what a step reads of the context; "" is all of it."""
+    if step.keyword == "RUN":
+        for mount in step.mounts:
+            if mount["type"] == "bind" and "from" not in mount:
+                yield mount.get("source", mount.get("src", ""))
+        return
+    if any(flag.startswith("--from=") for flag in step.flags):
+        return
+    if step.keyword in ("COPY", "ADD"):
+        words = list(step.json) if step.json is not None else step.value.split()
+        yield from words[:-1]
+
+
+def _is_in(path: str, pattern: str) -> bool:
+    """Whether a path of the context is what a pattern of COPY means, or below it."""
+    wanted = posixpath.normpath(posixpath.join("/", pattern)).strip("/")
+    if not wanted or "$" in wanted:
+        return True
+    if not set("*?[") & set(wanted):
+        return path == wanted or path.startswith(f"{wanted}/")
+    try:
+        return Glob(wanted).matches("/".join(path.split("/")[: wanted.count("/") + 1]))
+    except ValueError:
+        return True
+
+
+def _arguments_changed(now: Given, before: Given) -> str:
+    names = sorted(now.build_args.keys() | before.build_args.keys())
+    changed = [n for n in names if now.build_args.get(n) != before.build_args.get(n)]
+    return f"the build argument {changed[0]} has another value" if changed else ""
