@@ -5,8 +5,9 @@
     …
 
 The file is `Dockerfile.mine` in a copy of the app's folder that stays from cell to cell; the build
-is in the variable `mine` afterwards. `--target STAGE` builds up to a stage. Without an engine, a
-build of the lesson itself is replayed, as long as its text is the recorded one.
+is in the variable `mine` afterwards. `--target STAGE` builds up to a stage, and
+`--secret id=NAME,src=FILE` gives a secret, as with `docker build`. Without an engine, a build of
+the lesson itself is replayed, as long as its text is the recorded one.
 """
 
 import shlex
@@ -17,7 +18,7 @@ from pathlib import Path
 from IPython.display import display
 
 from .. import catalogue, dockerfile, files, recordings
-from ..builds import Build, DockerfileText, build
+from ..builds import Build, DockerfileText, build, offers
 from ..engine import journal
 from ..errors import NotRecorded, UsageError
 from .shown import Shown
@@ -27,16 +28,18 @@ def load_ipython_extension(shell) -> None:
     """Make `%%dockerfile` known: `%load_ext shiplight.lessons` does it, or `connect()`."""
 
     def magic(line: str, cell: str):
-        app, name, target = _read(line)
+        app, name, options = _read(line)
         shell.user_ns[name] = None  # whatever goes wrong, an older build is not taken for this one
-        shell.user_ns[name] = written_and_built(app, name, cell, target=target)
+        shell.user_ns[name] = written_and_built(app, name, cell, **options)
 
     magic.__doc__ = __doc__
     shell.register_magic_function(magic, "cell", "dockerfile")
 
 
-def written_and_built(app: str, name: str, text: str, *, target: str | None = None) -> Build | None:
+def written_and_built(app: str, name: str, text: str, **options) -> Build | None:
     """Check the text of a Dockerfile, write it to the learner's own copy of an app, and build it.
+
+    `options` are those of `build`.
 
     Shows the text with its lines' numbers, then the steps. None where nothing is connected, or no
     engine is and this text was not recorded; a sentence then says what is missing.
@@ -53,9 +56,7 @@ def written_and_built(app: str, name: str, text: str, *, target: str | None = No
         missing = "run `client = connect()`, then this cell again"
     else:
         with suppress(NotRecorded):  # the text is given for its digest: a replay is of this text
-            return build(
-                client, folder, file=file.name, text=text, name=f"{app}/{name}", target=target
-            )
+            return build(client, folder, file=file.name, text=text, name=f"{app}/{name}", **options)
         missing = "a Docker engine is needed; `./lab doctor` tells you what is missing"
     display(Shown(f"{app}/{name} was written to {file.name}, but not built.", missing, mark="○"))
     return None
@@ -76,17 +77,21 @@ def own_copy(app: str) -> Path:
     return copy
 
 
-def _read(line: str) -> tuple[str, str, str | None]:
-    """App, name and target out of `go/mine --target builder`. Raises UsageError."""
+def _read(line: str) -> tuple[str, str, dict]:
+    """App, name and options out of `go/mine --target builder`. Raises UsageError."""
     try:
         words = shlex.split(line)
     except ValueError:
         words = []
     app, slash, name = words[0].partition("/") if words else ("", "", "")
-    target = words[2] if len(words) == 3 and words[1] == "--target" else None
-    if not slash or not app or not name.isidentifier() or (len(words) > 1 and target is None):
+    options = list(zip(words[1::2], words[2::2], strict=False))
+    known = {option for option, _ in options} <= {"--target", "--secret"}
+    if not slash or not app or not name.isidentifier() or len(words) % 2 == 0 or not known:
         raise UsageError(
             f"%%dockerfile cannot read {line.strip()!r}.",
-            hint="%%dockerfile go/mine, or %%dockerfile go/mine --target builder",
+            hint="%%dockerfile go/mine, and behind it --target STAGE or --secret id=NAME,src=FILE",
         )
-    return app, name, target
+    found = {"target": dict(options).get("--target")}
+    if secrets := [value for option, value in options if option == "--secret"]:
+        found["secrets"] = offers.secrets_of(secrets)
+    return app, name, found

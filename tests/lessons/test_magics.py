@@ -47,6 +47,17 @@ def test_a_target_is_passed_on_and_the_name_is_the_variable(shell):
     assert shell.user_ns["other"][2]["target"] == "a"
 
 
+def test_secrets_are_passed_on_and_a_variable_of_the_notebook_names_a_file(shell, tmp_path):
+    shell.user_ns["conf"] = tmp_path / "pip.conf"
+    line = "private/mine --secret id=pip,src={conf} --target a --secret id=token,env=TOKEN"
+    shell.run_cell_magic("dockerfile", line, TEXT)
+    given = shell.user_ns["mine"][2]
+    assert given["target"] == "a"
+    assert given["secrets"] == {"pip": tmp_path / "pip.conf", "token": "env:TOKEN"}
+    with pytest.raises(UsageError, match="is not understood"):
+        shell.run_cell_magic("dockerfile", "private/mine --secret pip", TEXT)
+
+
 def test_apps_stay_as_they_are(shell):
     def contents():
         files = sorted(path for path in (catalogue.APPS / "first").rglob("*") if path.is_file())
@@ -72,7 +83,20 @@ def test_what_cannot_be_read_is_neither_written_nor_built_and_mine_is_nothing(sh
     assert shell.user_ns["mine"] is None and not (tmp_path / "mine").exists()
 
 
-@pytest.mark.parametrize("line", ["", "go", "go/", "/mine", "go/mine builder", "go/a-b", "'"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "go",
+        "go/",
+        "/mine",
+        "go/mine builder",
+        "go/a-b",
+        "'",
+        "go/mine --target",
+        "go/mine --x y",
+    ],
+)
 def test_a_line_that_names_no_build_is_refused(shell, line):
     with pytest.raises(UsageError, match="cannot read"):
         shell.run_cell_magic("dockerfile", line, TEXT)
