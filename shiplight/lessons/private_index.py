@@ -85,11 +85,11 @@ def started() -> list[Index]:
 
 
 def given(client) -> dict:
-    """Return what an exercise builds with, as `build` takes it; start an index where none was.
+    """Return what an exercise builds with, as `build` takes it; start an index if none is running.
 
     The folder has the pip.conf in it that is the secret, for the wrong ways as well.
     """
-    index = _started[-1] if _started else start_index(client)
+    index = _started[-1] if _started and _containers(client) else start_index(client)
     folder = journal.folder("private")
     (folder / "pip.conf").write_text(index.pip_conf, encoding="utf-8")
     return {
