@@ -190,6 +190,10 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> Bu
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 
+FOREIGN = (
+    "is that program for another processor? Let its stage begin `FROM --platform=$BUILDPLATFORM`"
+    " (lesson 11); a script needs a first line with `#!`"
+)
 NOT_UTF8 = (
     "a file name in the context is not UTF-8, and this engine takes no other: rename the file, or"
     " list it in .dockerignore; `LC_ALL=C.UTF-8 find . | grep -avx '.*'` shows such names"
@@ -211,6 +215,7 @@ def _look(said: str) -> str:
         ("parent snapshot", "the engine lost a layer while it stored the image: build again"),
         ("CERTIFICATE_VERIFY_FAILED", proxy),
         ("certificate signed by unknown", proxy),
+        ("exec format error", FOREIGN),
         ("executable file not found", "is that program in this stage's base?"),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),

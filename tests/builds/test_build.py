@@ -11,7 +11,7 @@ import pytest
 from replay import ANSWERS, connected, recorded
 
 from shiplight import builds
-from shiplight.builds import assembling
+from shiplight.builds import assembling, solving
 from shiplight.errors import (
     BaseNotAvailable,
     BuildFailed,
@@ -135,6 +135,18 @@ def test_a_failing_step_is_named_with_its_line_and_its_last_words(replayed):
     assert f"(Dockerfile.multi, line {failed.value.line})" in said
     assert text.splitlines()[failed.value.line - 1].startswith("RUN CGO_ENABLED=0")
     assert "cmd/missing" in said and "Look:" in said
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "exec /says: exec format error",
+        "standard_init_linux.go:228: exec user process caused: exec format error",
+        "/bin/sh: 1: /says: Exec format error",
+    ],
+)
+def test_a_program_for_another_processor_is_told_where_to_run(said):
+    assert "--platform=$BUILDPLATFORM" in solving._look(f"{said}\nexit code: 1")
 
 
 @pytest.mark.parametrize(
