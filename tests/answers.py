@@ -21,6 +21,7 @@ from shiplight.errors import (
     ContextError,
     DockerfileError,
     ShipLightError,
+    UsageError,
 )
 from shiplight.lessons import exercises, private_index
 from shiplight.setup import ROOT
@@ -107,10 +108,18 @@ def _place(app: str) -> str:
     return app if "/" in app else str(ROOT / "apps" / app)
 
 
+def _made(client, answer: Answer):
+    """What an answer builds. A secret that its exercise does not give is as a base that is not."""
+    try:
+        return built(client, answer)
+    except UsageError as error:
+        raise BuildFailed(error.message, hint=error.hint) from error
+
+
 def verdict(client, answer: Answer) -> tuple[str, str]:
     """What becomes of an answer: `does not build`, `refused` or `accepted`, and what was said."""
     try:
-        exercises.check(client, answer.exercise, built(client, answer))
+        exercises.check(client, answer.exercise, _made(client, answer))
     except CheckFailed as error:
         return "refused", error.message.partition(": ")[2].partition("\n")[0]
     except (BaseNotAvailable, BuildFailed, ContextError, DockerfileError) as error:

@@ -8,7 +8,7 @@ import answers
 import pytest
 
 from shiplight.checks import CHECKS
-from shiplight.errors import BuildCancelled
+from shiplight.errors import BuildCancelled, UsageError
 from shiplight.lessons import exercises
 from shiplight.setup import ROOT
 
@@ -39,6 +39,15 @@ def test_a_run_that_is_stopped_keeps_no_verdict_of_the_answer_that_it_was_at(mon
     monkeypatch.setattr(answers, "built", stopped)
     with pytest.raises(BuildCancelled):
         answers.verdict(None, next(answers.made_by_rule()))
+
+
+def test_an_answer_that_asks_for_what_its_exercise_does_not_give_does_not_build(monkeypatch):
+    def without_secret(client, answer):
+        raise UsageError("line 2 requires the secret pip, which is not given.")
+
+    monkeypatch.setattr(answers, "built", without_secret)
+    verdict = answers.verdict(None, next(answers.made_by_rule()))
+    assert verdict == ("does not build", "line 2 requires the secret pip, which is not given.")
 
 
 def test_what_is_kept_is_of_answers_that_the_rules_still_make():
