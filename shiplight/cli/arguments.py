@@ -442,6 +442,31 @@ def _teaching(add) -> None:
     catch.add_argument("lesson", metavar="LESSON", help="the lesson to begin with, such as 03")
     catch.add_argument("--tell-only", action="store_true", help="build nothing; needs no engine")
 
+    packed = add(
+        "pack",
+        "write a kit for a room without a network: base images of lessons, recordings, the "
+        "scanner's database, Python packages; not what RUN steps download",
+        "pack 00 01 03 --output class.tar\npack 00 01 --wheels linux/amd64,macos/arm64",
+    )
+    packed.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")
+    packed.add_argument(
+        "--output", type=Path, metavar="FILE", help="default: out/shiplight-kit.tar"
+    )
+    packed.add_argument(
+        "--wheels",
+        default="",
+        metavar="OS/ARCH[,OS/ARCH]",
+        help="also the Python packages of `./lab` for these machines, with this version of Python",
+    )
+    packed.add_argument("--weigh", action="store_true", help="only say what it will weigh")
+
+    unpacked = add(
+        "unpack",
+        "verify a kit, all of it, and then load its base images and put its files in place",
+        "unpack class.tar",
+    )
+    unpacked.add_argument("kit", type=Path, metavar="FILE")
+
     is_ready = add(
         "ready",
         "check the day before a class whether this machine can run lessons; the last line is for "

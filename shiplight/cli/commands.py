@@ -15,7 +15,7 @@ _MODULES = {
     **dict.fromkeys(("up", "test", "run", "record", "progress", "reset"), "lesson_commands"),
     **dict.fromkeys(("build", "measure", "origins", "scan"), "image_commands"),
     **dict.fromkeys(("class", "solutions", "catch-up", "slides"), "classroom_commands"),
-    **dict.fromkeys(("ready", "rehearse"), "kit_commands"),
+    **dict.fromkeys(("pack", "unpack", "ready", "rehearse"), "kit_commands"),
     **dict.fromkeys(("check", "graph", "margin", "why"), "dockerfile_commands"),
     **dict.fromkeys(("doctor", "bases", "engine", "clean"), "engine_commands"),
 }

@@ -1,9 +1,41 @@
-"""The commands before a class: ready and rehearse."""
+"""The commands before a class: pack, unpack, ready and rehearse."""
 
 from dataclasses import asdict
 
 from ..setup import ROOT
 from .shared import connect, print_json
+
+
+def do_pack(given) -> int:
+    from .. import kit
+    from ..lessons import shelf
+    from ..setup import PROGRAM, say
+    from ..units import format_bytes
+
+    client = connect(given, to_make=True)
+    wheels = tuple(filter(None, given.wheels.split(",")))
+    planned = kit.plan(client, shelf.find(given.lessons), wheels_for=wheels)
+    print(f"The kit will hold {planned.sentence}.", flush=True)
+    if given.weigh:
+        return 0
+    target = given.output or ROOT / "out" / "shiplight-kit.tar"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    made = kit.pack(client, planned, target)
+    print(f"wrote {target}: {len(made.members)} files, {format_bytes(made.bytes)}")
+    say(f"it has nothing of what RUN steps download; `{PROGRAM} unpack` takes it")
+    return 0
+
+
+def do_unpack(given) -> int:
+    from .. import kit
+
+    client = _client_or_none(given)
+    found = kit.unpack(client, given.kit)
+    loaded = f"{len(found.bases)} base images are here" if client else "no engine: no base images"
+    print(f"verified {len(found.members)} files; {loaded}; for {', '.join(found.lessons)}")
+    for folder in kit.wheels_of(found):
+        print(f"Python packages: {folder}")
+    return 0
 
 
 def do_ready(given) -> int:

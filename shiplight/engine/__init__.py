@@ -19,7 +19,7 @@ from .describing import (
     is_local,
     setting,
 )
-from .exporting import export_image, own_socket
+from .exporting import export_image, export_images, own_socket
 from .images import (
     find_image,
     has_image,
@@ -28,6 +28,7 @@ from .images import (
     import_rootfs,
     inspect_image,
     labels_of,
+    load_images,
     post_build,
     pull,
     registry_has,
@@ -57,6 +58,7 @@ __all__ = [
     "described",
     "exit_code",
     "export_image",
+    "export_images",
     "find_image",
     "has_image",
     "held",
@@ -68,6 +70,7 @@ __all__ = [
     "inspect_image",
     "is_local",
     "labels_of",
+    "load_images",
     "login",
     "made",
     "not_an_answer",

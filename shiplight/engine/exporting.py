@@ -8,7 +8,7 @@ the kernel fills half a megabyte at a time.
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from urllib.parse import urlsplit
+from urllib.parse import urlencode, urlsplit
 
 import docker
 
@@ -27,10 +27,25 @@ def export_image(client: docker.DockerClient, name: str) -> Iterator[Iterator[by
 
     Raises EngineFailed, also where the engine ends in the middle.
     """
+    url = client.api._url("/images/{0}/get", _one(client, name))
+    with _exported(client, url, name) as chunks:
+        yield chunks
+
+
+@contextmanager
+def export_images(client: docker.DockerClient, names: list[str]) -> Iterator[Iterator[bytes]]:
+    """Yield the chunks of `docker save NAMES`: one archive, in which each layer is once."""
+    query = urlencode({"names": [_one(client, name) for name in names]}, doseq=True)
+    url = f"{client.api._url('/images/get')}?{query}"
+    with _exported(client, url, f"{len(names)} images") as chunks:
+        yield chunks
+
+
+@contextmanager
+def _exported(client: docker.DockerClient, url: str, what: str) -> Iterator[Iterator[bytes]]:
     api = client.api
-    with translated(f"exporting {name}"):
-        url = api._url("/images/{0}/get", _one(client, name))
-        plain = _ask_socket(client, urlsplit(url).path)
+    with translated(f"exporting {what}"):
+        plain = _ask_socket(client, urlsplit(url)._replace(scheme="", netloc="").geturl())
         if plain is not None:
             with plain:
                 yield _whole(plain, client)

@@ -141,6 +141,27 @@ def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[st
     return inspect_image(client, f"{repository}:{tag}")["Id"]
 
 
+def load_images(client: docker.DockerClient, chunks: Iterator[bytes]) -> None:
+    """Load the images of an archive, as `docker load` does. Raises EngineFailed."""
+    api = client.api
+    with translated("loading images"):
+        response = api._post(
+            api._url("/images/load"),
+            data=chunks,
+            params={"quiet": "1"},
+            headers={"Content-Type": "application/x-tar"},
+            stream=True,
+            timeout=None,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in json_lines(response):
+                if "error" in line:
+                    raise engine_failed("loading images", line["error"])
+        finally:
+            response.close()
+
+
 def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
     """Pull one image; `tell(line)` hears the engine's progress. Raises EngineFailed.
 

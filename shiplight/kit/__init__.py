@@ -1,8 +1,27 @@
-"""Before a class: whether a learner's machine, and a teacher's, is ready for the lessons planned.
+"""Before a class: a kit for a room without a network, and whether machines are ready.
 
-`readiness` asks a machine. Knows lessons, builds and the engine, and no command.
+`packing` writes a kit, one file that says in its `manifest` what it holds, and `unpacking` verifies
+all of it before it uses any; `wheels` gets Python packages for other platforms; `readiness` looks
+at a learner's or a teacher's machine. Knows lessons, builds and the engine, and no command.
 """
 
+from .manifest import Manifest
+from .packing import Plan, pack, plan
 from .readiness import PROBLEM, Found, Ready, ready, rehearse
+from .unpacking import unpack, wheels_of
+from .wheels import PLATFORMS
 
-__all__ = ["PROBLEM", "Found", "Ready", "ready", "rehearse"]
+__all__ = [
+    "PLATFORMS",
+    "PROBLEM",
+    "Found",
+    "Manifest",
+    "Plan",
+    "Ready",
+    "pack",
+    "plan",
+    "ready",
+    "rehearse",
+    "unpack",
+    "wheels_of",
+]

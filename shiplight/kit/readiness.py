@@ -82,7 +82,8 @@ def ready(client, lessons: list[Path]) -> Ready:
             if what not in tried:
                 tried[what] = _try(client, what)
                 state = PROBLEM if tried[what] else OK
-                seen = tried[what] or "built, started, and it responds"
+                well = "built" if Path(what).is_absolute() else "built, started, and it responds"
+                seen = tried[what] or well
                 found.append(Found(_plain(what), state, seen))
             lacks += [f"{_plain(what)} {tried[what]}"] if tried[what] else []
         absent = [name for name in needed_by(lesson).bases if here(client, name) is None]

@@ -7,6 +7,7 @@ from .comparing import FATES, Fate, ScanComparison, compare_scans
 from .findings import OS, SEVERITIES, WORDS, Finding, PackageDatabase, ScanReport
 from .judging import FAILED, PASSED, Judgement, Waiver, judge, read_waivers
 from .scanning import package_list, prepare, scan, write_package_list
+from .trivy import database_folder
 
 __all__ = [
     "FAILED",
@@ -23,6 +24,7 @@ __all__ = [
     "ScanReport",
     "Waiver",
     "compare_scans",
+    "database_folder",
     "judge",
     "package_list",
     "prepare",

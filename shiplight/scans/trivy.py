@@ -164,6 +164,11 @@ def database() -> Database:
     return Database(folder, made, snapshot=next_one[:4] > f"{int(made[:4]) + 1}")
 
 
+def database_folder() -> Path:
+    """Return the folder whose `db/` has the database. Raises ScannerMissing."""
+    return database().folder
+
+
 def _download(scanner: Scanner) -> Database:
     """Let Trivy download the newest database into our own folder."""
     folder = journal.cache("trivy")

@@ -1,0 +1,153 @@
+"""Packing a kit: base images, wheels, the scanner's database, recordings, in one file.
+
+What takes long is kept in this lab's folder once it is whole, so that packing again, after an
+interruption or for more lessons, begins with it.
+"""
+
+import hashlib
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from .. import engine, files, progress
+from ..builds import here, provide
+from ..engine import journal
+from ..errors import ScannerMissing
+from ..lessons import needed_by
+from ..scans import database_folder
+from ..setup import ROOT
+from ..units import format_bytes
+from . import wheels
+from .manifest import NAME, Manifest, Member
+
+BASES, BLOCK = "bases.tar.zst", 1 << 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a kit will hold, before anything of it is made. `image_bytes` are before compression."""
+
+    lessons: tuple[str, ...]
+    platform: str
+    images: dict[str, str]  # what the engine calls each base, by its official name
+    image_bytes: int
+    scanner: Path | None
+    wheels_for: tuple[str, ...]
+
+    @property
+    def sentence(self) -> str:
+        """What it weighs at most, part by part."""
+        parts = [f"{len(self.images)} base images, {format_bytes(self.image_bytes)} before "
+                 "compression"]  # fmt: skip
+        if self.scanner:
+            parts.append(f"the scanner's database, {format_bytes(_bytes_below(self.scanner))}")
+        parts.append(f"recordings, {format_bytes(_bytes_below(ROOT / 'recordings'))}")
+        parts += [f"Python packages for {one}, about 100 MB" for one in self.wheels_for]
+        return "; ".join(parts)
+
+
+def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Plan:
+    """Return what a kit for these lessons will hold; gets the bases that are missing."""
+    bases = needed_by(*lessons).bases
+    provide(client, bases)
+    found = {name: here(client, name).used for name in bases}
+    sizes = {name: engine.inspect_image(client, used)["Size"] for name, used in found.items()}
+    scanner = None
+    with suppress(ScannerMissing):
+        scanner = (
+            database_folder() if any(one.stem[:2] in ("07", "09") for one in lessons) else None
+        )
+    return Plan(
+        lessons=tuple(lesson.stem for lesson in lessons),
+        platform=engine.described(client).platform,
+        images=found,
+        image_bytes=sum(sizes.values()),
+        scanner=scanner,
+        wheels_for=wheels_for,
+    )
+
+
+def pack(client, planned: Plan, target: Path) -> Manifest:
+    """Write the kit, whole or not at all, and return its manifest. Raises EngineFailed, OSError."""
+    stage = files.private_folder(journal.cache("kit") / "packing")
+    sources = {BASES: _bases(client, planned, stage)}
+    for platform in planned.wheels_for:
+        sources |= _wheels(platform, stage)
+    if planned.scanner:
+        for name in ("trivy.db", "metadata.json"):
+            sources[f"trivy/db/{name}"] = planned.scanner / "db" / name
+    for path in _below(ROOT / "recordings"):
+        sources[f"recordings/{path.relative_to(ROOT / 'recordings').as_posix()}"] = path
+    members = tuple(_member(name, path) for name, path in sources.items())
+    manifest = Manifest(planned.lessons, planned.platform, tuple(planned.images), members)
+    with files.replacing(target) as file, tarfile.open(fileobj=file, mode="w") as tar:
+        text = manifest.to_json().encode()
+        _add(tar, NAME, io.BytesIO(text), len(text))
+        for member in members:
+            with open(sources[member.name], "rb") as source:
+                _add(tar, member.name, source, member.bytes)
+    return manifest
+
+
+def _bases(client, planned: Plan, stage: Path) -> Path:
+    """All bases in one archive, their layers once; kept while the engine's images are the same."""
+    ids = sorted(engine.inspect_image(client, used)["Id"] for used in planned.images.values())
+    key = hashlib.sha256(json.dumps([ids, sorted(planned.images.values())]).encode()).hexdigest()
+    place = stage / f"bases-{key[:16]}.tar.zst"
+    if place.is_file():
+        return place
+    for old in stage.glob("bases-*"):
+        old.unlink()
+    read = 0
+
+    def draw() -> str:
+        return f"Exporting base images · {format_bytes(read)}"
+
+    names = list(planned.images.values())
+    with progress.Screen(draw), files.replacing(place, private=True) as file:
+        packer = zstandard.ZstdCompressor(level=3, write_checksum=True)
+        with (
+            packer.stream_writer(file, closefd=False) as packed,
+            engine.export_images(client, names) as chunks,
+        ):
+            for chunk in chunks:
+                packed.write(chunk)
+                read += len(chunk)
+    return place
+
+
+def _wheels(platform: str, stage: Path) -> dict[str, Path]:
+    locked = (ROOT / "requirements.txt").read_bytes()
+    key = hashlib.sha256(locked).hexdigest()[:16]
+    name = platform.replace("/", "-")
+    folder = stage / f"wheels-{name}-{key}"
+    if not folder.is_dir():
+        with files.making(folder) as part:
+            wheels.download(part, platform)
+    return {f"wheels/{name}/{path.name}": path for path in _below(folder)}
+
+
+def _member(name: str, path: Path) -> Member:
+    with open(path, "rb") as file:
+        digest = hashlib.file_digest(file, "sha256")
+    return Member(name, path.stat().st_size, digest.hexdigest())
+
+
+def _add(tar: tarfile.TarFile, name: str, content, size: int) -> None:
+    member = tarfile.TarInfo(name)
+    member.size, member.mode = size, 0o644
+    tar.addfile(member, content)
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    yield from sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def _bytes_below(folder: Path) -> int:
+    return files.bytes_in(folder)

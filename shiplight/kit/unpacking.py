@@ -1,0 +1,168 @@
+"""Unpacking a kit on a machine without a network: all is verified before any of it is used."""
+
+import hashlib
+import itertools
+import os
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import zstandard
+
+from .. import engine, files, progress
+from ..builds import recipes
+from ..engine import journal
+from ..errors import UsageError
+from ..references import tagged
+from ..setup import ROOT
+from ..units import format_bytes
+from .manifest import MOST_BYTES, NAME, Manifest, Member
+from .packing import BASES, BLOCK
+
+
+def unpack(client, kit: Path) -> Manifest:
+    """Verify a kit, then load its bases and put its other files in their places.
+
+    What an interrupted unpacking had verified is not read again. `client` may be None: then no
+    base is loaded. Raises UsageError for what is not a whole kit, EngineFailed, LabFolderFailed.
+    """
+    manifest = verify(kit)
+    _refuse_other_platform(client, manifest)
+    if client is not None:
+        _load(client, manifest)
+        (_folder() / BASES).unlink()
+    for member in manifest.members:
+        target = _place_of(member)
+        if target is not None and not target.exists():
+            _put(_folder() / member.name, target)
+    return manifest
+
+
+def verify(kit: Path) -> Manifest:
+    """Copy every file of a kit into this lab's folder, each checked; return the manifest."""
+    if not kit.is_file():
+        raise UsageError(f"there is no file {kit}.", hint="`./lab pack` writes one")
+    with journal.writable():
+        folder = files.private_folder(_folder())
+    with open(kit, "rb") as file:
+        try:
+            with tarfile.open(fileobj=file, mode="r:") as tar:
+                manifest = _manifest(tar)
+                _copy_all(tar, manifest, folder)
+        except tarfile.TarError as error:
+            raise _damaged("it is not a whole tar archive") from error
+    return manifest
+
+
+def _copy_all(tar: tarfile.TarFile, manifest: Manifest, folder: Path) -> None:
+    wanted = {one.name: one for one in manifest.members}
+    done = 0
+
+    def draw() -> str:
+        return f"Verifying the kit · {format_bytes(done)} of {format_bytes(manifest.bytes)}"
+
+    with progress.Screen(draw), journal.writable():
+        for entry in itertools.islice(tar, 1, None):  # behind the manifest
+            member = wanted.pop(entry.name, None)
+            if member is None or not entry.isreg() or entry.size != member.bytes:
+                raise _damaged("it holds something that its manifest does not name")
+            place = folder / member.name
+            if not _is_whole(place, member):
+                _copy(tar.extractfile(entry), place, member)
+            done += member.bytes
+    if wanted:
+        raise _damaged(f"{len(wanted)} of its files are missing")
+
+
+def _manifest(tar: tarfile.TarFile) -> Manifest:
+    first = tar.next()
+    if first is None or first.name != NAME or not first.isreg() or first.size > MOST_BYTES:
+        raise _damaged("it does not begin with a manifest")
+    return Manifest.from_json(tar.extractfile(first).read())
+
+
+def _copy(source, place: Path, member: Member) -> None:
+    """Write one file; it has its name only once its digest is the one that the manifest has."""
+    digest = hashlib.sha256()
+    files.private_folder(place.parent)
+    with files.replacing(place, private=True, ours=True) as file:
+        while block := source.read(BLOCK):
+            digest.update(block)
+            file.write(block)
+        if digest.hexdigest() != member.sha256:
+            raise _damaged(f"{member.name} is damaged")
+
+
+def _is_whole(place: Path, member: Member) -> bool:
+    if place.is_symlink() or not place.is_file() or place.stat().st_size != member.bytes:
+        return False
+    with open(place, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == member.sha256
+
+
+def _refuse_other_platform(client, manifest: Manifest) -> None:
+    if client is not None and engine.described(client).platform != manifest.platform:
+        raise UsageError(
+            f"the images of this kit are for {manifest.platform}, and this engine is "
+            f"{engine.described(client).platform}.",
+            hint="pack one on a machine of that kind",
+        )
+
+
+def _load(client, manifest: Manifest) -> None:
+    """Load the bases, and journal those that were not here. Raises UsageError where one lacks."""
+    names = {name: _names_of(name) for name in manifest.bases}
+    before = {one for both in names.values() for one in both if engine.has_image(client, one)}
+    read = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal read
+        with open(_folder() / BASES, "rb") as file:
+            for chunk in zstandard.ZstdDecompressor().read_to_iter(file, read_size=BLOCK):
+                read += len(chunk)
+                yield chunk
+
+    with progress.Screen(lambda: f"Loading base images · {format_bytes(read)}"):
+        engine.load_images(client, chunks())
+    for name, both in names.items():
+        here = [one for one in both if engine.has_image(client, one)]
+        if not here:
+            raise _damaged(f"it names {name}, and its images have none")
+        for one in here:
+            if one not in before:
+                engine.remember_image(client, one)
+
+
+def _names_of(reference: str) -> list[str]:
+    """What an engine can call a base: its own name, or that of its offline equivalent."""
+    recipe = recipes().get(reference)
+    return [tagged(reference), *([recipe.equivalent] if recipe else [])]
+
+
+def _place_of(member: Member) -> Path | None:
+    """Where a file belongs outside the kit's own folder; None where it stays there."""
+    if member.name.startswith("trivy/db/") and not os.environ.get("TRIVY_CACHE_DIR"):
+        return journal.cache("trivy") / member.name.removeprefix("trivy/")
+    return ROOT / member.name if member.name.startswith("recordings/") else None
+
+
+def _put(source: Path, target: Path) -> None:
+    """Copy a verified file to where it belongs, whole or not at all."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(source, "rb") as read, files.replacing(target) as written:
+        shutil.copyfileobj(read, written, BLOCK)
+
+
+def wheels_of(manifest: Manifest) -> list[Path]:
+    """Return the folders with Python packages, one for each platform that the kit has."""
+    names = {one.name.split("/")[1] for one in manifest.members if one.name.startswith("wheels/")}
+    return [_folder() / "wheels" / name for name in sorted(names)]
+
+
+def _folder() -> Path:
+    return journal.cache("kit") / "unpacked"
+
+
+def _damaged(why: str) -> UsageError:
+    return UsageError(f"this is not a whole kit: {why}.", hint="copy it again, and unpack it again")

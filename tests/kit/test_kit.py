@@ -1,0 +1,238 @@
+"""A kit is whole or refused; what is verified is not read again; wheels are those of a platform."""
+
+import hashlib
+import io
+import json
+import os
+import tarfile
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+import zstandard
+
+from shiplight import kit
+from shiplight.builds.bases import Base
+from shiplight.errors import UsageError
+from shiplight.kit import packing, unpacking, wheels
+from shiplight.kit.manifest import Manifest, Member
+from shiplight.lessons import shelf
+from shiplight.setup import ROOT
+
+FIRST, GO = shelf.lessons()[:2]
+ARCHIVE = b"an archive of two images" * 1000
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    """A lab of its own, and an engine that exports ARCHIVE, and keeps what it is given."""
+    on = SimpleNamespace(images=set(), loaded=b"", exports=0, remembered=[], platform="linux/amd64")
+
+    @contextmanager
+    def export_images(client, names):
+        on.exports += 1
+        yield iter([ARCHIVE[:100], ARCHIVE[100:]])
+
+    def load_images(client, chunks):
+        on.loaded = b"".join(chunks)
+        on.images |= {"busybox:latest", "golang:1.23"}
+
+    monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath("lab").joinpath)
+    monkeypatch.setattr("shiplight.engine.journal.shared", tmp_path.joinpath("lab").joinpath)
+    monkeypatch.setattr(packing, "provide", lambda client, names: None)
+    monkeypatch.setattr(packing, "here", lambda client, name: Base(name, name, "official"))
+    engine = packing.engine
+    monkeypatch.setattr(engine, "inspect_image", lambda client, name: {"Size": 5, "Id": name})
+    monkeypatch.setattr(engine, "described", lambda client: on)
+    monkeypatch.setattr(engine, "export_images", export_images)
+    monkeypatch.setattr(engine, "load_images", load_images)
+    monkeypatch.setattr(engine, "has_image", lambda client, name: name in on.images)
+    monkeypatch.setattr(engine, "remember_image", lambda client, name: on.remembered.append(name))
+    return on
+
+
+@pytest.fixture
+def packed(lab, tmp_path):
+    """A kit for lessons 00 and 01."""
+    target = tmp_path / "class.tar"
+    kit.pack("client", kit.plan("client", [FIRST, GO]), target)
+    return target
+
+
+def test_a_plan_says_what_a_kit_will_weigh_before_it_is_made(lab):
+    planned = kit.plan("client", [FIRST, GO], wheels_for=("linux/amd64",))
+    assert planned.sentence.startswith("2 base images, 10 B before compression; recordings, ")
+    assert "Python packages for linux/amd64" in planned.sentence and not lab.exports
+
+
+def test_a_kit_is_unpacked_as_it_was_packed(lab, packed):
+    with tarfile.open(packed) as tar:
+        assert tar.getnames()[0] == "manifest.json"
+    found = kit.unpack("client", packed)
+    assert lab.loaded == ARCHIVE and found.lessons == ("00-first", "01-go")
+    assert lab.remembered == ["golang:1.23", "busybox:latest"] or sorted(lab.remembered) == [
+        "busybox:latest", "golang:1.23"
+    ]  # fmt: skip
+    recordings = [one for one in found.members if one.name.startswith("recordings/")]
+    assert recordings and found.bytes == sum(one.bytes for one in found.members)
+
+
+def test_packing_again_exports_nothing_again(lab, packed, tmp_path):
+    kit.pack("client", kit.plan("client", [FIRST, GO]), tmp_path / "again.tar")
+    assert lab.exports == 1
+    assert (tmp_path / "again.tar").read_bytes() == packed.read_bytes()
+
+
+def test_an_export_that_breaks_off_leaves_no_kit_and_no_part(lab, tmp_path, monkeypatch):
+    @contextmanager
+    def broken(client, names):
+        yield iter(lambda: (_ for _ in ()).throw(ConnectionError("gone")), None)
+
+    monkeypatch.setattr(packing.engine, "export_images", broken)
+    with pytest.raises(ConnectionError):
+        kit.pack("client", kit.plan("client", [FIRST]), tmp_path / "class.tar")
+    assert not (tmp_path / "class.tar").exists()
+    assert not list((tmp_path / "lab" / "kit" / "packing").iterdir())
+
+
+def test_what_was_verified_before_is_not_copied_again(lab, packed, monkeypatch):
+    kit.unpack(None, packed)
+    copied = []
+    copy = unpacking._copy
+    monkeypatch.setattr(
+        unpacking, "_copy", lambda *of: (copied.append(of[2].name), copy(*of))[1]
+    )  # fmt: skip
+    kit.unpack(None, packed)
+    assert copied == []
+    whole = unpacking._folder() / packing.BASES
+    whole.write_bytes(whole.read_bytes()[:-1] + b"x")
+    kit.unpack("client", packed)
+    assert copied == [packing.BASES] and lab.loaded == ARCHIVE
+
+
+def repacked(packed, change) -> bytes:
+    """The kit with its members, by name, as `change` leaves them."""
+    with tarfile.open(packed) as tar:
+        members = {one.name: tar.extractfile(one).read() for one in tar}
+    members = change(members) or members
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w") as tar:
+        for name, content in members.items():
+            entry = tarfile.TarInfo(name)
+            if isinstance(content, str):
+                entry.type, entry.linkname, content = tarfile.SYMTYPE, content, b""
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return file.getvalue()
+
+
+def with_manifest(kept: dict, **changed) -> dict:
+    said = json.loads(kept["manifest.json"]) | changed
+    return {"manifest.json": json.dumps(said).encode()} | {
+        name: content for name, content in kept.items() if name != "manifest.json"
+    }
+
+
+def named(*names: str) -> list[dict]:
+    digest = hashlib.sha256(b"x").hexdigest()
+    return [{"name": name, "bytes": 1, "sha256": digest} for name in names]
+
+
+BAD = {
+    "a changed byte": (
+        lambda m: m | {packing.BASES: m[packing.BASES][:-1] + b"?"}, "bases.tar.zst is damaged"),
+    "a shorter file": (
+        lambda m: m | {packing.BASES: m[packing.BASES][:-1]}, "does not name"),
+    "a file too many": (lambda m: m | {"more": b"x"}, "does not name"),
+    "a missing file": (
+        lambda m: {k: v for k, v in m.items() if k != packing.BASES}, "1 of its files are missing"),
+    "a link": (lambda m: m | {packing.BASES: "/etc/passwd"}, "does not name"),
+    "no manifest": (
+        lambda m: {k: v for k, v in m.items() if k != "manifest.json"}, "begin with a manifest"),
+    "a manifest that is no JSON": (lambda m: m | {"manifest.json": b"{"}, "cannot be read"),
+    "a list": (lambda m: m | {"manifest.json": b"[]"}, "cannot be read"),
+    "a later version": (lambda m: with_manifest(m, version=2), "another version"),
+    "a path that leads out": (lambda m: with_manifest(m, members=named("../x")), "no kit has"),
+    "a path from the root": (lambda m: with_manifest(m, members=named("/etc/x")), "no kit has"),
+    "a hidden file": (lambda m: with_manifest(m, members=named("a/.x")), "no kit has"),
+    "a name twice": (lambda m: with_manifest(m, members=named("x", "x")), "twice"),
+    "a base with spaces": (lambda m: with_manifest(m, bases=["a b"]), "no image and no lesson"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", BAD)
+def test_a_kit_that_is_not_whole_is_refused_and_nothing_of_it_is_used(lab, packed, what):
+    change, why = BAD[what]
+    packed.write_bytes(repacked(packed, change))
+    with pytest.raises(UsageError, match=why):
+        kit.unpack("client", packed)
+    assert lab.loaded == b"" and not lab.remembered
+
+
+@pytest.mark.parametrize("content", [b"", b"not a tar", b"\0" * 10240])
+def test_what_is_not_a_kit_at_all_is_refused(lab, tmp_path, content):
+    (tmp_path / "kit.tar").write_bytes(content)
+    with pytest.raises(UsageError, match="not a whole kit"):
+        kit.unpack("client", tmp_path / "kit.tar")
+    with pytest.raises(UsageError, match="there is no file"):
+        kit.unpack("client", tmp_path / "nowhere.tar")
+
+
+def test_a_truncated_kit_is_refused(lab, packed):
+    packed.write_bytes(packed.read_bytes()[:-200_000])
+    with pytest.raises(UsageError, match="not a whole kit"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b""
+
+
+def test_images_of_another_platform_are_refused_before_they_are_loaded(lab, packed):
+    lab.platform = "linux/arm64"
+    with pytest.raises(UsageError, match="are for linux/amd64, and this engine is linux/arm64"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b""
+
+
+def test_a_database_goes_to_its_place_and_to_no_folder_of_somebody_elses(
+    lab, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("TRIVY_CACHE_DIR", raising=False)
+    one = Member("trivy/db/trivy.db", 1, "0" * 64)
+    assert unpacking._place_of(one).parts[-3:] == ("trivy", "db", "trivy.db")
+    monkeypatch.setenv("TRIVY_CACHE_DIR", str(tmp_path))
+    assert unpacking._place_of(one) is None
+    assert unpacking._place_of(Member("wheels/linux-amd64/x.whl", 1, "0" * 64)) is None
+
+
+def test_a_manifest_is_read_as_it_was_written():
+    one = Manifest(("00-first",), "linux/amd64", ("busybox:latest",), (Member("a/b", 1, "0" * 64),))
+    assert Manifest.from_json(one.to_json().encode()) == one
+
+
+def test_a_platform_gets_what_its_markers_ask_for_and_every_hash():
+    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    named = {
+        platform: {
+            line.split("==")[0]: line
+            for line in wheels.requirements_of(text, platform, "3.12").splitlines()
+        }
+        for platform in wheels.PLATFORMS
+    }
+    assert "pywinpty" in named["windows/amd64"] and "pywinpty" not in named["linux/arm64"]
+    assert "appnope" in named["macos/arm64"] and "appnope" not in named["windows/amd64"]
+    assert "ptyprocess" in named["linux/amd64"]
+    for lines in named.values():
+        assert len(lines) > 90 and all("--hash=sha256:" in line for line in lines.values())
+        assert not [line for line in lines.values() if ";" in line]
+
+
+def test_an_unknown_platform_is_named(tmp_path):
+    with pytest.raises(UsageError, match="no wheels for 'beos/ppc'"):
+        wheels.download(tmp_path, "beos/ppc")
+
+
+def test_the_archive_of_bases_is_compressed_whole(lab, packed):
+    with tarfile.open(packed) as tar:
+        content = tar.extractfile(packing.BASES).read()
+    with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as reader:
+        assert reader.read() == ARCHIVE
+    assert os.stat(packed).st_size < len(ARCHIVE) + 20_000_000
