@@ -182,6 +182,8 @@ CASES = [
     ("cache-mounts", "a bind mount is none", NODE + "RUN --mount=type=bind,target=. npm ci", {}, FAILED, ""),
     ("cache-mounts", "a tool is no dependency", "FROM python:3.13-slim\nRUN pip install poetry==2.1 && npm install -g pnpm", {}, NONE, ""),
     ("cache-mounts", "wheels at hand need none", "FROM python:3.13-slim\nRUN pip install --no-index --find-links=/wheels app", {}, NONE, ""),
+    ("cache-mounts", "Deno's cache is what runs", "FROM denoland/deno:2.5.0\nRUN deno install --frozen\nCMD [\"run\", \"main.ts\"]", {}, NONE, ""),
+    ("cache-mounts", "Deno compiles in a builder", "FROM denoland/deno:2.5.0 AS b\nRUN deno compile -o /a main.ts\nFROM debian:trixie-slim\nCOPY --from=b /a /a", {}, FAILED, "deno"),
     ("cache-mounts", "in a stage that is not built", "FROM node:22 AS dev\nRUN npm ci\nFROM scratch\nCOPY a /", {}, NONE, ""),
     ("cache-mounts", "cargo-chef", "FROM rust:1.88-bookworm\nRUN cargo chef cook --release\nRUN cargo build --release", {}, PASSED, "cargo-chef"),
     ("cache-mounts", "nuget restored before", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN --mount=type=cache,target=/root/.nuget dotnet restore\nRUN dotnet publish --no-restore", {}, PASSED, ""),
@@ -450,6 +452,8 @@ CASES = [
     ("production-last", "it builds nothing but is called rebuild-cache", "FROM alpine:3.22 AS a\nFROM a AS rebuilder", {}, PASSED, ""),
     ("production-last", "one stage", "FROM alpine:3.22 AS dev", {}, NONE, ""),
     # secrets
+    ("secrets", "a key that Django made", "FROM python:3.14-slim\nENV SECRET_KEY=django-insecure-9f8s7df98s7dfj2k3h4k5", {}, FAILED, "SECRET_KEY"),
+    ("secrets", "a key of nobody", "FROM python:3.14-slim\nENV SECRET_KEY=django-insecure-build OTHER_SECRET=insecure", {}, PASSED, ""),
     ("secrets", "none", "FROM alpine:3.22\nENV PORT=80 TOKENIZERS_PARALLELISM=false", {}, PASSED, ""),
     ("secrets", "in ENV", "FROM alpine:3.22\nENV DB_PASSWORD=hunter2", {}, FAILED, "ENV DB_PASSWORD"),
     ("secrets", "in ENV, the old form", "FROM alpine:3.22\nENV API_KEY abcdef123", {}, FAILED, "API_KEY"),

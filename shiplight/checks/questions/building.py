@@ -266,6 +266,7 @@ def cache_mounts(subject: Subject) -> Outcome:
         for step in subject.all_steps
         for tool, command in fetching(step)
         if tool in commands("fetch") and not _needs_no_cache(command)
+        if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
     ]
     if not steps:
         return not_applicable("no package manager or compiler with a cache runs here")

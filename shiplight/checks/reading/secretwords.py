@@ -72,7 +72,8 @@ def is_secret_name(name: str) -> bool:
 _PLACEHOLDERS = re.compile(
     r"(?is)|\$.*|<.*>|\{\{.*|%\w+%|x+|\*+|\.+|…|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
     r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
-    r"example|your[-_]|fake|notset|unset|insecure).*|"
+    # What `django-admin startproject` makes is a real key, whatever it calls itself.
+    r"example|your[-_]|fake|notset|unset|(?<!django-)insecure|insecure(?!-\S{20})).*|"
     r"sha(?:1|256|384|512)[-:].*|"  # a digest of an image, or of what a lock file names
     r"/(?:run|etc|var|opt|usr|home|root|tmp|app|mnt|srv|secrets|config|data)(?:/[\w.-]+)*/?|"
     r"(?:https?|file|unix)://[^@]*|localhost(?::\d+)?|"
