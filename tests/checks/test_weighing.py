@@ -185,6 +185,30 @@ def test_what_a_package_manager_wrote_twice_is_not_ours_to_change(tmp_path):
     assert rows(found) == [("twice", "/srv/git", 900_000, 2)]
 
 
+def test_what_a_package_manager_writes_with_every_run_hides_no_bytes_of_the_base(tmp_path):
+    base = [file("usr/lib/sysimage/rpm/rpmdb.sqlite", 9_000_000), file("opt/tool", 2_000_000)]
+    layers = [[file("usr/lib/sysimage/rpm/rpmdb.sqlite", b"2" * 9_100_000)], [whiteout("opt/tool")]]
+    text = "FROM fedora\nRUN dnf install -y x && dnf clean all\nRUN rm /opt/tool\n"
+    found = built_subject(tmp_path, text, layers, base=base)
+    assert not weigh(found).rows
+    assert [row.place.path for row in weigh(found).of_base] == ["/opt/tool"]
+    [place] = checking.result(checklist.run(found), "reclaimable").outcome.places
+    assert place.path == "/opt/tool" and place.line == 1, "deleting it saves nothing"
+
+
+def test_a_file_that_two_instructions_write_is_told_to_be_written_once(tmp_path):
+    layers = [[file("var/lib/rpm/db", 500_000)], [file("var/lib/rpm/db", b"2" * 600_000)]]
+    text = "FROM fedora\nRUN dnf install -y x\nRUN dnf install -y y\n"
+    [row] = weigh(built_subject(tmp_path, text, layers)).rows
+    assert (row.bytes, row.place.line) == (500_000, 2) and "in one instruction" in row.fix
+
+
+def test_a_folder_of_specifications_is_no_test(tmp_path):
+    layer = [file("app/spec/openapi.yaml", 200_000), file("app/spec/models/user_spec.rb", 150_000)]
+    found = built_subject(tmp_path, "FROM ruby\nCOPY . /app\n", [layer])
+    assert rows(found) == [("tests", "/app/spec/models/user_spec.rb", 150_000, 2)]
+
+
 def tar_gz(members):
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w:gz") as tar:
@@ -229,6 +253,13 @@ def test_symbols_count_with_their_names_and_the_rest_of_the_program_stays(tmp_pa
     layer = [file("srv/app", 2_000_000, mode=0o755)]
     found = built_subject(tmp_path, "FROM debian\nCOPY app /srv/\n", [layer], inside=inside)
     assert rows(found) == [("symbols", "/srv/app", 550_000, 2)], "the base's shell is the base's"
+
+
+def test_a_program_cannot_save_more_than_it_has(tmp_path):
+    inside = Inside(programs=(Program("srv/app", "", (), 10**15, 0),))
+    found = built_subject(tmp_path, "FROM debian\nCOPY a /\n", [[file("srv/app", 300_000)]],
+                          inside=inside)  # fmt: skip
+    assert rows(found) == [("symbols", "/srv/app", 300_000, 2)]
 
 
 def elf(sections):

@@ -175,14 +175,18 @@ class _View:
         step = self.steps.get(layer)
         return bool(step) and step.keyword in ("COPY", "ADD") and not step.origin
 
-    def is_run(self, layer: int) -> bool:
-        """Return whether a layer is what a RUN wrote."""
-        return layer in self.steps and self.steps[layer].keyword == "RUN"
+    def can_change(self, path: str) -> bool:
+        """Return whether a file is of an own layer, and no package manager put it there."""
+        if path not in self.own or self.names.get(path):
+            return False
+        step = self.steps.get(self.own[path][1])
+        return not (_MANAGED.match(path) and step and step.keyword == "RUN")
 
 
 # --- the rules ----------------------------------------------------------------------------------
 
 _IN_PLACE = "delete it in the instruction that adds it, or mount it there (--mount=type=bind)"
+_AT_ONCE = "write it once: do both in one instruction"
 _BY_COPY = "COPY --chown or --chmod, or do it in the instruction that adds them"
 
 
@@ -201,9 +205,9 @@ def _hidden(view: _View) -> Iterator[Claim]:
         by = f"line {view.steps[buried].line}" if buried in view.steps else f"layer {buried}"
         what = f"hidden in {by} ({largest.how})"
         for item in items:
-            if item.how == _METADATA and _STATE.match(item.path):
+            if not view.is_own(added) and _STATE.match(item.path):
                 continue  # every run of a package manager writes it again
-            fix = _BY_COPY if largest.how == _METADATA else _IN_PLACE
+            fix = {_METADATA: _BY_COPY, "replaced": _AT_ONCE}.get(largest.how, _IN_PLACE)
             if item.how == _METADATA and not view.is_own(added):
                 copies = f"copies of the base's files ({_METADATA})"
                 yield Claim(item.path, buried, item.bytes, HIDDEN, copies, "do not change them")
@@ -346,7 +350,9 @@ def _spare(view: _View) -> Iterator[Claim]:
             yield Claim(path, layer, entry.size, "tests", "tests", "list them in .dockerignore")
 
 
-_OWN_TESTS = re.compile(r"(?:(?!.*node_modules/).*/)?(?:tests?|__tests__|spec|e2e)/.")
+_OWN_TESTS = re.compile(
+    r"(?:(?!.*node_modules/).*/)?(?:(?:tests?|__tests__|e2e)/.|spec/(?:.*_spec\.|spec_helper\.))"
+)
 _BYTECODE = re.compile(r"(.*)__pycache__/([^/]+?)\.([\w-]+?)(?:\.opt-\d)?\.pyc$")
 
 
@@ -382,15 +388,13 @@ def _twice(view: _View) -> Iterator[Claim]:
     can change what it put in its folders.
     """
 
-    def ours(path: str) -> bool:
-        managed = _MANAGED.match(path) and view.is_run(view.tree[path][1])
-        return path in view.own and not managed and not view.names.get(path)
-
     for size, paths in view.image.duplicates():
         if size < _LEAST_TWIN:
             continue
-        first, *others = sorted(paths, key=lambda path: (ours(path), view.tree[path][1], path))
-        for path in filter(ours, others):
+        first, *others = sorted(
+            paths, key=lambda path: (view.can_change(path), view.tree[path][1], path)
+        )
+        for path in filter(view.can_change, others):
             twin = posixpath.basename(path) == posixpath.basename(first)
             same = (m := _PACKAGES.match(path)) and first.startswith(m[0])
             if not same and (twin or size >= _LEAST_COPY):
@@ -416,12 +420,13 @@ def _symbols(view: _View) -> Iterator[Claim]:
     What a package came with is left aside: strip breaks libraries that were patched for a wheel.
     """
     for program in view.inside.programs:
-        ours = program.path in view.own and not _PACKAGES.match(program.path)
-        if ours and program.strippable_bytes:
-            _, layer = view.own[program.path]
+        path = program.path
+        if view.can_change(path) and program.strippable_bytes and not _PACKAGES.match(path):
+            entry, layer = view.own[path]
+            spare = min(program.strippable_bytes, entry.size)  # its headers may say anything
             what = "symbols and debug information"
             fix = "strip it, in the stage that builds it"
-            yield Claim(program.path, layer, program.strippable_bytes, "symbols", what, fix)
+            yield Claim(path, layer, spare, "symbols", what, fix)
 
 
 _RULES = (

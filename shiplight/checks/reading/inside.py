@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from ...image import Image, Program, read_program
 
 MOST_BYTES, MOST_FILES = 400_000_000, 150  # of all files that are read
+_LARGEST = 200_000_000  # of one of them, which is in memory twice
 _LEAST_PROGRAM, _LEAST_ARCHIVE = 100_000, 100_000
 _KEY_SIZES = range(100, 20_000)
 _MOST_MEMBERS, _MOST_UNPACKED = 100_000, 4_000_000_000
@@ -71,7 +72,7 @@ def wanted(image: Image, layers: Container[int]) -> list[str]:
     chosen, left = [], MOST_BYTES
     for path in [*users, *keys[: MOST_FILES // 2], *large]:
         size = image.tree()[path][0].size
-        if size <= left and len(chosen) < MOST_FILES:
+        if size <= min(left, _LARGEST) and len(chosen) < MOST_FILES:
             chosen.append(path)
             left -= size
     return chosen
