@@ -16,6 +16,7 @@ from ..reading.folder import (
 )
 from ..reading.known import commands
 from ..reading.programs import is_named, shipped, staying
+from ..reading.scripts import scripts_run
 from ..reading.secretfiles import is_of_tests, secret_files
 from ..reading.subject import Step, Subject
 from ..reading.walk import MOST_NAMES
@@ -26,6 +27,7 @@ _SOURCES = re.compile(
     r"\.(?:go|rs|c|cc|cpp|h|java|kt|cs|csproj|swift|hs)$|^(?:src|cmd|internal|pkg)/?$"
 )
 _TESTS = ("test", "tests", "spec", "__tests__", "e2e")
+_TESTS_BELOW = {"test", "tests", "__tests__", "e2e"}  # spec may be of an API there
 
 
 def only_needed(subject: Subject) -> Outcome:
@@ -45,8 +47,10 @@ def only_needed(subject: Subject) -> Outcome:
             return unseen(
                 "what `COPY . .` copies: the context is not available", "check it in its folder"
             )
-        return passed("COPY . . copies no tests and no history, and there is no compiler")
-    return passed("no compiler, and only named files are copied")
+        some = "" if subject.sends.whole else f", of {MOST_NAMES:,} names that were looked at"
+        what = f"COPY . . copies no tests and no history{some}"
+        return passed(f"{what}, and there is no compiler{_unread(subject)}")
+    return passed(f"no compiler{_unread(subject)}, and only named files are copied")
 
 
 _NEEDED = (
@@ -68,7 +72,18 @@ def _compilers(subject: Subject) -> list[Place]:
         found = [name for name in staying(step) if is_named(name, patterns)]
         if found:
             places.append(at(step, listed(found)))
+    for step, path, inside in scripts_run(subject, subject.filling_steps):
+        found = [name for name in staying(inside) if is_named(name, patterns)] if inside else []
+        if found:
+            places.append(at(step, f"{listed(found)} of {path}"))
     return places
+
+
+def _unread(subject: Subject) -> str:
+    """The scripts that run and are not here, in words: they may install anything."""
+    runs = scripts_run(subject, subject.filling_steps)
+    names = [path for _, path, inside in runs if inside is None]
+    return f" that the text shows ({listed(names)} could not be read)" if names else ""
 
 
 def _sources(subject: Subject) -> list[Place]:
@@ -88,10 +103,20 @@ def _extras(subject: Subject) -> list[Place]:
     return [
         at(step, listed(extra))
         for step in context_copies(subject.shipping)
-        if (extra := sent(subject, *_TESTS, ".git", by=step))
-        and any(is_all(s) for s in step.sources)
+        if any(is_all(s) for s in step.sources)
+        and (extra := [*sent(subject, *_TESTS, ".git", by=step), *_tests_below(subject, step)])
         and subject.ships(step, step.destination)
     ]
+
+
+def _tests_below(subject: Subject, step: Step) -> list[str]:
+    """The outermost folders of tests that a step copies from below the root of the context."""
+    if "tests" not in subject.found:
+        folders = [name for name in subject.sends.folders if "/" in name]
+        named = (name for name in folders if name.rpartition("/")[2] in _TESTS_BELOW)
+        inside = re.compile(rf"(?:^|/)(?:{'|'.join(_TESTS)})/")
+        subject.found["tests"] = [name for name in named if not inside.search(name)]
+    return copied(subject.found["tests"], by=step)
 
 
 # --- the context --------------------------------------------------------------------------------
