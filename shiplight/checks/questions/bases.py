@@ -63,7 +63,7 @@ def _with(base: Known) -> str:
 
 def _toolchain(subject: Subject, base: Known) -> Outcome:
     uses = [step for step in subject.final_steps if step.keyword in ("COPY", "ADD")]
-    if not uses and not compilings(subject, subject.final_steps):
+    if not (base.compiler or uses or compilings(subject, subject.final_steps)):
         why = f"{base.reference} is a toolchain image, but nothing is built here: maybe on purpose"
         return unseen(why, "if it has to run a program, copy that to a smaller base")
     return failed(
