@@ -33,6 +33,13 @@ CASES = [
     ("separate-stages", "sbt", "FROM eclipse-temurin:21\nRUN sbt assembly", {}, FAILED, "compiles"),
     ("separate-stages", "just, on a toolchain", "FROM golang:1.26\nRUN just build", {}, FAILED, "compiles"),
     ("separate-stages", "a compiler that stays for pip", "FROM python:3.13-slim\nRUN apt-get update && apt-get install -y gcc\nRUN pip install uwsgi", {}, FAILED, "compiles"),
+    ("separate-stages", "a compiler beside pip itself", "FROM python:3.13-slim\nRUN apt-get install -y gcc\nRUN pip install --upgrade pip setuptools", {}, NONE, ""),
+    ("separate-stages", "a script that builds, with compilers", "FROM ubuntu:24.04\nRUN apt-get install -y g++-11 cmake\nRUN git clone https://x/drogon /d\nWORKDIR /d\nRUN ./build.sh", {}, FAILED, "runs what builds"),
+    ("separate-stages", "a script that may build, with compilers", "FROM ubuntu:24.04\nRUN apt-get install -y g++-11\nRUN ./prepare.sh", {}, UNSEEN, "whether ./prepare.sh compiles"),
+    ("separate-stages", "a script that builds, without a compiler", "FROM ubuntu:24.04\nRUN ./build.sh", {}, NONE, ""),
+    ("separate-stages", "a script that is here and compiles", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nCOPY prepare.sh /x/\nRUN /x/prepare.sh", {"prepare.sh": "set -e\ng++ -o /a /x/a.cc\n"}, FAILED, "also compiles"),
+    ("separate-stages", "a script that is here and does not", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nCOPY build.sh /x/\nRUN /x/build.sh", {"build.sh": "mkdir /y\n"}, NONE, ""),
+    ("separate-stages", "a script that builds, in the builder", "FROM golang:1.26 AS b\nRUN ./build.sh\nFROM scratch\nCOPY --from=b /a /a", {}, PASSED, ""),
     ("separate-stages", "a compiler that goes after pip", "FROM python:3.13-slim\nRUN apt-get update && apt-get install -y gcc && pip install uwsgi && apt-get purge -y gcc", {}, NONE, ""),
     ("separate-stages", "echo of a compiler's name", "FROM alpine:3.22\nRUN echo go build", {}, NONE, ""),
     # dev-dependencies
@@ -138,6 +145,8 @@ CASES = [
     ("only-needed", "a runtime library", "FROM python:3.13-slim\nRUN apt-get install -y libpq5 ffmpeg", {}, PASSED, ""),
     # stripped
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),
+    ("stripped", "a script that may build", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nRUN ./build.sh", {}, UNSEEN, "whether ./build.sh compiles"),
+    ("stripped", "a script without a compiler", "FROM ubuntu:24.04\nRUN ./build.sh", {}, NONE, ""),
     ("stripped", "go -s -w", GO.replace("build -o", "build -ldflags='-s -w' -o") + "FROM scratch\nCOPY --from=build /server /", {}, PASSED, ""),
     ("stripped", "go -s -w in a variable", GO.replace("WORKDIR", "ENV GOFLAGS=-ldflags=-s\nWORKDIR") + "FROM scratch\nCOPY --from=build /server /", {}, PASSED, ""),
     ("stripped", "go -w alone leaves the symbol table", GO.replace("build -o", "build -ldflags=-w -o") + "FROM scratch\nCOPY --from=build /server /", {}, FAILED, ""),

@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
 
@@ -13,11 +14,13 @@ from ..reading.layers import instructions_of_layers
 from ..reading.programs import (
     Compiling,
     compilings,
+    has_compiler,
     installed,
     is_named,
     removes_packages,
     shipped,
 )
+from ..reading.scripts import scripts_run
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
@@ -31,7 +34,7 @@ _TRIAL = re.compile(
 
 def separate_stages(subject: Subject) -> Outcome:
     """Check that programs are not compiled in the stage that ships."""
-    here = compilings(subject, subject.filling_steps)
+    here = [*compilings(subject, subject.filling_steps), *_by_scripts(subject)]
     here = [found for found in here if not removes_packages(found.step)]
     starts = [subject.ending.entrypoint, subject.ending.cmd]
     runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
@@ -62,7 +65,42 @@ def separate_stages(subject: Subject) -> Outcome:
             f"the final stage copies what {listed(fetch.stage.label for _, fetch in copied)} made",
             *(at(step, "fetched") for step, _ in copied[:1]),
         )
+    if unread := _unread_builds(subject):
+        return _may_compile(unread, subject)
     return not_applicable("the text shows nothing being compiled")
+
+
+def _by_scripts(subject: Subject) -> list[Compiling]:
+    """What scripts of the context compile in the final stage, at the step that starts them."""
+    return [
+        replace(found, step=step)
+        for step, _, inside in scripts_run(subject, subject.filling_steps)
+        for found in (compilings(subject, [inside]) if inside else [])
+    ]
+
+
+_BUILDS = re.compile(r"(?i)(?:^|[-_./])(?:build|compile|make|bootstrap)(?:[-_.]|$)")
+
+
+def _unread_builds(subject: Subject) -> list[tuple[Step, str]]:
+    """Scripts that are not here and run in the final stage where a compiler is."""
+    runs = scripts_run(subject, subject.filling_steps)
+    unread = [(step, path) for step, path, inside in runs if inside is None]
+    return [(step, path) for step, path in unread if has_compiler(subject, step.stage)]
+
+
+def _may_compile(unread: list[tuple[Step, str]], subject: Subject) -> Outcome:
+    """The verdict on scripts that are not here, of which some are called as what builds."""
+    named = [(step, path) for step, path in unread if _BUILDS.search(path.rpartition("/")[2])]
+    places = [at(step, f"`{path}` may compile here") for step, path in named or unread]
+    if named:
+        what = f"the final stage {subject.target.label} has a compiler, and runs what builds"
+        return failed(what, places, _BUILD_ELSEWHERE)
+    paths = listed(path for _, path in unread)
+    return unseen(f"whether {paths} compiles: a compiler is there", _BUILD_ELSEWHERE, *places)
+
+
+_BUILD_ELSEWHERE = "if it compiles, run it in a separate stage, and COPY --from what it made"
 
 
 def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
@@ -80,7 +118,7 @@ def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
         (step, command)
         for step in subject.filling_steps
         for command in (step.commands if step.keyword == "RUN" else ())
-        if any(command.matches(patterns) for patterns in tools)
+        if any(command.matches(patterns) for patterns in tools) and not _needs_no_cache(command)
     ][:3]
 
 
@@ -132,6 +170,10 @@ def stripped(subject: Subject) -> Outcome:
     if subject.built and subject.built.program:
         return _stripped_program(subject, subject.built.program)
     found = [each for each in shipped(subject) if each.native]
+    if not found and (unread := _unread_builds(subject)):
+        paths = listed(path for _, path in unread)
+        why = f"whether {paths} compiles, and strips: a compiler is there"
+        return unseen(why, f"`{PROGRAM} check --build` inspects the program itself")
     if not found:
         return not_applicable("nothing that ships is compiled to machine code here")
     verdicts = [(each, _is_stripped(subject, each)) for each in found]

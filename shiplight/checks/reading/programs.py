@@ -71,10 +71,16 @@ def _compiled_in(subject: Subject, stage: Stage) -> str:
     base = subject.base(stage)
     if base.size == "toolchain" and base.language:
         return base.language
-    packages = [name for step in subject.steps(stage) for name in installed(step)]
-    compilers = [*commands("packages", "compilers"), "$*"]  # a variable may name one
-    there = base.compiler or any(is_named(name, compilers) for name in packages)
-    return "c" if there or not base.size else ""
+    return (
+        "c" if has_compiler(subject, stage, "$*") or not base.size else ""
+    )  # a variable may name one
+
+
+def has_compiler(subject: Subject, stage: Stage, *others: str) -> bool:
+    """Return whether a stage has a compiler that its text shows, or a package like `others`."""
+    compilers = [*commands("packages", "compilers"), *others]
+    packages = (name for step in subject.steps(stage) for name in installed(step))
+    return bool(subject.base(stage).compiler) or any(is_named(p, compilers) for p in packages)
 
 
 def _is_runner(command: Command) -> bool:
