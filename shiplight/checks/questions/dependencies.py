@@ -7,9 +7,10 @@ from itertools import pairwise
 from ..reading.caches import is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
+from ..reading.scripts import script_text
 from ..reading.shell import Command
 from ..reading.subject import Arrival, Step, Subject, absolute, under
-from .outcomes import Outcome, at, failed, listed, not_applicable, passed
+from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
 
 _NODE = ("npm", "yarn", "pnpm", "bun")
 _TOOLS = (*_NODE, "pip", "poetry", "uv", "pipenv", "pdm", "mix", "composer", "bundler")
@@ -60,9 +61,44 @@ def dev_dependencies(subject: Subject) -> Outcome:
             [at(step, f"`{' '.join(command.words[:4])}`") for step, _, command in shipped],
             _ADVICE["npm" if shipped[0][1] in _NODE else shipped[0][1]],
         )
+    if named := _named_in_files(subject, found):
+        step, file, tools = named
+        why = f"{file} names {listed(tools)}: whether that is for production is not said"
+        return unseen(why, _ADVICE["pip"], at(step, file))
     if any(dev for *_, dev in found):
         return passed("development dependencies stay in stages that do not ship")
-    return passed(f"{listed(tool for _, tool, _, _ in found)} leaves them out")
+    by_file = [command for _, _, command, _ in found if _is_pip(command)]
+    others = [tool for _, tool, command, _ in found if command not in by_file]
+    said = [f"{listed(others)} leaves them out"] if others else []
+    said += [f"pip installs what {_all_files(by_file)} names"] if by_file else []
+    return passed("; ".join(said))
+
+
+def _is_pip(command: Command) -> bool:
+    return command.program == "pip" or command.matches(["uv pip"])
+
+
+def _all_files(installs: list[Command]) -> str:
+    return listed(file for command in installs for file in _pip_files(command))
+
+
+def _named_in_files(subject: Subject, found: list) -> tuple[Step, str, list[str]] | None:
+    """The first requirement file with tools for developers that ships, and those tools."""
+    for step, tool, command, _ in found:
+        files = _pip_files(command) if _is_pip(command) else []
+        for file in files if _ships(subject, step, tool, command) else ():
+            steps = subject.steps(step.stage)
+            text = script_text(subject, steps, _folder(step, command), step.expand(file))
+            lines = (line.partition("#")[0].strip() for line in (text or "").splitlines())
+            names = [name for name in map(_package, lines) if name in _TEST_TOOLS]
+            if names:
+                return step, file, names
+    return None
+
+
+def _package(requirement: str) -> str:
+    """The name of the package that a line of requirements asks for, without its version."""
+    return re.split(r"[=<>~!\[; ]", requirement)[0].lower()
 
 
 _ADVICE = {
@@ -129,7 +165,7 @@ _TEST_TOOLS = {
 
 def _test_tools(command: Command) -> set[str]:
     """The packages for developers that pip installs by their names."""
-    return {re.split(r"[=<>~!\[;]", word)[0].lower() for word in command.arguments} & _TEST_TOOLS
+    return set(map(_package, command.arguments)) & _TEST_TOOLS
 
 
 def _pip_files(command: Command) -> list[str]:
@@ -144,7 +180,7 @@ def _pip_files(command: Command) -> list[str]:
 def _is_dev(subject: Subject, step: Step, tool: str, command: Command) -> bool:
     """Whether an installation includes development dependencies."""
     text = step.expand(" ".join(command.words))
-    if tool == "pip" or command.matches(["uv pip"]):
+    if _is_pip(command):
         files = _pip_files(command)
         return bool(_test_tools(command)) or any(_DEV_FILE.search(file) for file in files)
     if re.search(r"--(?:group|with|only-group)[= ]\S*\b(?:dev|test|lint)", text):
