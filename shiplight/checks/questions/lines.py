@@ -2,7 +2,7 @@
 
 import re
 
-from ...dockerfile import BadWord, Lexer, closest
+from ...dockerfile import BadWord, Lexer, closest, split_words
 from ..reading.caches import fetches_index, leaves_index
 from ..reading.programs import APT, verb
 from ..reading.shell import Command, is_shell
@@ -116,7 +116,7 @@ def variables(subject: Subject) -> Outcome:
     """Check that every variable that Docker expands is set by an ARG or an ENV."""
     found, unknown, used = [], [], False
     for step in subject.all_steps:
-        for name in _unset(subject, step):
+        for name in (*_unset(subject, step), *_unset_in_shell(subject, step)):
             known = _known_base(subject, step) or _PLATFORM.fullmatch(name)
             (found if known else unknown).append((step, name))
         used = used or "$" in _expanded(step)
@@ -136,7 +136,9 @@ def variables(subject: Subject) -> Outcome:
             "set it with ARG or ENV in this stage",
             at(unknown[0][0], names),
         )
-    return passed("every variable is set") if used else not_applicable("no variable is used")
+    if used:
+        return passed("every variable is set")
+    return not_applicable("no instruction below a FROM has a variable that Docker puts in")
 
 
 def _declared(names: list[str]) -> str:
@@ -192,6 +194,37 @@ def _unset(subject: Subject, step: Step) -> list[str]:
     ]
 
 
+def _unset_in_shell(subject: Subject, step: Step) -> list[str]:
+    """The ARGs from before the first FROM that a RUN's shell uses, where no stage declares them."""
+    if step.keyword != "RUN" or step.instruction.json:
+        return []
+    used = {each["a"] or each["b"] for each in _IN_SHELL.finditer(step.script)}
+    names = _global_names(subject)
+    outer = (name for name in used if name in names or _PLATFORM.fullmatch(name))
+    known = step.values.keys() | step.declared | _set_by(step)
+    return [n for n in sorted(outer) if n not in known and not _is_of_base(subject, step, n)]
+
+
+_IN_SHELL = re.compile(r"(?<!\\)\$(?:(?P<a>[A-Za-z_]\w*)|\{(?P<b>[A-Za-z_]\w*)(?:[#%/][^}]*)?\})")
+_ASSIGNS = re.compile(r"(?<![\w$])([A-Za-z_]\w*)\+?=")
+_TAKES = re.compile(r"\b(?:read|for|export|local|declare)\s+((?:[\w-]+\s*+){1,6})")
+
+
+def _set_by(step: Step) -> set[str]:
+    """The variables that a RUN's shell sets itself."""
+    taken = (word for match in _TAKES.finditer(step.script) for word in match[1].split())
+    return {*_ASSIGNS.findall(step.script), *taken}
+
+
+def _global_names(subject: Subject) -> set[str]:
+    """The names of the ARGs before the first FROM, with a value or without."""
+    if "global names" not in subject.found:
+        given = (split_words(each.value, subject.read.escape) for each in subject.read.global_args)
+        names = [word.partition("=")[0] for words in given for word in words]
+        subject.found["global names"] = names
+    return set(subject.found["global names"])
+
+
 def _known_base(subject: Subject, step: Step) -> bool:
     """Whether the base is one whose variables are known: those that it sets are not asked for."""
     base = subject.base(step.stage)
@@ -199,7 +232,7 @@ def _known_base(subject: Subject, step: Step) -> bool:
 
 
 def _near(subject: Subject, step: Step, name: str) -> str:
-    if name in subject.global_values:
+    if name in _global_names(subject):
         return f": an ARG before the first FROM needs ARG {name} in the stage too"
     near = closest(name, tuple(step.values))
     return f"; {near}" if near else ""

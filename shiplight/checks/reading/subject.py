@@ -274,7 +274,7 @@ class Subject:
 
     @cached_property
     def found(self) -> dict[str, list[str]]:
-        """What was looked for in all of the context, once for all steps that copy of it."""
+        """What was looked for in all of the context or the text, once for all of its steps."""
         return {}
 
     @cached_property
