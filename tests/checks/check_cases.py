@@ -149,6 +149,7 @@ CASES = [
     # stripped
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),
     ("stripped", "a script that may build", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nRUN ./build.sh", {}, UNSEEN, "whether ./build.sh compiles"),
+    ("stripped", "an installer from the network", "FROM ubuntu:24.04\nRUN apt-get install -y g++ && wget https://x/conda.sh -O ~/conda.sh && bash ~/conda.sh -b", {}, NONE, ""),
     ("stripped", "a script without a compiler", "FROM ubuntu:24.04\nRUN ./build.sh", {}, NONE, ""),
     ("stripped", "go -s -w", GO.replace("build -o", "build -ldflags='-s -w' -o") + "FROM scratch\nCOPY --from=build /server /", {}, PASSED, ""),
     ("stripped", "go -s -w in a variable", GO.replace("WORKDIR", "ENV GOFLAGS=-ldflags=-s\nWORKDIR") + "FROM scratch\nCOPY --from=build /server /", {}, PASSED, ""),

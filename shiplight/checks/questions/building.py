@@ -83,10 +83,17 @@ _BUILDS = re.compile(r"(?i)(?:^|[-_./])(?:build|compile|make|bootstrap)(?:[-_.]|
 
 
 def _unread_builds(subject: Subject) -> list[tuple[Step, str]]:
-    """Scripts that are not here and run in the final stage where a compiler is."""
+    """Scripts that are not here and run where a compiler is, in the final stage; no installers."""
     runs = scripts_run(subject, subject.filling_steps)
     unread = [(step, path) for step, path, inside in runs if inside is None]
+    unread = [(step, path) for step, path in unread if not _downloads(step, path)]
     return [(step, path) for step, path in unread if has_compiler(subject, step.stage)]
+
+
+def _downloads(step: Step, path: str) -> bool:
+    name = posixpath.basename(path)
+    fetches = (command for command in step.commands if command.program in ("curl", "wget"))
+    return any(posixpath.basename(word) == name for c in fetches for word in c.words)
 
 
 def _may_compile(unread: list[tuple[Step, str]], subject: Subject) -> Outcome:
