@@ -315,7 +315,7 @@ def _name_stages_and_ends(figure, found: Origins, picture: _Picture) -> None:
             _say(figure, name, 1, y - LINE + 2, "right", ships, ink=INK, bold=True)
             _say(figure, format_bytes(sum(passed.values())), 1, y, "right", ships, ink=INK)
             continue
-        next_one = next((x for x in columns if x > node.x), ENDS - 0.11)
+        next_one = next((x for x in columns if x > node.x), ENDS - 0.09)
         its = (next_one - node.x) * ROOM if next_one >= columns[-1] else room
         text = one_line(name, max(3, int(its / wide("x")) - 1))
         ships = sum(n for link, n in passed.items() if link[0] == (kind, name) and link[2])

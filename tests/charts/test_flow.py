@@ -122,6 +122,10 @@ def test_no_two_labels_touch_on_a_narrow_page(found):
         assert a[1] <= b[0] or b[1] <= a[0] or a[3] <= b[2] or b[3] <= a[2], (a, b)
 
 
+def test_the_name_that_buildkit_gives_a_last_stage_is_not_cut():
+    assert "<b>stage-1</b>" in texts(charts.flow(LARGE))
+
+
 def test_what_leaves_a_stage_goes_straight_on_beside_its_name():
     """A band that bends up at once goes through the words above it."""
     figure = charts.flow(in_a_row("builder", "runtime"))
