@@ -210,7 +210,7 @@ def build(
     key = cold.key(client, given, arguments, platform) if no_cache else ""
     remarks = given.remarks + wider.remarks
     native = () if platform else tuple(_native(given))
-    noted = reasons.given_to(client, wanted.text, given.sources, native, arguments)
+    noted = reasons.inputs_of(client, wanted.text, given.sources, native, arguments)
     solved = solving.solve(
         client,
         given.sources,

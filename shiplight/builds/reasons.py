@@ -33,7 +33,7 @@ _KEYED = ("RUN", "COPY", "ADD", "WORKDIR", "ENV", "ARG", "USER", "SHELL")  # wha
 
 
 @dataclass(frozen=True)
-class Given:
+class Inputs:
     """What a build was given. `files` has digests by path; None where there was too much to read.
 
     `bases` has the Ids of images by the reference that the Dockerfile names; `build_args` digests.
@@ -100,9 +100,9 @@ class Why:
 # --- keeping ------------------------------------------------------------------------------------
 
 
-def given_to(
+def inputs_of(
     client, text: str, sources: Sources, bases: tuple[Base, ...], build_args: Mapping[str, str]
-) -> Given:
+) -> Inputs:
     """Return what a build is given, with a digest of every file; what cannot be read is unknown."""
     ids, digests = {}, None
     with suppress(ShipLightError):
@@ -110,10 +110,10 @@ def given_to(
     with suppress(ShipLightError, OSError):
         digests = _digests(sources.context())
     arguments = {name: _digest(value) for name, value in build_args.items()}
-    return Given(time.time(), text, arguments, ids, digests)
+    return Inputs(time.time(), text, arguments, ids, digests)
 
 
-def keep(place: str, given: Given, steps: tuple[Step, ...]) -> None:
+def keep(place: str, given: Inputs, steps: tuple[Step, ...]) -> None:
     """Keep what the build of this place was given and did, beside what the one before was given.
 
     A lab whose folder cannot be written keeps nothing.
@@ -150,7 +150,7 @@ def _kept(place: str) -> dict | None:
         if zstandard.frame_content_size(packed) > files.MOST_BYTES:
             return None
         found = json.loads(zstandard.decompress(packed))
-        Given(**found["now"])
+        Inputs(**found["now"])
         return found
     except (OSError, ValueError, LookupError, TypeError, zstandard.ZstdError):
         return None
@@ -185,7 +185,7 @@ def why(place: str, name: str) -> Why:
             f"no build of {name} was kept here.",
             hint=f"`{PROGRAM} build {name}`, then ask again after the next build",
         )
-    now, before = Given(**kept["now"]), kept["before"] and Given(**kept["before"])
+    now, before = Inputs(**kept["now"]), kept["before"] and Inputs(**kept["before"])
     read = parse(now.text)
     froms = {stage.line for stage in read.stages}
     own = [one for one in kept["steps"] if one["own"] and one["line"] not in froms | {None}]
@@ -223,7 +223,7 @@ def _needs(steps: list[dict]) -> dict[str, set[str]]:
     return found
 
 
-def _why(line: int, read: Dockerfile, now: Given, before: Given) -> str:
+def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs) -> str:
     """What changed of all that the step of this line needs."""
     stage = max((one for one in read.stages if one.line <= line), key=lambda one: one.line)
     step = next((one for one in stage.instructions if one.line == line), None)
@@ -236,7 +236,7 @@ def _why(line: int, read: Dockerfile, now: Given, before: Given) -> str:
     return found or "nothing that it reads here changed, but its result was not in the cache"
 
 
-def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Given) -> str:
+def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs) -> str:
     old = parse(before.text)
     was = next((one for one in old.stages if one.label == stage.label), None)
     if was is None and stage.index < len(old.stages):
@@ -267,7 +267,7 @@ def _text_of(one: Instruction) -> str:
 
 
 def _base_changed(
-    stage: Stage, step: Instruction | None, read: Dockerfile, now: Given, before: Given
+    stage: Stage, step: Instruction | None, read: Dockerfile, now: Inputs, before: Inputs
 ) -> str:
     try:
         links = links_of(read)[stage.index]
@@ -281,7 +281,7 @@ def _base_changed(
     return ""
 
 
-def _files_changed(step: Instruction, now: Given, before: Given) -> str:
+def _files_changed(step: Instruction, now: Inputs, before: Inputs) -> str:
     patterns = list(_context_paths(step))
     if not patterns:
         return ""
@@ -299,7 +299,7 @@ def _files_changed(step: Instruction, now: Given, before: Given) -> str:
     return ", ".join(words[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _fate(path: str, now: Given, before: Given) -> str:
+def _fate(path: str, now: Inputs, before: Inputs) -> str:
     if path not in before.files:
         return "is new"
     return "changed" if path in now.files else "is gone"
@@ -332,7 +332,7 @@ def _is_in(path: str, pattern: str) -> bool:
         return True
 
 
-def _arguments_changed(now: Given, before: Given) -> str:
+def _arguments_changed(now: Inputs, before: Inputs) -> str:
     names = sorted(now.build_args.keys() | before.build_args.keys())
     changed = [n for n in names if now.build_args.get(n) != before.build_args.get(n)]
     return f"the build argument {changed[0]} has another value" if changed else ""

@@ -61,7 +61,7 @@ def built(folder, text: str, first: int, *, base: str = "one", args=None) -> Non
     (folder / "Dockerfile").write_text(text)
     sources = read_sources(folder, dockerfile="Dockerfile")
     bases = (Base("golang", base, "official"),)
-    given = reasons.given_to(None, text, sources, bases, args or {})
+    given = reasons.inputs_of(None, text, sources, bases, args or {})
     place = reasons.place_of(folder, "Dockerfile", "tag")
     reasons.keep(place, given, steps(text, first))
 
@@ -187,7 +187,7 @@ def test_the_command_says_it_without_an_engine_and_without_secrets(folder, capsy
     for one, first in ((TEXT, 1), (text, 3)):
         (folder / "Dockerfile").write_text(one)
         sources = read_sources(folder, dockerfile="Dockerfile")
-        given = reasons.given_to(None, one, sources, (), {})
+        given = reasons.inputs_of(None, one, sources, (), {})
         reasons.keep(place, given, steps(one, first))
     assert commands.main(["why", str(folder)]) == 0
     said = capsys.readouterr().out

@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from shiplight import builds
 from shiplight.cli import commands
 from shiplight.inspection import Origins, origins
 
@@ -55,3 +56,13 @@ def test_the_bytes_of_four_stages_add_up_and_have_their_origins(client, folder, 
     assert commands.main(["origins", folder, "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
     assert again["ran"] == [] and Origins.from_dict(again).rows == found.rows
+
+
+def test_an_edit_names_the_file_and_the_first_step_that_runs_again(client, folder, tmp_path):
+    builds.build(client, folder)
+    assert builds.why(folder).first
+    (tmp_path / "words").write_text("edited\n")
+    (tmp_path / "unused").write_text("edited, too")
+    builds.build(client, folder)
+    found = builds.why(folder)
+    assert (5, "words changed") in [(one.line, one.why) for one in found.reasons]

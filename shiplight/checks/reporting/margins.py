@@ -188,7 +188,8 @@ h1 { font-size: 1.3em; overflow-wrap: anywhere; }
 _CSS = """
 .margin table { border-collapse: collapse; width: 100%; }
 .margin tr { background: none; }
-.margin th { font-weight: normal; font-size: .8em; text-align: right; color: #787f88; }
+.margin th { font-weight: normal; font-size: .8em; text-align: right; color: #787f88;
+  padding: 0 .7em .3em 0; }
 .margin td { text-align: right; vertical-align: top; white-space: nowrap; padding: 0 .7em 0 0;
   font-size: .85em; line-height: 1.6; font-variant-numeric: tabular-nums; border: 0; }
 .margin td.text { text-align: left; width: 100%; white-space: normal; }
