@@ -22,6 +22,9 @@ _SAVED = (
 )
 
 
+_DOCKERFILE = "a variant, a Dockerfile, or a folder with one"
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
     top = argparse.ArgumentParser(
@@ -236,7 +239,7 @@ def _images(add) -> None:
         "draw the stages of a Dockerfile as SVG: which stage uses which",
         "graph apps/node/Dockerfile.multi > stages.svg",
     )
-    graph.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    graph.add_argument("path", metavar="APP/VARIANT|PATH", help=_DOCKERFILE)
     graph.add_argument(
         "--build",
         action="store_true",
@@ -249,9 +252,9 @@ def _images(add) -> None:
         "margin",
         "build a Dockerfile, and show beside each line what it took, the bytes that were born "
         "there, those that ship, and what the checklist says",
-        "margin apps/node/Dockerfile.multi --output margin.html",
+        "margin node/multi --output margin.html",
     )
-    margin.add_argument("path", metavar="PATH", help="a Dockerfile, or a folder with one")
+    margin.add_argument("path", metavar="APP/VARIANT|PATH", help=_DOCKERFILE)
     margin.add_argument(
         "--output",
         type=Path,
@@ -267,7 +270,7 @@ def _images(add) -> None:
         "before; needs no engine",
         "why go/multi",
     )
-    why.add_argument("path", metavar="APP/VARIANT|DIR", help="what was built")
+    why.add_argument("path", metavar="APP/VARIANT|PATH", help="what was built, by the same name")
     why.add_argument("-f", "--file", help="another Dockerfile in that folder")
     _json(why)
 

@@ -14,12 +14,21 @@ def do_graph(given) -> int:
     from ..checks import checklist
 
     build_args = named_values(given.build_args)
-    found = checklist.read_subject(given.path, target=given.target, build_args=build_args)
+    path = _path_of(given.path)
+    found = checklist.read_subject(path, target=given.target, build_args=build_args)
     graph = dockerfile.draw(found.read, given.target, build_args)
     if given.build:
         graph = _built(given, build_args).graph()
     print(graph.svg())
     return 0
+
+
+def _path_of(name: str) -> str:
+    """The Dockerfile of a variant of the catalogue; any other path as it is."""
+    from .. import catalogue
+
+    row = catalogue.find(name)
+    return str(row.folder / row.dockerfile) if row else name
 
 
 def _built(given, build_args: dict[str, str]):
@@ -50,7 +59,8 @@ def do_margin(given) -> int:
     from ..inspection import origins
 
     build_args = named_values(given.build_args)
-    subject = checklist.read_subject(given.path, target=given.target, build_args=build_args)
+    path = _path_of(given.path)
+    subject = checklist.read_subject(path, target=given.target, build_args=build_args)
     checked = checklist.run(subject)
     build = _built(given, build_args)
     with warnings.catch_warnings():

@@ -122,6 +122,8 @@ def test_the_command_prints_it_or_writes_a_page(tmp_path, capsys, monkeypatch):
     assert commands.main(["margin", str(tmp_path)]) == 0
     printed = capsys.readouterr().out
     assert re.search(r"12\.3 s +9\.00 MB +900 kB +4  RUN go build", printed)
+    assert commands.main(["margin", "go/multi"]) == 0
+    assert "ENTRYPOINT" in capsys.readouterr().out, "a variant by its name"
     page = tmp_path / "margin.html"
     assert commands.main(["margin", str(tmp_path), "--output", str(page)]) == 0
     assert page.read_text().startswith("<!doctype html>") and "12.3 s" in page.read_text()

@@ -105,8 +105,9 @@ def test_a_recipe_shows_its_graph_and_the_command_prints_it(capsys):
         "builder", "stage-1",
     ]  # fmt: skip
     path = catalogue.find("go/multi").folder / "Dockerfile.multi"
-    assert commands.main(["graph", str(path)]) == 0
-    assert capsys.readouterr().out.strip() == found.svg().strip()
+    for name in (str(path), "go/multi"):
+        assert commands.main(["graph", name]) == 0
+        assert capsys.readouterr().out.strip() == found.svg().strip()
 
 
 @pytest.mark.parametrize(
