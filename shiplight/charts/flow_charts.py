@@ -108,7 +108,7 @@ def _subtitle(found: Origins, thin: int) -> str:
         flows = "one flow" if thin == 1 else f"{thin} flows"
         said += f"; {flows} thinner than {THIN} pixels {'is a' if thin == 1 else 'are'} hairline"
         said += "s" * (thin > 1)
-    if any(row.mounted for row in found.rows):
+    if _mounted(found):
         said += "; a dashed line: a RUN reads a stage by a mount"
     return said
 
@@ -187,7 +187,7 @@ def _below_direct(picture: _Picture, left: list[tuple], last: str) -> float:
 def _columns(found: Origins, picture: _Picture) -> list[list[str]]:
     """The stages from left to right: each behind those that it gets bytes from."""
     depth: dict[str, int] = {}
-    mounts = {(name, row.stage) for row in found.rows for name in row.mounted}
+    mounts = _mounted(found)
     for label in found.stages:
         before = [here[1] for here, there, _ in picture.links if there == ("stage", label)]
         before += [name for name, stage in mounts if stage == label]
@@ -261,8 +261,7 @@ def _slots(picture: _Picture, link: tuple) -> tuple[float, float]:
 
 def _mounts(figure, found: Origins, picture: _Picture) -> None:
     """Draw a dashed line, without width, from each stage that a RUN of another one mounts."""
-    pairs = {(name, row.stage) for row in found.rows for name in row.mounted}
-    for name, stage in sorted(pairs):
+    for name, stage in sorted(_mounted(found)):
         a, b = picture.nodes.get(("stage", name)), picture.nodes.get(("stage", stage))
         if a is None or b is None or a is b:
             continue
@@ -271,6 +270,12 @@ def _mounts(figure, found: Origins, picture: _Picture) -> None:
             y=[a.y + min(a.high, GAP) / 2] * 2 + [b.y + b.high / 2],
             line={"color": INK, "width": 1.2, "dash": "dash"}, hoverinfo="skip",
         )  # fmt: skip
+
+
+def _mounted(found: Origins) -> set[tuple[str, str]]:
+    """Which stage a RUN of which other stage mounts; images and the context are no stages."""
+    pairs = {(name, row.stage) for row in found.rows for name in row.mounted}
+    return {(name, stage) for name, stage in pairs if name in found.stages and name != stage}
 
 
 def _name_sources(figure, found: Origins, picture: _Picture, sources: dict[int, tuple]) -> None:
@@ -315,7 +320,7 @@ def _name_stages_and_ends(figure, found: Origins, picture: _Picture) -> None:
             _say(figure, name, 1, y - LINE + 2, "right", ships, ink=INK, bold=True)
             _say(figure, format_bytes(sum(passed.values())), 1, y, "right", ships, ink=INK)
             continue
-        next_one = next((x for x in columns if x > node.x), ENDS - 0.09)
+        next_one = next((x for x in columns if x > node.x), 1 - wide(SHIPPED) / ROOM - 0.02)
         its = (next_one - node.x) * ROOM if next_one >= columns[-1] else room
         text = one_line(name, max(3, int(its / wide("x")) - 1))
         ships = sum(n for link, n in passed.items() if link[0] == (kind, name) and link[2])

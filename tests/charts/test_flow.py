@@ -136,6 +136,17 @@ def test_what_leaves_a_stage_goes_straight_on_beside_its_name():
     assert band.x[1] >= end and band.y[0] == band.y[1] > min(band.y)
 
 
+def test_a_mount_of_the_context_draws_no_line_and_promises_none():
+    figure = charts.flow(origins(("RUN make", 9000, 0), mounted=("the build context",)))
+    assert not [trace for trace in figure.data if trace.line.dash == "dash"]
+    assert "dashed" not in figure.layout.title.subtitle.text
+
+
+def test_the_name_of_the_last_stage_has_the_room_before_what_ships():
+    said = texts(charts.flow(in_a_row("builder", "production")))
+    assert "<b>production</b>" in said
+
+
 def test_what_ships_but_for_a_few_bytes_is_nearly_all():
     said = texts(charts.flow(origins(("RUN make", 10**9, 10**9 - 1), ("RUN x", 50, 50))))
     assert "1.00 GB, nearly all of it ships" in said and "50 B, all of it ships" in said
