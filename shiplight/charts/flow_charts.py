@@ -4,6 +4,7 @@ Drawn as bands of our own: plotly's Sankey trace draws a flow of a thousandth as
 not tell where its nodes are, so that their labels could be kept apart.
 """
 
+import re
 from collections import Counter
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -25,6 +26,7 @@ CURVE = 0.09  # of the width at least, between the name of a source and a stage
 FLAT = 0.68  # of the way to the next column: how far a flow goes on beside the name of a stage
 THICK = 0.014  # of a node, as part of the width
 SHIPPED, LEFT = "ships", "left behind"
+_MOUNTS = re.compile(r"(?<=^RUN )(?:--mount=\S+ +)+")
 _BANDS = {True: "rgba(0,114,178,0.62)", False: "rgba(138,146,157,0.38)"}
 
 
@@ -296,10 +298,10 @@ def _name_sources(figure, found: Origins, picture: _Picture, sources: dict[int, 
 
 
 def _name_of(node: tuple, rows: list) -> str:
-    """What a source is called: its instruction, or in words what is none."""
+    """What a source is called: its instruction without mounts, or in words what is none."""
     name = rows[0].instruction if node[1] != "others" else f"{len(rows)} other places"
     is_instruction = rows[0].kind in (BASE, STEP) and node[1] != "others"
-    return name if is_instruction else name[0].upper() + name[1:]
+    return _MOUNTS.sub("", name) if is_instruction else name[0].upper() + name[1:]
 
 
 def _name_stages_and_ends(figure, found: Origins, picture: _Picture) -> None:

@@ -147,6 +147,11 @@ def test_the_name_of_the_last_stage_has_the_room_before_what_ships():
     assert "<b>production</b>" in said
 
 
+def test_a_source_is_called_by_its_command_and_not_by_its_mounts():
+    text = "RUN --mount=type=bind,target=. --mount=type=cache,target=/c go build --mount=x ."
+    assert "RUN go build --mount=x ." in texts(charts.flow(origins((text, 900, 90))))
+
+
 def test_what_ships_but_for_a_few_bytes_is_nearly_all():
     said = texts(charts.flow(origins(("RUN make", 10**9, 10**9 - 1), ("RUN x", 50, 50))))
     assert "1.00 GB, nearly all of it ships" in said and "50 B, all of it ships" in said
