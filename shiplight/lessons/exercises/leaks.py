@@ -18,10 +18,10 @@ def _no_token_in_the_image(client, made: Build) -> str:
 def _no_token_in_any_stage(client, made: Build) -> str:
     _refuse_without_greeting(client, "10.2", made)
     given = private_index.given(client)
-    stages = build_stages(client, given.pop("what"), text=made.text, **given).builds
-    for number, stage in stages.items():
-        _refuse_token(client, "10.2", stage, f"stage {number}")
-    return f"it greets, and the token is in none of its stages ({len(stages)})"
+    staged = build_stages(client, given.pop("what"), text=made.text, **given)
+    for number, stage in staged.builds.items():
+        _refuse_token(client, "10.2", stage, f"stage {staged.read.stages[number].label}")
+    return f"it greets, and the token is in none of its stages ({len(staged.builds)})"
 
 
 def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
