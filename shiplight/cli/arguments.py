@@ -459,7 +459,7 @@ def _teaching(add) -> None:
         "--wheels",
         default="",
         metavar="OS/ARCH[,OS/ARCH]",
-        help="also the Python packages of `./lab` for these machines, with this version of Python",
+        help=f"also the Python packages of `{PROGRAM}` for these machines, with this Python",
     )
     packed.add_argument("--weigh", action="store_true", help="only say what it will weigh")
 

@@ -15,7 +15,7 @@ from ..builds import recipes
 from ..engine import journal
 from ..errors import UsageError
 from ..references import tagged
-from ..setup import ROOT
+from ..setup import PROGRAM, ROOT
 from ..units import format_bytes
 from .manifest import MOST_BYTES, NAME, Manifest, Member
 from .packing import BASES, BLOCK
@@ -42,7 +42,7 @@ def unpack(client, kit: Path) -> Manifest:
 def verify(kit: Path) -> Manifest:
     """Copy every file of a kit into this lab's folder, each checked; return the manifest."""
     if not kit.is_file():
-        raise UsageError(f"there is no file {kit}.", hint="`./lab pack` writes one")
+        raise UsageError(f"there is no file {kit}.", hint=f"`{PROGRAM} pack` writes one")
     with journal.writable():
         folder = files.private_folder(_folder())
     with open(kit, "rb") as file:

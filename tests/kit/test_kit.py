@@ -6,6 +6,7 @@ import json
 import os
 import tarfile
 from contextlib import contextmanager
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -213,7 +214,7 @@ def test_a_platform_gets_what_its_markers_ask_for_and_every_hash():
     named = {
         platform: {
             line.split("==")[0]: line
-            for line in wheels.requirements_of(text, platform, "3.12").splitlines()
+            for line in wheels.requirements_of(text, platform, "3.12.1").splitlines()
         }
         for platform in wheels.PLATFORMS
     }
@@ -223,6 +224,49 @@ def test_a_platform_gets_what_its_markers_ask_for_and_every_hash():
     for lines in named.values():
         assert len(lines) > 90 and all("--hash=sha256:" in line for line in lines.values())
         assert not [line for line in lines.values() if ";" in line]
+
+
+@pytest.fixture
+def pip(monkeypatch):
+    """A pip that has every wheel but those of `lacks`, and notes what it is asked for."""
+    has = SimpleNamespace(lacks=set(), asked=[], breaks="")
+
+    def run(command, **_):
+        wanted = Path(command[-1]).read_text(encoding="utf-8")
+        has.asked.append((command, wanted))
+        lacking = [name for name in has.lacks if f"{name}==" in wanted]
+        if has.breaks or (lacking and ":all:" in command):
+            said = has.breaks or f"ERROR: No matching distribution found for {lacking[0]}==1.0"
+            return SimpleNamespace(returncode=1, stderr=said)
+        return SimpleNamespace(returncode=0, stderr="")
+
+    monkeypatch.setattr(wheels.subprocess, "run", run)
+    monkeypatch.setattr(wheels.machine, "python_version", lambda: "3.11.7")
+    return has
+
+
+def test_pip_is_asked_for_the_python_whose_markers_were_read(tmp_path, pip):
+    """A package of ours depends on the patch version: pip, told of 3.11, takes it for 3.11.0."""
+    wheels.download(tmp_path, "windows/amd64")
+    [(command, _)] = pip.asked
+    assert command[command.index("--python-version") + 1] == "3.11.7"
+    assert command[command.index("--platform") + 1] == "win_amd64"
+
+
+def test_what_has_no_wheel_comes_as_its_source_with_what_builds_it(tmp_path, pip):
+    pip.lacks = {"www-authenticate"}
+    wheels.download(tmp_path, "linux/arm64")
+    _, (again, without), (source, alone), (_, builders) = pip.asked
+    assert "www-authenticate==" not in without and "--platform" in again
+    assert "--require-hashes" in source and "--platform" not in source
+    assert alone.startswith("www-authenticate==") and "--hash=sha256:" in alone
+    assert builders.split() == ["setuptools", "wheel"]
+
+
+def test_a_pip_that_fails_is_told_with_its_last_line(tmp_path, pip):
+    pip.breaks = "WARNING: retrying\nERROR: no connection"
+    with pytest.raises(UsageError, match="ERROR: no connection"):
+        wheels.download(tmp_path, "linux/arm64")
 
 
 def test_an_unknown_platform_is_named(tmp_path):
