@@ -482,9 +482,10 @@ def _teaching(add) -> None:
     rehearsal = add(
         "rehearse",
         "check a teacher's machine for lessons: engine, disk, bases, recordings, port, pages",
-        "rehearse 00 01 03",
+        "rehearse 00 01 03\nrehearse 00 01 --kit class.tar",
     )
     rehearsal.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")
+    rehearsal.add_argument("--kit", type=Path, metavar="FILE", help="also check that kit")
     _json(rehearsal)
 
     slides = add(

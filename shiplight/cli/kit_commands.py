@@ -57,7 +57,9 @@ def do_rehearse(given) -> int:
     from ..lessons import shelf
     from .report import print_findings
 
-    found = kit.rehearse(_client_or_none(given), shelf.find(given.lessons), ROOT / "out")
+    found = kit.rehearse(
+        _client_or_none(given), shelf.find(given.lessons), ROOT / "out", kit=given.kit
+    )
     is_ready = all(one.state != kit.PROBLEM for one in found)
     if given.json:
         print_json({"ready": is_ready, "findings": [asdict(one) for one in found]})

@@ -8,7 +8,7 @@ at a learner's or a teacher's machine. Knows lessons, builds and the engine, and
 from .manifest import Manifest
 from .packing import Plan, pack, plan
 from .readiness import PROBLEM, Found, Ready, ready, rehearse
-from .unpacking import unpack, wheels_of
+from .unpacking import check_kit, unpack, wheels_of
 from .wheels import PLATFORMS
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "Manifest",
     "Plan",
     "Ready",
+    "check_kit",
     "pack",
     "plan",
     "ready",

@@ -13,11 +13,12 @@ from pathlib import Path
 from .. import engine, recordings
 from ..builds import build, here, kind_of
 from ..catalogue import APPS
-from ..errors import ShipLightError
+from ..errors import ShipLightError, UsageError
 from ..inspection import probe
 from ..lessons import needed_by, shelf
 from ..setup import PROGRAM
 from ..units import format_bytes, parse_bytes
+from .unpacking import check_kit
 
 OK, PROBLEM, NOTE = "ok", "problem", "note"
 SMALL = ("multi", "fixed")  # variants of which one is built and asked, for its language
@@ -137,10 +138,11 @@ def _try(client, what: str) -> str:
 # --- a teacher's machine -------------------------------------------------------------------------
 
 
-def rehearse(client, lessons: list[Path], out: Path) -> list[Found]:
+def rehearse(client, lessons: list[Path], out: Path, *, kit: Path | None = None) -> list[Found]:
     """Look at all that a teacher's machine needs for these lessons, and change nothing on it.
 
-    `out` is where pages are written. Builds nothing: `./lab run` rehearses the lessons themselves.
+    `out` is where pages are written, and `kit` a kit that has to be whole. Builds nothing:
+    `./lab run` rehearses the lessons themselves.
     """
     return [
         _engine(client),
@@ -150,6 +152,7 @@ def rehearse(client, lessons: list[Path], out: Path) -> list[Found]:
         _port(),
         _page(out),
         _slides(lessons, out),
+        *([_kit(kit, lessons)] if kit else []),
     ]
 
 
@@ -222,6 +225,21 @@ def _page(out: Path) -> Found:
     except OSError as error:
         return Found("projector page", PROBLEM, f"cannot be written: {error.strerror}")
     return Found("projector page", OK, f"`{PROGRAM} class FOLDER` can write it")
+
+
+def _kit(kit: Path, lessons: list[Path]) -> Found:
+    """Whether a kit is whole, and has the bases of the lessons."""
+    try:
+        manifest = check_kit(kit)
+    except UsageError as error:
+        return Found("kit", PROBLEM, error.message, error.hint)
+    absent = [name for name in needed_by(*lessons).bases if name not in manifest.bases]
+    if absent:
+        ids = " ".join(lesson.stem[:2] for lesson in lessons)
+        seen = f"it has no {', '.join(absent)}"
+        return Found("kit", PROBLEM, seen, f"`{PROGRAM} pack {ids}` writes one that has")
+    seen = f"whole: {len(manifest.members)} files, {format_bytes(manifest.bytes)}"
+    return Found("kit", OK, f"{seen}, for {manifest.platform}")
 
 
 def _slides(lessons: list[Path], out: Path) -> Found:

@@ -5,8 +5,9 @@ import itertools
 import os
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import zstandard
 
@@ -41,38 +42,56 @@ def unpack(client, kit: Path) -> Manifest:
 
 def verify(kit: Path) -> Manifest:
     """Copy every file of a kit into this lab's folder, each checked; return the manifest."""
-    if not kit.is_file():
-        raise UsageError(f"there is no file {kit}.", hint=f"`{PROGRAM} pack` writes one")
     with journal.writable():
         folder = files.private_folder(_folder())
+        return _each(kit, lambda source, member: _copy_missing(source, folder, member))
+
+
+def check_kit(kit: Path) -> Manifest:
+    """Return the manifest of a kit in which every file is whole; write nothing.
+
+    Raises UsageError for what is not a whole kit.
+    """
+    return _each(kit, _refuse_damaged)
+
+
+def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
+    """Let `use` read every file of a kit, in order. Raises UsageError for what is not whole."""
+    if not kit.is_file():
+        raise UsageError(f"there is no file {kit}.", hint=f"`{PROGRAM} pack` writes one")
+    done = 0
     with open(kit, "rb") as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 manifest = _manifest(tar)
-                _copy_all(tar, manifest, folder)
+                wanted = {one.name: one for one in manifest.members}
+
+                def draw() -> str:
+                    of = format_bytes(manifest.bytes)
+                    return f"Verifying the kit · {format_bytes(done)} of {of}"
+
+                with progress.Screen(draw):
+                    for entry in itertools.islice(tar, 1, None):  # behind the manifest
+                        member = wanted.pop(entry.name, None)
+                        if member is None or not entry.isreg() or entry.size != member.bytes:
+                            raise _damaged("it holds something that its manifest does not name")
+                        use(tar.extractfile(entry), member)
+                        done += member.bytes
         except tarfile.TarError as error:
             raise _damaged("it is not a whole tar archive") from error
+    if wanted:
+        raise _damaged(f"{len(wanted)} of its files are missing")
     return manifest
 
 
-def _copy_all(tar: tarfile.TarFile, manifest: Manifest, folder: Path) -> None:
-    wanted = {one.name: one for one in manifest.members}
-    done = 0
+def _copy_missing(source: BinaryIO, folder: Path, member: Member) -> None:
+    if not _is_whole(folder / member.name, member):
+        _copy(source, folder / member.name, member)
 
-    def draw() -> str:
-        return f"Verifying the kit · {format_bytes(done)} of {format_bytes(manifest.bytes)}"
 
-    with progress.Screen(draw), journal.writable():
-        for entry in itertools.islice(tar, 1, None):  # behind the manifest
-            member = wanted.pop(entry.name, None)
-            if member is None or not entry.isreg() or entry.size != member.bytes:
-                raise _damaged("it holds something that its manifest does not name")
-            place = folder / member.name
-            if not _is_whole(place, member):
-                _copy(tar.extractfile(entry), place, member)
-            done += member.bytes
-    if wanted:
-        raise _damaged(f"{len(wanted)} of its files are missing")
+def _refuse_damaged(source: BinaryIO, member: Member) -> None:
+    if hashlib.file_digest(source, "sha256").hexdigest() != member.sha256:
+        raise _damaged(f"{member.name} is damaged")
 
 
 def _manifest(tar: tarfile.TarFile) -> Manifest:

@@ -15,7 +15,7 @@ import zstandard
 from shiplight import kit
 from shiplight.builds.bases import Base
 from shiplight.errors import UsageError
-from shiplight.kit import packing, unpacking, wheels
+from shiplight.kit import packing, readiness, unpacking, wheels
 from shiplight.kit.manifest import Manifest, Member
 from shiplight.lessons import shelf
 from shiplight.setup import ROOT
@@ -177,6 +177,19 @@ def test_what_is_not_a_kit_at_all_is_refused(lab, tmp_path, content):
         kit.unpack("client", tmp_path / "kit.tar")
     with pytest.raises(UsageError, match="there is no file"):
         kit.unpack("client", tmp_path / "nowhere.tar")
+
+
+def test_a_rehearsal_checks_a_kit_and_writes_nothing(lab, packed, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    found = readiness._kit(packed, [FIRST, GO])
+    assert found.state == "ok" and "for linux/amd64" in found.seen
+    assert sorted(tmp_path.rglob("*")) == before
+    node = shelf.lessons()[2]
+    lacks = readiness._kit(packed, [node])
+    assert lacks.state == kit.PROBLEM and "node:22-alpine" in lacks.seen
+    packed.write_bytes(repacked(packed, BAD["a changed byte"][0]))
+    damaged = readiness._kit(packed, [FIRST])
+    assert damaged.state == kit.PROBLEM and "bases.tar.zst is damaged" in damaged.seen
 
 
 def test_a_truncated_kit_is_refused(lab, packed):
