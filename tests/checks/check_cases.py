@@ -327,6 +327,7 @@ CASES = [
     ("user", "a database steps down", "FROM postgres:17", {}, UNSEEN, ""),
     ("user", "gosu steps down", "FROM debian:trixie-slim\nRUN apt-get install -y gosu", {}, UNSEEN, "step down"),
     # signals
+    ("signals", "conda runs it as a child", 'FROM continuumio/miniconda3:25.1.1-0\nENTRYPOINT ["conda", "run", "-n", "app", "python", "main.py"]', {}, FAILED, "conda"),
     ("signals", "exec form", 'FROM alpine:3.22\nENTRYPOINT ["/app"]\nCMD ["--port", "80"]', {}, PASSED, ""),
     ("signals", "CMD in shell form", "FROM alpine:3.22\nCMD /app --port $PORT", {}, FAILED, "shell form"),
     ("signals", "ENTRYPOINT in shell form", "FROM alpine:3.22\nENTRYPOINT /app", {}, FAILED, "shell form"),
