@@ -76,6 +76,8 @@ CASES = [
     ("dev-dependencies", "pnpm --prod", NODE + "RUN pnpm install --prod --frozen-lockfile", {}, PASSED, ""),
     ("dev-dependencies", "poetry", "FROM python:3.13-slim\nRUN poetry install", {}, FAILED, "poetry"),
     ("dev-dependencies", "poetry --only main", "FROM python:3.13-slim\nRUN poetry install --only main", {}, PASSED, ""),
+    ("dev-dependencies", "poetry, by a condition", "FROM python:3.13-slim\nARG DEV\nRUN bash -c \"if [ $DEV == true ] ; then poetry install ; else poetry install --only main ; fi\"", {}, UNSEEN, "has both ways"),
+    ("dev-dependencies", "poetry, one after the other", "FROM python:3.13-slim\nRUN poetry install --only main && poetry install", {}, FAILED, "poetry"),
     ("dev-dependencies", "uv sync", "FROM python:3.13-slim\nRUN uv sync --frozen", {}, FAILED, "uv"),
     ("dev-dependencies", "uv sync --no-dev", "FROM python:3.13-slim\nRUN uv sync --frozen --no-dev", {}, PASSED, ""),
     ("dev-dependencies", "UV_NO_DEV", "FROM python:3.13-slim\nENV UV_NO_DEV=1\nRUN uv sync", {}, PASSED, ""),

@@ -54,6 +54,11 @@ def dev_dependencies(subject: Subject) -> Outcome:
         for step, tool, command, dev in found
         if dev and _ships(subject, step, tool, command)
     ]
+    both = _with_both_ways(found)
+    if shipped and all((step, tool) in both for step, tool, _ in shipped):
+        step, tool, _ = shipped[0]
+        why = f"whether {tool} installs development dependencies: the instruction has both ways"
+        return unseen(why, "install them in a stage of its own", at(step, f"`{tool}`, in an if"))
     if shipped:
         return failed(
             f"{listed(tool for _, tool, _ in shipped)} installs development dependencies, and they "
@@ -72,6 +77,12 @@ def dev_dependencies(subject: Subject) -> Outcome:
     said = [f"{listed(others)} leaves them out"] if others else []
     said += [f"pip installs what {_all_files(by_file)} names"] if by_file else []
     return passed("; ".join(said))
+
+
+def _with_both_ways(found: list) -> set[tuple[Step, str]]:
+    """The steps, and their tools, that also install without them, as one branch of an if."""
+    without = {(step, tool) for step, tool, _, dev in found if not dev}
+    return {(step, tool) for step, tool in without if re.search(r"\belse\b", step.script)}
 
 
 def _is_pip(command: Command) -> bool:
