@@ -111,8 +111,9 @@ class Engine:
                 ],
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
-        self.client = docker.DockerClient(base_url=SOCKET, timeout=600)
-        wait_for(lambda: self.client.ping(), 60, "the server's engine")
+        self.client = wait_for(
+            lambda: docker.DockerClient(base_url=SOCKET, timeout=600), 60, "the server's engine"
+        )
 
     def restart_the_server(self) -> None:
         """End everything and unmount every disk, as a restart of the server does; then start."""
@@ -144,7 +145,7 @@ def wait_for(ask, seconds: float, what: str):
     """Return what `ask` returns, as soon as it is true and raises nothing."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        with suppress(requests.RequestException, docker.errors.APIError, KeyError):
+        with suppress(requests.RequestException, docker.errors.DockerException, KeyError):
             if found := ask():
                 return found
         time.sleep(0.5)
