@@ -8,7 +8,7 @@ from classes import hand_in, made_from
 from shiplight import builds, classroom
 from shiplight.catalogue import APPS
 from shiplight.errors import CheckFailed
-from shiplight.lessons import exercises
+from shiplight.lessons import exercises, learned
 
 LEARNERS = {
     "ada": (["00.1-wrong-never-deleted"], "00.1"),
@@ -33,7 +33,7 @@ def test_a_class_of_thirty_shows_who_is_stuck_on_what(client, tmp_path, monkeypa
             found = next(one for one in exercises.every() if one.id == right)
             answer = Answer(right, "right", found.solutions()[0].read_text(encoding="utf-8"))
             exercises.check(client, right, answers.built(client, answer))
-        exercises.guess("01.1", 10 * len(name))
+        learned.note_guess("01.1", f"{10 * len(name)} MB")  # for no chart of the next tests to show
         path = classroom.hand_over(folder, pseudonym=name, client=client)
         learners.append(classroom.Record.from_json(path.read_bytes()))
     hand_in(folder, *made_from(learners, 27))
