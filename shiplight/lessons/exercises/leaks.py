@@ -10,7 +10,7 @@ from .grading import exercise, refuse, refuse_idle
 @exercise("10.1")
 def _no_token_in_the_image(client, made: Build) -> str:
     _refuse_without_greeting(client, "10.1", made)
-    layers = _refuse_token(client, "10.1", made, "the image")
+    layers = _refuse_token(client, "10.1", made)
     return f"it greets, and the token is in none of its {layers} layers, nor in its history"
 
 
@@ -20,7 +20,7 @@ def _no_token_in_any_stage(client, made: Build) -> str:
     given = private_index.given(client)
     staged = build_stages(client, given.pop("what"), text=made.text, **given)
     for number, stage in staged.builds.items():
-        _refuse_token(client, "10.2", stage, f"stage {staged.read.stages[number].label}")
+        _refuse_token(client, "10.2", stage, stage=staged.read.stages[number].label)
     return f"it greets, and the token is in none of its stages ({len(staged.builds)})"
 
 
@@ -41,34 +41,44 @@ def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
         )
 
 
-def _refuse_token(client, exercise_id: str, made: Build, where: str) -> int:
-    """Raise CheckFailed where a token of this session is in an image; how many layers it has."""
+def _refuse_token(client, exercise_id: str, made: Build, *, stage: str = "") -> int:
+    """Raise CheckFailed where a token of this session is in an image; how many layers it has.
+
+    `stage` names the stage that the image was built from, if it is not the one that ships.
+    """
     searched = [(search(client, made, one.token), one.token) for one in private_index.started()]
     for traces, token in searched:
         for found in traces.found:
-            _refuse_found(exercise_id, f"the token is in {where}.", found, token)
+            _refuse_found(exercise_id, stage, found, token)
     return searched[-1][0].layers
 
 
-def _refuse_found(exercise_id: str, wrong: str, found: Found, token: str) -> None:
+def _refuse_found(exercise_id: str, stage: str, found: Found, token: str) -> None:
     seen = f"{found.kind}: {found.where}".replace(token, "<the token>")
     if found.kind == ENVIRONMENT:
-        refuse(
+        _refuse_place(
             exercise_id,
-            wrong,
+            stage,
+            seen,
             hint="everybody who may run the image can print its variables: what else reaches pip?",
-            found=seen,
         )
     if found.kind == HISTORY:
-        refuse(
+        _refuse_place(
             exercise_id,
-            wrong,
+            stage,
+            seen,
             hint="`docker history` shows the build arguments of a RUN: what else reaches pip?",
-            found=seen,
         )
-    refuse(
+    _refuse_place(
         exercise_id,
-        wrong,
+        stage,
+        seen,
         hint="a layer keeps what its instruction leaves behind: which one wrote that file?",
-        found=seen,
     )
+
+
+def _refuse_place(exercise_id: str, stage: str, seen: str, *, hint: str) -> None:
+    if stage:
+        where = f"in stage {stage}, {seen}"
+        refuse(exercise_id, "the token is in one of the stages.", hint=hint, found=where)
+    refuse(exercise_id, "the token is in the image.", hint=hint, found=seen)

@@ -79,9 +79,9 @@ def _built(client, exercise_id: str, made: Build, platform: str) -> Build:
     except (BuildFailed, BaseNotAvailable) as error:
         refuse(
             exercise_id,
-            f"it does not build for {platform}.",
+            "it does not build for both platforms.",
             hint="build it with `platform=` yourself, and read the last lines of output",
-            found=error.message.partition("\n")[0],
+            found=f"for {platform}: {error.message.partition(chr(10))[0]}",
         )
 
 
