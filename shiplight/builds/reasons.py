@@ -131,7 +131,7 @@ def keep(place: str, given: Inputs, steps: tuple[Step, ...]) -> None:
     }  # fmt: skip
     with suppress(ShipLightError, OSError):
         packed = zstandard.compress(json.dumps(kept).encode(errors="surrogateescape"))
-        files.write(journal.folder("given") / _name(place), packed, private=True)
+        files.write(journal.cache("given") / _name(place), packed, private=True)
 
 
 def place_of(folder: Path, dockerfile: str, tag: str) -> str:

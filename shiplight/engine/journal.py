@@ -107,7 +107,7 @@ def folder(*parts: str) -> Path:
 
 
 WORK = "work"
-CACHES = ("layers", "downloads", "trivy", "kit", WORK)  # folders that `clean` removes
+CACHES = ("layers", "downloads", "trivy", "kit", "given", WORK)  # folders that `clean` removes
 TAG = "CACHEDIR.TAG"  # in each that we made; backups leave out what has one
 TAG_TEXT = "Signature: 8a477f597d28d172789f06886806bc55\n# made by Ship Light for its caches\n"
 
