@@ -1,8 +1,8 @@
 """Typing the commands that stand beside functions in lessons, on an engine that asks a test's hub.
 
 What they build from there are stand-ins: compilers that put the finished program where the real
-ones put theirs, and an `ldd` that finds it there. What the real ones do is tested elsewhere; here,
-it is which files, stages and names a command has.
+ones put theirs, a `pip` that wants its configuration, and an `ldd` that finds a program. What the
+real ones do is tested elsewhere; here, it is which files, stages and names a command has.
 """
 
 import os
@@ -21,15 +21,22 @@ from shiplight.setup import ROOT
 
 DOCKER = Path("/usr/bin/docker")  # Debian's has BuildKit's client in it
 LONGEST = 120  # seconds, for one command: far more than any of them takes
-STAND_INS = {"library/golang": "1.23", "library/node": "22-alpine", "library/rust": "1.82"}
+STAND_INS = {
+    "library/golang": "1.23",
+    "library/node": "22-alpine",
+    "library/python": "3.13-slim",
+    "library/rust": "1.82",
+}
 SCRIPTS = {
-    "go": '[ "$1" = build ] || exit 0\nwhile [ "$1" != -o ]; do shift; done\ncp /server "$2"\n',
+    "go": '[ "$1" = build ] || exit 0\nwhile [ "$1" != -o ]; do shift; done\n'
+    'mkdir -p "$(dirname "$2")" && cp /server "$2"\n',
     "cargo": "mkdir -p target/release && cp /server target/release/server\n",
     "npm": "mkdir -p node_modules dist && touch dist/index.js\n",
+    "pip": "[ -s /etc/pip.conf ] && mkdir -p /packages\n",
     "ldd": '[ -f "$1" ] && echo "libc.so.6 => /lib/libc.so.6"\n',
 }
 STAND_IN = """FROM busybox
-COPY go cargo npm ldd /bin/
+COPY go cargo npm pip ldd /bin/
 COPY server /server
 COPY go /etc/ssl/certs/ca-certificates.crt
 """
