@@ -7,8 +7,16 @@ import pytest
 from answers import Answer
 
 from shiplight.errors import CheckFailed, ScannerMissing, UsageError
-from shiplight.lessons import exercises
+from shiplight.lessons import exercises, private_index
 from shiplight.scans import trivy
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_index_left(client):
+    """Stop the index that answers to lesson 10 start."""
+    yield
+    private_index.stop_index(client)
+
 
 RIGHT = [path for found in exercises.every() for path in found.solutions()]
 WRONG = answers.kept("*-wrong-*")
