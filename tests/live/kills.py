@@ -143,7 +143,7 @@ def recording_killed(copy: Path, seconds: float) -> None:
             json.loads((copy / name).read_text(encoding="utf-8"))
     cleaned = [sys.executable, "-m", "shiplight", "clean"]
     subprocess.run(cleaned, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, check=True)
-    assert not list((copy / ".lab").glob("*/work/*/"))
+    assert not [place for place in copy.glob(f".lab/**/{journal.WORK}/*") if place.is_dir()]
 
 
 def checked_out(copy: Path) -> Path:
