@@ -78,7 +78,7 @@ c.JupyterHub.cleanup_servers = False  # a new hub finds learners' servers as the
 c.ConfigurableHTTPProxy.command = ["node", "/opt/proxy/bin/configurable-http-proxy"]
 c.ConfigurableHTTPProxy.pid_file = "/run/jupyterhub-proxy.pid"
 
-# Who may come in: everybody has a password of their own, and the teacher says who is let in.
+# Logging in: learners choose their own passwords, and the teacher approves each account.
 c.JupyterHub.authenticator_class = "native"
 c.Authenticator.admin_users = {os.environ["TEACHER"]}
 c.Authenticator.allow_all = True  # of those whom the teacher has let in

@@ -1,9 +1,10 @@
-"""A class: what learners hand to a teacher, and what the teacher sees of it. No server, no names.
+"""A class: the progress that learners export, and a teacher's view of it. No server, no names.
 
-`record` is the file that a learner hands over, and the only reader of it; `handing` writes it;
-`seeing` reads a folder of such files and says who is stuck on what; `measured` has what lessons
-measured, to be shown beside guesses; `page` draws all of it. And what a teacher prepares: `slides`,
-the `answer_key`, and `catching_up` for who comes late. Knows lessons, and no command.
+`record` defines the file that a learner exports and is the only module that reads it; `handing`
+writes it. `seeing` reads a folder of these files and finds out who is stuck on which mistake;
+`measured` finds the measured values that are shown beside guesses; `page` renders the class as a
+page. To prepare a class there are `slides`, the `answer_key`, and `catching_up` for latecomers.
+May import lessons, but no command.
 """
 
 from .answer_key import answer_key

@@ -579,7 +579,7 @@ def _print_guesses_and_images(seen: "Class") -> None:
 
 
 def print_missed(missed: tuple["Missed", ...]) -> None:
-    """Print what the lessons show that somebody has not had, and their exercises."""
+    """Print the claims and exercises of the lessons that somebody missed."""
     for one in missed:
         _print(f"[bold]{escape(one.lesson[:2])} {escape(one.title)}[/]")
         for claim in one.claims:
