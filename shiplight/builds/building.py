@@ -2,6 +2,7 @@
 
 import os
 import re
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -320,13 +321,15 @@ def order(
     return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
 
 
-def why(what: str | os.PathLike, *, file: str | None = None) -> reasons.Why:
+def why(
+    what: str | os.PathLike, *, mask: Callable[[str], str], file: str | None = None
+) -> reasons.Why:
     """Return why the last build of `what`, as `build` takes it, ran steps that were cached before.
 
-    Needs no engine: the builds of this lab keep what they were given. Raises UsageError where none
-    was kept.
+    Needs no engine: the builds of this lab keep what they were given. `mask` replaces the secrets
+    in an instruction (`checks.mask`). Raises UsageError where none was kept.
     """
-    return reasons.why(order(os.fspath(what), file=file).place, os.fspath(what))
+    return reasons.why(order(os.fspath(what), file=file).place, os.fspath(what), mask)
 
 
 def image_name(client, name: str) -> str:

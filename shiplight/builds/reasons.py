@@ -10,7 +10,7 @@ import json
 import os
 import posixpath
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -177,8 +177,11 @@ def _digest(text: str) -> str:
 # --- comparing ----------------------------------------------------------------------------------
 
 
-def why(place: str, name: str) -> Why:
-    """Return why the last build of a place ran what it ran. Raises UsageError before the first."""
+def why(place: str, name: str, mask: Callable[[str], str]) -> Why:
+    """Return why the last build of a place ran what it ran. Raises UsageError before the first.
+
+    `mask` removes secrets from texts of the Dockerfile, while they are whole.
+    """
     kept = _kept(place)
     if kept is None:
         raise UsageError(
@@ -198,8 +201,8 @@ def why(place: str, name: str) -> Why:
     reasons = tuple(
         Reason(
             one["line"],
-            one["instruction"],
-            _why(one["line"], read, now, before) if before else "",
+            mask(one["instruction"]),
+            mask(_why(one["line"], read, now, before, mask)) if before else "",
             sum(one["digest"] in needs[other["digest"]] for other in ran),
         )
         for one in first
@@ -223,12 +226,12 @@ def _needs(steps: list[dict]) -> dict[str, set[str]]:
     return found
 
 
-def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs) -> str:
+def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs, mask) -> str:
     """What changed of all that the step of this line needs."""
     stage = max((one for one in read.stages if one.line <= line), key=lambda one: one.line)
     step = next((one for one in stage.instructions if one.line == line), None)
     found = (
-        _text_changed(stage, line, read, before)
+        _text_changed(stage, line, read, before, mask)
         or _base_changed(stage, step, read, now, before)
         or (step and _files_changed(step, now, before))
         or _arguments_changed(now, before)
@@ -236,7 +239,10 @@ def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs) -> str:
     return found or "nothing that it reads here changed, but its result was not in the cache"
 
 
-def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs) -> str:
+def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs, mask) -> str:
+    def quoted(text: str) -> str:
+        return f"`{one_line(mask(text), 60)}`"
+
     old = parse(before.text)
     was = next((one for one in old.stages if one.label == stage.label), None)
     if was is None and stage.index < len(old.stages):
@@ -244,7 +250,7 @@ def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs) -> 
     if was is None:
         return f"stage {stage.label} is new"
     if stage.base != was.base:
-        return f"line {stage.line} was `FROM {one_line(was.base, 60)}`"
+        return f"line {stage.line} was {quoted(f'FROM {was.base}')}"
     whole, its = ([i for i in one.instructions if i.keyword in _KEYED] for one in (stage, was))
     own = [one for one in whole if one.line <= line]
     texts, olds = [_text_of(one) for one in own], [_text_of(one) for one in its]
@@ -252,12 +258,12 @@ def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs) -> 
     if at is None:
         globals_ = [[_text_of(one) for one in one_of.global_args] for one_of in (read, old)]
         return "an ARG before the first FROM changed" if globals_[0] != globals_[1] else ""
-    where = "it" if own[at].line == line else f"line {own[at].line}, `{one_line(texts[at], 60)}`,"
+    where = "it" if own[at].line == line else f"line {own[at].line}, {quoted(texts[at])},"
     if at >= len(olds) or (texts[at] not in olds and olds[at] in map(_text_of, whole[at:])):
         return f"{where} is new"
     if texts[at] in olds[at:]:
-        return f"`{one_line(olds[at], 60)}` before it is gone"
-    return f"{where} was `{one_line(olds[at], 60)}`"
+        return f"{quoted(olds[at])} before it is gone"
+    return f"{where} was {quoted(olds[at])}"
 
 
 def _text_of(one: Instruction) -> str:

@@ -53,7 +53,7 @@ def _built(given, build_args: dict[str, str]):
 def do_margin(given) -> int:
     from .. import builds
     from ..builds import offers
-    from ..checks import checklist, margin
+    from ..checks import checklist, margin, mask
     from ..errors import UsageError
     from ..files import write
     from ..inspection import origins
@@ -75,7 +75,7 @@ def do_margin(given) -> int:
         )
     reasons = {}
     with suppress(UsageError):  # where nothing could be kept, there is nothing to compare
-        reasons = builds.why(given.path).by_line()
+        reasons = builds.why(given.path, mask=mask).by_line()
     made = margin(checked, steps=build.steps, origins=found, reasons=reasons)
     if given.output:
         write(given.output, made.page())
@@ -90,11 +90,11 @@ def do_why(given) -> int:
     from ..checks import mask
     from ..units import visible
 
-    found = builds.why(given.path, file=given.file)
+    found = builds.why(given.path, mask=mask, file=given.file)
     if given.json:
         print_json(found.to_dict())
     else:
-        print(visible(mask("\n".join(found.sentences()))))
+        print(visible("\n".join(found.sentences())))
     return 0
 
 

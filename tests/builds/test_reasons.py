@@ -1,5 +1,6 @@
 """Why a build ran steps again: what two builds of one Dockerfile were given, told apart."""
 
+import json
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from shiplight.buildkit import Step
 from shiplight.builds import reasons
 from shiplight.builds.bases import Base
+from shiplight.checks import mask
 from shiplight.cli import commands
 from shiplight.dockerfile import read_sources
 from shiplight.engine import journal
@@ -67,7 +69,7 @@ def built(folder, text: str, first: int, *, base: str = "one", args=None) -> Non
 
 
 def why(folder):
-    return reasons.why(reasons.place_of(folder, "Dockerfile", "tag"), "app")
+    return reasons.why(reasons.place_of(folder, "Dockerfile", "tag"), "app", mask)
 
 
 def test_a_changed_file_is_named_with_the_step_that_copies_it(folder):
@@ -178,19 +180,24 @@ def test_a_lab_that_cannot_write_builds_all_the_same(folder, monkeypatch):
 
 def test_the_command_says_it_without_an_engine_and_without_secrets(folder, capsys, monkeypatch):
     token = "ghp_0123456789abcdefghijklmnopqrstuvwxyzAB"
-    text = TEXT.replace("WORKDIR", f"ENV TOKEN={token}\nWORKDIR")
+    crossing = f"RUN echo {'x' * 35} && deploy {token}"  # the sentence is cut inside the token
+    text = TEXT.replace("WORKDIR /app", f"ENV TOKEN={token}\n{crossing}\nWORKDIR /app")
     monkeypatch.setattr(reasons, "place_of", lambda folder, file, tag: "here")
     place = reasons.place_of(folder, "Dockerfile", "tag")
     (folder / "Dockerfile").write_text(TEXT)
     assert commands.main(["why", str(folder)]) == 1
     assert "no build" in capsys.readouterr().err
-    for one, first in ((TEXT, 1), (text, 3)):
+    for one, first in ((text, 1), (text.replace("deploy", "delete"), 3)):
         (folder / "Dockerfile").write_text(one)
         sources = read_sources(folder, dockerfile="Dockerfile")
         given = reasons.inputs_of(None, one, sources, (), {})
         reasons.keep(place, given, steps(one, first))
     assert commands.main(["why", str(folder)]) == 0
     said = capsys.readouterr().out
-    assert "line 2, `ENV TOKEN=" in said and token not in said
+    assert "it was `RUN echo xxx" in said and token[:4] not in said
     assert commands.main(["why", str(folder), "--json"]) == 0
-    assert '"ran": 6' in capsys.readouterr().out
+    said = json.loads(capsys.readouterr().out)
+    assert said["ran"] == 7 and said["reasons"][0]["instruction"].endswith("delete …")
+    assert token[:4] not in str(said)
+    margin = reasons.why(place, "app", mask).by_line()
+    assert margin and token[:4] not in str(margin)

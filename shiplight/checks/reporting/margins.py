@@ -89,8 +89,8 @@ def margin(
 ) -> Margin:
     """Return the Dockerfile that was checked with its margin.
 
-    `steps` are those of a build of it, `origins` its bytes, `reasons` why lines ran again. A line
-    of which nothing is known has no number.
+    `steps` are those of a build of it, `origins` its bytes, `reasons` why lines ran again, without
+    secrets. A line of which nothing is known has no number.
     """
     text = checked.subject.read.text
     lines = dict(enumerate(_masked(text), 1))
@@ -114,7 +114,7 @@ def margin(
                 row.born_bytes if row else None,
                 row.shipped_bytes if row else None,
                 tuple(findings.get(number, ())),
-                tuple(map(mask, (reasons or {}).get(number, ()))),
+                tuple((reasons or {}).get(number, ())),
             )
         )
     others = [
