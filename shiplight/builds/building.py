@@ -28,7 +28,8 @@ class Build:
     `bases` maps each external image in the Dockerfile to the one that was used for it. `way` is how
     the files were sent: by a BuildKit `session`, as with `docker build`, or as a `tar`. `remarks`
     say where the build differs from the Dockerfile or the call, and why. With an `output` folder
-    there is no image, and `engine_id` is None. `warnings` are those of BuildKit's linter, which
+    there is no image, and `engine_id` is None. `target` is the stage that was built, by its name
+    or number; None for the last. `warnings` are those of BuildKit's linter, which
     engines before Docker 27 do not have.
     """
 
@@ -44,6 +45,7 @@ class Build:
     remarks: tuple[str, ...] = ()
     output: str | None = None
     warnings: tuple[Warned, ...] = ()
+    target: str | None = None
     text: str = field(default="", repr=False, compare=False)
     build_args: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
@@ -79,8 +81,7 @@ class Build:
                 hint="recipe(…).graph() draws the stages of a text",
             )
         read = dockerfile.parse(self.text or _read(row.folder, row.dockerfile))
-        runs = runs_of(read, self.steps)
-        return draw(read, max(runs, default=None), self.build_args, runs)
+        return draw(read, self.target, self.build_args, runs_of(read, self.steps))
 
     def to_dict(self) -> dict:
         """Return the build as JSON."""
@@ -97,6 +98,7 @@ class Build:
             "remarks": list(self.remarks),
             "output": self.output,
             "warnings": [warned.to_dict() for warned in self.warnings],
+            "target": self.target,
             "setting": self.setting.to_dict(),
         }
 
@@ -113,6 +115,7 @@ class Build:
             remarks=tuple(data.get("remarks", ())),
             output=data.get("output"),
             warnings=tuple(Warned(**warned) for warned in data.get("warnings", ())),
+            target=data.get("target"),
         )
 
 
@@ -244,6 +247,7 @@ def build(
         remarks=remarks + solved.remarks,
         output=os.path.abspath(offer.output) if offer.output else None,
         warnings=solved.warnings,
+        target=given.stage,
         text=wanted.text,
         build_args=arguments,
     )

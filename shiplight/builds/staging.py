@@ -75,6 +75,7 @@ def build_stages(
             setting=engine.setting(client, bases=kind),
             way=solved.way,
             remarks=given.remarks + solved.remarks,
+            target=str(stage.index),
             text=wanted.text,
             build_args=arguments,
         )

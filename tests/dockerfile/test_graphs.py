@@ -145,9 +145,9 @@ def step(line: int, seconds: float = 0.0, *, cached: bool = False) -> Step:
     )  # fmt: skip
 
 
-def built(*steps: Step) -> Build:
+def built(*steps: Step, target: str | None = None) -> Build:
     setting = Setting("Docker 1", "store", "linux/amd64", "official", "2026-11-29T10:00:00")
-    return Build("app", "latest", "x", "id", 1.0, steps, {}, setting, text=BUILT)
+    return Build("app", "latest", "x", "id", 1.0, steps, {}, setting, target=target, text=BUILT)
 
 
 def test_a_build_says_which_stage_ran_how_long_and_which_was_cached():
@@ -163,8 +163,14 @@ def test_a_build_says_which_stage_ran_how_long_and_which_was_cached():
 
 
 def test_a_build_of_another_target_leaves_the_others_grey():
-    found = built(step(4), step(5, 3.0)).graph()
-    assert [box.needed for box in found.boxes] == [False, True, False]
+    made = built(step(4), step(5, 3.0), target="tests")
+    assert [box.needed for box in made.graph().boxes] == [False, True, False]
+    assert Build.from_dict(made.to_dict()).target == "tests"
+
+
+def test_a_target_without_steps_of_its_own_is_needed_all_the_same():
+    found = replace(built(step(2)), text="FROM golang AS a\nCOPY . .\nFROM a\nCMD x\n").graph()
+    assert [box.needed for box in found.boxes] == [True, True]
 
 
 def test_what_was_done_fits_its_box_too():
