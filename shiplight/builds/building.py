@@ -126,8 +126,8 @@ def runs_of(read: dockerfile.Dockerfile, steps: tuple[Step, ...]) -> dict[int, S
     """
     runs: dict[int, list[Step]] = {}
     for step in steps:
-        if step.stage is not None and step.line is not None:
-            stage = max((one for one in read.stages if one.line <= step.line), key=lambda s: s.line)
+        stage = None if step.line is None else read.stage_at(step.line)
+        if step.stage is not None and stage is not None:
             runs.setdefault(stage.index, []).extend([step] * (step.line != stage.line))
     return {
         index: StageRun(

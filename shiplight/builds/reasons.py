@@ -228,7 +228,7 @@ def _needs(steps: list[dict]) -> dict[str, set[str]]:
 
 def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs, mask) -> str:
     """What changed of all that the step of this line needs."""
-    stage = max((one for one in read.stages if one.line <= line), key=lambda one: one.line)
+    stage = read.stage_at(line)
     step = next((one for one in stage.instructions if one.line == line), None)
     found = (
         _text_changed(stage, line, read, before, mask)

@@ -105,6 +105,10 @@ class Dockerfile:
     global_args: tuple[Instruction, ...]
     stages: tuple[Stage, ...]
 
+    def stage_at(self, line: int) -> Stage | None:
+        """Return the stage that a line belongs to; None before the first FROM."""
+        return next((stage for stage in reversed(self.stages) if stage.line <= line), None)
+
 
 def fail(line: int | None, problem: str, *, hint: str = "") -> DockerfileError:
     where = "Dockerfile" if line is None else f"Dockerfile, line {line}"

@@ -173,6 +173,11 @@ def test_a_target_without_steps_of_its_own_is_needed_all_the_same():
     assert [box.needed for box in found.boxes] == [True, True]
 
 
+def test_a_step_before_the_first_stage_is_of_no_stage():
+    made = replace(built(step(1), step(3, 2.0)), text="ARG A=1\n\nFROM golang\nRUN make\n")
+    assert [str(box.run) for box in made.graph().boxes] == ["nothing to run"]
+
+
 def test_what_was_done_fits_its_box_too():
     found = built(step(2, cached=True), step(3, 7200), step(7, 0.2)).graph()
     for box in found.boxes:
