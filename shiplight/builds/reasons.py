@@ -12,8 +12,10 @@ import posixpath
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, is_dataclass
 from pathlib import Path
+from types import NoneType, UnionType
+from typing import get_args, get_origin, get_type_hints
 
 import xxhash
 import zstandard
@@ -44,6 +46,28 @@ class Inputs:
     build_args: dict[str, str]
     bases: dict[str, str]
     files: dict[str, str] | None
+
+
+@dataclass(frozen=True)
+class _Ran:
+    """One step of a build, as it is kept; `own` steps are those of the Dockerfile."""
+
+    line: int | None
+    instruction: str
+    cached: bool
+    seconds: float | None
+    digest: str
+    inputs: list[str]
+    own: bool
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What the last build was given and did, and what the one before was given."""
+
+    before: Inputs | None
+    now: Inputs
+    steps: list[_Ran]
 
 
 @dataclass(frozen=True)
@@ -119,18 +143,16 @@ def keep(place: str, given: Inputs, steps: tuple[Step, ...]) -> None:
     A lab whose folder cannot be written keeps nothing.
     """
     last = _kept(place)
-    kept = {
-        "before": last and last["now"],
-        "now": asdict(given),
-        "steps": [
-            {"line": one.line, "instruction": one.instruction, "cached": one.cached,
-             "seconds": one.seconds, "digest": one.digest, "inputs": list(one.inputs),
-             "own": one.stage is not None}
-            for one in steps
-        ],
-    }  # fmt: skip
+    ran = [
+        _Ran(
+            one.line, one.instruction, one.cached, one.seconds, one.digest, list(one.inputs),
+            one.stage is not None,
+        )
+        for one in steps
+    ]  # fmt: skip
+    kept = _Kept(last and last.now, given, ran)
     with suppress(ShipLightError, OSError):
-        packed = zstandard.compress(json.dumps(kept).encode(errors="surrogateescape"))
+        packed = zstandard.compress(json.dumps(asdict(kept)).encode())
         files.write(journal.cache("given") / _name(place), packed, private=True)
 
 
@@ -143,17 +165,44 @@ def _name(place: str) -> str:
     return hashlib.sha256(place.encode(errors="surrogateescape")).hexdigest()[:32] + ".json.zst"
 
 
-def _kept(place: str) -> dict | None:
+def _kept(place: str) -> _Kept | None:
     """What the last build kept; None where there is none, or where it is not as `keep` wrote it."""
     try:
         packed = files.read(journal.path("given") / _name(place))
         if zstandard.frame_content_size(packed) > files.MOST_BYTES:
             return None
-        found = json.loads(zstandard.decompress(packed))
-        Inputs(**found["now"])
-        return found
-    except (OSError, ValueError, LookupError, TypeError, zstandard.ZstdError):
+        kept = _typed(_Kept, json.loads(zstandard.decompress(packed)))
+        read, *_ = [parse(given.text) for given in (kept.now, kept.before) if given]
+        are_whole = all(_is_whole(one, read) for one in kept.steps)
+    except (OSError, ValueError, LookupError, TypeError, RecursionError):
         return None
+    except (ShipLightError, zstandard.ZstdError):
+        return None
+    return kept if are_whole else None
+
+
+def _is_whole(step: _Ran, read: Dockerfile) -> bool:
+    """Whether a step has a line of a stage, if any, and a number of seconds, if any."""
+    has_line = step.line is None or read.stage_at(step.line) is not None
+    return has_line and 0 <= (step.seconds or 0) < journal.MOST_SECONDS
+
+
+def _typed(kind, value):
+    """A value of JSON as a dataclass, or as what the fields of one are. Raises TypeError."""
+    kinds = get_args(kind) if isinstance(kind, UnionType) else (kind,)
+    if value is None and NoneType in kinds:
+        return None
+    outer, inner = get_origin(kinds[0]) or kinds[0], get_args(kinds[0])
+    if is_dataclass(outer):
+        fields = get_type_hints(outer)
+        return outer(**{name: _typed(fields[name], value[name]) for name in value})
+    if not isinstance(value, int | float if outer is float else outer):
+        raise TypeError(f"expected {outer.__name__}, found {type(value).__name__}")
+    if outer is list:
+        return [_typed(inner[0], one) for one in value]
+    if outer is dict:
+        return {name: _typed(inner[1], one) for name, one in value.items()}
+    return value
 
 
 def _digests(context: Context) -> dict[str, str] | None:
@@ -188,32 +237,30 @@ def why(place: str, name: str, mask: Callable[[str], str]) -> Why:
             f"no build of {name} was kept here.",
             hint=f"`{PROGRAM} build {name}`, then ask again after the next build",
         )
-    now, before = Inputs(**kept["now"]), kept["before"] and Inputs(**kept["before"])
+    now, before = kept.now, kept.before
     read = parse(now.text)
     froms = {stage.line for stage in read.stages}
-    own = [one for one in kept["steps"] if one["own"] and one["line"] not in froms | {None}]
-    ran = [one for one in own if not one["cached"]]
-    needs = _needs(kept["steps"])
-    names = {one["digest"] for one in ran}
-    first = sorted(
-        (one for one in ran if not needs[one["digest"]] & names), key=lambda one: one["line"]
-    )
+    own = [one for one in kept.steps if one.own and one.line not in froms | {None}]
+    ran = [one for one in own if not one.cached]
+    needs = _needs(kept.steps)
+    names = {one.digest for one in ran}
+    first = sorted((one for one in ran if not needs[one.digest] & names), key=lambda one: one.line)
     reasons = tuple(
         Reason(
-            one["line"],
-            mask(one["instruction"]),
-            mask(_why(one["line"], read, now, before, mask)) if before else "",
-            sum(one["digest"] in needs[other["digest"]] for other in ran),
+            one.line,
+            mask(one.instruction),
+            mask(_why(one.line, read, now, before, mask)) if before else "",
+            sum(one.digest in needs[other.digest] for other in ran),
         )
         for one in first
     )
-    seconds = sum(one["seconds"] or 0 for one in ran)
+    seconds = sum(one.seconds or 0 for one in ran)
     return Why(name, reasons, len(ran), len(own), seconds, first=before is None)
 
 
-def _needs(steps: list[dict]) -> dict[str, set[str]]:
+def _needs(steps: list[_Ran]) -> dict[str, set[str]]:
     """For each step, all that it needs, itself not included."""
-    inputs = {one["digest"]: one["inputs"] for one in steps}
+    inputs = {one.digest: one.inputs for one in steps}
     found = {}
     for start in inputs:
         seen, waiting = set(), list(inputs[start])

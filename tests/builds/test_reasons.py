@@ -168,6 +168,45 @@ def test_what_is_damaged_is_as_if_nothing_were_kept(folder, damage):
     assert why(folder).first
 
 
+STEP = {"line": 3, "instruction": "RUN x", "cached": False, "seconds": 1.0, "digest": "3",
+        "inputs": [], "own": True}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda kept: kept.pop("steps"),
+        lambda kept: kept.pop("before"),
+        lambda kept: kept.update(steps=[{}]),
+        lambda kept: kept.update(steps={"3": STEP}),
+        lambda kept: kept.update(steps=[STEP | {"line": -5}]),
+        lambda kept: kept.update(steps=[STEP | {"inputs": None}]),
+        lambda kept: kept.update(steps=[STEP | {"seconds": float("inf")}]),
+        lambda kept: kept.update(before={"text": TEXT}),
+        lambda kept: kept.update(before="FROM scratch"),
+        lambda kept: kept["now"].update(text=3),
+        lambda kept: kept["now"].update(text="NOT A DOCKERFILE"),
+        lambda kept: kept["before"].update(text="FROM"),
+        lambda kept: kept["now"].update(files={"a": 1}),
+        lambda kept: kept["now"].update(bases=[]),
+        lambda kept: "[" * 100_000,
+    ],
+)
+def test_what_was_kept_otherwise_is_as_if_nothing_were_kept(folder, damage):
+    built(folder, TEXT, 1)
+    built(folder, TEXT, 1)
+    [file] = journal.path("given").glob("*.json.zst")
+    kept = json.loads(reasons.zstandard.decompress(file.read_bytes()))
+    assert kept["before"] and not why(folder).first
+    text = damage(kept)
+    text = text if isinstance(text, str) and text[0] == "[" else json.dumps(kept)
+    file.write_bytes(reasons.zstandard.compress(text.encode()))
+    with pytest.raises(UsageError, match="no build of app was kept"):
+        why(folder)
+    built(folder, TEXT, 1)
+    assert why(folder).first
+
+
 def test_a_lab_that_cannot_write_builds_all_the_same(folder, monkeypatch):
     def full(*_, **__):
         raise OSError(28, "No space left on device")
