@@ -214,7 +214,15 @@ def build(
     key = cold.key(client, given, arguments, platform) if no_cache else ""
     remarks = given.remarks + wider.remarks
     native = () if platform else tuple(_native(given))
-    noted = reasons.inputs_of(client, wanted.text, given.sources, native, arguments)
+    noted = reasons.inputs_of(
+        client,
+        wanted.text,
+        given.sources,
+        native,
+        arguments,
+        platform=platform,
+        no_cache=no_cache,
+    )
     solved = solving.solve(
         client,
         given.sources,

@@ -7,8 +7,10 @@ steps that ran again are those that need no other step that ran; what they read 
 
 import hashlib
 import json
+import math
 import os
 import posixpath
+import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
@@ -22,7 +24,17 @@ import zstandard
 
 from .. import engine, files
 from ..buildkit import Glob, Step
-from ..dockerfile import Context, Dockerfile, Instruction, Sources, Stage, links_of, parse
+from ..dockerfile import (
+    Context,
+    Dockerfile,
+    Instruction,
+    Link,
+    Sources,
+    Stage,
+    links_of,
+    parse,
+    split_words,
+)
 from ..engine import journal
 from ..errors import DockerfileError, ShipLightError, UsageError
 from ..setup import PROGRAM
@@ -32,6 +44,7 @@ from .bases import Base
 MOST_FILES, MOST_BYTES = 20_000, 500_000_000  # of a context that is compared
 MOST_NAMED = 3
 _KEYED = ("RUN", "COPY", "ADD", "WORKDIR", "ENV", "ARG", "USER", "SHELL")  # what later steps need
+_VARIABLE = re.compile(r"\$\{?(\w+)")
 
 
 @dataclass(frozen=True)
@@ -39,6 +52,7 @@ class Inputs:
     """What a build was given. `files` has digests by path; None where there was too much to read.
 
     `bases` has the Ids of images by the reference that the Dockerfile names; `build_args` digests.
+    `platform` is what was asked for, if anything was.
     """
 
     when: float
@@ -46,6 +60,8 @@ class Inputs:
     build_args: dict[str, str]
     bases: dict[str, str]
     files: dict[str, str] | None
+    platform: str | None = None
+    no_cache: bool = False
 
 
 @dataclass(frozen=True)
@@ -125,7 +141,14 @@ class Why:
 
 
 def inputs_of(
-    client, text: str, sources: Sources, bases: tuple[Base, ...], build_args: Mapping[str, str]
+    client,
+    text: str,
+    sources: Sources,
+    bases: tuple[Base, ...],
+    build_args: Mapping[str, str],
+    *,
+    platform: str | None = None,
+    no_cache: bool = False,
 ) -> Inputs:
     """Return what a build is given, with a digest of every file; what cannot be read is unknown."""
     ids, digests = {}, None
@@ -134,7 +157,7 @@ def inputs_of(
     with suppress(ShipLightError, OSError):
         digests = _digests(sources.context())
     arguments = {name: _digest(value) for name, value in build_args.items()}
-    return Inputs(time.time(), text, arguments, ids, digests)
+    return Inputs(time.time(), text, arguments, ids, digests, platform, no_cache)
 
 
 def keep(place: str, given: Inputs, steps: tuple[Step, ...]) -> None:
@@ -237,9 +260,8 @@ def why(place: str, name: str, mask: Callable[[str], str]) -> Why:
             f"no build of {name} was kept here.",
             hint=f"`{PROGRAM} build {name}`, then ask again after the next build",
         )
-    now, before = kept.now, kept.before
-    read = parse(now.text)
-    froms = {stage.line for stage in read.stages}
+    two = kept.before and _two(kept.now, kept.before, mask)
+    froms = {stage.line for stage in parse(kept.now.text).stages}
     own = [one for one in kept.steps if one.own and one.line not in froms | {None}]
     ran = [one for one in own if not one.cached]
     needs = _needs(kept.steps)
@@ -249,13 +271,13 @@ def why(place: str, name: str, mask: Callable[[str], str]) -> Why:
         Reason(
             one.line,
             mask(one.instruction),
-            mask(_why(one.line, read, now, before, mask)) if before else "",
+            mask(_why(one.line, two)) if two else "",
             sum(one.digest in needs[other.digest] for other in ran),
         )
         for one in first
     )
     seconds = sum(one.seconds or 0 for one in ran)
-    return Why(name, reasons, len(ran), len(own), seconds, first=before is None)
+    return Why(name, reasons, len(ran), len(own), seconds, first=two is None)
 
 
 def _needs(steps: list[_Ran]) -> dict[str, set[str]]:
@@ -273,44 +295,107 @@ def _needs(steps: list[_Ran]) -> dict[str, set[str]]:
     return found
 
 
-def _why(line: int, read: Dockerfile, now: Inputs, before: Inputs, mask) -> str:
-    """What changed of all that the step of this line needs."""
-    stage = read.stage_at(line)
-    step = next((one for one in stage.instructions if one.line == line), None)
-    found = (
-        _text_changed(stage, line, read, before, mask)
-        or _base_changed(stage, step, read, now, before)
-        or (step and _files_changed(step, now, before))
-        or _arguments_changed(now, before)
-    )
-    return found or "nothing that it reads here changed, but its result was not in the cache"
+@dataclass(frozen=True)
+class _Two:
+    """Two builds of one Dockerfile to compare, and what its stages use, where that is known."""
+
+    now: Inputs
+    before: Inputs
+    read: Dockerfile
+    old: Dockerfile
+    links: Mapping[int, list[Link]]
+    mask: Callable[[str], str]
+
+    def quoted(self, text: str) -> str:
+        return f"`{one_line(self.mask(text), 60)}`"
 
 
-def _text_changed(stage: Stage, line: int, read: Dockerfile, before: Inputs, mask) -> str:
-    def quoted(text: str) -> str:
-        return f"`{one_line(mask(text), 60)}`"
+def _two(now: Inputs, before: Inputs, mask: Callable[[str], str]) -> _Two:
+    read, links = parse(now.text), {}
+    with suppress(DockerfileError):  # a name has a build argument in it, and those are not kept
+        links = links_of(read)
+    return _Two(now, before, read, parse(before.text), links, mask)
 
-    old = parse(before.text)
-    was = next((one for one in old.stages if one.label == stage.label), None)
-    if was is None and stage.index < len(old.stages):
-        was = old.stages[stage.index]
+
+def _why(line: int, two: _Two) -> str:
+    """What changed of all that the step of this line needs, also in the stages that it uses."""
+    if two.now.no_cache:
+        return "the build was told to use no cache"
+    stages, seen = [(two.read.stage_at(line), line)], set()
+    while stages:
+        stage, last = stages.pop(0)
+        if stage.index in seen:
+            continue
+        seen.add(stage.index)
+        used = [
+            link
+            for link in two.links.get(stage.index, ())
+            if link.kind == "FROM" or last in (link.line, math.inf)
+        ]
+        step = next((one for one in stage.instructions if one.line == last), None)
+        found = (
+            _text_changed(stage, last, two)
+            or _base_changed(used, two)
+            or (step and _files_changed(step, two.now, two.before))
+            or _argument_changed(stage, last, two)
+            or _platform_changed(stage, last, two)
+        )
+        if found:
+            return found
+        sources = [link.source for link in used if link.source is not None]
+        stages += [(two.read.stages[source], math.inf) for source in sources]
+    return "nothing that it reads here changed, but its result was not in the cache"
+
+
+def _text_changed(stage: Stage, line: float, two: _Two) -> str:
+    was = next((one for one in two.old.stages if one.label == stage.label), None)
+    if was is None and stage.index < len(two.old.stages):
+        was = two.old.stages[stage.index]
     if was is None:
         return f"stage {stage.label} is new"
-    if stage.base != was.base:
-        return f"line {stage.line} was {quoted(f'FROM {was.base}')}"
-    whole, its = ([i for i in one.instructions if i.keyword in _KEYED] for one in (stage, was))
-    own = [one for one in whole if one.line <= line]
-    texts, olds = [_text_of(one) for one in own], [_text_of(one) for one in its]
+    if (stage.base, stage.platform) != (was.base, was.platform):
+        platform = f"--platform={was.platform} " if was.platform else ""
+        return f"line {stage.line} was {two.quoted(f'FROM {platform}{was.base}')}"
+    used = _arguments(stage, line, two.read)
+    all_now, all_then = _keyed(stage, used, two.read), _keyed(was, used, two.old)
+    own = [one for one in all_now if one.line <= line]
+    whole, olds = ([_text_of(one) for one in found] for found in (all_now, all_then))
+    texts = whole[: len(own)]
     at = next((n for n, text in enumerate(texts) if olds[n : n + 1] != [text]), None)
     if at is None:
-        globals_ = [[_text_of(one) for one in one_of.global_args] for one_of in (read, old)]
-        return "an ARG before the first FROM changed" if globals_[0] != globals_[1] else ""
-    where = "it" if own[at].line == line else f"line {own[at].line}, {quoted(texts[at])},"
-    if at >= len(olds) or (texts[at] not in olds and olds[at] in map(_text_of, whole[at:])):
+        is_cut = line == math.inf and len(olds) > len(texts)
+        return f"{two.quoted(olds[len(texts)])} in {stage.label} is gone" if is_cut else ""
+    at_line = own[at].line
+    where = "it" if at_line == line else f"line {at_line}, {two.quoted(texts[at])},"
+    if at >= len(olds) or (texts[at] not in olds and olds[at] in whole[at:]):
         return f"{where} is new"
     if texts[at] in olds[at:]:
-        return f"{quoted(olds[at])} before it is gone"
-    return f"{where} was {quoted(olds[at])}"
+        return f"{two.quoted(olds[at])} before it is gone"
+    return f"{where} was {two.quoted(olds[at])}"
+
+
+def _keyed(stage: Stage, used: set[str], read: Dockerfile) -> list[Instruction]:
+    """What later steps of a stage need: the global ARGs with the names `used`, and its own."""
+    given = [one for one in read.global_args if used & dict(_defaults(one, read)).keys()]
+    return given + [one for one in stage.instructions if one.keyword in _KEYED]
+
+
+def _arguments(stage: Stage, line: float, read: Dockerfile) -> set[str]:
+    """The arguments that a stage declares up to a line, that its FROM uses, and those in these."""
+    used = set(_VARIABLE.findall(f"{stage.base} {stage.platform}"))
+    for one in stage.instructions:
+        if one.keyword == "ARG" and one.line <= line:
+            used |= dict(_defaults(one, read)).keys()
+    for one in reversed(read.global_args):
+        for name, default in reversed(_defaults(one, read)):
+            used |= set(_VARIABLE.findall(default)) if name in used else set()
+    return used
+
+
+def _defaults(argument: Instruction, read: Dockerfile) -> list[tuple[str, str]]:
+    """The names that an ARG declares, each with its default, or with an empty one."""
+    words = (word.partition("=") for word in split_words(argument.value, read.escape))
+    return [(name, default) for name, _, default in words]
 
 
 def _text_of(one: Instruction) -> str:
@@ -319,17 +404,10 @@ def _text_of(one: Instruction) -> str:
     return " ".join([*words, *bodies])
 
 
-def _base_changed(
-    stage: Stage, step: Instruction | None, read: Dockerfile, now: Inputs, before: Inputs
-) -> str:
-    try:
-        links = links_of(read)[stage.index]
-    except DockerfileError:  # a name has a build argument in it, and those are not kept
-        return ""
-    for link in links:
-        ids = now.bases.get(link.reference), before.bases.get(link.reference)
-        is_read = link.kind == "FROM" or (step is not None and link.line == step.line)
-        if is_read and link.source is None and all(ids) and ids[0] != ids[1]:
+def _base_changed(used: list[Link], two: _Two) -> str:
+    for link in used:
+        ids = [given.bases.get(link.reference) for given in (two.now, two.before)]
+        if link.source is None and all(ids) and ids[0] != ids[1]:
             return f"{link.reference} is another image than it was"
     return ""
 
@@ -385,7 +463,23 @@ def _is_in(path: str, pattern: str) -> bool:
         return True
 
 
-def _arguments_changed(now: Inputs, before: Inputs) -> str:
-    names = sorted(now.build_args.keys() | before.build_args.keys())
-    changed = [n for n in names if now.build_args.get(n) != before.build_args.get(n)]
+def _argument_changed(stage: Stage, line: float, two: _Two) -> str:
+    now, before = two.now.build_args, two.before.build_args
+    names = sorted(_arguments(stage, line, two.read) & (now.keys() | before.keys()))
+    changed = [name for name in names if now.get(name) != before.get(name)]
     return f"the build argument {changed[0]} has another value" if changed else ""
+
+
+def _platform_changed(stage: Stage, line: float, two: _Two) -> str:
+    """Whether a stage for the target's platform, or one that asks for it, is for another one.
+
+    A stage that begins from another stage is for the platform of that one.
+    """
+    if two.now.platform == two.before.platform:
+        return ""
+    begins_here = all(link.source is None for link in two.links.get(stage.index, ())[:1])
+    names = _arguments(stage, line, two.read)
+    if stage.platform is None and begins_here:
+        names.add("TARGETPLATFORM")
+    was = visible_line(two.before.platform or "the engine's own platform")
+    return f"it was for {was} before" if any(n.startswith("TARGET") for n in names) else ""

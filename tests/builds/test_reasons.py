@@ -58,12 +58,12 @@ def steps(text: str, first: int) -> tuple[Step, ...]:
     )  # fmt: skip
 
 
-def built(folder, text: str, first: int, *, base: str = "one", args=None) -> None:
+def built(folder, text: str, first: int, *, base: str = "one", args=None, **how) -> None:
     """Keep a build of this text, which ran its steps from a line on."""
     (folder / "Dockerfile").write_text(text)
     sources = read_sources(folder, dockerfile="Dockerfile")
     bases = (Base("golang", base, "official"),)
-    given = reasons.inputs_of(None, text, sources, bases, args or {})
+    given = reasons.inputs_of(None, text, sources, bases, args or {}, **how)
     place = reasons.place_of(folder, "Dockerfile", "tag")
     reasons.keep(place, given, steps(text, first))
 
@@ -130,12 +130,82 @@ def test_another_base_another_argument_and_nothing_at_all(folder):
     built(folder, TEXT, 1)
     built(folder, TEXT, 2, base="two")
     assert why(folder).reasons[0].why == "golang is another image than it was"
-    built(folder, TEXT, 2, base="two", args={"TOKEN": "hunter2"})
+    text = TEXT.replace("RUN go build", "ARG TOKEN\nRUN go build")
+    built(folder, text, 7, base="two")
+    built(folder, text, 7, base="two", args={"TOKEN": "hunter2"})
     assert why(folder).reasons[0].why == "the build argument TOKEN has another value"
     kept = b"".join(path.read_bytes() for path in journal.path("given").glob("*.json.zst"))
     assert b"hunter2" not in reasons.zstandard.decompress(kept)
-    built(folder, TEXT, 2, base="two", args={"TOKEN": "hunter2"})
+    built(folder, text, 7, base="two", args={"TOKEN": "hunter2"})
     assert "was not in the cache" in why(folder).reasons[0].why
+
+
+FROM_A_STAGE = "FROM golang AS a\nENV A=1\nRUN one\nFROM a\nRUN two\n"
+OF_A_STAGE = "FROM golang AS a\nRUN one\nRUN two\nFROM scratch\nCOPY --from=a /x /x\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "new", "first", "says"),
+    [
+        (FROM_A_STAGE, ("A=1", "A=2"), 5, "line 2, `ENV A=2`, was `ENV A=1`"),
+        (FROM_A_STAGE, ("golang AS", "golang:2 AS"), 5, "line 1 was `FROM golang`"),
+        (OF_A_STAGE, ("RUN two\n", ""), 4, "`RUN two` in a is gone"),
+        (OF_A_STAGE, ("RUN one", "RUN 1"), 5, "line 2, `RUN 1`, was `RUN one`"),
+        (OF_A_STAGE, ("golang AS", "--platform=linux/arm64 golang AS"), 2,
+         "line 1 was `FROM golang`"),
+    ],
+)  # fmt: skip
+def test_what_changed_is_found_in_the_stages_that_a_stage_uses(folder, text, new, first, says):
+    built(folder, text, 1)
+    built(folder, text.replace(*new), first)
+    assert [one.why for one in why(folder).reasons] == [says]
+
+
+def test_the_base_of_a_stage_that_is_copied_from_is_named(folder):
+    text = "FROM golang AS go\nFROM scratch\nCOPY --from=go /x /x\n"
+    built(folder, text, 1)
+    built(folder, text, 3, base="two")
+    assert why(folder).reasons[0].why == "golang is another image than it was"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_it"),
+    [
+        ("ARG V=1\nFROM golang:$V\nRUN x\n", True),
+        ("ARG V=1\nARG W=${V}\nFROM golang\nARG W\nRUN x\n", True),
+        ("FROM golang AS a\nARG V\nENV W=$V\nFROM a\nRUN x\n", True),
+        ("ARG V=1\nFROM golang\nRUN x\n", False),
+        ("FROM golang\nRUN x\nARG V\nRUN y\n", False),
+        ("FROM golang\nRUN x\nFROM golang\nARG V\nRUN y\n", False),
+    ],
+)
+def test_an_argument_is_blamed_only_where_the_step_can_see_it(folder, text, is_it):
+    line = next(n for n, one in enumerate(text.splitlines(), 1) if one == "RUN x")
+    built(folder, text, 1)
+    built(folder, text, line, args={"V": "2"})
+    found = why(folder).reasons[0]
+    assert (found.line, found.why == "the build argument V has another value") == (line, is_it)
+    built(folder, text, 1)
+    built(folder, text.replace("ARG V=1", "ARG V=2"), line)
+    assert ("`ARG V=2`, was `ARG V=1`" in why(folder).reasons[0].why) is (is_it and "V=1" in text)
+
+
+def test_another_platform_is_named_where_the_stage_is_for_the_target(folder):
+    built(folder, TEXT, 1)
+    built(folder, TEXT, 2, platform="linux/arm64")
+    assert why(folder).reasons[0].why == "it was for the engine's own platform before"
+    text = TEXT.replace("FROM golang", "FROM --platform=$BUILDPLATFORM golang")
+    for one in (text, text.replace("RUN go build", "ARG TARGETARCH\nRUN go build")):
+        built(folder, one, 1)
+        built(folder, one, 6, platform="linux/arm64")
+        assert ("was for" in why(folder).reasons[0].why) is ("TARGETARCH" in one)
+
+
+def test_a_build_without_the_cache_says_only_that(folder):
+    built(folder, TEXT, 1)
+    (folder / "main.go").write_text("another")
+    built(folder, TEXT, 1, no_cache=True)
+    assert why(folder).reasons[0].why == "the build was told to use no cache"
 
 
 def test_all_cached_is_a_sentence_and_a_first_build_has_nothing_to_compare_with(folder):
