@@ -336,7 +336,7 @@ def order(
 def why(
     what: str | os.PathLike, *, mask: Callable[[str], str], file: str | None = None
 ) -> reasons.Why:
-    """Return why the last build of `what`, as `build` takes it, ran steps that were cached before.
+    """Return why the last successful build of `what`, as `build` takes it, ran steps again.
 
     Needs no engine: the builds of this lab keep what they were given. `mask` replaces the secrets
     in an instruction (`checks.mask`). Raises UsageError where none was kept.

@@ -1,4 +1,4 @@
-"""Why a build ran steps again: what the last build of the same Dockerfile was given, and this one.
+"""Why a build ran steps again: what the last two successful builds of a Dockerfile were given.
 
 The engine says which steps ran and not why. So each build keeps in this lab's own folder what it
 was given: the text, what files of the context contain (as digests), the Ids of its bases. The first
@@ -103,7 +103,7 @@ class Reason:
 
 @dataclass(frozen=True)
 class Why:
-    """Why the last build of a Dockerfile ran steps: one reason for each that ran first.
+    """Why the last successful build of a Dockerfile ran steps: a reason for each that ran first.
 
     `ran` of its `steps` were not in the cache.
     """
@@ -121,8 +121,10 @@ class Why:
 
     def sentences(self) -> list[str]:
         """Return what to say of it, in the order of the Dockerfile."""
+        if not self.steps:
+            return ["it has no steps that the cache could have"]
         if not self.ran:
-            return [f"all {self.steps} steps came from the cache: nothing that they read changed"]
+            return [f"all {self.steps} steps came from the cache"]
         said = [f"{self.ran} of {self.steps} steps ran, for {format_seconds(self.seconds)}"]
         if self.first:
             return [*said, "there is no earlier build of it here to compare with"]
@@ -189,7 +191,7 @@ def _name(place: str) -> str:
 
 
 def _kept(place: str) -> _Kept | None:
-    """What the last build kept; None where there is none, or where it is not as `keep` wrote it."""
+    """What the last successful build kept, if it is as `keep` wrote it; else None."""
     try:
         packed = files.read(journal.path("given") / _name(place))
         if zstandard.frame_content_size(packed) > files.MOST_BYTES:
@@ -250,7 +252,7 @@ def _digest(text: str) -> str:
 
 
 def why(place: str, name: str, mask: Callable[[str], str]) -> Why:
-    """Return why the last build of a place ran what it ran. Raises UsageError before the first.
+    """Return why the last successful build of a place ran what it ran. UsageError before any.
 
     `mask` removes secrets from texts of the Dockerfile, while they are whole.
     """

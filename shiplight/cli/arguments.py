@@ -266,8 +266,8 @@ def _images(add) -> None:
 
     why = add(
         "why",
-        "say which steps the last build of a Dockerfile ran first, and what changed since the one "
-        "before; needs no engine",
+        "say which steps the last successful build of a Dockerfile ran first, and what changed "
+        "since the one before; needs no engine",
         "why go/multi",
     )
     why.add_argument("path", metavar="APP/VARIANT|PATH", help="what was built, by the same name")
