@@ -1,5 +1,6 @@
 """Writing what a learner hands over: progress without code, without names, without paths."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,9 +12,23 @@ from ..builds import kind_of_image, order
 from ..errors import ShipLightError, UsageError
 from ..inspection import measure
 from ..lessons import exercises, learned
-from .record import ENDING, PSEUDONYM, UNNAMED, Record, Tried, Weighed, is_words
+from .record import (
+    ENDING,
+    ENGINE,
+    IMAGES,
+    MOST_SECONDS,
+    MOST_TRIES,
+    PSEUDONYM,
+    STORE,
+    UNNAMED,
+    NotARecord,
+    Record,
+    Tried,
+    Weighed,
+    is_guess,
+    weighed,
+)
 
-IMAGES = ("first", "go/single", "go/multi")  # of lessons 00 and 01: engines are compared on them
 LOOK_SECONDS = 2  # between two looks at whether something has changed
 
 
@@ -72,8 +87,8 @@ def record(handed_as: tuple[str, str], client=None) -> Record:
         pseudonym,
         tried,
         dict(_numbers(learned.guesses())),
-        engine=_words(str(on)) if on else "",
-        store=_words(on.store) if on else "",
+        engine=_known(ENGINE, re.sub(r"( \d+(?:\.\d+)+)\S*", r"\1", str(on))),
+        store=_known(STORE, on.store) if on else "",
         images=tuple(images),
     )
 
@@ -81,7 +96,7 @@ def record(handed_as: tuple[str, str], client=None) -> Record:
 def _tried(state: learned.State, now: datetime) -> Tried:
     named = exercises.mistakes()
     return Tried(
-        tries=len(state.tries),
+        tries=min(len(state.tries), MOST_TRIES),
         solved=state.solved is not None,
         mistakes=tuple(dict.fromkeys(m if m in named else UNNAMED for m in state.mistakes)),
         stuck_seconds=None if state.solved else _seconds_since(state.since, now),
@@ -90,8 +105,10 @@ def _tried(state: learned.State, now: datetime) -> Tried:
 
 
 def _seconds_since(instant: str | None, now: datetime) -> int | None:
+    """How long ago that was; None for what cannot be: before a clock was set, or none at all."""
     with suppress(ValueError, TypeError):
-        return max(0, round((now - datetime.fromisoformat(instant)).total_seconds()))
+        seconds = max(0, round((now - datetime.fromisoformat(instant)).total_seconds()))
+        return seconds if seconds <= MOST_SECONDS else None
     return None
 
 
@@ -100,11 +117,13 @@ def _numbers(guesses: dict[str, str]) -> Iterator[tuple[str, float]]:
     for question, said in guesses.items():
         if exercises.questions().get(question):
             with suppress(ValueError):
-                yield question, float(said.split()[0])
+                number = float(said.partition(" ")[0])
+                if is_guess(number):
+                    yield question, number
 
 
 def _weighed(client) -> Iterator[Weighed]:
-    """The images of lessons 00 and 01 that are on this engine."""
+    """The images of lessons 00 and 01 that are on this engine, as far as a file may have them."""
     for name in IMAGES:
         folder = catalogue.APPS / name
         tag = order(str(folder) if folder.is_dir() else name).tag
@@ -112,12 +131,20 @@ def _weighed(client) -> Iterator[Weighed]:
         if found is None:
             continue
         image = measure(client, tag)
-        bases = kind_of_image(image.name, image.labels)
-        yield Weighed(name, bases, image.platform, image.unpacked_bytes, found["Size"])
+        with suppress(NotARecord):
+            yield weighed(
+                {
+                    "name": name,
+                    "bases": kind_of_image(image.name, image.labels),
+                    "platform": image.platform,
+                    "unpacked_bytes": image.unpacked_bytes,
+                    "engine_bytes": found["Size"],
+                }
+            )
 
 
-def _words(text: str) -> str:
-    return text if is_words(text) else ""
+def _known(words: re.Pattern, text: str) -> str:
+    return text if words.fullmatch(text) else ""
 
 
 def _changed_at() -> int | None:

@@ -2,13 +2,14 @@
 
 Files come from others, by whatever way a room has, and so nothing is believed that is not exactly
 what `Record.to_json` writes. Of the words in a file only the pseudonym is the learner's own; a
-mistake is one of the sentences that checks have, or unnamed.
+mistake is one of the sentences that checks have, or unnamed, and the rest are words of this list.
 """
 
 import json
 import re
 from dataclasses import asdict, dataclass, fields
 
+from ..builds import KINDS
 from ..lessons import exercises
 from ..units import one_line
 
@@ -16,9 +17,22 @@ FORMAT, VERSION = "shiplight-progress", 1
 ENDING = ".shiplight.json"
 MOST_BYTES = 64_000  # of a file; one with everything solved has 6 kB
 PSEUDONYM = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,22}[a-z0-9])?", re.ASCII)
+_ID = re.compile(r"[0-9a-f]{8}", re.ASCII)
 UNNAMED = ""  # a mistake that has no sentence of its own: what a check says of a learner's file
-_MOST_SECONDS, _MOST_BYTES, _MOST_TRIES, _MOST_GUESSED = 10**8, 10**14, 10_000, 1e12
-_WORDS = re.compile(r"[A-Za-z0-9 ._+()/:~-]{1,60}", re.ASCII)  # of an engine, and nothing else
+MOST_SECONDS, MOST_TRIES = 10**8, 10_000
+_MOST_IMAGE_BYTES, _MOST_GUESSED = 10**14, 1e12
+IMAGES = ("first", "go/single", "go/multi")  # of lessons 00 and 01: engines are compared on them
+_BASES = (*KINDS, "mixed", "none", "unknown")
+_DRIVERS = (
+    "aufs|btrfs|devicemapper|fuse-overlayfs|native|nydus|overlay|overlay2|overlayfs|stargz"
+    "|vfs|windowsfilter|zfs"
+)
+ENGINE = re.compile(r"(?:Docker|Podman) \d{1,3}(?:\.\d{1,3}){1,2}(?: rootless)?", re.ASCII)
+STORE = re.compile(rf"graph driver (?:{_DRIVERS})|containerd store \((?:{_DRIVERS})\)")
+_PLATFORM = re.compile(
+    r"(?:linux|windows)/(?:386|amd64|arm|arm64|loong64|mips64le|ppc64le|riscv64|s390x)(?:/v\d)?",
+    re.ASCII,
+)
 
 
 class NotARecord(ValueError):
@@ -87,19 +101,19 @@ class Record:
             seen = version if type(version) is int and 0 <= version < 10**6 else "unknown"
             raise NotARecord(f"its format has version {seen}; this reads version {VERSION}")
         _has_fields(said, cls, "the file")
-        _fits(_is_match(said["id"], r"[0-9a-f]{8}"), "id")
-        _fits(isinstance(said["pseudonym"], str) and PSEUDONYM.fullmatch(said["pseudonym"]),
-              "pseudonym")  # fmt: skip
-        for name in ("engine", "store"):
-            _fits(said[name] == "" or _is_words(said[name]), name)
+        _fits(_is_match(said["id"], _ID), "id")
+        _fits(_is_match(said["pseudonym"], PSEUDONYM), "pseudonym")
+        for name, known in (("engine", ENGINE), ("store", STORE)):
+            _fits(said[name] == "" or _is_match(said[name], known), name)
         _fits(isinstance(said["exercises"], dict), "exercises")
         _fits(isinstance(said["guesses"], dict), "guesses")
-        _fits(isinstance(said["images"], list) and len(said["images"]) <= 20, "images")
+        _fits(isinstance(said["images"], list), "images")
         tried = {name: _tried(name, one) for name, one in said["exercises"].items()}
         for question, number in said["guesses"].items():
             _fits(bool(exercises.questions().get(question)), f"guess {one_line(question, 20)}")
-            _fits(_is_number(number), f"guess {question}")
-        images = tuple(map(_weighed, said["images"]))
+            _fits(is_guess(number), f"guess {question}")
+        images = tuple(map(weighed, said["images"]))
+        _fits(len({one.name for one in images}) == len(images), "an image that is there twice")
         return cls(**said | {"exercises": tried, "images": images})
 
 
@@ -107,27 +121,30 @@ def _tried(name: str, said: object) -> Tried:
     shown = f"exercise {one_line(name, 20)}"
     _fits(name in {one.id for one in exercises.every()}, shown)
     _has_fields(said, Tried, shown)
-    _fits(_is_count(said["tries"], _MOST_TRIES) and isinstance(said["solved"], bool), shown)
+    _fits(_is_count(said["tries"], MOST_TRIES) and isinstance(said["solved"], bool), shown)
     mistakes = said["mistakes"]
-    _fits(isinstance(mistakes, list) and len(mistakes) <= 100, shown)
+    _fits(isinstance(mistakes, list), shown)
     known = exercises.mistakes() | {UNNAMED}
     _fits(all(isinstance(one, str) and one in known for one in mistakes), f"a mistake of {shown}")
+    _fits(len(set(mistakes)) == len(mistakes), f"a mistake that is there twice in {shown}")
     for when in ("stuck_seconds", "quiet_seconds"):
-        _fits(said[when] is None or _is_count(said[when], _MOST_SECONDS), shown)
+        _fits(said[when] is None or _is_count(said[when], MOST_SECONDS), shown)
     return Tried(**said | {"mistakes": tuple(mistakes)})
 
 
-def _weighed(said: object) -> Weighed:
+def weighed(said: object) -> Weighed:
+    """Return the image that a file has like this. Raises NotARecord for one that no lab weighs."""
     _has_fields(said, Weighed, "an image")
-    _fits(all(_is_words(said[name]) for name in ("name", "bases", "platform")), "an image")
+    _fits(said["name"] in IMAGES and said["bases"] in _BASES, "an image")
+    _fits(_is_match(said["platform"], _PLATFORM), "an image")
     counts = said["unpacked_bytes"], said["engine_bytes"]
-    _fits(all(_is_count(count, _MOST_BYTES) for count in counts), "an image")
+    _fits(all(_is_count(count, _MOST_IMAGE_BYTES) for count in counts), "an image")
     return Weighed(**said)
 
 
-def is_words(text: str) -> bool:
-    """Return whether a file may have this text as the name of an engine, a store or an image."""
-    return _is_words(text)
+def is_guess(value: object) -> bool:
+    """Return whether a file may have this number as a guess; it has no NaN."""
+    return type(value) in (int, float) and 0 <= value <= _MOST_GUESSED
 
 
 def _has_fields(said: object, kind: type, where: str) -> None:
@@ -140,20 +157,12 @@ def _fits(true: object, what: str) -> None:
         raise NotARecord(f"{what} cannot be what this program writes")
 
 
-def _is_match(value: object, pattern: str) -> bool:
-    return isinstance(value, str) and bool(re.fullmatch(pattern, value, re.ASCII))
-
-
-def _is_words(value: object) -> bool:
-    return isinstance(value, str) and bool(_WORDS.fullmatch(value))
+def _is_match(value: object, known: re.Pattern) -> bool:
+    return isinstance(value, str) and bool(known.fullmatch(value))
 
 
 def _is_count(value: object, most: int) -> bool:
     return type(value) is int and 0 <= value <= most
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and 0 <= value <= _MOST_GUESSED  # NaN is not
 
 
 def _once(pairs: list[tuple]) -> dict:

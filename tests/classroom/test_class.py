@@ -3,8 +3,10 @@
 import json
 import os
 import re
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import pytest
 from classes import hand_in, made_from
@@ -12,12 +14,18 @@ from classes import hand_in, made_from
 from shiplight import classroom
 from shiplight.classroom import handing, see
 from shiplight.classroom.measured import measured
-from shiplight.classroom.record import MOST_BYTES, NotARecord, Record
+from shiplight.classroom.record import MOST_BYTES, NotARecord, Record, Weighed
 from shiplight.cli import commands
+from shiplight.engine import Engine
+from shiplight.engine.journal import BASES
 from shiplight.errors import UsageError
 from shiplight.lessons import exercises, learned
 from shiplight.setup import ROOT
 
+ENGINE = Engine(
+    kind="Docker", version="", api_version="", endpoint="", source="", store="", platform="",
+    host="", rootless=False, cpus=1, memory_bytes=1, free_bytes=None, id="",
+)  # fmt: skip
 TRIED = json.loads((ROOT / "tests/exercises/tried.json").read_text(encoding="utf-8"))["tried"]
 NOW = datetime(2026, 11, 29, 10, 0, tzinfo=UTC)
 
@@ -66,6 +74,45 @@ def three() -> list[Record]:
 def test_what_is_handed_over_is_read_back_as_it_was(three):
     for one in three:
         assert Record.from_json(one.to_json().encode()) == one
+
+
+def test_what_is_handed_over_is_within_the_limits_of_what_is_read(monkeypatch):
+    """A clock that was set, a learner who tried without end, a guess from a file of theirs."""
+    monkeypatch.setattr(learned, "_now", lambda: "1970-01-01T00:00:00+00:00")
+    learned.note_try("01.1", "RUN x", "", mistake=refusals("01.1")[0])
+    said = json.loads(learned.path().read_text(encoding="utf-8"))
+    said["exercises"]["01.1"]["tries"] = [str(one) for one in range(20_000)]
+    odd = {"01.1": "nan MB", "01.2": "-1 files", "01.3": "", "01.6": "1e300 %"}
+    said["guesses"] = {name: {"guess": guess, "day": ""} for name, guess in odd.items()}
+    learned.path().write_text(json.dumps(said), encoding="utf-8")
+    one = handing.record(learned.handed_as("ada"))
+    assert Record.from_json(one.to_json().encode()) == one and not one.guesses
+    tried = one.exercises["01.1"]
+    assert (tried.tries, tried.stuck_seconds, tried.quiet_seconds) == (10_000, None, None)
+
+
+@pytest.mark.parametrize(
+    "version, store, told",
+    [
+        ("20.10.24+dfsg1", "graph driver overlay2", "Docker 20.10.24"),
+        ("29.1.2", "containerd store (overlayfs)", "Docker 29.1.2"),
+        ("29.1.2-ann", "graph driver ann", "Docker 29.1.2"),
+        ("ann", "graph driver overlay2", ""),
+    ],
+)
+def test_of_an_engine_only_known_words_are_handed_over(monkeypatch, version, store, told):
+    image = SimpleNamespace(
+        name="x", labels={BASES: "ann"}, platform="linux/amd64", unpacked_bytes=1
+    )
+    on = replace(ENGINE, version=version, store=store)
+    monkeypatch.setattr(handing.engine, "describe", lambda client: on)
+    monkeypatch.setattr(handing.engine, "find_image", lambda client, tag: {"Size": 2})
+    monkeypatch.setattr(handing, "measure", lambda client, tag: image)
+    ann = handing.record(("ada", "0" * 8), "client")
+    assert Record.from_json(ann.to_json().encode()) == ann and "ann" not in ann.to_json()
+    assert ann.engine == told and not ann.images
+    image.labels = {BASES: "official"}
+    assert len(handing.record(("ada", "0" * 8), "client").images) == 3
 
 
 def test_what_is_handed_over_has_no_code_and_no_words_of_the_learner(folder, capsys):
@@ -199,6 +246,20 @@ def hostile(folder, record: Record) -> dict[str, str]:
     put("words", text.replace(refusals("01.1")[-1], "Ann Smith cannot do it"))
     put("exercise", text.replace('"01.1"', '"99.1"'))
     put("engine", text.replace('"engine": ""', '"engine": "<img src=x>"'))
+    put("kind", text.replace('"engine": ""', '"engine": "Ann 1.2.3"'))
+    put("version", text.replace('"engine": ""', '"engine": "Docker 1.2.3-ann"'))
+    put("store", text.replace('"store": ""', '"store": "graph driver ann"'))
+    put("twice-wrong", re.sub(r'("mistakes": \[\n\s*)(".+")', r"\1\2, \2", text, count=1))
+    first = Weighed("first", "equivalent", "linux/amd64", 1, 2)
+    images = {
+        "image": replace(first, name="Ann"),
+        "bases": replace(first, bases="ann"),
+        "platform": replace(first, platform="linux/ann"),
+        "bytes": replace(first, engine_bytes=-1),
+    }
+    for name, image in images.items():
+        put(name, replace(record, images=(image,)).to_json())
+    put("twice-weighed", replace(record, images=(first, replace(first, bases="none"))).to_json())
     os.mkfifo(folder / "pipe.shiplight.json")
     (folder / "link.shiplight.json").symlink_to("/etc/passwd")
     (folder / "endless.shiplight.json").symlink_to("/dev/zero")
@@ -211,7 +272,10 @@ def hostile(folder, record: Record) -> dict[str, str]:
         "more-fields": "fields of the file", "twice": "not JSON", "infinite": "not JSON",
         "huge": "guess 01.1", "negative": "exercise 00.1", "true": "exercise 00.1",
         "script": "pseudonym", "orders": "pseudonym", "words": "a mistake of exercise 01.1",
-        "exercise": "exercise 99.1", "engine": "engine", "pipe": "not an ordinary file",
+        "exercise": "exercise 99.1", "pipe": "not an ordinary file",
+        "engine": "engine", "kind": "engine", "version": "engine", "store": "store",
+        "twice-wrong": "a mistake that is there twice", "twice-weighed": "an image that is there",
+        **dict.fromkeys(images, "an image cannot be"),
         "link": "a link", "endless": "a link", "folder": "not an ordinary file",
     }  # fmt: skip
 
