@@ -64,6 +64,8 @@ def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
         try:
             with tarfile.open(fileobj=file, mode="r:") as tar:
                 manifest = _manifest(tar)
+                if manifest.bytes > os.fstat(file.fileno()).st_size:
+                    raise _damaged("its manifest has more bytes than it has itself")
                 wanted = {one.name: one for one in manifest.members}
 
                 def draw() -> str:
@@ -73,7 +75,7 @@ def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
                 with progress.Screen(draw):
                     for entry in itertools.islice(tar, 1, None):  # behind the manifest
                         member = wanted.pop(entry.name, None)
-                        if member is None or not entry.isreg() or entry.size != member.bytes:
+                        if member is None or not _is_plain(entry) or entry.size != member.bytes:
                             raise _damaged("it holds something that its manifest does not name")
                         use(tar.extractfile(entry), member)
                         done += member.bytes
@@ -96,9 +98,14 @@ def _refuse_damaged(source: BinaryIO, member: Member) -> None:
 
 def _manifest(tar: tarfile.TarFile) -> Manifest:
     first = tar.next()
-    if first is None or first.name != NAME or not first.isreg() or first.size > MOST_BYTES:
+    if first is None or first.name != NAME or not _is_plain(first) or first.size > MOST_BYTES:
         raise _damaged("it does not begin with a manifest")
     return Manifest.from_json(tar.extractfile(first).read())
+
+
+def _is_plain(entry: tarfile.TarInfo) -> bool:
+    """Whether it is a file with every byte of it in the kit: a sparse one claims what it likes."""
+    return entry.type in (tarfile.REGTYPE, tarfile.AREGTYPE) and not entry.issparse()
 
 
 def _copy(source, place: Path, member: Member) -> None:

@@ -170,6 +170,42 @@ def test_a_kit_that_is_not_whole_is_refused_and_nothing_of_it_is_used(lab, packe
     assert lab.loaded == b"" and not lab.remembered
 
 
+def sparse(packed, size: int, *, pax: bool) -> bytes:
+    """A kit of a few bytes whose only file claims so many, all of them holes."""
+    with tarfile.open(packed) as tar:
+        said = json.loads(tar.extractfile("manifest.json").read())
+    holes = hashlib.sha256(bytes(size)).hexdigest()
+    said["members"] = [{"name": packing.BASES, "bytes": size, "sha256": holes}]
+    text = json.dumps(said).encode()
+    file = io.BytesIO()
+    with tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        first = tarfile.TarInfo("manifest.json")
+        first.size = len(text)
+        tar.addfile(first, io.BytesIO(text))
+        entry = tarfile.TarInfo(packing.BASES)
+        if pax:
+            entry.pax_headers = {"GNU.sparse.map": f"{size},0", "GNU.sparse.size": str(size)}
+            tar.addfile(entry)
+        else:
+            entry.type = tarfile.GNUTYPE_SPARSE
+            block = bytearray(entry.tobuf(tarfile.GNU_FORMAT))
+            block[386:410] = b"%011o\0" % size + b"%011o\0" % 0  # one extent, at the end
+            block[483:495] = b"%011o\0" % size
+            block[148:156] = b" " * 8
+            block[148:156] = b"%06o\0 " % sum(block)
+            tar.fileobj.write(block)
+    return file.getvalue() + bytes(10240)
+
+
+@pytest.mark.parametrize("pax", [False, True])
+@pytest.mark.parametrize("size", [5_000, 1_000_000])
+def test_a_kit_that_claims_more_bytes_than_it_has_writes_none(lab, packed, tmp_path, size, pax):
+    packed.write_bytes(sparse(packed, size, pax=pax))
+    with pytest.raises(UsageError, match="does not name" if size < 10_000 else "more bytes than"):
+        kit.unpack(None, packed)
+    assert not [one for one in (tmp_path / "lab" / "kit" / "unpacked").rglob("*") if one.is_file()]
+
+
 @pytest.mark.parametrize("content", [b"", b"not a tar", b"\0" * 10240])
 def test_what_is_not_a_kit_at_all_is_refused(lab, tmp_path, content):
     (tmp_path / "kit.tar").write_bytes(content)
