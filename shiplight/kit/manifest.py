@@ -7,6 +7,7 @@ is what the manifest says, and the manifest names no place but one below a folde
 import json
 import re
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 
 from ..errors import UsageError
 
@@ -64,6 +65,9 @@ class Manifest:
             raise _refused("its manifest names a file that no kit has")
         if len({one.name for one in members}) != len(members):
             raise _refused("its manifest names a file twice")
+        folders = {str(above) for one in members for above in PurePosixPath(one.name).parents}
+        if any(one.name in folders for one in members):
+            raise _refused("its manifest has a file and a folder of one name")
         return found
 
 

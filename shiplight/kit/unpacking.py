@@ -22,6 +22,12 @@ from .manifest import MOST_BYTES, NAME, Manifest, Member
 from .packing import BASES, BLOCK
 
 
+# tarfile raises many errors over bad headers: of numbers, sizes and headers that follow each other.
+_TAR_FAILS = (
+    tarfile.TarError, ValueError, LookupError, OverflowError, MemoryError, RecursionError,
+)  # fmt: skip
+
+
 def unpack(client, kit: Path) -> Manifest:
     """Verify a kit, then load its bases and put its other files in their places.
 
@@ -67,6 +73,8 @@ def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
                 if manifest.bytes > os.fstat(file.fileno()).st_size:
                     raise _damaged("its manifest has more bytes than it has itself")
                 wanted = {one.name: one for one in manifest.members}
+                if BASES not in wanted:
+                    raise _damaged("it has no base images")
 
                 def draw() -> str:
                     of = format_bytes(manifest.bytes)
@@ -79,7 +87,7 @@ def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
                             raise _damaged("it holds something that its manifest does not name")
                         use(tar.extractfile(entry), member)
                         done += member.bytes
-        except tarfile.TarError as error:
+        except _TAR_FAILS as error:
             raise _damaged("it is not a whole tar archive") from error
     if wanted:
         raise _damaged(f"{len(wanted)} of its files are missing")

@@ -157,8 +157,45 @@ BAD = {
     "a path from the root": (lambda m: with_manifest(m, members=named("/etc/x")), "no kit has"),
     "a hidden file": (lambda m: with_manifest(m, members=named("a/.x")), "no kit has"),
     "a name twice": (lambda m: with_manifest(m, members=named("x", "x")), "twice"),
+    "a file that is a folder": (lambda m: with_manifest(m, members=named("a", "a/b")), "a folder"),
     "a base with spaces": (lambda m: with_manifest(m, bases=["a b"]), "no image and no lesson"),
 }  # fmt: skip
+
+
+def test_a_kit_without_bases_is_refused_though_an_earlier_one_left_its_own(lab, packed):
+    kit.unpack(None, packed)
+    packed.write_bytes(repacked(packed, lambda kept: with_manifest(
+        {name: data for name, data in kept.items() if name != packing.BASES},
+        members=[one for one in json.loads(kept["manifest.json"])["members"]
+                 if one["name"] != packing.BASES],
+    )))  # fmt: skip
+    with pytest.raises(UsageError, match="it has no base images"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b""
+
+
+def extension(kind: bytes, content: bytes, *, claims: int | None = None) -> bytes:
+    """A header that goes before another one, with its content."""
+    header = tarfile.TarInfo("extension")
+    header.type, header.size = kind, len(content) if claims is None else claims
+    return header.tobuf(tarfile.GNU_FORMAT) + content.ljust(512, b"\0")
+
+
+HEADERS = {
+    "no number": extension(tarfile.XHDTYPE, b"20 GNU.sparse.map=x\n"),
+    "no end of headers": extension(tarfile.XHDTYPE, b"11 path=xy\n") * 5_000,
+    "more than a machine has": extension(tarfile.GNUTYPE_LONGNAME, b"x", claims=2**60),
+}
+
+
+@pytest.mark.parametrize("what", HEADERS)
+def test_a_kit_with_a_header_that_python_stumbles_over_is_refused(lab, packed, what):
+    whole = packed.read_bytes()
+    end = 512 + -(-int(whole[124:135], 8) // 512) * 512  # of the manifest
+    packed.write_bytes(whole[:end] + HEADERS[what] + whole[end:])
+    with pytest.raises(UsageError, match="not a whole kit"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b""
 
 
 @pytest.mark.parametrize("what", BAD)
