@@ -1,9 +1,10 @@
-"""A private package index: it serves the folder `simple` beside it to who knows the password.
+"""A private package index: it serves the folder `packages` beside it to who knows the password.
 
     python index_server.py PORT SHA256
 
 SHA256 is the digest of `user:password`, so that neither is in the container's settings. It runs in
-a container and uses the standard library only. What it prints is who asked for what: no password.
+a container and uses the standard library only. It prints `listening`, and then each request with
+its status, without who sent it and without the password.
 """
 
 import base64
@@ -13,6 +14,8 @@ import sys
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+
+FOLDER = "packages"
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -54,6 +57,6 @@ def serve(port: int, digest: str, folder: Path) -> ThreadingHTTPServer:
 
 
 if __name__ == "__main__":
-    server = serve(int(sys.argv[1]), sys.argv[2], Path(__file__).parent)
+    server = serve(int(sys.argv[1]), sys.argv[2], Path(__file__).with_name(FOLDER))
     print("listening", flush=True)
     server.serve_forever()

@@ -20,6 +20,7 @@ from ..builds import provide
 from ..engine import journal
 from ..errors import EngineFailed, UsageError
 from ..setting import Setting
+from . import index_server
 
 BASE, PORT, USER = "python:3.13-slim", 8000, "reader"
 PACKAGE, VERSION = "shiplight-greeting", "1.0"
@@ -171,9 +172,10 @@ def _wait(container) -> None:
 def _files() -> bytes:
     """A tar of the server and of the folder that it serves."""
     module = PACKAGE.replace("-", "_")
+    simple = f"index/{index_server.FOLDER}/simple"
     served = {
-        "index/index_server.py": Path(__file__).with_name("index_server.py").read_bytes(),
-        f"index/simple/{PACKAGE}/{module}-{VERSION}-py3-none-any.whl": _wheel(module),
+        "index/index_server.py": Path(index_server.__file__).read_bytes(),
+        f"{simple}/{PACKAGE}/{module}-{VERSION}-py3-none-any.whl": _wheel(module),
     }
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as archive:

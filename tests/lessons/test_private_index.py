@@ -33,7 +33,7 @@ def served(tmp_path):
 def address(served):
     """The index on a free port of this machine."""
     digest = hashlib.sha256(b"reader:t0ken").hexdigest()
-    server = index_server.serve(0, digest, served)
+    server = index_server.serve(0, digest, served / index_server.FOLDER)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     yield f"http://127.0.0.1:{server.server_address[1]}"
     server.shutdown()
@@ -65,6 +65,12 @@ def test_the_index_serves_its_wheel_to_who_knows_the_token(address):
     assert status == 200 and zipfile.ZipFile(io.BytesIO(wheel)).testzip() is None
 
 
+def test_it_serves_packages_and_not_the_program_beside_them(address):
+    known = basic("reader:t0ken")
+    assert get(f"{address}/index_server.py", known)[0] == 404
+    assert re.findall(r'href="([^"]+)"', get(f"{address}/", known)[1].decode()) == ["simple/"]
+
+
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize(
     "said",
@@ -88,7 +94,7 @@ def test_its_log_has_every_request_and_no_token(address, capsys):
 
 
 def test_the_wheel_is_as_its_record_says_and_greets(served, tmp_path):
-    [path] = (served / "simple" / private_index.PACKAGE).iterdir()
+    [path] = (served / index_server.FOLDER / "simple" / private_index.PACKAGE).iterdir()
     with zipfile.ZipFile(path) as wheel:
         record = wheel.read("shiplight_greeting-1.0.dist-info/RECORD").decode()
         for line in record.splitlines()[:-1]:
