@@ -1,5 +1,6 @@
 """Describing an engine from its own answers: which one it is, where, with which image store."""
 
+import os
 import platform
 import re
 import shutil
@@ -98,9 +99,25 @@ def _architecture(name: str) -> str:
 
 
 def data_folder(client: docker.DockerClient) -> Path | None:
-    """Return where the engine keeps its data, if that is a folder that can be seen from here."""
+    """Return where the engine keeps its data, images included, if it can be seen from here.
+
+    None where its images are in the store of a containerd that it did not start itself.
+    """
     with translated("asking where its data is"):
-        return _data(client.api.info(), getattr(client, "shiplight_endpoint", None))
+        info = client.api.info()
+        root = _data(info, getattr(client, "shiplight_endpoint", None))
+        if root and _store(info).startswith("containerd"):
+            return root if _has_blobs(root, client.api.images(quiet=True)) else None
+        return root
+
+
+def _has_blobs(root: Path, ids: list[str]) -> bool:
+    """Whether all of these images, and at least one, are in a containerd store below this folder.
+
+    That such a store is there is not enough: the engine may have moved to another containerd.
+    """
+    blobs = root / "containerd" / "daemon" / "io.containerd.content.v1.content" / "blobs"
+    return bool(ids) and all(os.path.exists(blobs / one.replace(":", "/")) for one in ids)
 
 
 def _data(info: dict, endpoint: Endpoint | None) -> Path | None:

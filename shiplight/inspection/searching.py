@@ -120,7 +120,8 @@ def search_engine(client, word: str, *, since: float) -> list[str] | None:
     """Return the files below the engine's data folder that have the word in them.
 
     Only files that changed at or after `since` are read, in seconds since 1970. Ids are shortened
-    to `…`. None where the folder is not on this machine or this user may not read it.
+    to `…`. None where the folder is not on this machine, does not contain the engine's images, or
+    this user may not read it.
     """
     root = engine.data_folder(client)
     if root is None or not os.access(root, os.R_OK | os.X_OK):

@@ -257,3 +257,39 @@ def test_an_engine_elsewhere_is_not_asked_at_a_port_of_this_machine(nowhere, mon
         with pytest.raises(ProbeFailed, match="runs elsewhere"):
             probing.answer_of(engine.connect(), "app:1")
     assert all(method == "GET" for method, *_ in seen), "no container was made"
+
+
+BLOBS = "containerd/daemon/io.containerd.content.v1.content/blobs/sha256"
+
+
+@pytest.mark.parametrize(
+    ("kept", "listed", "is_below"),
+    [
+        (["a", "b"], ["a", "b"], True),
+        (["a"], ["a", "b"], False),
+        ([], ["a"], False),
+        ([], [], False),
+    ],
+)
+def test_the_data_of_a_containerd_store_is_known_only_where_its_images_are_below(
+    nowhere, monkeypatch, kept, listed, is_below
+):
+    """A containerd of the system keeps images outside the engine's folder, which is not empty."""
+    root = nowhere / "data"
+    (root / BLOBS).mkdir(parents=True)
+    for name in kept:
+        (root / BLOBS / name).touch()
+    status = [["driver-type", "io.containerd.snapshotter.v1"]]
+    info = INFO | {"Name": platform.node(), "DockerRootDir": str(root), "DriverStatus": status}
+    images = [{"Id": f"sha256:{name}"} for name in listed]
+    with engine_of(nowhere, (r"/info$", info), (r"/images/json", images)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.data_folder(engine.connect()) == (root if is_below else None)
+
+
+def test_the_data_of_a_graph_driver_is_the_engines_folder(nowhere, monkeypatch):
+    (nowhere / "overlay2").mkdir()
+    info = INFO | {"Name": platform.node(), "DockerRootDir": str(nowhere), "DriverStatus": []}
+    with engine_of(nowhere, (r"/info$", info)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        assert engine.data_folder(engine.connect()) == nowhere
