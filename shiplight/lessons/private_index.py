@@ -104,8 +104,14 @@ def given(client) -> dict:
 def start_index(client) -> Index:
     """Start the index in a container, with a new token; one that ran before is removed.
 
-    Raises EngineFailed where it does not start, and what getting its base image raises.
+    Raises EngineFailed where it does not start or the engine could give a build no secret, and what
+    getting its base image raises.
     """
+    if engine.described(client).kind == "Podman":
+        raise EngineFailed(
+            "secrets need a BuildKit session, and Podman has none.",
+            hint="set SHIPLIGHT_MODE=recorded and restart the kernel: that replays the lesson",
+        )
     stop_index(client)
     [base] = provide(client, [BASE])
     token, since = secrets.token_hex(16), time.time()
@@ -117,20 +123,28 @@ def start_index(client) -> Index:
             name=_name(),
             labels=journal.made(),
         )
-        container.put_archive("/", _files())
-        container.start()
-        _wait(container)
-    host = container.attrs["NetworkSettings"]["Networks"]["bridge"]["IPAddress"]
+        try:
+            container.put_archive("/", _files())
+            container.start()
+            host = _address(container)
+        except BaseException:
+            engine.remove_container(container)
+            raise
     _started.append(Index(host, token, since, engine.setting(client, bases=base.kind)))
     return _started[-1]
 
 
 @recordings.replayed()
 def asked_of_index(client) -> list[str]:
-    """Return what the running index was asked for, a line a request, with its HTTP status."""
-    [container] = _containers(client)
+    """Return what the running index was asked for, a line a request, with its HTTP status.
+
+    Raises UsageError where none is running.
+    """
+    found = _containers(client)
+    if not found:
+        raise UsageError("no package index is running.", hint="start one: `start_index(client)`")
     with engine.translated("reading the log of the package index"):
-        return container.logs().decode("utf-8", "replace").splitlines()[1:]
+        return found[0].logs().decode("utf-8", "replace").splitlines()[1:]
 
 
 @recordings.replayed()
@@ -152,14 +166,15 @@ def _containers(client) -> list:
         return client.containers.list(all=True, filters=wanted)
 
 
-def _wait(container) -> None:
-    """Wait until it listens. Raises EngineFailed with its last lines where it does not."""
+def _address(container) -> str:
+    """Return its address once it listens. Raises EngineFailed with its last lines otherwise."""
     until = time.monotonic() + _START_SECONDS
     while time.monotonic() < until:
         container.reload()
         said = container.logs().decode("utf-8", "replace")
         if "listening" in said:
-            return
+            [network] = container.attrs["NetworkSettings"]["Networks"].values()
+            return network["IPAddress"]
         if container.status not in ("created", "running"):
             break
         time.sleep(0.05)

@@ -11,10 +11,14 @@ import threading
 import urllib.error
 import urllib.request
 import zipfile
+from contextlib import nullcontext
+from types import SimpleNamespace
 
+import docker.errors
 import pytest
 
-from shiplight.errors import UsageError
+from shiplight import engine
+from shiplight.errors import EngineFailed, UsageError
 from shiplight.lessons import index_server, private_index
 from shiplight.lessons.private_index import GREETING, Index
 
@@ -119,3 +123,42 @@ def test_without_an_index_of_this_process_nobody_knows_what_to_search_for(monkey
     monkeypatch.setattr(private_index, "_started", [])
     with pytest.raises(UsageError, match="no package index was started"):
         private_index.started()
+
+
+def test_on_an_engine_without_sessions_no_index_is_started(monkeypatch):
+    """Its builds could get no secret; nothing is asked of the engine, so no container is left."""
+    monkeypatch.setattr(engine, "described", lambda client: SimpleNamespace(kind="Podman"))
+    with pytest.raises(EngineFailed, match="Podman has none") as failed:
+        private_index.start_index(object())
+    assert "SHIPLIGHT_MODE=recorded" in failed.value.hint
+
+
+def test_an_index_that_does_not_start_leaves_no_container(monkeypatch):
+    class Container:
+        name, client, left = "index", None, True
+
+        def start(self):
+            raise docker.errors.APIError("no space left on device")
+
+        def put_archive(self, *_):
+            pass
+
+        def remove(self, **_):
+            self.left = False
+
+    made = Container()
+    client = SimpleNamespace(containers=SimpleNamespace(create=lambda *_, **__: made))
+    base = SimpleNamespace(used="python", kind="equivalent")
+    monkeypatch.setattr(engine, "described", lambda client: SimpleNamespace(kind="Docker"))
+    monkeypatch.setattr(engine.containers, "patience", lambda client: nullcontext())
+    monkeypatch.setattr(private_index, "provide", lambda client, wanted: [base])
+    monkeypatch.setattr(private_index, "_containers", lambda client: [])
+    with pytest.raises(EngineFailed, match="no space left"):
+        private_index.start_index(client)
+    assert not made.left
+
+
+def test_what_was_asked_of_no_index_is_an_error_in_words(monkeypatch):
+    monkeypatch.setattr(private_index, "_containers", lambda client: [])
+    with pytest.raises(UsageError, match="no package index is running"):
+        private_index.asked_of_index(object())
