@@ -4,7 +4,7 @@ The syntax is that of `docker build`: `--secret id=token,src=FILE`, `--ssh defau
 """
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -102,26 +102,29 @@ def refuse_missing(stages: Iterable[Stage], offer: Offer) -> None:
     """Raise UsageError if a step requires a secret or an agent that was not given."""
     for stage in stages:
         for instruction in stage.instructions:
-            for kind, name in _required(instruction):
-                if name not in (offer.secrets if kind == "secret" else offer.agents):
-                    given = f"--secret id={name},src=FILE" if kind == "secret" else f"--ssh {name}"
+            for kind, name, is_required in asked_for(instruction):
+                given = offer.secrets if kind == "secret" else offer.agents
+                if is_required and name not in given:
+                    give = f"--secret id={name},src=FILE" if kind == "secret" else f"--ssh {name}"
                     raise UsageError(
                         f"line {instruction.line} requires the {kind} {name}, which is not given.",
-                        hint=given,
+                        hint=give,
                     )
 
 
-def _required(instruction: Instruction):
-    """Yield (`secret` or `ssh`, id) of every required mount of a RUN."""
+def asked_for(instruction: Instruction) -> Iterator[tuple[str, str, bool]]:
+    """Yield `secret` or `ssh`, the id, and whether it is required, for each such mount of a RUN.
+
+    A mount with a variable in it is left out.
+    """
     for mount in instruction.mounts:
         if mount["type"] not in ("secret", "ssh") or "$" in "".join(mount.values()):
-            continue
-        if mount.get("required", "false").lower() not in ("true", "1"):
             continue
         default = (
             os.path.basename(mount.get("target", "")) if mount["type"] == "secret" else "default"
         )
-        yield mount["type"], mount.get("id") or default
+        is_required = mount.get("required", "false").lower() in ("true", "1")
+        yield mount["type"], mount.get("id") or default, is_required
 
 
 # --- in Docker's words ---------------------------------------------------------------------------

@@ -24,6 +24,7 @@ from . import index_server
 
 BASE, PORT, USER = "python:3.13-slim", 8000, "reader"
 PACKAGE, VERSION = "shiplight-greeting", "1.0"
+SECRET = "pip"  # the id of the one that the check of an exercise gives
 GREETING = "hello from a private package"
 _START_SECONDS = 30
 
@@ -85,18 +86,23 @@ def started() -> list[Index]:
     return _started
 
 
+def is_running(client) -> bool:
+    """Return whether this lab's index has a container on the engine."""
+    return bool(_containers(client))
+
+
 def given(client) -> dict:
     """Return what an exercise builds with, as `build` takes it; start an index if none is running.
 
     The folder has the pip.conf in it that is the secret, for the wrong ways as well.
     """
-    index = _started[-1] if _started and _containers(client) else start_index(client)
+    index = _started[-1] if _started and is_running(client) else start_index(client)
     folder = journal.folder("private")
     (folder / "pip.conf").write_text(index.pip_conf, encoding="utf-8")
     return {
         "what": folder,
         "build_args": index.build_args,
-        "secrets": {"pip": folder / "pip.conf"},
+        "secrets": {SECRET: folder / "pip.conf"},
     }
 
 

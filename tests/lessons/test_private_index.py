@@ -18,8 +18,9 @@ import docker.errors
 import pytest
 
 from shiplight import engine
-from shiplight.errors import EngineFailed, UsageError
+from shiplight.errors import CheckFailed, EngineFailed, UsageError
 from shiplight.lessons import index_server, private_index
+from shiplight.lessons.exercises import grading, leaks
 from shiplight.lessons.private_index import GREETING, Index
 
 INDEX = Index("127.0.0.1", "t0ken", 1.0)
@@ -162,3 +163,35 @@ def test_what_was_asked_of_no_index_is_an_error_in_words(monkeypatch):
     monkeypatch.setattr(private_index, "_containers", lambda client: [])
     with pytest.raises(UsageError, match="no package index is running"):
         private_index.asked_of_index(object())
+
+
+@pytest.fixture
+def stages_of_the_check(monkeypatch):
+    """Exercise 10.2 of an image that greets; its stages are not built. Returns what was done."""
+    done, found = [], grading.ALL["10.2"]
+    staged = SimpleNamespace(builds={})
+    monkeypatch.setattr(leaks, "_refuse_without_greeting", lambda *_: None)
+    monkeypatch.setattr(leaks, "build_stages", lambda *_, **__: done.append("build") or staged)
+    monkeypatch.setattr(private_index, "given", lambda client: done.append("start") or {"what": ""})
+    monkeypatch.setattr(private_index, "stop_index", lambda client: done.append("stop"))
+    return done, found
+
+
+@pytest.mark.parametrize(("running", "then"), [([], ["stop"]), (["index"], [])])
+def test_a_check_stops_the_index_that_it_started_and_no_other(
+    monkeypatch, stages_of_the_check, running, then
+):
+    done, found = stages_of_the_check
+    monkeypatch.setattr(private_index, "_containers", lambda client: running)
+    found.look(None, SimpleNamespace(text="FROM a\nRUN --mount=type=secret,id=pip true\n"))
+    assert done == ["start", "build", *then]
+
+
+@pytest.mark.parametrize("mount", ["id=token", "id=token,required=true", "target=/etc/pip.conf"])
+def test_a_secret_with_another_id_is_refused_with_the_id_that_the_check_gives(
+    stages_of_the_check, mount
+):
+    done, found = stages_of_the_check
+    with pytest.raises(CheckFailed, match="one secret, with the id `pip`") as failed:
+        found.look(None, SimpleNamespace(text=f"FROM a\nRUN --mount=type=secret,{mount} true\n"))
+    assert "line 2" in failed.value.message and not done

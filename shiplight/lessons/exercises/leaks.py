@@ -1,6 +1,7 @@
 """The checks of lesson 10: a token that installs a package, and is nowhere afterwards."""
 
-from ...builds import Build, build_stages
+from ...builds import Build, build_stages, offers
+from ...dockerfile import parse
 from ...errors import EngineFailed, ProbeFailed
 from ...inspection import ENVIRONMENT, HISTORY, Found, measure, run_once, search
 from .. import private_index
@@ -17,11 +18,31 @@ def _no_token_in_the_image(client, made: Build) -> str:
 @exercise("10.2")
 def _no_token_in_any_stage(client, made: Build) -> str:
     _refuse_without_greeting(client, "10.2", made)
+    _refuse_other_secrets("10.2", made)
+    was_running = private_index.is_running(client)
     given = private_index.given(client)
-    staged = build_stages(client, given.pop("what"), text=made.text, **given)
-    for number, stage in staged.builds.items():
-        _refuse_token(client, "10.2", stage, stage=staged.read.stages[number].label)
+    try:
+        staged = build_stages(client, given.pop("what"), text=made.text, **given)
+        for number, stage in staged.builds.items():
+            _refuse_token(client, "10.2", stage, stage=staged.read.stages[number].label)
+    finally:
+        if not was_running:
+            private_index.stop_index(client)
     return f"it greets, and the token is in none of its stages ({len(staged.builds)})"
+
+
+def _refuse_other_secrets(exercise_id: str, made: Build) -> None:
+    """Raise CheckFailed where a step asks for a secret that the check does not give."""
+    for stage in parse(made.text).stages:
+        for run in stage.instructions:
+            for kind, name, _ in offers.asked_for(run):
+                if (kind, name) != ("secret", private_index.SECRET):
+                    refuse(
+                        exercise_id,
+                        f"the check gives one secret, with the id `{private_index.SECRET}`.",
+                        hint="which id does your mount have? `secrets=` gives the same one",
+                        found=f"line {run.line} asks for {kind} {name!r}",
+                    )
 
 
 def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
