@@ -57,6 +57,9 @@ def test_what_a_command_names_is_there(command):
         assert folder.is_dir()
         if "--target" in words:
             assert words[words.index("--target") + 1] in [stage.name for stage in read.stages]
+        if "--secret" in words:
+            secret = words[words.index("--secret") + 1].partition("src=")[2]
+            assert (ROOT / secret).exists() or f"your own `{secret}`" in command.does
 
 
 def test_images_are_built_before_they_are_used():

@@ -27,6 +27,7 @@ from shiplight.engine import cleaning, journal
 from shiplight.errors import BaseNotAvailable
 from shiplight.inspection import look, measure
 from shiplight.lessons.typed_commands import commands
+from shiplight.setup import ROOT
 
 STATIC = "gcr.io/distroless/static-debian12"
 SMALL_SET = {
@@ -295,17 +296,19 @@ def test_every_command_beside_a_function_works_as_it_stands(client, stand_in, pl
         place.images.put(stand_in, repository, tag)
     place.images.put(place.saved[f"{STATIC}:latest"], "distroless/cc-debian12", "latest")
     given, left = environment(client, place, tmp_path), []
-    (tmp_path / "pip.conf").write_text("[global]\n")
+    top = tmp_path / "top"  # as the top folder of a checkout whose learner has a pip.conf
+    shutil.copytree(ROOT / "apps", top / "apps")
+    (top / "pip.conf").write_text("[global]\n")
     for command in commands().values():
         for line in command.typed:
             if line.startswith("trivy ") and "TRIVY_SKIP_DB_UPDATE" not in given:
                 left.append(line)
                 continue
             line = line.replace("./lab", f"{sys.executable} -m shiplight")  # which it hands over to
-            line = line.replace("src=pip.conf", f"src={tmp_path / 'pip.conf'}")
-            code, said = in_a_terminal(place.inside("bash", "-c", line), given)
-            # 1: something failed, or grep found nothing
-            expected = (0, 1) if "shiplight check" in line or "| grep " in line else (0,)
+            typed = place.inside("bash", "-o", "pipefail", "-c", line)
+            code, said = in_a_terminal(typed, given, top)
+            # 1: a check found something, or grep not the word that stands for a learner's own
+            expected = (0, 1) if "shiplight check" in line or "WORD" in line else (0,)
             assert code in expected, f"{command.function}: {line}\n{said[-2000:]}"
     for image in place.client.images.list():
         place.client.images.remove(image.id, force=True)

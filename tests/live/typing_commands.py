@@ -73,11 +73,11 @@ def environment(client, place, tmp_path) -> dict[str, str]:
     return given
 
 
-def in_a_terminal(command: list[str], environment: dict[str, str]) -> tuple[int, str]:
+def in_a_terminal(command: list[str], environment: dict[str, str], folder: Path) -> tuple[int, str]:
     """Type a command in a terminal, and `exit` as soon as it prompts; its exit code and output."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
+        command, cwd=folder, env=environment, stdin=theirs, stdout=theirs, stderr=theirs
     )
     os.close(theirs)
     said, prompted, deadline = b"", False, time.monotonic() + LONGEST
