@@ -108,6 +108,9 @@ c.DockerSpawner.environment = {
 }
 c.DockerSpawner.extra_host_config = {
     # What a rootless engine needs. It is root over nothing but the learner's own user namespace.
+    # newuidmap and newgidmap need these two capabilities, over the ids of /etc/subuid.
+    "cap_drop": ["ALL"],
+    "cap_add": ["SETUID", "SETGID"],
     "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
     "devices": ["/dev/net/tun:/dev/net/tun:rwm"],
     # Nothing that is written lands on the server's disk, except on the learner's own part of it.

@@ -6,7 +6,10 @@
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import MagicMock
 
 import pytest
 import yaml
@@ -33,6 +36,20 @@ def test_a_learners_server_has_the_packages_of_a_checkout():
 
     checkout, learner = pinned(ROOT / "requirements.txt"), pinned(HUB / "learner.txt")
     assert {name: learner.get(name) for name in checkout} == checkout
+
+
+def test_a_learners_container_has_the_capabilities_of_a_pods_engine_and_no_others(monkeypatch):
+    for name, value in read(HUB / "compose.yaml")["services"]["hub"]["environment"].items():
+        monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
+    monkeypatch.setitem(sys.modules, "dockerspawner", SimpleNamespace(DockerSpawner=object))
+    config = MagicMock()
+    text = (HUB / "jupyterhub_config.py").read_text(encoding="utf-8")
+    file = str(HUB / "jupyterhub_config.py")
+    exec(compile(text, file, "exec"), {"get_config": lambda: config, "__file__": file})
+    given = config.DockerSpawner.extra_host_config
+    pod = read(ROOT / "deploy/kubernetes/values.yaml")["singleuser"]["extraContainers"][0]
+    asked = pod["securityContext"]["capabilities"]
+    assert {"drop": given["cap_drop"], "add": given["cap_add"]} == asked
 
 
 @pytest.fixture
