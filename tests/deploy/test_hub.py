@@ -108,25 +108,52 @@ def test_a_disk_that_cannot_be_made_is_no_disk(fails, tmp_path, programs):
 def start(home: Path, environment: dict[str, str], *command: str) -> subprocess.CompletedProcess:
     environment |= {"HOME": str(home), "ENGINE": "beside"}
     return subprocess.run(
-        ["bash", HUB / "start", *command], env=environment, capture_output=True, text=True
-    )
+        ["bash", HUB / "start", *command],
+        env=environment, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+
+
+HAS_A_BRANCH = r"printf 'ref: refs/heads/a/branch\tHEAD\n0123\tHEAD\n'"
 
 
 def test_a_server_starts_with_the_lessons_it_had_and_says_that_they_are_old(tmp_path, programs):
     (tmp_path / "ship-light").mkdir()
     (tmp_path / "ship-light" / "notes.txt").write_text("mine")
-    started = start(
-        tmp_path, programs(gitpuller="echo 'cannot reach it' >&2; exit 1"), "echo", "up"
-    )
+    environment = programs(git=HAS_A_BRANCH, gitpuller="echo 'cannot reach it' >&2; exit 1")
+    started = start(tmp_path, environment, "echo", "up")
     assert started.returncode == 0 and started.stdout.endswith("up\n")
     log = (tmp_path / "update.log").read_text()
     assert "cannot reach it" in log and "NOT updated" in log
     assert (tmp_path / "ship-light" / "notes.txt").read_text() == "mine"
 
 
+@pytest.mark.parametrize("silent", ["git", "gitpuller"])
+def test_a_server_starts_though_the_repository_of_the_lessons_never_answers(
+    silent, tmp_path, programs
+):
+    working = {"git": HAS_A_BRANCH, "gitpuller": "true"}
+    environment = programs(**working | {silent: "sleep 1000"}) | {"UPDATE_SECONDS": "1"}
+    started = start(tmp_path, environment, "echo", "up")
+    assert started.returncode == 0 and started.stdout.endswith("up\n")
+    assert "NOT updated" in (tmp_path / "update.log").read_text()
+
+
+def test_no_lessons_are_taken_from_a_repository_without_a_default_branch(tmp_path, programs):
+    start(tmp_path, programs(git="true", gitpuller="touch $HOME/taken"), "true")
+    assert "no default branch" in (tmp_path / "update.log").read_text()
+    assert not (tmp_path / "taken").exists()
+
+
+def test_a_server_starts_though_its_log_cannot_be_written(tmp_path, programs):
+    (tmp_path / "update.log").mkdir()  # fails as a file does that finds no space
+    started = start(tmp_path, programs(git=HAS_A_BRANCH, gitpuller="true"), "echo", "up")
+    assert started.returncode == 0 and started.stdout.endswith("up\n"), started.stderr
+
+
 def test_lessons_come_from_the_repository_that_is_set(tmp_path, programs):
-    git = r"printf 'ref: refs/heads/a/branch\tHEAD\n0123\tHEAD\n'"
-    environment = programs(git=git, gitpuller='echo "$@"') | {"LESSONS": "file:///elsewhere"}
+    environment = programs(git=HAS_A_BRANCH, gitpuller='echo "$@"') | {
+        "LESSONS": "file:///elsewhere"
+    }
     start(tmp_path, environment, "true")
     log = (tmp_path / "update.log").read_text()
     assert f"file:///elsewhere a/branch {tmp_path}/ship-light" in log
