@@ -38,6 +38,72 @@ def test_a_learners_server_has_the_packages_of_a_checkout():
     assert {name: learner.get(name) for name in checkout} == checkout
 
 
+def git(folder: Path, *words: str | Path) -> str:
+    command = ["git", "-C", folder, "-c", "user.name=T", "-c", "user.email=t@example.org", *words]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """A server's checkout of a tag, with a private branch, an undone commit and a stash."""
+    folder = tmp_path / "checkout"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch", "main")
+
+    def commit(text: str) -> None:
+        (folder / "lesson.txt").write_text(text)
+        git(folder, "add", ".")
+        git(folder, "commit", "--quiet", "--message", text)
+
+    commit("first")
+    commit("published")
+    git(folder, "tag", "v1")
+    git(folder, "switch", "--quiet", "--create", "private")
+    commit("private: branch")
+    git(folder, "switch", "--quiet", "main")
+    commit("private: undone")
+    git(folder, "reset", "--quiet", "--hard", "HEAD~")
+    (folder / "lesson.txt").write_text("private: stash")
+    git(folder, "stash", "--quiet")
+    git(folder, "switch", "--quiet", "--detach", "v1")
+    return folder
+
+
+def made_by_the_dockerfile(checkout: Path, place: Path) -> tuple[Path, Path]:
+    """The repository and the learner's clone, by the Git commands of the learner's image."""
+    text = (HUB / "Dockerfile").read_text(encoding="utf-8")
+    script = re.search(r"(?m)^RUN (git (?:.*\\\n)*?.*/home/learner/ship-light)", text)[1]
+    repository, clone = place / "ship-light.git", place / "ship-light"
+    for there, here in (
+        ("/tmp/ship-light", checkout),
+        ("/opt/ship-light.git", repository),
+        ("/home/learner/ship-light", clone),
+    ):
+        script = script.replace(there, str(here))
+    subprocess.run(["sh", "-c", script], check=True)
+    return repository, clone
+
+
+def test_learners_get_what_the_server_has_checked_out_and_nothing_else_of_its_history(
+    tmp_path, checkout
+):
+    repository, clone = made_by_the_dockerfile(checkout, tmp_path)
+    objects = git(repository, "cat-file", "--batch-all-objects", "--batch-check=%(objectname)")
+    contents = {git(repository, "cat-file", "-p", name) for name in objects.split()}
+    assert {"first", "published"} <= contents
+    assert not [one for one in contents if "private" in one]
+    assert git(repository, "for-each-ref", "--format=%(refname)") == "refs/heads/lessons\n"
+    assert git(clone, "branch", "--show-current") == "lessons\n"
+    assert (clone / "lesson.txt").read_text() == "published"
+
+
+def test_a_server_with_a_shallow_checkout_has_the_lessons_too(tmp_path, checkout):
+    shallow = tmp_path / "shallow"
+    git(tmp_path, "clone", "--quiet", "--depth", "1", f"file://{checkout}", shallow)
+    _, clone = made_by_the_dockerfile(shallow, tmp_path)
+    assert (clone / "lesson.txt").read_text() == "published"
+
+
 def test_a_learners_container_has_the_capabilities_of_a_pods_engine_and_no_others(monkeypatch):
     for name, value in read(HUB / "compose.yaml")["services"]["hub"]["environment"].items():
         monkeypatch.setenv(name, re.sub(r"\$\{\w+:-(.*)\}", r"\1", value))
