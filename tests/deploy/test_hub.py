@@ -171,6 +171,14 @@ def test_a_disk_that_cannot_be_made_is_no_disk(fails, tmp_path, programs):
     assert again.returncode == 0, again.stderr
 
 
+def test_the_last_command_of_the_docs_can_be_run_again(tmp_path, programs):
+    text = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
+    commands = re.findall(r"(?m)^    (.+)", text.partition("## Start")[2].partition("##")[0])
+    fakes = {"apt-get": "true", "git": 'mkdir "$3"', "docker": 'ls "${3%%/*}"'}
+    for command in [*commands, commands[-1]]:
+        subprocess.run(command, shell=True, check=True, cwd=tmp_path, env=programs(**fakes))
+
+
 def start(home: Path, environment: dict[str, str], *command: str) -> subprocess.CompletedProcess:
     environment |= {"HOME": str(home), "ENGINE": "beside"}
     return subprocess.run(
