@@ -5,7 +5,7 @@ RUST = "FROM rust:1.88-bookworm AS build\nWORKDIR /app\nCOPY . .\nRUN cargo buil
 FROM_BUILD = "COPY --from=build /app/target/release/app /app\n"
 MOUNTED = "FROM debian:trixie-slim\nRUN --mount=type=bind,from=build,source=/,target=/mnt install -m 0555 /mnt/server /usr/bin/server\n"
 NODE = "FROM node:22-slim\nWORKDIR /app\nCOPY package.json ./\n"
-KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n"
+KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAq7Zk21Lp9dYw3Xb0\n-----END RSA PRIVATE KEY-----\n"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n"
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 

@@ -1,13 +1,15 @@
 """What files inside a built image tell: keys by their content, and who has root's number."""
 
+import time
 from dataclasses import replace
 
 import pytest
-from checking import built_subject, result
+from checking import built_subject, check, result
 from factories import file, whiteout
 
 from shiplight.checks import checklist
 from shiplight.checks.reading.inside import Inside, understood, wanted
+from shiplight.checks.reading.secretwords import has_private_key
 from shiplight.checks.reading.subject import Built
 
 LINE = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n"
@@ -55,6 +57,25 @@ def test_a_private_key_is_found_by_its_content_whatever_it_is_called(tmp_path, k
 @pytest.mark.parametrize("kind", NO_KEYS)
 def test_what_is_no_private_key_is_none(tmp_path, kind):
     assert found_in(tmp_path, NO_KEYS[kind]).result == "passed"
+
+
+@pytest.mark.parametrize("frame", [*KEYS.values(), NO_KEYS["a template"]])
+def test_an_image_a_context_and_a_text_agree_on_what_a_private_key_is(tmp_path, frame):
+    said = {"failed" if frame in KEYS.values() else "passed"}
+    inside = found_in(tmp_path, frame)
+    context = check(tmp_path, "FROM debian\nCOPY . /srv\n", {"x.pem": frame.decode()})
+    line = frame.decode().replace("\n", "\\n")
+    text = check(tmp_path, f"FROM debian\nRUN printf '{line}' > /k\n")
+    assert {inside.result, *(result(c, "secrets").outcome.result for c in (context, text))} == said
+
+
+@pytest.mark.parametrize(
+    "piece", ["a: b ", "a: b\n", "a: -----BEGIN PRIVATE KEY-----\n", "\n", "\\n"]
+)
+def test_a_frame_of_a_key_takes_no_time_whatever_follows(piece):
+    begun = time.process_time()
+    assert not has_private_key("-----BEGIN PRIVATE KEY-----\n" + piece * 30_000)
+    assert time.process_time() - begun < 5
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
 from ...image import Image, Program, read_program
+from .secretwords import has_private_key
 
 MOST_BYTES, MOST_FILES = 400_000_000, 150  # of all files that are read
 _LARGEST = 200_000_000  # of one of them, which is in memory twice
@@ -32,9 +33,6 @@ _NO_KEYS = re.compile(
     r"jpe?g|gif|woff2?|gz|xz|zip|dll|node|lock|sum|mo)$"
 )
 _LIKELY_KEY = re.compile(r"key|\.pem$|id_|rsa|secret|private|\.p8$", re.IGNORECASE)
-_KEY = re.compile(
-    rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----\s+(?:[\w-]+: .*\s+)*[\w+/=]{20}"
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +86,7 @@ def understood(image: Image, files: Iterable[tuple[str, bytes]]) -> Inside:
             unpacked += [path] if _is_unpacked(image, path, data) else []
         elif program := read_program(path, data):
             programs.append(program)
-        elif _KEY.search(data):
+        elif has_private_key(data.decode("latin-1")):
             keys.append(path)
     return Inside(tuple(programs), tuple(unpacked), tuple(keys), roots)
 

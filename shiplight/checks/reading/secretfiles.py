@@ -4,7 +4,7 @@ import re
 from itertools import islice
 
 from .folder import text_of
-from .secretwords import is_secret, is_secret_name, shapes
+from .secretwords import has_private_key, is_secret, is_secret_name, shapes
 from .subject import Subject
 
 SECRET_FILES = re.compile(
@@ -15,7 +15,6 @@ SECRET_FILES = re.compile(
     r"[\w.-]+\.(?:jks|keystore|p12|pfx|ppk))$"
 )
 _TEXTS = re.compile(r"\.(?:pem|key|asc)$|(?:^|/)\.npmrc$")  # that may hold one, or something public
-_KEY = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY|\APuTTY-User-Key-File")
 _KEY_BY_NAME = re.compile(r"(?:^|/)(?:id_\w+|[\w-]+\.key)$")
 _KEY_PEM = re.compile(r"(?:^|/)(?!\S*pub)(?:[\w.-]*[-_.])?(?:privkey|private|key)\d*\.pem$")
 _OF_TESTS = re.compile(
@@ -55,7 +54,7 @@ def holds_secret(subject: Subject, name: str) -> bool:
     What a framework encrypts, and names without values, are none either.
     """
     text = text_of(subject, name)
-    if not text or _KEY.search(text):
+    if not text or has_private_key(text):
         return bool(text)
     if _KEY_BY_NAME.search(name) and SECRET_FILES.search(name):
         return "-----BEGIN" not in text and bool(text.strip())
@@ -67,7 +66,7 @@ def is_private_key(subject: Subject, source: str) -> bool:
     if not source.endswith((".pem", ".key")):
         return False
     text = text_of(subject, source)
-    return bool(_KEY_PEM.search(source) if text is None else _KEY.search(text))
+    return bool(_KEY_PEM.search(source)) if text is None else has_private_key(text)
 
 
 def _has_values(text: str) -> bool:

@@ -129,9 +129,29 @@ def may_be_secret(name: str, value: str | None) -> bool:
 
 # --- shapes --------------------------------------------------------------------------------------
 
+# Base64 has to follow, perhaps after header lines: a variable or words there make a template. Every
+# repetition is bounded or possessive.
+_KEY_GAP = r"(?:\\[nrt]|[\s\"'\\+,])"  # also as it stands in a string of a program or in JSON
+_PRIVATE_KEY = re.compile(
+    rf"-----BEGIN [A-Z0-9 ]{{0,40}}PRIVATE KEY(?: BLOCK)?-----{_KEY_GAP}*+"
+    rf"(?:[A-Za-z][\w-]{{0,60}}: [^\n\\]{{0,200}}+{_KEY_GAP}++){{0,8}}+[A-Za-z0-9+/=]{{20}}|"
+    r"\APuTTY-User-Key-File"
+)
+
+
+def has_private_key(text: str) -> bool:
+    """Return whether a text contains a private key, and not only the frame of one.
+
+    >>> has_private_key("-----BEGIN PRIVATE KEY-----\\n${KEY}\\n-----END PRIVATE KEY-----")
+    False
+    """
+    return bool(_PRIVATE_KEY.search(text))
+
+
 # What is a secret wherever it stands.
+_A_KEY = "a private key"
 _SHAPES = {
-    "a private key": (
+    _A_KEY: (
         r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----.*?"
         r"(?:-----END [A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?-----|\Z)"
     ),
@@ -430,7 +450,7 @@ def secrets_in(text: str) -> Iterator[Secret]:
     """Yield everything in a text that looks like a secret, sometimes twice."""
     for what, pattern in _ANY_SHAPE:
         for found in pattern.finditer(text):
-            yield Secret(*found.span(), what, True)
+            yield Secret(*found.span(), what, what != _A_KEY or has_private_key(found[0]))
     for what, pattern in _ALL_BEFORE:
         for found in pattern.finditer(text):
             yield from _after(text, found.start(), found.end(), what)
