@@ -21,7 +21,6 @@ from ..units import format_bytes
 from .manifest import MOST_BYTES, NAME, Manifest, Member
 from .packing import BASES, BLOCK
 
-
 # tarfile raises many errors over bad headers: of numbers, sizes and headers that follow each other.
 _TAR_FAILS = (
     tarfile.TarError, ValueError, LookupError, OverflowError, MemoryError, RecursionError,
