@@ -33,6 +33,7 @@ __getattr__, __dir__, __all__ = offered(
         "needed_by": "needs",
         "reaches": "results",
         "solution": "exercises",
+        "renew_token": "private_index",
         "start_index": "private_index",
         "stop_index": "private_index",
         "sizes": "board_charts",

@@ -140,6 +140,15 @@ def start_index(client) -> Index:
     return _started[-1]
 
 
+@recordings.replayed(Index)
+def renew_token(client) -> Index:
+    """Start the index again, with a new token; it refuses the one of before.
+
+    Raises what `start_index` raises.
+    """
+    return start_index(client)
+
+
 @recordings.replayed()
 def asked_of_index(client) -> list[str]:
     """Return what the running index was asked for, a line a request, with its HTTP status.

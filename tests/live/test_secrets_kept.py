@@ -46,7 +46,7 @@ def test_a_secret_mount_installs_and_leaves_nothing_where_a_copy_does(client, gi
 
 def test_an_index_that_starts_again_refuses_the_token_of_before(client, given):
     before = private_index.started()[-1]
-    now = private_index.start_index(client)
+    now = private_index.renew_token(client)
     old = now.build_args | {"PIP_INDEX_URL": now.url.replace(now.token, before.token)}
     with pytest.raises(BuildFailed):
         built(client, given, "arg", build_args=old, no_cache=True)

@@ -55,7 +55,7 @@ def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
     if said != private_index.GREETING:
         refuse(
             exercise_id,
-            "the private package does not greet.",
+            "the image does not print the greeting of the private package.",
             hint="run `run_once(client, mine)`: what does the container print?",
             found=said.splitlines()[-1] if said else "it printed nothing",
             expected=private_index.GREETING,
