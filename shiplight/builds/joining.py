@@ -4,24 +4,15 @@ An engine with a graph driver keeps one image under a name, so the index is writ
 OCI layout, a folder as `docker buildx build --output type=oci,tar=false` writes it.
 """
 
-import hashlib
-import json
 import shutil
-import tarfile
-import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from .. import engine, files, recordings
 from ..engine import journal
 from ..errors import UsageError
-from ..image import packing
+from ..image import add_image, files_of, meant, write_index
 from .building import Build
-
-_INDEX = "application/vnd.oci.image.index.v1+json"
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
 
 
 @dataclass(frozen=True)
@@ -46,11 +37,13 @@ def join(client, *builds: Build) -> Index:
     """Write the images of `builds`, each for another platform, as one OCI layout with one index.
 
     It is in this lab's own folder, in the place of the one before. Raises UsageError if two builds
-    are for the same platform, and EngineFailed.
+    are for the same platform or there is none, ArchiveError, and EngineFailed.
     """
+    if not builds:
+        raise UsageError("there is no build to join.", hint="join(client, first, second)")
     place = journal.folder("copies") / "joined"
     with files.making(place) as part:
-        (part / "blobs" / "sha256").mkdir(parents=True)
+        part.mkdir(parents=True)
         described = [_saved(client, made.tag, part) for made in builds]
         found = {_platform(one): one["digest"] for one in described}
         if len(found) < len(described):
@@ -59,9 +52,7 @@ def join(client, *builds: Build) -> Index:
                 f"an index has one image for each platform, and these are for {names}.",
                 hint='build each with another `platform=`, such as "linux/arm64"',
             )
-        index = {"schemaVersion": 2, "mediaType": _INDEX, "manifests": described}
-        (part / "index.json").write_text(json.dumps(index))
-        (part / "oci-layout").write_text(json.dumps({"imageLayoutVersion": "1.0.0"}))
+        write_index(part, described)
         shutil.rmtree(place, ignore_errors=True)
     return Index(str(place), found)
 
@@ -73,34 +64,12 @@ def _platform(described: dict) -> str:
 
 def _saved(client, tag: str, layout: Path) -> dict:
     """Put an image of the engine into the layout; return how an index refers to it."""
-    with tempfile.TemporaryFile(dir=layout) as file:
-        with engine.export_image(client, tag) as chunks:
-            file.writelines(chunks)
-        file.seek(0)
-        with tarfile.open(fileobj=file) as saved:
-            [said] = json.load(saved.extractfile("manifest.json"))
-            config = _blob(saved.extractfile(said["Config"]), layout, _CONFIG)
-            layers = [_layer(saved.extractfile(path), layout) for path in said["Layers"]]
-            settings = json.load(saved.extractfile(said["Config"]))
-    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": layers}
-    with tempfile.TemporaryFile() as file:
-        file.write(json.dumps(manifest).encode())
-        found = _blob(file, layout, _MANIFEST)
+    saved = layout / "image.tar"
+    with engine.export_image(client, tag) as chunks, open(saved, "wb") as file:
+        file.writelines(chunks)
+    with files_of(saved) as exported:
+        chosen = meant(exported, None, None)
+        found = add_image(exported, chosen, layout)
+    saved.unlink()
     names = ("os", "architecture", "variant")
-    return found | {"platform": {name: settings[name] for name in names if settings.get(name)}}
-
-
-def _layer(file, layout: Path) -> dict:
-    kind = packing(file.read(512))
-    return _blob(file, layout, f"{_LAYER}+{kind}" if kind else _LAYER)
-
-
-def _blob(file, layout: Path, kind: str) -> dict:
-    """Copy a file into the layout under its digest; return its descriptor."""
-    file.seek(0)
-    digest = hashlib.file_digest(file, "sha256").hexdigest()
-    file.seek(0)
-    path = layout / "blobs" / "sha256" / digest
-    with path.open("wb") as target:
-        shutil.copyfileobj(file, target)
-    return {"mediaType": kind, "digest": f"sha256:{digest}", "size": path.stat().st_size}
+    return found | {"platform": dict(zip(names, chosen.platform.split("/"), strict=False))}

@@ -2,7 +2,7 @@
 
 Layers, entries, and what each layer adds and hides; reading saved archives as a stream; reading an
 image in a registry; comparing two images; reading the headers of a compiled program. Imports no
-engine and writes no file except the store of known layers.
+engine; writes the store of known layers, and layouts where it is told to.
 """
 
 from .archive import read_image
@@ -46,6 +46,7 @@ from .saved import (
 from .searching import containing, has
 from .store import LayerStore
 from .tarstream import packing
+from .writing import add_image, write_index
 
 __all__ = [
     "CHANGED",
@@ -66,6 +67,7 @@ __all__ = [
     "Program",
     "Published",
     "Saved",
+    "add_image",
     "align",
     "as_archive",
     "asking",
@@ -91,4 +93,5 @@ __all__ = [
     "read_published",
     "read_saved",
     "renamed",
+    "write_index",
 ]

@@ -1,13 +1,23 @@
 """Run Trivy on one saved image; return its report or its list of packages, unchanged."""
 
-import hashlib
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import ArchiveError, ImageUnclear, ScanFailed
-from ..image import Files, Manifest, Saved, files_of, manifests, meant, packing, plain_blocks
+from ..image import (
+    Files,
+    Manifest,
+    Saved,
+    add_image,
+    files_of,
+    manifests,
+    meant,
+    packing,
+    plain_blocks,
+    write_index,
+)
 from ..units import format_bytes
 from .running import Argument, run_container, run_program
 from .trivy import OFFLINE, Database, Scanner
@@ -95,42 +105,12 @@ def _needs_a_layout(files: Files, chosen: Manifest) -> bool:
 
 
 def _as_layout(files: Files, chosen: Manifest, place: Path) -> Path:
-    """Write one image as an OCI layout; return its folder. Raises ScanFailed."""
-    paths = [chosen.config, *chosen.layers]
-    if gone := [path for path in paths if files.get(path) is None]:
-        raise ArchiveError(f"{gone[0]} is missing.", hint="save the image again")
+    """Write one image as an OCI layout; return its folder. Raises ScanFailed, ArchiveError."""
     folder = place / "layout"
-    blobs = folder / "blobs" / "sha256"
-    blobs.mkdir(parents=True)
-    _need_room(folder, sum(map(files.size, dict.fromkeys(paths))), place)
-    made = {path: _blob(files.blocks(path), blobs) for path in dict.fromkeys(paths)}
-    config, *layers = (made[path] for path in paths)
-    manifest = {"schemaVersion": 2, "mediaType": _MANIFEST, "config": config, "layers": layers}
-    manifest["config"] = config | {"mediaType": _CONFIG}
-    described = _blob([json.dumps(manifest).encode()], blobs) | {"mediaType": _MANIFEST}
-    index = {"schemaVersion": 2, "manifests": [described]}
-    (folder / "index.json").write_text(json.dumps(index), encoding="utf-8")
-    (folder / "oci-layout").write_text('{"imageLayoutVersion": "1.0.0"}', encoding="utf-8")
+    paths = dict.fromkeys([chosen.config, *chosen.layers])
+    _need_room(folder, sum(files.size(path) for path in paths if files.get(path)), place)
+    write_index(folder, [add_image(files, chosen, folder)])
     return folder
-
-
-_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-_CONFIG = "application/vnd.oci.image.config.v1+json"
-_LAYER = "application/vnd.oci.image.layer.v1.tar"
-
-
-def _blob(blocks: Iterable[bytes], blobs: Path) -> dict:
-    """Write a blob under its digest; return its descriptor, as for a layer."""
-    hashed, size, head, part = hashlib.sha256(), 0, b"", blobs / "part"
-    with open(part, "wb") as file:
-        for block in blocks:
-            head, size = head or block[:512], size + len(block)
-            hashed.update(block)
-            file.write(block)
-    part.replace(blobs / hashed.hexdigest())
-    kind = packing(head)
-    media = f"{_LAYER}+{kind}" if kind else _LAYER
-    return {"mediaType": media, "digest": f"sha256:{hashed.hexdigest()}", "size": size}
 
 
 def _need_room(what: Path, needed: int, place: Path) -> None:

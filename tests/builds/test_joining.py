@@ -9,7 +9,7 @@ import pytest
 from factories import file
 
 from shiplight import builds
-from shiplight.errors import UsageError
+from shiplight.errors import ArchiveError, UsageError
 from shiplight.inspection import measure
 
 IMAGES = {
@@ -62,4 +62,32 @@ def test_two_builds_for_one_platform_are_refused_and_the_index_before_stays(save
     index = builds.join(None, AMD64, ARM64)
     with pytest.raises(UsageError, match="these are for linux/arm64, linux/arm64"):
         builds.join(None, ARM64, ARM64)
+    assert measure(index.path, platform="linux/amd64").unpacked_bytes == 900
+
+
+def test_nothing_to_join_is_refused():
+    with pytest.raises(UsageError, match="no build to join"):
+        builds.join(None)
+
+
+@pytest.mark.parametrize("saved", ["legacy"], indirect=True)
+@pytest.mark.parametrize("damage", ["cut", "no manifest", "a layer is gone", "no JSON"])
+def test_a_damaged_export_is_refused_and_the_index_before_stays(saved, monkeypatch, damage):
+    index = builds.join(None, AMD64)
+    files = factories.oci_files(IMAGES["app:arm64"])
+    if damage == "no manifest":
+        files = {"a": b"b"}
+    elif damage == "no JSON":
+        files |= {"manifest.json": b"[", "index.json": b"{"}
+    elif damage == "a layer is gone":
+        del files["blobs/sha256/" + factories.sha256(IMAGES["app:arm64"].tars[0])]
+    data = factories.archive(files)
+
+    @contextmanager
+    def export_image(client, name):
+        yield iter([data[:700] if damage == "cut" else data])
+
+    monkeypatch.setattr("shiplight.engine.export_image", export_image)
+    with pytest.raises(ArchiveError):
+        builds.join(None, ARM64)
     assert measure(index.path, platform="linux/amd64").unpacked_bytes == 900
