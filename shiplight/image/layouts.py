@@ -6,6 +6,7 @@ Works on anything with `get(path)`, None where there is no such file, and `json(
 import platform as machine
 import re
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from ..errors import ArchiveError, ImageUnclear
@@ -129,6 +130,22 @@ def _from_manifest_json(archive):
         layers = _texts(item.get("Layers"), "manifest.json, Layers")
         names = _texts(item.get("RepoTags"), "manifest.json, RepoTags")
         yield Manifest(names, _platform_in(archive, config), config, layers)
+
+
+def names_given(path: str, document) -> Iterator[str]:
+    """Yield the names that a document of an archive gives to images; `path` says which one it is.
+
+    They are those that an engine takes from it: `repositories` is the manifest.json of old ones.
+    """
+    if path == "manifest.json":
+        for item in _expect(document, list, path):
+            yield from _texts(_expect(item, dict, path).get("RepoTags"), "manifest.json, RepoTags")
+    elif path == "repositories":
+        for repository, tags in _expect(document, dict, path).items():
+            yield from (f"{repository}:{tag}" for tag in _expect(tags, dict, path))
+    else:
+        for item in _expect(_expect(document, dict, path).get("manifests") or [], list, path):
+            yield from _names_of(_expect(item, dict, path))
 
 
 def _platform_in(archive, config: str) -> str:

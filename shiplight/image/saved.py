@@ -16,7 +16,7 @@ from typing import BinaryIO
 from ..buildkit import opening
 from ..errors import ArchiveError, ImageNotFound, ImageUnclear, UsageError
 from .archive import MAX_ALL_JSON, MAX_FILES, MAX_JSON, Known, read_image
-from .layouts import Manifest, choose, manifests, same_family
+from .layouts import Manifest, choose, manifests, names_given, same_family
 from .model import Image
 from .tarstream import (
     BLOCK,
@@ -26,6 +26,7 @@ from .tarstream import (
     clean_path,
     looks_like_tar,
     member,
+    members,
     packing,
     unpacked,
 )
@@ -307,3 +308,34 @@ def _exactly(file, size: int, path: str) -> Iterator[bytes]:
             raise ArchiveError(f"{path} ends too early.", hint=_HINT)
         size -= len(block)
         yield block
+
+
+def names_loaded(path: str | os.PathLike) -> set[str]:
+    """Return every name that an engine would give to an image that it loads from a packed archive.
+
+    Raises ArchiveError for what is not such an archive, or is unclear about its names.
+    """
+    stream, found = Stream(plain_blocks(path), "the archive"), set()
+    for header in members(stream, Limits()):
+        name = posixpath.basename(clean_path(header.name, "the archive"))
+        if name in ("manifest.json", "index.json", "repositories"):
+            if header.kind != "file" or header.size != header.stored or header.size > MAX_JSON:
+                raise ArchiveError(f"{name} is not an ordinary file.", hint=_HINT)
+            try:
+                document = json.loads(stream.exactly(header.size), object_pairs_hook=_as_in_go)
+            except (ValueError, RecursionError) as error:
+                raise ArchiveError(f"{name} is not JSON.", hint=_HINT) from error
+            found.update(names_given(name, document))
+    stream.drain()
+    if not found:
+        raise ArchiveError("no manifest.json or index.json names an image here.", hint=_HINT)
+    return found
+
+
+def _as_in_go(pairs: list[tuple[str, object]]) -> dict:
+    """An object as engines read it, where a field may be of any case. Raises ValueError for two."""
+    fields = {name.casefold(): name for name in ("RepoTags", "manifests", "annotations")}
+    found = {fields.get(key.casefold(), key): value for key, value in pairs}
+    if len(found) != len(pairs):
+        raise ValueError("a key twice")
+    return found

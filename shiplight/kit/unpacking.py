@@ -9,15 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import zstandard
-
-from .. import engine, files, progress
+from .. import engine, files, image, progress
 from ..builds import recipes
 from ..engine import journal
-from ..errors import UsageError
-from ..references import tagged
+from ..errors import ArchiveError, UsageError
+from ..references import canonical, tagged
 from ..setup import PROGRAM, ROOT
-from ..units import format_bytes
+from ..units import format_bytes, one_line
 from .manifest import MOST_BYTES, NAME, Manifest, Member
 from .packing import BASES, BLOCK
 
@@ -146,15 +144,15 @@ def _refuse_other_platform(client, manifest: Manifest) -> None:
 def _load(client, manifest: Manifest) -> None:
     """Load the bases, and journal those that were not here. Raises UsageError where one lacks."""
     names = {name: _names_of(name) for name in manifest.bases}
+    _refuse_other_names(_folder() / BASES, names)
     before = {one for both in names.values() for one in both if engine.has_image(client, one)}
     read = 0
 
     def chunks() -> Iterator[bytes]:
         nonlocal read
-        with open(_folder() / BASES, "rb") as file:
-            for chunk in zstandard.ZstdDecompressor().read_to_iter(file, read_size=BLOCK):
-                read += len(chunk)
-                yield chunk
+        for chunk in image.plain_blocks(_folder() / BASES):
+            read += len(chunk)
+            yield chunk
 
     with progress.Screen(lambda: f"Loading base images · {format_bytes(read)}"):
         engine.load_images(client, chunks())
@@ -165,6 +163,18 @@ def _load(client, manifest: Manifest) -> None:
         for one in here:
             if one not in before:
                 engine.remember_image(client, one)
+
+
+def _refuse_other_names(archive: Path, names: dict[str, list[str]]) -> None:
+    """Refuse an archive that would give any name but those of the kit's bases to an image."""
+    known = {canonical(one) for name, both in names.items() if name in recipes() for one in both}
+    known |= {f"localhost/{one}" for one in known}  # as Podman calls what is only there
+    try:
+        found = {canonical(name) for name in image.names_loaded(archive)}
+    except ArchiveError as error:
+        raise _damaged("its base images are not an archive of images") from error
+    if outside := sorted(found - known):
+        raise _damaged(f"its archive of base images has another one, {one_line(outside[0], 80)}")
 
 
 def _names_of(reference: str) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
+import factories
 import pytest
 import zstandard
 
@@ -21,7 +22,21 @@ from shiplight.lessons import shelf
 from shiplight.setup import ROOT
 
 FIRST, GO = shelf.lessons()[:2]
-ARCHIVE = b"an archive of two images" * 1000
+
+
+def archive(**files: object) -> bytes:
+    """An archive of images as an engine exports it: documents by name, and 24 kB of a layer."""
+    documents = {name.replace("_", "."): json.dumps(said) for name, said in files.items()}
+    named = [factories.file(name, text.encode()) for name, text in documents.items()]
+    return factories.tar([factories.file("layer.tar", b"twenty-four bytes of one" * 1000), *named])
+
+
+def saved(*names: str) -> list[dict]:
+    """What manifest.json has of images with these names."""
+    return [{"Config": "c.json", "RepoTags": [name], "Layers": []} for name in names]
+
+
+ARCHIVE = archive(manifest_json=saved("golang:1.23", "docker.io/library/busybox:latest"))
 
 
 @pytest.fixture
@@ -160,6 +175,66 @@ BAD = {
     "a file that is a folder": (lambda m: with_manifest(m, members=named("a", "a/b")), "a folder"),
     "a base with spaces": (lambda m: with_manifest(m, bases=["a b"]), "no image and no lesson"),
 }  # fmt: skip
+
+
+NAMED = {
+    "manifest.json": archive(manifest_json=saved("golang:1.23", "mine:latest")),
+    "manifest.json of another folder": factories.tar(
+        [factories.file("./x/manifest.json", json.dumps(saved("golang:1.23", "mine")).encode())]
+    ),
+    "a field of another case": archive(
+        manifest_json=[{"RepoTags": ["golang:1.23"]}, {"repotag\u017f": ["mine:latest"]}]
+    ),
+    "repositories": archive(
+        manifest_json=saved("golang:1.23"), repositories={"mine": {"latest": "0" * 64}}
+    ),
+    "index.json": archive(
+        index_json={"manifests": [{"annotations": {"io.containerd.image.name": "mine:latest"}}]}
+    ),
+}
+
+
+def with_bases(kept: dict, content: bytes, **changed) -> dict:
+    """The kit with another archive of bases, whose digest the manifest has."""
+    said = json.loads(kept["manifest.json"])
+    for one in said["members"]:
+        if one["name"] == packing.BASES:
+            one |= {"bytes": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    return with_manifest(kept | {packing.BASES: content}, members=said["members"], **changed)
+
+
+@pytest.mark.parametrize("where", NAMED)
+def test_an_archive_that_would_move_another_name_is_not_loaded(lab, packed, where):
+    content = zstandard.compress(NAMED[where])
+    packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content)))
+    with pytest.raises(UsageError, match="has another one, mine:latest"):
+        kit.unpack("client", packed)
+    bases = ["mine", "busybox:latest", "golang:1.23"]  # which no lesson has
+    packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content, bases=bases)))
+    with pytest.raises(UsageError, match="has another one, mine:latest"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b"" and not lab.remembered
+
+
+UNREADABLE = {
+    "no zstd": b"not zstd",
+    "zstd that ends early": zstandard.compress(ARCHIVE)[:-40],
+    "no archive": zstandard.compress(b"x" * 10240),
+    "no names": zstandard.compress(archive()),
+    "a field twice": zstandard.compress(
+        archive(manifest_json=[{"RepoTags": ["golang:1.23"], "repoTags": ["mine:latest"]}])
+    ),
+    "a list of numbers": zstandard.compress(archive(manifest_json=[1])),
+    "a link": zstandard.compress(factories.tar([factories.symlink("manifest.json", "x.json")])),
+}
+
+
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_bases_that_are_no_archive_of_images_are_not_loaded(lab, packed, what):
+    packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, UNREADABLE[what])))
+    with pytest.raises(UsageError, match="not an archive of images"):
+        kit.unpack("client", packed)
+    assert lab.loaded == b"" and not lab.remembered
 
 
 def test_a_kit_without_bases_is_refused_though_an_earlier_one_left_its_own(lab, packed):
