@@ -56,7 +56,7 @@ def _before(lesson: Path) -> list[Path]:
 
 def _claims(lesson: Path) -> tuple[str, ...]:
     """The sentences that a lesson proves, without their evidence."""
-    return tuple(re.findall(r"^✓ (.+)$", shown(lesson), re.MULTILINE))
+    return tuple(re.findall(r"^✓ (.+)$", shown(shelf.committed(lesson).cells), re.MULTILINE))
 
 
 def _exercises(number: str) -> tuple[str, ...]:

@@ -59,9 +59,7 @@ def write_slides(lesson: Path, folder: Path, *, reveal: Path | None = None) -> D
     source = reveal_folder(reveal)
     folder.mkdir(parents=True, exist_ok=True)
     _share(source, folder / "reveal.js")
-    stored = nbformat.reads(
-        shelf.original(lesson) or lesson.read_text(encoding="utf-8"), as_version=4
-    )
+    stored = shelf.committed(lesson)
     written = []
     for exercises, name in ((False, lesson.stem), (True, f"{lesson.stem}-exercises")):
         deck = _deck(nbformat.from_dict(stored), exercises=exercises)

@@ -10,8 +10,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-import nbformat
-
 from .. import catalogue, dockerfile
 from ..builds import recipe, recipes
 from ..dockerfile import stages
@@ -34,9 +32,7 @@ def needed_by(*lessons: Path) -> Needs:
     variants: dict[str, None] = {}
     bases: dict[str, None] = {}
     for lesson in lessons:
-        stored = shelf.original(lesson) or lesson.read_text(encoding="utf-8")
-        cells = [cell.source for cell in nbformat.reads(stored, as_version=4).cells
-                 if cell.cell_type == "code"]  # fmt: skip
+        cells = [c.source for c in shelf.committed(lesson).cells if c.cell_type == "code"]
         known = {row.name: row for row in catalogue.rows()}
         named = [text for source in cells for text in _texts(source)]
         variants |= dict.fromkeys(text for text in named if text in known)

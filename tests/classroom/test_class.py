@@ -19,7 +19,7 @@ from shiplight.cli import commands
 from shiplight.engine import Engine
 from shiplight.engine.journal import BASES
 from shiplight.errors import UsageError
-from shiplight.lessons import exercises, learned
+from shiplight.lessons import exercises, learned, shelf
 from shiplight.setup import ROOT
 
 ENGINE = Engine(
@@ -358,6 +358,12 @@ def test_json_has_what_is_shown(folder, three, tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert len(said["learners"]) == 3 and said["wrong"][0]["learners"] == 2
     assert said["guesses"][0]["measured"] == measured()["01.1"]
+
+
+def test_a_lesson_is_read_once_for_all_its_questions(monkeypatch):
+    read, committed = [], shelf.committed
+    monkeypatch.setattr(shelf, "committed", lambda path: (read.append(path), committed(path))[1])
+    assert measured.__wrapped__() and read == shelf.lessons()
 
 
 def test_every_numeric_question_but_one_has_a_measured_answer_in_its_lesson():
