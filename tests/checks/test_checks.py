@@ -12,6 +12,7 @@ from factories import Image, directory, file, hard_link, legacy, symlink, whiteo
 from shiplight.checks import checklist
 from shiplight.checks.questions.image import tools_in
 from shiplight.checks.questions.weighing import weigh
+from shiplight.checks.reading import secretfiles
 from shiplight.checks.reading.folder import find_context
 from shiplight.checks.reading.layers import instructions_of_layers
 from shiplight.checks.reading.secretwords import mask
@@ -322,3 +323,46 @@ def test_a_program_for_another_processor_than_its_image_does_not_run(
             f"/server is compiled for {architecture}, but the image is for {platform}"
         )
         assert "TARGETARCH" in outcome.advice
+
+
+SECRET = "API_TOKEN=q7Zk21Lp9dYw3Xb0\n"
+
+
+def of_secrets(folder, files):
+    found = check(folder, "FROM alpine:3.22\nCOPY . /app\n", files | {".dockerignore": ".git\n"})
+    return [result(found, name).outcome for name in ("secrets", "dockerignore")]
+
+
+def test_the_last_of_many_files_with_a_likely_name_is_read_too(tmp_path):
+    files = {f"d{number:03}/.env": "A=1\n" for number in range(300)}
+    files["d300/secrets.env"] = SECRET
+    secrets, dockerignore = of_secrets(tmp_path, files)
+    assert "d300/secrets.env" in secrets.evidence and secrets.result == "failed"
+    assert "d300/secrets.env" in dockerignore.advice
+
+
+def test_the_beginning_of_a_large_file_is_read_and_the_rest_is_said_to_be_unread(tmp_path):
+    rest = "# more\n" * 200_000
+    early, late = (of_secrets(tmp_path, {"secrets.env": t}) for t in (SECRET + rest, rest + SECRET))
+    assert [each.result for each in early] == ["failed", "failed"]
+    assert [each.result for each in late] == ["could not be seen", "could not be seen"]
+    assert all("secrets.env" in each.evidence for each in late)
+    assert [place.line for each in late for place in each.places] == [2, 2]
+
+
+def test_files_beyond_what_is_read_of_a_context_are_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(secretfiles, "MOST_BYTES", 40_000)
+    files = {f"{letter}/secrets.env": "# more\n" * 1_400 for letter in "abcdef"}
+    secrets, dockerignore = of_secrets(tmp_path, files | {"g/secrets.env": SECRET})
+    assert "g/secrets.env" in secrets.evidence and secrets.result == "failed", "a small one is read"
+    (tmp_path / "g/secrets.env").unlink()
+    secrets, dockerignore = of_secrets(tmp_path, {})
+    for outcome in (secrets, dockerignore):
+        assert outcome.result == "could not be seen"
+        assert "e/secrets.env and f/secrets.env" in outcome.evidence
+
+
+def test_a_file_of_secrets_that_stays_out_of_the_image_need_not_be_read(tmp_path):
+    files = {"secrets.env": "# more\n" * 200_000, ".dockerignore": ".git\nsecrets.env\n"}
+    found = check(tmp_path, "FROM alpine:3.22\nCOPY . /app\n", files)
+    assert result(found, "secrets").outcome.result == "passed"

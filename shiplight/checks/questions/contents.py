@@ -17,11 +17,12 @@ from ..reading.folder import (
 from ..reading.known import commands
 from ..reading.programs import is_named, shipped, staying
 from ..reading.scripts import scripts_run
-from ..reading.secretfiles import is_of_tests, secret_files
+from ..reading.secretfiles import is_of_tests, secret_files, unread_files
 from ..reading.subject import Step, Subject
 from ..reading.walk import MOST_NAMES
 from .image import tools_in
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
+from .running import unread_secrets
 
 _SOURCES = re.compile(
     r"\.(?:go|rs|c|cc|cpp|h|java|kt|cs|csproj|swift|hs)$|^(?:src|cmd|internal|pkg)/?$"
@@ -153,6 +154,9 @@ def dockerignore(subject: Subject) -> Outcome:
             [at(step, f"copies {listed(names)}") for step, names in unwanted if names],
             f"add to .dockerignore: {listed(name.partition(' ')[0] for name in found)}",
         )
+    unread = [name for name in unread_files(subject) if not kept(subject, name)]
+    if outcome := unread_secrets(whole, unread):
+        return outcome
     if not _history_is_decided(subject):
         return unseen(
             "whether history is sent: there is no .git here, and .dockerignore does not exclude it",

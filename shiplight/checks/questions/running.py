@@ -2,13 +2,19 @@
 
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 
 from ...dockerfile import apply_rules
-from ..reading.folder import copied, ignored
+from ..reading.folder import context_copies, copied, ignored
 from ..reading.known import commands
 from ..reading.layers import instructions_of_layers
-from ..reading.secretfiles import SECRET_FILES, is_private_key, secret_files
+from ..reading.secretfiles import (
+    SECRET_FILES,
+    is_private_key,
+    secret_files,
+    unread_files,
+)
 from ..reading.secretwords import (
     VALUE_OF,
     is_secret,
@@ -18,6 +24,7 @@ from ..reading.secretwords import (
     shapes,
 )
 from ..reading.subject import Step, Subject, pairs_of, under
+from ..reading.walk import MOST_NAMES
 from .image import at_layer
 from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
 from .signals import entry_scripts
@@ -127,7 +134,25 @@ def secrets(subject: Subject) -> Outcome:
         what = listed(place.found for place in places)
         # What was found is without its secrets; a second mask would take the word for a name.
         return replace(failed("", places, _SECRET), evidence=f"looks like a secret: {what}")
-    return passed("no name, value or file that looks like a secret")
+    copies = [step for step in context_copies(subject.all_steps) if step in subject.shipping]
+    if copies and (unread := unread_secrets(copies, unread_files(subject))):
+        return unread
+    part = copies and not subject.sends.whole
+    some = f" among the first {MOST_NAMES:,} names of the context" if part else ""
+    return passed(f"no name, value or file that looks like a secret{some}")
+
+
+def unread_secrets(copies: Iterable[Step], unread: list[str]) -> Outcome | None:
+    """Return that some of these files, which steps copy, may hold a secret; None for no file."""
+    found = [(step, names) for step in copies if (names := copied(unread, by=step))]
+    if not found:
+        return None
+    said = listed(name for _, names in found for name in names)
+    return unseen(
+        f"whether a secret is in {said}: not all of it could be read",
+        "list it in .dockerignore unless the image needs it; then look into it yourself",
+        *(at(step, f"copies {listed(names)}") for step, names in found),
+    )
 
 
 _SECRET = (

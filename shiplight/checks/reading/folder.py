@@ -142,16 +142,27 @@ def text_of(subject: Subject, name: str) -> str | None:
 
     The total that is read of one context is limited, too.
     """
+    text, whole = start_of(subject, name)
+    return text if whole else None
+
+
+def start_of(subject: Subject, name: str) -> tuple[str | None, bool]:
+    """Return the text of a file as `text_of` does, of a large one its first megabyte.
+
+    And whether that is the whole text.
+    """
     if subject.context is None or ".." in name:
-        return None
+        return None, False
     name = posixpath.normpath(name)
     if name not in subject.texts:
         try:
-            data = opening.read(subject.context, name.lstrip("/"), _MOST_BYTES)
+            with open(opening.followed(subject.context, name.lstrip("/")), "rb") as file:
+                data = file.read(_MOST_BYTES + 1) or b""  # of some in /proc, None: nothing yet
             subject.unread.take(len(data))
-            subject.texts[name] = data.decode("utf-8", "replace")
+            text = data[:_MOST_BYTES].decode("utf-8", "replace")
+            subject.texts[name] = text, len(data) <= _MOST_BYTES
         except (OSError, ValueError):
-            subject.texts[name] = None
+            subject.texts[name] = None, False
     return subject.texts[name]
 
 

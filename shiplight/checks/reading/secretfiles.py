@@ -1,9 +1,8 @@
 """Files that tend to hold secrets: by their names, and by what those of the context contain."""
 
 import re
-from itertools import islice
 
-from .folder import text_of
+from .folder import start_of
 from .secretwords import has_private_key, is_secret, is_secret_name, shapes
 from .subject import Subject
 
@@ -22,7 +21,7 @@ _OF_TESTS = re.compile(
     r"__tests__|examples?|samples?|mocks?|e2e)(?:[-_.][\w.-]+)?/"
 )
 _BINARY = re.compile(r"\.(?:jks|keystore|p12|pfx)$")
-_MOST_FILES = 200
+MOST_BYTES = 2_000_000  # of all files that are searched for secrets: 2 s for a megabyte
 
 
 def is_of_tests(name: str) -> bool:
@@ -36,26 +35,43 @@ def is_of_tests(name: str) -> bool:
 
 def secret_files(subject: Subject) -> list[str]:
     """Return the files that the context sends and that hold a secret, by what they contain."""
-    likely = (
-        name
-        for name in subject.sends.files
-        if SECRET_FILES.search(name) or _TEXTS.search(name)
-        if not (is_of_tests(name) or _BINARY.search(name))
-    )
-    if "secrets" not in subject.found:
-        some = islice(likely, _MOST_FILES)
-        subject.found["secrets"] = [name for name in some if holds_secret(subject, name)]
+    _search(subject)
     return subject.found["secrets"]
 
 
-def holds_secret(subject: Subject, name: str) -> bool:
-    """Return whether a file of the context holds a secret; a certificate or a public key is none.
+def unread_files(subject: Subject) -> list[str]:
+    """Return the files that the context sends and that may hold a secret: not all was read."""
+    _search(subject)
+    return subject.found["unread"]
+
+
+def _search(subject: Subject) -> None:
+    if "secrets" in subject.found:
+        return
+    found, unread, left = [], [], MOST_BYTES
+    for name in subject.sends.files:
+        likely = SECRET_FILES.search(name) or _TEXTS.search(name)
+        if not likely or is_of_tests(name) or _BINARY.search(name):
+            continue
+        text, whole = start_of(subject, name)
+        if text is None or len(text) > left:
+            unread.append(name)
+            continue
+        left -= len(text)
+        if _holds_secret(name, text):
+            found.append(name)
+        elif not whole:
+            unread.append(name)
+    subject.found.update(secrets=found, unread=unread)
+
+
+def _holds_secret(name: str, text: str) -> bool:
+    """Whether a file holds a secret; a certificate or a public key is none.
 
     What a framework encrypts, and names without values, are none either.
     """
-    text = text_of(subject, name)
-    if not text or has_private_key(text):
-        return bool(text)
+    if has_private_key(text):
+        return True
     if _KEY_BY_NAME.search(name) and SECRET_FILES.search(name):
         return "-----BEGIN" not in text and bool(text.strip())
     return not name.endswith((".pem", ".key", ".asc")) and _has_values(text)
@@ -65,7 +81,7 @@ def is_private_key(subject: Subject, source: str) -> bool:
     """Return whether what a COPY names is a private key: by the file, or else by its name."""
     if not source.endswith((".pem", ".key")):
         return False
-    text = text_of(subject, source)
+    text, _ = start_of(subject, source)
     return bool(_KEY_PEM.search(source)) if text is None else has_private_key(text)
 
 

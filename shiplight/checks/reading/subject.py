@@ -263,8 +263,8 @@ class Subject:
         return Room()
 
     @cached_property
-    def texts(self) -> dict[str, str | None]:
-        """The files of the context that were read, None for those that cannot be."""
+    def texts(self) -> dict[str, tuple[str | None, bool]]:
+        """The files of the context that were read, and whether whole; None where they cannot be."""
         return {}
 
     @cached_property
