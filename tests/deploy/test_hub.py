@@ -14,6 +14,7 @@ from unittest.mock import MagicMock
 import pytest
 import yaml
 
+from shiplight.dockerfile import apply_rules, ignore_rules
 from shiplight.setup import ROOT
 
 HUB = ROOT / "deploy" / "hub"
@@ -36,6 +37,20 @@ def test_a_learners_server_has_the_packages_of_a_checkout():
 
     checkout, learner = pinned(ROOT / "requirements.txt"), pinned(HUB / "learner.txt")
     assert {name: learner.get(name) for name in checkout} == checkout
+
+
+def test_a_learners_image_has_the_scanner_and_what_it_copies_is_sent():
+    """Learners cannot install the scanner: the environment is root's."""
+    text = (HUB / "Dockerfile").read_text(encoding="utf-8")
+    stage = text.partition("AS learner-packages\n")[2].partition("\nFROM")[0]
+    assert re.search(
+        r"(?m)^RUN pip install .*--require-hashes.* -r /tmp/requirements-scan\.txt$", stage
+    )
+    rules = ignore_rules((HUB / "Dockerfile.dockerignore").read_text(encoding="utf-8"))
+    copied = re.findall(r"(?m)^COPY (?!--from)(?:--\S+ )*(.+) \S+$", text)
+    sources = [source for line in copied for source in line.split()]
+    assert "requirements-scan.txt" in sources
+    assert [one for one in sources if apply_rules(rules, one)[0]] == []
 
 
 def git(folder: Path, *words: str | Path) -> str:

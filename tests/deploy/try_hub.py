@@ -3,8 +3,9 @@
 The server is a set of namespaces on this machine (Linux, root): processes, mounts, network and an
 engine of its own, which all end with it. BASES is an archive of `docker save` with the base images
 of deploy/hub/Dockerfile, KIT one of those of go/multi and of busybox, both under their official
-names; for machines that reach no registry. It needs dockerd, Docker Compose 2 (`docker compose`, or
-the program that COMPOSE names), slirp4netns, loop devices, and 20 GB of free disk.
+names, with the scanner's database beside it, in `db/`; for machines that reach no registry. It
+needs dockerd, Docker Compose 2 (`docker compose`, or the program that COMPOSE names), slirp4netns,
+loop devices, and 20 GB of free disk.
 
 Everything is done as people do it: signing up and in by the forms of the login page, and cells in
 kernels, through the hub's proxy, each with a token that the learner made. It ends with 1 at the
@@ -349,6 +350,18 @@ def last_line(said: str) -> str:
     return (lines or [""])[-1][-120:]
 
 
+def looking(ana: Person, kit: bool) -> None:
+    """The scanner and the doctor, in an environment that Ana cannot write to."""
+    lab = f"cd ~/ship-light && {'TRIVY_CACHE_DIR=/kit' if kit else ''} ./lab"
+    seen = ana.shell(f"{lab} scan go/multi")
+    true("`./lab scan` looks up what an image contains", seen.endswith("\n0"), last_line(seen))
+    seen = ana.shell(f"{lab} doctor --json 2>/dev/null")
+    found = json.loads(seen.rpartition("\n")[0])["findings"]
+    states = {one["name"]: one["state"] for one in found}
+    right = [states.get(name) for name in ("engine", "build and run", "scanner")] == ["ok"] * 3
+    true("`./lab doctor` finds an engine that builds and runs, and a scanner", right, states)
+
+
 def attacking(ana: Person, ben: Person, server: Engine) -> None:
     """What Ana can find of Ben, and of the server."""
     secret = Path("/srv/secret-of-the-server")
@@ -503,6 +516,7 @@ def inside(bases: str, kit: str = "") -> int:
     signing_up(teacher, learners)
     building(learners, server, bool(kit))
     ana, ben, _ = learners
+    looking(ana, bool(kit))
     attacking(ana, ben, server)
     filling(ana, ben)
     killing(ana, ben, server)
