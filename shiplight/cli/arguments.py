@@ -490,7 +490,7 @@ def _teaching(add) -> None:
 
     slides = add(
         "slides",
-        "write a lesson as slides for a projector, and its exercises as a second deck, into out/slides",
+        "write a lesson as slides for a projector, its exercises as a second deck, into out/slides",
         "slides 01\nslides 00 01 03 --reveal ~/reveal.js/package",
     )
     slides.add_argument("lessons", nargs="+", metavar="LESSON")
