@@ -12,6 +12,7 @@ from .probing import Probe, answer_of, beside, file_in, files_in, probe, run_onc
 from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, PROGRAMS, choose, linked, look, short, try_on
 from .searching import (
+    CONFIGURATION,
     ENVIRONMENT,
     FILE,
     HIDDEN,
@@ -29,6 +30,7 @@ __all__ = [
     "AMBIGUOUS",
     "BASE",
     "BASES",
+    "CONFIGURATION",
     "CONTEXT",
     "ENVIRONMENT",
     "FILE",

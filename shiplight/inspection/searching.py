@@ -6,7 +6,6 @@ A search is for bytes as they are: what is compressed or encoded inside a file i
 import os
 import re
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
@@ -14,23 +13,24 @@ from pathlib import Path
 
 from .. import engine, recordings
 from ..builds import kind_of_image
-from ..engine import disk
+from ..engine import disk, journal
 from ..errors import UsageError
 from ..image import Files, Image, containing, files_of, has, meant, packing
 from ..setting import Setting
 from . import measuring
 
-ENVIRONMENT, HISTORY, FILE, HIDDEN = "environment", "history", "file", "hidden file"
+ENVIRONMENT, CONFIGURATION, HISTORY = "environment", "configuration", "history"
+FILE, HIDDEN = "file", "hidden file"
 _BLOCK, _HEAD = 1 << 20, 512  # bytes
 _ID = re.compile(r"\b[0-9a-z]{25}\b|\b[0-9a-f]{64}\b")
 
 
 @dataclass(frozen=True)
 class Found:
-    """One place in an image: `kind` is environment, history, file or hidden file.
+    """One place in an image: `kind` is environment, configuration, history, file or hidden file.
 
-    `where` is the variable, the instruction or the path; a hidden file is one that a later layer
-    deletes or replaces.
+    `where` is the variable, the setting, the instruction or the path; a hidden file is one that a
+    later layer deletes or replaces.
     """
 
     kind: str
@@ -71,34 +71,51 @@ class Traces:
 def search(client, what, word: str) -> Traces:
     """Search a build or an image on the engine for a word: configuration, history, every layer.
 
-    Raises ImageNotFound, EngineFailed, ArchiveError, and UsageError for an empty word.
+    Raises ImageNotFound, EngineFailed, ArchiveError, LabFolderFailed, and UsageError for an empty
+    word.
     """
     if not word:
         raise UsageError("there is nothing to search for.", hint="name a word")
     name = getattr(what, "tag", what)
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "image.tar"
+    with journal.workplace() as folder:
+        saved = folder / "image.tar"
         with engine.export_image(client, name) as chunks, open(saved, "wb") as file:
             file.writelines(chunks)
         image = measuring.measure(client, saved)
         with files_of(saved) as files:
-            found = [*_in_configuration(files, image, word), *_in_layers(files, image, word)]
+            found = [*_in_configuration(files, word), *_in_layers(files, image, word)]
     kind = kind_of_image(name, image.labels)
     return Traces(name, len(image.layers), tuple(found), engine.setting(client, bases=kind))
 
 
-def _in_configuration(files: Files, image: Image, word: str) -> Iterator[Found]:
-    """Yield the variables and the steps of the history; those are read as the builder wrote them.
+def _in_configuration(files: Files, word: str) -> Iterator[Found]:
+    """Yield the variables, other settings such as labels, and the steps of the history.
 
-    A layer's instruction in `Image` has no build arguments in front of it any longer.
+    Those are read as the builder wrote them: a layer's instruction in `Image` has no build
+    arguments in front of it any longer.
     """
     config = files.json(meant(files, None, None).config, "the configuration")
-    for name, value in image.env.items():
-        if word in value:
-            yield Found(ENVIRONMENT, name)
-    for step in config.get("history") or []:
-        if word in (step.get("created_by") or ""):
-            yield Found(HISTORY, " ".join(step["created_by"].split()))
+    history = config.pop("history", None) or []
+    for one in (config.get("config") or {}).pop("Env", None) or []:
+        if word in one:
+            yield Found(ENVIRONMENT, one.partition("=")[0])
+    for where in dict.fromkeys(_settings(config, word)):
+        yield Found(CONFIGURATION, where)
+    for step in history:
+        if list(_settings(step, word)):
+            yield Found(HISTORY, " ".join((step.get("created_by") or "").split()))
+
+
+def _settings(document: dict, word: str) -> Iterator[str]:
+    """Yield where a JSON document has the word, in a name or in a text: `config.Labels.vendor`."""
+    waiting = [("", document)]
+    for where, value in waiting:  # which grows meanwhile
+        if isinstance(value, dict):
+            waiting += [(f"{where}.{name}", part) for name in value for part in (name, value[name])]
+        elif isinstance(value, list):
+            waiting += [(where, part) for part in value]
+        elif isinstance(value, str) and word in value:
+            yield where.lstrip(".")
 
 
 def _in_layers(files: Files, image: Image, word: str) -> Iterator[Found]:

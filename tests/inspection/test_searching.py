@@ -21,6 +21,7 @@ HISTORY = [
     {"created_by": f"ENV INDEX={URL}", "empty_layer": True},
     {"created_by": f"RUN |1 INDEX={URL} /bin/sh -c pip install x # buildkit"},
     {"created_by": "RUN /bin/sh -c rm /etc/pip.conf # buildkit"},
+    {"created_by": "CMD", "comment": WORD, "empty_layer": True},
 ]
 IMAGE = factories.Image(
     [
@@ -29,13 +30,25 @@ IMAGE = factories.Image(
         [whiteout("etc/pip.conf")],
     ],
     name="shiplight/lab1/private:arg",
-    config={"Env": [f"INDEX={URL}", "PATH=/bin"], "Cmd": ["app"]},
+    config={
+        "Env": [f"INDEX={URL}", "PATH=/bin", f"{WORD}=1"],
+        "Cmd": ["app"],
+        "Entrypoint": ["serve", "--index", URL],
+        "Healthcheck": {"Test": ["CMD", "ask", URL, WORD]},
+        "Labels": {"org.example.index": URL, f"of.{WORD}": "yes", "vendor": "clean"},
+    },
     history=HISTORY,
 )
 FOUND = (
     Found("environment", "INDEX"),
+    Found("environment", WORD),
+    Found("configuration", "config.Entrypoint"),
+    Found("configuration", "config.Labels.org.example.index"),
+    Found("configuration", f"config.Labels.of.{WORD}"),
+    Found("configuration", "config.Healthcheck.Test"),
     Found("history", f"ENV INDEX={URL}"),
     Found("history", f"RUN |1 INDEX={URL} /bin/sh -c pip install x # buildkit"),
+    Found("history", "CMD"),
     Found("hidden file", "/etc/pip.conf"),
     Found("file", "/log"),
 )
@@ -60,7 +73,7 @@ def exported(request, monkeypatch):
 def test_every_place_in_an_image_is_found_each_of_its_kind(exported):
     traces = search(object(), IMAGE.name, WORD)
     assert traces.found == FOUND and traces.layers == 3 and traces
-    assert traces.kinds() == ["environment", "history", "hidden file", "file"]
+    assert traces.kinds() == ["environment", "configuration", "history", "hidden file", "file"]
     assert Traces.from_dict(json.loads(json.dumps(traces.to_dict()))) == traces
 
 
@@ -110,13 +123,13 @@ CLEAN = replace(TRACES, image="shiplight/lab1/private:secret", found=())
 
 def test_the_table_of_places_has_a_row_for_an_image_without_any():
     table = trace_charts.places(TRACES, CLEAN)
-    assert list(table["image"]) == ["private/arg"] * 5 + ["private/secret"]
+    assert list(table["image"]) == ["private/arg"] * len(FOUND) + ["private/secret"]
     assert table["found"].isna().sum() == 1 and table["where"].iloc[0] == "INDEX"
 
 
 def test_the_chart_counts_images_with_the_word_and_draws_no_bar_for_the_others():
     figure = trace_charts.leaks(TRACES, CLEAN, names=["an argument", "a mount"])
     assert results.title_of(figure) == "1 of 2 images contain the token"
-    assert list(figure.data[0].x) == [5, 0]
+    assert list(figure.data[0].x) == [len(FOUND), 0]
     shown = results.texts(figure)
-    assert "5: environment, history, hidden file, file" in shown and "none" in shown
+    assert "11: environment, configuration, history, hidden file, file" in shown and "none" in shown
