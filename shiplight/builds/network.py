@@ -13,8 +13,8 @@ from .. import engine
 
 AWAY = "this machine has no network"
 LOOK = (
-    "the step cannot reach the network; what is in the cache still builds without one: "
-    "see docs/troubleshooting.md, “Without a network”"
+    "a host could not be resolved or reached: check its name and the network; what is in the "
+    "cache still builds without one: see docs/troubleshooting.md, “Without a network”"
 )
 _NO_ROUTE = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 # Addresses for documentation: a route to one is a route to everywhere, and nobody has it.
@@ -22,7 +22,7 @@ _ELSEWHERE = ((socket.AF_INET, "192.0.2.1"), (socket.AF_INET6, "2001:db8::1"))
 _SIGNS = re.compile(
     r"dial tcp.*i/o timeout|lookup .*(?:no such host|server misbehaving|i/o timeout)"  # go
     r"|temporary failure (?:in name resolution|resolving)|name or service not known"  # apt, pip
-    r"|EAI_AGAIN|ENETUNREACH|getaddrinfo"  # npm
+    r"|EAI_AGAIN|ENETUNREACH|(?-i:getaddrinfo E[A-Z])"  # npm
     r"|could not resolve host|couldn't resolve host|network is unreachable"  # cargo, curl
     r"|DNS lookup error|temporary error \(try again later\)|bad address '",  # apk, wget
     re.IGNORECASE,
