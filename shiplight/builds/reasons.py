@@ -443,7 +443,7 @@ def _context_paths(step: Instruction) -> Iterator[str]:
     if step.keyword == "RUN":
         for mount in step.mounts:
             if mount["type"] == "bind" and "from" not in mount:
-                yield mount.get("source", mount.get("src", ""))
+                yield mount.get("source", "")
         return
     if any(flag.startswith("--from=") for flag in step.flags):
         return

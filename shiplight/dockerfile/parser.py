@@ -58,7 +58,8 @@ class Instruction:
     def mounts(self) -> tuple[dict[str, str], ...]:
         """The `--mount`s of a RUN by their keys: always with a `type`, and with a `target` if any.
 
-        `dst` and `destination` are told as `target`; a key without a value is `true`.
+        `src` is told as `source`, `dst` and `destination` as `target`; of two, the last counts. A
+        key without a value is `true`.
         """
         return tuple(
             _mount(flag.removeprefix("--mount="))
@@ -68,12 +69,15 @@ class Instruction:
 
 
 def _mount(written: str) -> dict[str, str]:
-    parts = (part.partition("=") for part in written.split(","))
-    mount = {key.strip().lower(): (value if equals else "true") for key, equals, value in parts}
-    for other in ("dst", "destination"):
-        if other in mount:
-            mount.setdefault("target", mount.pop(other))
-    return {"type": "bind"} | mount
+    mount = {"type": "bind"}
+    for part in written.split(","):
+        key, equals, value = part.partition("=")
+        key = key.strip().lower()
+        mount[_SAME_KEYS.get(key, key)] = value if equals else "true"
+    return mount
+
+
+_SAME_KEYS = {"src": "source", "dst": "target", "destination": "target"}
 
 
 @dataclass(frozen=True)

@@ -694,11 +694,15 @@ def test_each_stage_without_a_name_gets_one_and_nothing_else_changes():
 
 
 def test_mounts_are_read_as_builders_read_them():
-    text = "FROM a\nRUN --mount=Type=cache,dst=/q --mount=FROM=z,target=/k,rw --network=none true\n"
+    text = (
+        "FROM a\nRUN --mount=Type=cache,dst=/q --mount=FROM=z,target=/k,rw --network=none "
+        "--mount=source=a,target=/x,SRC=b,destination=/y true\n"
+    )
     [run] = df.parse(text).stages[0].instructions
     assert run.mounts == (
         {"type": "cache", "target": "/q"},
         {"type": "bind", "from": "z", "target": "/k", "rw": "true"},
+        {"type": "bind", "source": "b", "target": "/y"},
     )
 
 

@@ -181,7 +181,7 @@ def _asks_history(subject: Subject) -> bool:
 def _mounts_all(step: Step) -> bool:
     """Whether a RUN mounts the whole context: that sends it too."""
     bound = [m for m in step.mounts if m["type"] == "bind" and not m.get("from")]
-    return any(is_all(mount.get("source", mount.get("src", ""))) for mount in bound)
+    return any(is_all(mount.get("source", "")) for mount in bound)
 
 
 def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
