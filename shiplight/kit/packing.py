@@ -54,15 +54,13 @@ class Plan:
 
 def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Plan:
     """Return what a kit for these lessons will hold; gets the bases that are missing."""
-    bases = needed_by(*lessons).bases
-    provide(client, bases)
-    found = {name: here(client, name).used for name in bases}
+    needs = needed_by(*lessons)
+    provide(client, needs.bases)
+    found = {name: here(client, name).used for name in needs.bases}
     sizes = {name: engine.inspect_image(client, used)["Size"] for name, used in found.items()}
     scanner = None
     with suppress(ScannerMissing):
-        scanner = (
-            database_folder() if any(one.stem[:2] in ("07", "09") for one in lessons) else None
-        )
+        scanner = database_folder() if needs.scans else None
     return Plan(
         lessons=tuple(lesson.stem for lesson in lessons),
         platform=engine.described(client).platform,

@@ -21,24 +21,36 @@ from . import exercises, shelf
 
 @dataclass(frozen=True)
 class Needs:
-    """Variants of the catalogue as `app/variant`, and official names of bases, each once."""
+    """Variants of the catalogue as `app/variant`, and official names of bases, each once.
+
+    `scans`: whether the scanner and its database are needed.
+    """
 
     variants: tuple[str, ...]
     bases: tuple[str, ...]
+    scans: bool
 
 
 def needed_by(*lessons: Path) -> Needs:
     """Return what these lessons need together, in the order in which they need it."""
     variants: dict[str, None] = {}
     bases: dict[str, None] = {}
+    scans = False
     for lesson in lessons:
         cells = [c.source for c in shelf.committed(lesson).cells if c.cell_type == "code"]
         known = {row.name: row for row in catalogue.rows()}
         named = [text for source in cells for text in _texts(source)]
         variants |= dict.fromkeys(text for text in named if text in known)
+        scans = scans or any({"scan", "prepare"} & _names(source) for source in cells)
         for text in [*named, *_of_exercises(lesson.stem[:2])]:
             bases |= dict.fromkeys(_bases(text, known))
-    return Needs(tuple(variants), tuple(bases))
+    return Needs(tuple(variants), tuple(bases), scans)
+
+
+def _names(source: str) -> set[str]:
+    """The names that a cell uses; none if it has a magic."""
+    whole = ast.parse("" if source.startswith("%%") else source)
+    return {node.id for node in ast.walk(whole) if isinstance(node, ast.Name)}
 
 
 def _texts(source: str) -> Iterator[str]:
@@ -46,10 +58,9 @@ def _texts(source: str) -> Iterator[str]:
     if source.startswith("%%"):
         yield source.partition("\n")[2]
         return
-    whole = ast.parse(source)
-    names = {node.id for node in ast.walk(whole) if isinstance(node, ast.Name)}
+    names = _names(source)
     yield from BASES if "BASES" in names else ()
-    for node in ast.walk(whole):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if "survey" in names:  # of an app: all its variants
                 yield from (row.name for row in catalogue.rows() if row.app == node.value)

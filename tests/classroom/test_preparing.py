@@ -167,6 +167,14 @@ def test_a_lesson_needs_every_base_that_its_recorded_run_used(lesson):
     assert used(said) <= set(needed_by(lesson).bases) and needed_by(lesson).bases
 
 
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda path: path.stem)
+def test_a_lesson_scans_if_its_recorded_run_did(lesson):
+    recording = ROOT / "recordings" / "equivalent" / f"{lesson.stem}.json"
+    results = json.loads(recording.read_text(encoding="utf-8"))["results"]
+    called = {one["call"].split()[0] for one in results}
+    assert needed_by(lesson).scans == bool(called & {"prepare", "_scanned"})
+
+
 def test_the_bases_that_lesson_05_tries_and_the_variants_of_the_scoreboard_are_needed():
     by_name = {path.stem[:2]: path for path in LESSONS}
     tried = needed_by(by_name["05"]).bases

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from shiplight.cli.arguments import parser
-from shiplight.lessons import exercises, shelf
+from shiplight.lessons import exercises, needed_by, shelf
 from shiplight.setup import ROOT
 
 PAGE = (ROOT / "docs" / "teaching.md").read_text(encoding="utf-8")
@@ -45,6 +45,13 @@ def test_its_exercises_and_commands_exist():
             assert f"\n    {words[0]} " in parser().format_help(), words
         else:
             parser().parse_args(words)
+
+
+def test_the_lessons_for_which_a_kit_has_the_database_are_those_that_scan():
+    said = re.search(r"the scanner's database, for lessons (.+?) \|", PAGE)[1]
+    assert re.findall(r"\d\d", said) == [
+        path.stem[:2] for path in shelf.lessons() if needed_by(path).scans
+    ]
 
 
 def test_the_words_between_which_a_timetable_stops_are_headings_of_the_lesson():

@@ -81,6 +81,12 @@ def test_a_plan_says_what_a_kit_will_weigh_before_it_is_made(lab):
     assert "Python packages for linux/amd64" in planned.sentence and not lab.exports
 
 
+def test_a_kit_has_the_scanners_database_for_every_lesson_that_scans(lab, tmp_path, monkeypatch):
+    monkeypatch.setattr(packing, "database_folder", lambda: tmp_path)
+    with_it = [one.stem for one in shelf.lessons() if kit.plan("client", [one]).scanner]
+    assert with_it == ["07-scan", "08-check", "09-scoreboard"]
+
+
 def test_a_kit_is_unpacked_as_it_was_packed(lab, packed):
     with tarfile.open(packed) as tar:
         assert tar.getnames()[0] == "manifest.json"
