@@ -12,7 +12,7 @@ def do_pack(given) -> int:
     from ..setup import PROGRAM, say
     from ..units import format_bytes
 
-    client = connect(given, to_make=True)
+    client = connect(given, to_make=not given.weigh)
     wheels = tuple(filter(None, given.wheels.split(",")))
     planned = kit.plan(client, shelf.find(given.lessons), wheels_for=wheels)
     print(f"The kit will hold {planned.sentence}.", flush=True)
@@ -29,7 +29,7 @@ def do_pack(given) -> int:
 def do_unpack(given) -> int:
     from .. import kit
 
-    client = _client_or_none(given)
+    client = _client_or_none(given, to_make=True)
     found = kit.unpack(client, given.kit)
     loaded = f"{len(found.bases)} base images are here" if client else "no engine: no base images"
     print(f"verified {len(found.members)} files; {loaded}; for {', '.join(found.lessons)}")
@@ -43,7 +43,7 @@ def do_ready(given) -> int:
     from ..lessons import shelf
     from .report import print_findings
 
-    found = kit.ready(_client_or_none(given), shelf.find(given.lessons))
+    found = kit.ready(_client_or_none(given, to_make=True), shelf.find(given.lessons))
     if given.json:
         print_json(found.to_dict())
     else:
@@ -68,12 +68,12 @@ def do_rehearse(given) -> int:
     return 0 if is_ready else 1
 
 
-def _client_or_none(given):
+def _client_or_none(given, *, to_make: bool = False):
     from ..errors import EngineNotReachable
     from ..setup import say
 
     try:
-        return connect(given, to_make=True)
+        return connect(given, to_make=to_make)
     except EngineNotReachable as error:
         say(str(error))
         return None

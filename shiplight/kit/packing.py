@@ -31,20 +31,30 @@ BASES, BLOCK = "bases.tar.zst", 1 << 20
 
 @dataclass(frozen=True)
 class Plan:
-    """What a kit will hold, before anything of it is made. `image_bytes` are before compression."""
+    """What a kit will hold, before anything of it is made or fetched.
+
+    `missing` are the bases that are not here yet; `image_bytes` are those of the others, before
+    compression. `scanner` is where the scanner's database is, if it is here.
+    """
 
     lessons: tuple[str, ...]
     platform: str
-    images: dict[str, str]  # what the engine calls each base, by its official name
+    bases: tuple[str, ...]
+    missing: tuple[str, ...]
     image_bytes: int
+    scans: bool
     scanner: Path | None
     wheels_for: tuple[str, ...]
 
     @property
     def sentence(self) -> str:
         """What it weighs at most, part by part."""
-        parts = [f"{len(self.images)} base images, {format_bytes(self.image_bytes)} before "
+        parts = [f"{len(self.bases)} base images, {format_bytes(self.image_bytes)} before "
                  "compression"]  # fmt: skip
+        if self.missing:
+            parts.append(f"not here yet and not weighed: {', '.join(self.missing)}")
+        if self.scans and not self.scanner:
+            parts.append("no database of the scanner, which is not here")
         if self.scanner:
             parts.append(f"the scanner's database, {format_bytes(_bytes_below(self.scanner))}")
         parts.append(f"recordings, {format_bytes(_bytes_below(ROOT / 'recordings'))}")
@@ -53,28 +63,33 @@ class Plan:
 
 
 def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Plan:
-    """Return what a kit for these lessons will hold; gets the bases that are missing."""
+    """Return what a kit for these lessons will hold; gets nothing."""
     needs = needed_by(*lessons)
-    provide(client, needs.bases)
-    found = {name: here(client, name).used for name in needs.bases}
-    sizes = {name: engine.inspect_image(client, used)["Size"] for name, used in found.items()}
+    found = {name: here(client, name) for name in needs.bases}
+    sizes = [engine.inspect_image(client, base.used)["Size"] for base in found.values() if base]
     scanner = None
     with suppress(ScannerMissing):
         scanner = database_folder() if needs.scans else None
     return Plan(
         lessons=tuple(lesson.stem for lesson in lessons),
         platform=engine.described(client).platform,
-        images=found,
-        image_bytes=sum(sizes.values()),
+        bases=needs.bases,
+        missing=tuple(name for name, base in found.items() if base is None),
+        image_bytes=sum(sizes),
+        scans=needs.scans,
         scanner=scanner,
         wheels_for=wheels_for,
     )
 
 
 def pack(client, planned: Plan, target: Path) -> Manifest:
-    """Write the kit, whole or not at all, and return its manifest. Raises EngineFailed, OSError."""
+    """Write the kit, whole or not at all, and return its manifest; gets the bases that are missing.
+
+    Raises BaseNotAvailable, EngineFailed, OSError.
+    """
+    images = [base.used for base in provide(client, planned.bases)]
     stage = files.private_folder(journal.cache("kit") / "packing")
-    sources = {BASES: _bases(client, planned, stage)}
+    sources = {BASES: _bases(client, images, stage)}
     for platform in planned.wheels_for:
         sources |= _wheels(platform, stage)
     if planned.scanner:
@@ -83,7 +98,7 @@ def pack(client, planned: Plan, target: Path) -> Manifest:
     for path in _below(ROOT / "recordings"):
         sources[f"recordings/{path.relative_to(ROOT / 'recordings').as_posix()}"] = path
     members = tuple(_member(name, path) for name, path in sources.items())
-    manifest = Manifest(planned.lessons, planned.platform, tuple(planned.images), members)
+    manifest = Manifest(planned.lessons, planned.platform, planned.bases, members)
     with files.replacing(target) as file, tarfile.open(fileobj=file, mode="w") as tar:
         text = manifest.to_json().encode()
         _add(tar, NAME, io.BytesIO(text), len(text))
@@ -93,10 +108,10 @@ def pack(client, planned: Plan, target: Path) -> Manifest:
     return manifest
 
 
-def _bases(client, planned: Plan, stage: Path) -> Path:
+def _bases(client, images: list[str], stage: Path) -> Path:
     """All bases in one archive, their layers once; kept while the engine's images are the same."""
-    ids = sorted(engine.inspect_image(client, used)["Id"] for used in planned.images.values())
-    key = hashlib.sha256(json.dumps([ids, sorted(planned.images.values())]).encode()).hexdigest()
+    ids = sorted(engine.inspect_image(client, used)["Id"] for used in images)
+    key = hashlib.sha256(json.dumps([ids, sorted(images)]).encode()).hexdigest()
     place = stage / f"bases-{key[:16]}.tar.zst"
     if place.is_file():
         return place
@@ -107,12 +122,11 @@ def _bases(client, planned: Plan, stage: Path) -> Path:
     def draw() -> str:
         return f"Exporting base images · {format_bytes(read)}"
 
-    names = list(planned.images.values())
     with progress.Screen(draw), files.replacing(place, private=True) as file:
         packer = zstandard.ZstdCompressor(level=3, write_checksum=True)
         with (
             packer.stream_writer(file, closefd=False) as packed,
-            engine.export_images(client, names) as chunks,
+            engine.export_images(client, images) as chunks,
         ):
             for chunk in chunks:
                 packed.write(chunk)

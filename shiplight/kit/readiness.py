@@ -4,6 +4,7 @@ A learner's check ends in one line for the teacher. It has versions, counts and 
 nothing of it is taken from a name, a path or an address of the machine.
 """
 
+import os
 import re
 import socket
 from collections.abc import Callable, Iterator
@@ -217,13 +218,9 @@ def _is_taken(port: int) -> bool:
 
 def _page(out: Path) -> Found:
     """Whether the page of a class can be written where `class` writes it."""
-    trial = out / ".rehearsal"
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        trial.write_text("a page", encoding="utf-8")
-        trial.unlink()
-    except OSError as error:
-        return Found("projector page", PROBLEM, f"cannot be written: {error.strerror}")
+    there = next(folder for folder in (out, *out.parents) if folder.exists())
+    if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+        return Found("projector page", PROBLEM, f"{there} is not a folder that can be written to")
     return Found("projector page", OK, f"`{PROGRAM} class FOLDER` can write it")
 
 

@@ -15,7 +15,7 @@ import zstandard
 
 from shiplight import kit
 from shiplight.builds.bases import Base
-from shiplight.errors import UsageError
+from shiplight.errors import ScannerMissing, UsageError
 from shiplight.kit import packing, readiness, unpacking, wheels
 from shiplight.kit.manifest import Manifest, Member
 from shiplight.lessons import shelf
@@ -42,7 +42,13 @@ ARCHIVE = archive(manifest_json=saved("golang:1.23", "docker.io/library/busybox:
 @pytest.fixture
 def lab(tmp_path, monkeypatch):
     """A lab of its own, and an engine that exports ARCHIVE, and keeps what it is given."""
-    on = SimpleNamespace(images=set(), loaded=b"", exports=0, remembered=[], platform="linux/amd64")
+    on = SimpleNamespace(
+        images=set(), absent=set(), loaded=b"", exports=0, remembered=[], platform="linux/amd64"
+    )
+
+    def provide(client, names):
+        on.absent.clear()
+        return [Base(name, name, "official") for name in names]
 
     @contextmanager
     def export_images(client, names):
@@ -55,8 +61,11 @@ def lab(tmp_path, monkeypatch):
 
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath("lab").joinpath)
     monkeypatch.setattr("shiplight.engine.journal.shared", tmp_path.joinpath("lab").joinpath)
-    monkeypatch.setattr(packing, "provide", lambda client, names: None)
-    monkeypatch.setattr(packing, "here", lambda client, name: Base(name, name, "official"))
+    monkeypatch.setattr(packing, "provide", provide)
+    monkeypatch.setattr(
+        packing, "here",
+        lambda client, name: None if name in on.absent else Base(name, name, "official"),
+    )  # fmt: skip
     engine = packing.engine
     monkeypatch.setattr(engine, "inspect_image", lambda client, name: {"Size": 5, "Id": name})
     monkeypatch.setattr(engine, "described", lambda client: on)
@@ -79,6 +88,19 @@ def test_a_plan_says_what_a_kit_will_weigh_before_it_is_made(lab):
     planned = kit.plan("client", [FIRST, GO], wheels_for=("linux/amd64",))
     assert planned.sentence.startswith("2 base images, 10 B before compression; recordings, ")
     assert "Python packages for linux/amd64" in planned.sentence and not lab.exports
+
+
+def test_a_plan_gets_nothing_and_names_what_is_not_here(lab, tmp_path, monkeypatch):
+    def database_folder():
+        raise ScannerMissing("no database")
+
+    monkeypatch.setattr(packing, "database_folder", database_folder)
+    lab.absent = {"golang:1.23"}
+    planned = kit.plan("client", [FIRST, GO, shelf.find(["08"])[0]])
+    assert lab.absent and planned.missing == ("golang:1.23",)
+    assert "not here yet and not weighed: golang:1.23; no database of the" in planned.sentence
+    made = kit.pack("client", planned, tmp_path / "class.tar")
+    assert not lab.absent and "golang:1.23" in made.bases
 
 
 def test_a_kit_has_the_scanners_database_for_every_lesson_that_scans(lab, tmp_path, monkeypatch):

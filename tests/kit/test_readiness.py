@@ -87,6 +87,24 @@ def test_without_an_engine_every_lesson_lacks_it(capsys, monkeypatch):
     )
 
 
+def test_neither_a_rehearsal_nor_a_weighing_starts_an_engine(monkeypatch):
+    may_start = []
+
+    def connect(given, *, to_make=False):
+        may_start.append(to_make)
+        raise EngineNotReachable("no engine")
+
+    monkeypatch.setattr("shiplight.cli.kit_commands.connect", connect)
+    for command in (["rehearse", "00"], ["pack", "00", "--weigh"], ["ready", "00"]):
+        commands.main(command)
+    assert may_start == [False, False, True]
+
+
+def test_a_rehearsal_creates_no_folder_for_pages(machine, tmp_path):
+    found = {one.name: one for one in kit.rehearse("client", [FIRST], tmp_path / "a" / "out")}
+    assert found["projector page"].state == "ok" and not list(tmp_path.iterdir())
+
+
 def test_a_rehearsal_lists_all_that_a_class_needs_and_builds_nothing(machine, tmp_path):
     found = {one.name: one for one in kit.rehearse("client", [FIRST, GO], tmp_path)}
     names = ["engine", "disk", "base images", "recordings", "port", "projector page", "slides"]
