@@ -9,10 +9,8 @@ from .manifest import Manifest
 from .packing import Plan, pack, plan
 from .readiness import PROBLEM, Found, Ready, ready, rehearse
 from .unpacking import check_kit, unpack, wheels_of
-from .wheels import PLATFORMS
 
 __all__ = [
-    "PLATFORMS",
     "PROBLEM",
     "Found",
     "Manifest",

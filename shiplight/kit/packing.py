@@ -58,12 +58,13 @@ class Plan:
         if self.scanner:
             parts.append(f"the scanner's database, {format_bytes(_bytes_below(self.scanner))}")
         parts.append(f"recordings, {format_bytes(_bytes_below(ROOT / 'recordings'))}")
-        parts += [f"Python packages for {one}, about 100 MB" for one in self.wheels_for]
+        parts += [f"Python packages for {one}" for one in self.wheels_for]
         return "; ".join(parts)
 
 
 def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Plan:
-    """Return what a kit for these lessons will hold; gets nothing."""
+    """Return what a kit for these lessons will hold; gets nothing. Raises UsageError."""
+    wheels.refuse_unknown(wheels_for)
     needs = needed_by(*lessons)
     found = {name: here(client, name) for name in needs.bases}
     sizes = [engine.inspect_image(client, base.used)["Size"] for base in found.values() if base]

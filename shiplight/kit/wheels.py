@@ -61,14 +61,19 @@ def requirements_of(text: str, platform: str, python: str) -> str:
     return "\n".join(kept)
 
 
+def refuse_unknown(platforms: Iterable[str]) -> None:
+    """Raise UsageError for a platform that is not among PLATFORMS."""
+    for platform in platforms:
+        if platform not in PLATFORMS:
+            known = ", ".join(PLATFORMS)
+            raise UsageError(f"there are no wheels for {platform!r}.", hint=f"one of {known}")
+
+
 def download(folder: Path, platform: str) -> None:
     """Download into a folder what `./lab` installs on this platform, with this version of Python.
 
-    Raises UsageError for an unknown platform, or where pip cannot get everything.
+    Raises UsageError where pip cannot get everything.
     """
-    if platform not in PLATFORMS:
-        known = ", ".join(PLATFORMS)
-        raise UsageError(f"there are no wheels for {platform!r}.", hint=f"one of {known}")
     python = machine.python_version()  # to the patch: a marker can depend on it
     text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
     lines = requirements_of(text, platform, python).splitlines()
