@@ -31,8 +31,7 @@ def unpack(client, kit: Path) -> Manifest:
     What an interrupted unpacking had verified is not read again. `client` may be None: then no
     base is loaded. Raises UsageError for what is not a whole kit, EngineFailed, LabFolderFailed.
     """
-    manifest = verify(kit)
-    _refuse_other_platform(client, manifest)
+    manifest = verify(client, kit)
     if client is not None:
         _load(client, manifest)
         (_folder() / BASES).unlink()
@@ -43,11 +42,18 @@ def unpack(client, kit: Path) -> Manifest:
     return manifest
 
 
-def verify(kit: Path) -> Manifest:
-    """Copy every file of a kit into this lab's folder, each checked; return the manifest."""
+def verify(client, kit: Path) -> Manifest:
+    """Copy every file of a kit into this lab's folder, each checked; return the manifest.
+
+    Images for another platform are refused before anything is copied. Raises UsageError.
+    """
     with journal.writable():
         folder = files.private_folder(_folder())
-        return _each(kit, lambda source, member: _copy_missing(source, folder, member))
+        return _each(
+            kit,
+            lambda source, member: _copy_missing(source, folder, member),
+            accept=lambda manifest: _refuse_other_platform(client, manifest),
+        )
 
 
 def check_kit(kit: Path) -> Manifest:
@@ -55,11 +61,19 @@ def check_kit(kit: Path) -> Manifest:
 
     Raises UsageError for what is not a whole kit.
     """
-    return _each(kit, _refuse_damaged)
+    return _each(kit, _refuse_damaged, accept=lambda manifest: None)
 
 
-def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
-    """Let `use` read every file of a kit, in order. Raises UsageError for what is not whole."""
+def _each(
+    kit: Path,
+    use: Callable[[BinaryIO, Member], object],
+    *,
+    accept: Callable[[Manifest], object],
+) -> Manifest:
+    """Let `use` read every file of a kit, in order, once `accept` has the manifest.
+
+    Raises UsageError for what is not whole.
+    """
     if not kit.is_file():
         raise UsageError(f"there is no file {kit}.", hint=f"`{PROGRAM} pack` writes one")
     done = 0
@@ -69,6 +83,7 @@ def _each(kit: Path, use: Callable[[BinaryIO, Member], object]) -> Manifest:
                 manifest = _manifest(tar)
                 if manifest.bytes > os.fstat(file.fileno()).st_size:
                     raise _damaged("its manifest has more bytes than it has itself")
+                accept(manifest)
                 wanted = {one.name: one for one in manifest.members}
                 if BASES not in wanted:
                     raise _damaged("it has no base images")

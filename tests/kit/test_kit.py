@@ -375,11 +375,12 @@ def test_a_truncated_kit_is_refused(lab, packed):
     assert lab.loaded == b""
 
 
-def test_images_of_another_platform_are_refused_before_they_are_loaded(lab, packed):
+def test_images_of_another_platform_are_refused_before_they_are_copied(lab, packed, tmp_path):
     lab.platform = "linux/arm64"
     with pytest.raises(UsageError, match="are for linux/amd64, and this engine is linux/arm64"):
         kit.unpack("client", packed)
-    assert lab.loaded == b""
+    copied = tmp_path / "lab" / "kit" / "unpacked"
+    assert lab.loaded == b"" and not [one for one in copied.rglob("*") if one.is_file()]
 
 
 def test_a_database_goes_to_its_place_and_to_no_folder_of_somebody_elses(
