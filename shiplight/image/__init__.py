@@ -44,7 +44,7 @@ from .saved import (
     plain_blocks,
     read_saved,
 )
-from .searching import containing, has
+from .searching import archived, containing, has
 from .store import LayerStore
 from .tarstream import packing
 from .writing import add_image, write_index
@@ -70,6 +70,7 @@ __all__ = [
     "Saved",
     "add_image",
     "align",
+    "archived",
     "as_archive",
     "asking",
     "assemble",

@@ -38,7 +38,8 @@ _HINT = "save the image again; do not use an archive from an unknown source"
 class Limits:
     """How much of its limits an archive has used so far."""
 
-    def __init__(self):
+    def __init__(self, most_unpacked: int | None = None):
+        self.most_unpacked = most_unpacked or MAX_UNPACKED
         self.entries = self.names = self.unpacked = self.read = 0
 
     def count_entry(self, *names: str) -> None:
@@ -49,8 +50,8 @@ class Limits:
 
     def count_bytes(self, count: int) -> None:
         self.unpacked += count
-        if self.unpacked > MAX_UNPACKED:
-            most = format_bytes(MAX_UNPACKED)
+        if self.unpacked > self.most_unpacked:
+            most = format_bytes(self.most_unpacked)
             raise ArchiveError(f"the archive unpacks to more than {most}.", hint=_HINT)
         if self.unpacked > RATIO_FROM and self.unpacked > MAX_RATIO * self.read:
             times = f"over {MAX_RATIO:,} times its own bytes"

@@ -1,10 +1,13 @@
 """Where an image's bytes are: each rule on images of factories, and that nothing counts twice."""
 
+import gzip
 import io
 import json
 import struct
 import tarfile
+import tracemalloc
 import zipfile
+import zlib
 from dataclasses import replace
 
 import checking
@@ -209,9 +212,9 @@ def test_a_folder_of_specifications_is_no_test(tmp_path):
     assert rows(found) == [("tests", "/app/spec/models/user_spec.rb", 150_000, 2)]
 
 
-def tar_gz(members):
+def tarred(members, packing="gz"):
     out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w:gz") as tar:
+    with tarfile.open(fileobj=out, mode=f"w:{packing}") as tar:
         for name, size in members.items():
             info = tarfile.TarInfo(name)
             info.size = size
@@ -227,20 +230,61 @@ def zipped(members):
     return out.getvalue()
 
 
-@pytest.mark.parametrize("pack", [tar_gz, zipped])
-def test_an_archive_is_spare_where_what_it_contains_is_there_too(tmp_path, pack):
-    there = [file("opt/tool/bin/tool", 400_000), file("opt/tool/lib", 100_000)]
-    layer = [*there, file("tmp/tool.tar.gz", 250_000)]
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
+def test_an_archive_is_spare_where_what_it_contains_is_there_too(tmp_path, ending):
+    def pack(members):
+        return zipped(members) if ending == "zip" else tarred(members, ending[4:])
+
+    there, path = [file("opt/tool/bin/tool", 400_000), file("opt/tool/lib", 100_000)], f"t.{ending}"
+    layer = [*there, file(path, 250_000)]
     found = built_subject(tmp_path, "FROM debian\nRUN curl x | tar x\n", [layer])
     image = found.built.image
-    assert "tmp/tool.tar.gz" in wanted(image, {1})
+    assert path in wanted(image, {1})
     data = {"in": {"v1/bin/tool": 400_000, "v1/lib": 100_000, "v1/empty": 0, "v1/readme": 20_000},
             "out": {"v1/bin/tool": 400_000, "v1/lib": 500_000}}  # fmt: skip
-    assert understood(image, [("tmp/tool.tar.gz", pack(data["out"]))]) == NOTHING_READ
-    assert understood(image, [("tmp/tool.tar.gz", b"no archive")]) == NOTHING_READ
-    inside = understood(image, [("tmp/tool.tar.gz", pack(data["in"]))])
+    assert understood(image, [(path, pack(data["out"]))]) == NOTHING_READ
+    assert understood(image, [(path, b"no archive")]) == NOTHING_READ
+    inside = understood(image, [(path, pack(data["in"]))])
     found = replace(found, built=replace(found.built, inside=inside))
-    assert rows(found) == [("archive", "/tmp/tool.tar.gz", 250_000, 2)]
+    assert rows(found) == [("archive", f"/{path}", 250_000, 2)]
+
+
+def pax_header(size):
+    header = tarfile.TarInfo("x")
+    header.type, header.size = b"x", size
+    return gzip.compress(header.tobuf(tarfile.USTAR_FORMAT) + bytes(size), 1)
+
+
+def directory_of_zip(names):
+    record = b"PK\1\2" + bytes(42)
+    end = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 0, 0, names * len(record), 0, 0)
+    return record * names + end
+
+
+@pytest.mark.parametrize(
+    ("path", "data"),
+    [("a.tar.gz", pax_header(60_000_000)), ("a.zip", directory_of_zip(150_000))],
+    ids=["one header of 60 MB", "150,000 names"],
+)
+def test_an_archive_of_an_image_takes_no_more_memory_than_its_reader_may(tmp_path, path, data):
+    image = built_subject(tmp_path, "FROM debian\nCOPY a /\n", [[file(path, data)]]).built.image
+    tracemalloc.start()
+    try:
+        assert understood(image, [(path, data)]) == NOTHING_READ
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_archive_that_wants_gigabytes_to_be_unpacked_is_not_read(tmp_path):
+    data = tarred({"lib": 500_000}, "xz")
+    size, frame = 4 * data[12] + 4, bytearray(data)
+    frame[16] = 40  # bytes of its dictionary: 4 GiB
+    frame[12 + size - 4 : 12 + size] = zlib.crc32(frame[12 : 12 + size - 4]).to_bytes(4, "little")
+    layer = [file("lib", 500_000), file("a.tar.xz", 250_000)]
+    image = built_subject(tmp_path, "FROM debian\nCOPY a /\n", [layer]).built.image
+    assert understood(image, [("a.tar.xz", data)]).unpacked == ("a.tar.xz",)
+    assert understood(image, [("a.tar.xz", bytes(frame))]) == NOTHING_READ
 
 
 def test_symbols_count_with_their_names_and_the_rest_of_the_program_stays(tmp_path):

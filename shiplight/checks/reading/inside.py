@@ -4,16 +4,19 @@
 between. Of a key only its path is kept.
 """
 
+import bz2
 import io
+import lzma
 import posixpath
 import re
-import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 
-from ...image import Image, Program, read_program
+from ...image import Image, Program, archived, read_program
 from .secretwords import has_private_key
 
 MOST_BYTES, MOST_FILES = 400_000_000, 150  # of all files that are read
@@ -21,6 +24,11 @@ _LARGEST = 200_000_000  # of one of them, which is in memory twice
 _LEAST_PROGRAM, _LEAST_ARCHIVE = 100_000, 100_000
 _KEY_SIZES = range(100, 20_000)
 _MOST_MEMBERS, _MOST_UNPACKED = 100_000, 4_000_000_000
+_BLOCK = 1 << 19
+_UNPACKERS = {
+    b"BZh": bz2.BZ2Decompressor,
+    b"\xfd7zXZ": partial(lzma.LZMADecompressor, memlimit=1 << 27),
+}
 _UNPACKED = 0.9  # of an archive's bytes, to say that its contents are there
 
 PASSWD = "etc/passwd"
@@ -108,26 +116,43 @@ def _is_unpacked(image: Image, path: str, data: bytes) -> bool:
         for each, (entry, _) in image.tree().items()
         if entry.kind in ("file", "hardlink") and entry.size and each != path
     )
-    members = _members(data)
+    members = _members(path, data)
     found = sum(size for name, size in members if there[posixpath.basename(name), size])
     total = sum(size for _, size in members)
     return total > 0 and found >= _UNPACKED * total
 
 
-def _members(data: bytes) -> list[tuple[str, int]]:
+def _members(path: str, data: bytes) -> list[tuple[str, int]]:
     """The files in a tar or a zip with their bytes; none where it cannot be read."""
-    found, total = [], 0
     try:
-        if zipfile.is_zipfile(io.BytesIO(data)):
-            with zipfile.ZipFile(io.BytesIO(data)) as archive:
-                found = [(i.filename, i.file_size) for i in archive.infolist() if not i.is_dir()]
+        if path.endswith((".zip", ".whl")):
+            found = _zipped(data)
         else:
-            with tarfile.open(fileobj=io.BytesIO(data)) as archive:
-                for member in archive:
-                    found += [(member.name, member.size)] if member.isfile() else []
-                    total += member.size
-                    if len(found) > _MOST_MEMBERS or total > _MOST_UNPACKED:
-                        return []
+            found = archived(_blocks(data), most=_MOST_UNPACKED)
+        found = list(islice(found, _MOST_MEMBERS + 1))
     except Exception:  # a stranger's archive: whatever its reader raises, it cannot be read
         return []
-    return [(name, size) for name, size in found[:_MOST_MEMBERS] if size]
+    return [(name, size) for name, size in found if size] if len(found) <= _MOST_MEMBERS else []
+
+
+def _zipped(data: bytes) -> list[tuple[str, int]]:
+    if data.count(b"PK\1\2") > _MOST_MEMBERS:  # each takes memory, before the first is seen
+        return []
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        return [(each.filename, each.file_size) for each in archive.infolist()]
+
+
+def _blocks(data: bytes) -> Iterator[bytes]:
+    """The bytes of an archive, of xz and bzip2 unpacked; the reader of tars unpacks the others."""
+    make = next((make for head, make in _UNPACKERS.items() if data.startswith(head)), None)
+    if make is None:
+        yield data
+    while make and data:  # several streams may follow each other
+        reader = make()
+        while not reader.eof:
+            block = reader.decompress(data, _BLOCK)
+            if not block and reader.needs_input:
+                raise EOFError("it ends too early")
+            data = b""
+            yield block
+        data = reader.unused_data
