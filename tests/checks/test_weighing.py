@@ -176,6 +176,23 @@ def test_a_second_copy_can_go_but_not_what_two_packages_each_need(tmp_path):
     assert "/app as well" in weight.rows[0].place.found
 
 
+@pytest.mark.parametrize(
+    ("going", "kind"),
+    [
+        ("app/a/tests/m.bin", "tests"),
+        ("app/.git/m.bin", "history"),
+        ("root/.cache/pip/http/m.bin", "cache"),
+    ],
+)
+def test_a_copy_stays_where_another_rule_takes_the_first(tmp_path, going, kind):
+    data = b"m" * 500_000
+    layer = [file(going, data), file("srv/z/m.bin", data)]
+    found = built_subject(tmp_path, "FROM debian\nCOPY . /\n", [layer])
+    assert rows(found) == [(kind, f"/{going}", 500_000, 2)]
+    found = built_subject(tmp_path, "FROM debian\nCOPY . /\n", [[*layer, file("usr/m.bin", data)]])
+    assert rows(found)[1:] == [("twice", "/usr/m.bin", 500_000, 2)], "of two, one can go"
+
+
 def test_what_a_package_manager_wrote_twice_is_not_ours_to_change(tmp_path):
     base = [file("var/cache/debconf/templates.dat", 700_000), file("usr/bin/perl", b"p" * 800_000)]
     layer = [

@@ -102,13 +102,12 @@ class Claim:
 def weigh(subject: Subject) -> Weight:
     """Return where the bytes of a subject's built image are. Asserts that they add up."""
     view = _View(subject)
-    taken: set[tuple[str, int]] = set()
     claims: list[Claim] = []
     for rule in _RULES:
         for claim in rule(view):
             key = (claim.path, claim.layer)
-            if key not in taken:
-                taken.add(key)
+            if key not in view.taken:
+                view.taken.add(key)
                 claims.append(claim)
     rows = _rows(subject, [c for c in claims if view.is_own(c.layer)])
     image = subject.built.image
@@ -144,9 +143,13 @@ def _around(paths: list[str]) -> str:
 
 
 class _View:
-    """The files of a built image, for the rules: `own` are live ones of its own layers."""
+    """The files of a built image, for the rules: `own` are live ones of its own layers.
+
+    `taken` are the paths, with their layers, that rules have claimed so far.
+    """
 
     def __init__(self, subject: Subject):
+        self.taken: set[tuple[str, int]] = set()
         self.subject, self.image = subject, subject.built.image
         self.inside, self.steps = subject.built.inside, instructions_of_layers(subject)
         self.tree = self.image.tree()
@@ -382,7 +385,7 @@ _PACKAGES = re.compile(r"(?:.*?/)?(?:node_modules|site-packages|dist-packages|ge
 
 
 def _twice(view: _View) -> Iterator[Claim]:
-    """Files whose content is there under another path too; the first one stays.
+    """Files whose content stays under another path too: the first that no other rule takes.
 
     Two packages of one folder of packages may each need theirs, and nobody but a package manager
     can change what it put in its folders.
@@ -391,10 +394,12 @@ def _twice(view: _View) -> Iterator[Claim]:
     for size, paths in view.image.duplicates():
         if size < _LEAST_TWIN:
             continue
-        first, *others = sorted(
-            paths, key=lambda path: (view.can_change(path), view.tree[path][1], path)
+        staying = sorted(
+            (path for path in paths if (path, view.tree[path][1]) not in view.taken),
+            key=lambda path: (view.can_change(path), view.tree[path][1], path),
         )
-        for path in filter(view.can_change, others):
+        for path in filter(view.can_change, staying[1:]):
+            first = staying[0]
             twin = posixpath.basename(path) == posixpath.basename(first)
             same = (m := _PACKAGES.match(path)) and first.startswith(m[0])
             if not same and (twin or size >= _LEAST_COPY):
