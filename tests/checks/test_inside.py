@@ -5,12 +5,13 @@ from dataclasses import replace
 
 import pytest
 from checking import built_subject, check, result
-from factories import file, whiteout
+from factories import Image, file, legacy, whiteout
 
 from shiplight.checks import checklist
 from shiplight.checks.reading.inside import Inside, understood, wanted
 from shiplight.checks.reading.secretwords import has_private_key
 from shiplight.checks.reading.subject import Built
+from shiplight.image import read_image
 
 LINE = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj\n"
 
@@ -91,6 +92,15 @@ def test_a_file_of_secrets_that_a_later_layer_deletes_is_still_in_the_image(tmp_
     found = built_subject(tmp_path, "FROM debian\nCOPY a /app\nRUN rm /app/.env\n", layers)
     outcome = result(checklist.run(found), "secrets").outcome
     assert [(p.line, p.path, p.bytes) for p in outcome.places] == [(2, "/app/.env", 300)]
+
+
+def test_secrets_are_found_where_a_builder_writes_another_history(tmp_path):
+    keys = [file("srv/deploy", KEYS["PKCS 8"]), file("srv/id_rsa", 300)]
+    image = Image([[file("bin/sh", 5)], keys], history=[{"created_by": "a"}, {"created_by": "b"}])
+    image, subject = read_image([legacy(image)]), check(tmp_path, "FROM debian\nCOPY a /\n").subject
+    built = Built(image, inside=Inside(keys=("srv/deploy",)))
+    outcome = result(checklist.run(replace(subject, built=built)), "secrets").outcome
+    assert {place.path for place in outcome.places} == {"/srv/deploy", "/srv/id_rsa"}
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from ...setup import PROGRAM
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands
-from ..reading.layers import instructions_of_layers
+from ..reading.layers import own_layers
 from ..reading.programs import (
     Compiling,
     compilings,
@@ -200,8 +200,8 @@ def stripped(subject: Subject) -> Outcome:
 
 def _stripped_program(subject: Subject, program) -> Outcome:
     spare = program.symbol_bytes + program.debug_bytes
-    own, tree = instructions_of_layers(subject), subject.built.image.tree()
-    if own and program.path in tree and tree[program.path][1] not in own:
+    tree = subject.built.image.tree()
+    if program.path in tree and tree[program.path][1] not in own_layers(subject):
         return not_applicable(f"/{program.path} came with the base")
     if program.stripped:
         return passed(f"/{program.path} has no symbol table and no debug information")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from ...dockerfile import apply_rules
 from ..reading.folder import context_copies, copied, ignored
 from ..reading.known import commands
-from ..reading.layers import instructions_of_layers
+from ..reading.layers import own_layers
 from ..reading.secretfiles import (
     SECRET_FILES,
     is_private_key,
@@ -262,11 +262,11 @@ def _global_secrets(subject: Subject) -> list[Place]:
 
 
 def _secret_files(subject: Subject) -> list[Place]:
-    """Files of the built image that are secrets by name or content, the base's own aside.
+    """Files of the built image that are secrets by name or content, those of the base aside.
 
     Those that a later layer hides are still in the image, for whoever unpacks it.
     """
-    own, image = instructions_of_layers(subject), subject.built.image
+    own, image = own_layers(subject), subject.built.image
     files = [(path, layer, entry.size) for path, (entry, layer) in image.tree().items()
              if entry.kind == "file"]  # fmt: skip
     hidden = [(item.path, item.added_by, item.bytes) for item in image.buried]

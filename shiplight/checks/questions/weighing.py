@@ -16,7 +16,7 @@ from ...image import Entry
 from ...units import format_bytes
 from ..reading.folder import part_of, table_of
 from ..reading.known import commands
-from ..reading.layers import instructions_of_layers
+from ..reading.layers import instructions_of_layers, own_layers
 from ..reading.subject import Subject
 from .image import at_layer
 from .outcomes import Place
@@ -152,6 +152,7 @@ class _View:
         self.taken: set[tuple[str, int]] = set()
         self.subject, self.image = subject, subject.built.image
         self.inside, self.steps = subject.built.inside, instructions_of_layers(subject)
+        self.layers = own_layers(subject)
         self.tree = self.image.tree()
         self.names: dict[str, list[str]] = defaultdict(list)  # further ones, by the first
         for path, (entry, _) in self.tree.items():
@@ -164,8 +165,8 @@ class _View:
         }
 
     def is_own(self, layer: int) -> bool:
-        """Return whether a layer is the Dockerfile's; all are where the history does not tell."""
-        return layer in self.steps or not self.steps
+        """Return whether a layer is the Dockerfile's."""
+        return layer in self.layers
 
     def by_path(self, test: Callable[[str], object]) -> Iterator[tuple[str, Entry, int]]:
         """Yield the own files that pass a test of their paths with all their names."""

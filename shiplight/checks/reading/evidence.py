@@ -9,7 +9,7 @@ from ...errors import NotRecorded
 from ...image import Image
 from ...inspection import files_in, measure, program_of
 from .inside import NOTHING_READ, Inside, understood, wanted
-from .layers import instructions_of_layers
+from .layers import own_layers
 from .subject import Built, Subject
 
 
@@ -35,8 +35,8 @@ def with_build(
     )
     image = measure(client, build.tag)
     built = replace(subject, built=Built(image, program_of(client, image), warnings=build.warnings))
-    own = instructions_of_layers(built) or range(len(image.layers))
-    return replace(built, built=replace(built.built, inside=_inside(client, image, own)))
+    inside = _inside(client, image, own_layers(built))
+    return replace(built, built=replace(built.built, inside=inside))
 
 
 def _inside(client, image: Image, layers: Container[int]) -> Inside:

@@ -23,5 +23,14 @@ def instructions_of_layers(subject: Subject) -> dict[int, Step]:
     return {}
 
 
+def own_layers(subject: Subject) -> frozenset[int]:
+    """Return the layers of the built image that the Dockerfile added; all where it does not tell.
+
+    A builder that writes another history leaves open which layers are the base's.
+    """
+    layers = range(len(subject.built.image.layers))
+    return frozenset(instructions_of_layers(subject) or layers)
+
+
 def _keyword(instruction: str) -> str:
     return instruction.split(" ", 1)[0].upper()
