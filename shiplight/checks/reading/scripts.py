@@ -65,25 +65,33 @@ def _written(step: Step) -> Iterator[tuple[str, str | None]]:
 def scripts_run(subject: Subject, steps: Iterable[Step]) -> Iterator[tuple[Step, str, Step | None]]:
     """Yield each script that a RUN starts: its step, its name, and that step as if it were inline.
 
-    The last is None for a script that is not here.
+    The last is None for a script that is not here, unless it is the system's or only sourced.
     """
     before: list[Step] = []
     for step in steps:
         if step.keyword == "RUN":
-            paths = (_script_of(command.words) for command in step.commands)
-            for path in islice(dict.fromkeys(path for path in paths if path), _MOST_SCRIPTS):
+            started = dict.fromkeys(_script_of(command.words) for command in step.commands)
+            for path, is_own in islice(filter(any, started), _MOST_SCRIPTS):
                 text = script_text(subject, before, step.workdir, path)
-                said = text and replace(step.instruction, value=text, json=None, heredocs=())
-                yield step, path, replace(step, instruction=said) if said else None
+                if text and "\0" not in text:
+                    said = replace(step.instruction, value=text, json=None, heredocs=())
+                    yield step, path, replace(step, instruction=said)
+                elif is_own:
+                    yield step, path, None
         if step.keyword in ("RUN", "COPY", "ADD"):
             before.append(step)
 
 
-def _script_of(words: tuple[str, ...]) -> str:
-    """The script that a command is or that a shell is given; "" for none, and for the system's."""
+def _script_of(words: tuple[str, ...]) -> tuple[str, bool]:
+    """The script that a command is, or that a shell is given or reads; "" for none.
+
+    And whether it is the project's own, wherever it is: not the system's, and not only sourced.
+    """
     word, *rest = words
-    if is_shell(word):
+    sourced = word in (".", "source")
+    if sourced or is_shell(word):
         word = next((each for each in rest if not each.startswith("-")), "")
-    named = "/" in word or word.endswith((".sh", ".bash"))
-    known = word.startswith((*(f"{folder}/" for folder in _PATH), "/etc/", "/opt/")) or "$" in word
-    return word if named and not known and "://" not in word else ""
+    if "$" in word or "://" in word or not ("/" in word or word.endswith((".sh", ".bash"))):
+        return "", False
+    system = (*(f"{folder}/" for folder in _PATH), "/etc/", "/opt/")
+    return word, not (sourced or word.startswith(system))
