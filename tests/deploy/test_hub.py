@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from unittest.mock import MagicMock
 
 import pytest
+import try_hub
 import yaml
 
 from shiplight.dockerfile import apply_rules, ignore_rules
@@ -258,3 +259,17 @@ def test_a_learner_has_the_same_lab_after_every_start_and_no_other_learner_has_i
     first, again, other = lab("Ana Ñ@home"), lab("Ana Ñ@home"), lab("ben")
     assert first == again != other
     assert re.fullmatch("[a-z0-9]{1,16}", first)
+
+
+def test_learners_are_not_taken_as_kept_apart_where_nothing_runs(monkeypatch, tmp_path):
+    said = {}
+    monkeypatch.setattr(try_hub, "true", lambda text, is_true, *_: said.update({text: is_true}))
+    monkeypatch.setattr(try_hub, "DISKS", tmp_path / "disks")
+    dead = MagicMock()
+    dead.shell.return_value = "Cannot connect to the Docker daemon. Is the daemon running?\n\n125"
+    dead.run.return_value = "ModuleNotFoundError: No module named 'shiplight'"
+    dead.ask.return_value.status_code = 503
+    dead.is_ready.return_value = False
+    try_hub.attacking(dead, dead, MagicMock())
+    assert len(said) > 20
+    assert [text for text, is_true in said.items() if is_true] == []

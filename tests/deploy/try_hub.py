@@ -314,7 +314,7 @@ def building(learners: list[Person], server: Engine, kit: bool) -> None:
         true("learners' servers start at the same time", True, spread(seconds))
         if kit:
             loaded = everybody(lambda one: one.shell("docker load -i /kit/bases.tar"))
-            true("base images of the kit are loaded", all("\n0" in said for said in loaded))
+            true("base images of the kit are loaded", all(map(succeeded, loaded)))
         before = [used_by(server, learner)[1] for learner in learners]
         built = everybody(lambda one: one.run(BUILD))
     used = [used_by(server, learner) for learner in learners]
@@ -328,8 +328,11 @@ def building(learners: list[Person], server: Engine, kit: bool) -> None:
     cores = ", ".join(f"{end - start:.0f} s" for start, (_, end) in zip(before, used, strict=True))
     print(f"  CPU time of each build: {cores}")
     for learner in learners:
-        learner.shell("echo mine > ~/ship-light/notes.txt; touch ~/of-$JUPYTERHUB_USER")
-        learner.shell("docker tag busybox secret-of-$JUPYTERHUB_USER")
+        made = learner.shell(
+            "echo mine > ~/ship-light/notes.txt && touch ~/of-$JUPYTERHUB_USER"
+            " && docker run --rm busybox true && docker tag busybox secret-of-$JUPYTERHUB_USER"
+        )
+        true(f"{learner.name} has a file and an image of their own", succeeded(made), made)
 
 
 def spread(seconds: list[float]) -> str:
@@ -344,6 +347,11 @@ def used_by(server: Engine, learner: Person) -> tuple[int, float]:
     return memory["usage"] - cache, stats["cpu_stats"]["cpu_usage"]["total_usage"] / 1e9
 
 
+def succeeded(said: str) -> bool:
+    """Whether a shell command did: its exit code is the last line."""
+    return said.split("\n")[-1] == "0"
+
+
 def last_line(said: str) -> str:
     """Return the last line that a command printed, shortened; its exit code comes after it."""
     lines = [line.strip() for line in said.split("\n")[:-1] if line.strip()]
@@ -354,7 +362,7 @@ def looking(ana: Person, kit: bool) -> None:
     """The scanner and the doctor, in an environment that Ana cannot write to."""
     lab = f"cd ~/ship-light && {'TRIVY_CACHE_DIR=/kit' if kit else ''} ./lab"
     seen = ana.shell(f"{lab} scan go/multi")
-    true("`./lab scan` looks up what an image contains", seen.endswith("\n0"), last_line(seen))
+    true("`./lab scan` looks up what an image contains", succeeded(seen), last_line(seen))
     seen = ana.shell(f"{lab} doctor --json 2>/dev/null")
     found = json.loads(seen.rpartition("\n")[0])["findings"]
     states = {one["name"]: one["state"] for one in found}
@@ -363,29 +371,40 @@ def looking(ana: Person, kit: bool) -> None:
 
 
 def attacking(ana: Person, ben: Person, server: Engine) -> None:
-    """What Ana can find of Ben, and of the server."""
-    secret = Path("/srv/secret-of-the-server")
+    """What Ana can find of Ben, and of the server.
+
+    A server where nothing runs would keep everybody apart, so each sentence needs a sign that what
+    was tried did run: something of Ana's own beside it, or the error by its name.
+    """
+    secret = DISKS.parent / "secret-of-the-server"
     secret.write_text("the server's secret")
     secret.chmod(0o644)
     ip = server.client.containers.get("learner-ben").attrs["NetworkSettings"]["Networks"]
-    ip = ip["shiplight-learners"]["IPAddress"]
-    ben.shell("setsid python3 -m http.server 9999 >/dev/null 2>&1 & sleep 2")
+    files_and_processes(ana, ben)
+    containers(ana)
+    network(ana, ben, ip["shiplight-learners"]["IPAddress"])
+    tokens(ana)
+    true("and Ben's server still runs", ben.is_ready())
 
-    seen = ana.shell("docker images --all; docker ps --all; docker volume ls; docker info")
-    true("Ana's engine has none of Ben's images", "ben" not in seen)
-    look = "ls -a / /home /srv /mnt; cat /proc/mounts; find / -name 'of-ben*' 2>/dev/null"
-    seen = ana.shell(look)
-    true("Ana's file system has none of Ben's files", "/ben" not in seen and "of-ben" not in seen)
-    true("though he sees it himself", "of-ben" in ben.shell(look))
+
+def files_and_processes(ana: Person, ben: Person) -> None:
+    seen = ana.shell("docker images --all && docker ps --all && docker volume ls && docker info")
+    hers = "secret-of-ana" in seen and succeeded(seen)
+    true("Ana's engine has her image and none of Ben's", hers and "ben" not in seen)
+    look = "ls -a / /home /srv /mnt; cat /proc/mounts; find / -name 'of-ana' -o -name 'of-ben'"
+    true("Ben sees his own files", "of-ben" in ben.shell(look))
+    seen = ana.shell(f"({look}) 2>/dev/null")
+    his = "/ben" in seen or "of-ben" in seen
+    true("Ana's file system has hers and none of his", "of-ana" in seen and not his)
     seen = ana.shell("ls /var/run/docker.sock /run/docker.sock /run/exec")
-    true("the server's engine has no socket there", seen.endswith("2"), seen.split("\n")[0])
+    absent = seen.count("No such file or directory") == 3
+    true("the server's engine has no socket there", absent, seen.split("\n")[0])
     seen = ana.shell("ps -e -o args=")
-    true(
-        "Ana sees her own processes only",
-        "dockerd --data-root /var" not in seen and "configurable" not in seen,
-    )
-    seen = ana.shell("id -u; grep CapEff /proc/self/status; cat /proc/self/uid_map")
-    true("Ana is uid 1000 without a capability", "1000" in seen and "0000000000000000" in seen)
+    hers = "jupyterhub-singleuser" in seen and "dockerd --data-root /home" in seen
+    others = "dockerd --data-root /var" in seen or "configurable" in seen
+    true("Ana sees her own processes only", hers and not others)
+    seen = ana.shell("id -u; grep CapEff /proc/self/status")
+    true("Ana is uid 1000 without a capability", seen == f"1000\nCapEff:\t{0:016}\n\n0", seen)
     for path, how in (("sysrq-trigger", "w"), ("sys/kernel/hostname", "w"), ("kcore", "rb")):
         seen = ana.run(f"open('/proc/{path}', {how!r})")  # some kernels do not have them
         refused = seen.startswith(("PermissionError", "FileNotFoundError"))
@@ -393,37 +412,57 @@ def attacking(ana: Person, ben: Person, server: Engine) -> None:
     seen = ana.shell("touch /usr/bin/mine; touch /mine")
     true("what is written lands on no disk but her own", seen.count("Read-only") == 2)
 
-    inner = "docker run --rm {} busybox sh -c '{}'"
-    seen = ana.shell(
-        inner.format("-v /:/host", "ls /host/srv; cat /host/srv/*; cat /host/etc/shadow")
-    )
+
+INNER = "docker run --rm {} busybox sh -c '{}'"
+
+
+def containers(ana: Person) -> None:
+    look = "ls /host/srv /host/home/learner; cat /host/srv/*; cat /host/etc/shadow"
+    seen = ana.shell(INNER.format("-v /:/host", look))
     true(
         "`docker run -v /:/host` has her container, not the server",
-        "secret" not in seen and "root:" not in seen,
+        "of-ana" in seen and "secret" not in seen and "root:" not in seen,
         last_line(seen),
     )
-    seen = ana.shell(
-        inner.format("--privileged -v /:/host", "mknod /tmp/d b 254 0 && dd if=/tmp/d bs=1 count=1")
-    )
-    true(
-        "`--privileged` has no devices of the server",
-        not seen.endswith("\n0"),
-        last_line(seen),
-    )
-    seen = ana.shell(inner.format("--privileged --pid host", "echo b > /proc/sysrq-trigger"))
-    true("nor its kernel", not seen.endswith("\n0"), last_line(seen))
-    seen = ana.shell(inner.format("--pid host --net host", "ps"))
+    for options in ("--privileged", "--privileged --pid host"):
+        seen = ana.shell(INNER.format(options, "echo in"))
+        refused = "operation not permitted" in seen and "in" not in seen.split("\n")
+        true(f"`{options}` is refused", refused, last_line(seen))
+    seen = ana.shell(INNER.format("", "mknod /tmp/d b 254 0 && dd if=/tmp/d bs=1 count=1"))
+    true("containers have no devices of the server", "mknod: /tmp/d: Op" in seen, last_line(seen))
+    seen = ana.shell(INNER.format("-v /proc:/hers", "echo b > /hers/sysrq-trigger"))
+    true("nor its kernel", "create /hers/sysrq-trigger" in seen, last_line(seen))
+    seen = ana.shell(INNER.format("--pid host --net host", "ps"))
     hers = "jupyterhub-singleuser" in seen
     true("`--pid host` has her processes only", hers and "jupyterhub --config" not in seen)
 
-    for what, port in (("server", 8888), ("other ports", 9999)):
-        seen = ana.run(f"import socket; socket.create_connection(('{ip}', {port}), 4); print('in')")
-        true(f"Ben's {what} cannot be reached from Ana's", seen != "in", seen)
-        seen = ana.shell(inner.format("--net host", f"nc -w 4 {ip} {port} </dev/null && echo in"))
-        true("nor from a container of Ana's engine", "in\n" not in seen)
-    seen = ana.run("import socket; socket.create_connection(('10.213.0.1', 8001), 4); print('in')")
-    true("the proxy's own API cannot be reached", seen != "in", seen)
 
+def network(ana: Person, ben: Person, ip: str) -> None:
+    ben.shell("setsid python3 -m http.server 9999 >/dev/null 2>&1 & sleep 2")
+
+    def tries(person: Person, host: str, port: int) -> str:
+        there = f"socket.create_connection(({host!r}, {port}), 4)"
+        return person.run(f"import socket; {there}; print('in')")
+
+    def tries_in_a_container(host: str, port: int) -> str:
+        connect = f"nc -w 4 {host} {port} </dev/null && echo in || echo out"
+        return last_line(ana.shell(INNER.format("--net host", connect)))
+
+    unreachable = ("TimeoutError", "ConnectionRefusedError")
+    true("Ana reaches the hub's API", tries(ana, "10.213.0.1", 8081) == "in")
+    true("also in a container", tries_in_a_container("10.213.0.1", 8081) == "in")
+    for what, port in (("server", 8888), ("other ports", 9999)):
+        true(f"Ben's {what}: he reaches that himself", tries(ben, ip, port) == "in")
+        seen = tries(ana, ip, port)
+        true(f"Ben's {what} cannot be reached from Ana's", seen.startswith(unreachable), seen)
+        true("nor from a container of Ana's engine", tries_in_a_container(ip, port) == "out")
+    seen = tries(ana, "10.213.0.1", 8001)
+    true("the proxy's own API cannot be reached", seen.startswith(unreachable), seen)
+
+
+def tokens(ana: Person) -> None:
+    code = ana.ask("/hub/api/users/ana").status_code
+    true("Ana's token is good for her own account", code == 200, code)
     for path, method in (
         ("/hub/api/users/ben", "GET"),
         ("/hub/api/users/ben/server", "DELETE"),
@@ -433,12 +472,10 @@ def attacking(ana: Person, ben: Person, server: Engine) -> None:
         ("/hub/api/proxy", "GET"),
     ):
         code = ana.ask(path, method).status_code
-        true(f"Ana's token is refused for {method} {path}", code in (403, 404), code)
-    seen = ana.shell(
-        "env | grep -i -E 'token|secret|password' | cut -d= -f1; env | grep -c CONFIGPROXY"
-    )
-    true("her environment has no token but her own", "CONFIGPROXY" not in seen)
-    true("and Ben's server still runs", ben.is_ready())
+        true(f"and is refused for {method} {path}", code in (403, 404), code)
+    seen = ana.shell("env | cut -d= -f1")
+    hers = "JUPYTERHUB_API_TOKEN" in seen
+    true("her environment has no token but her own", hers and "CONFIGPROXY" not in seen)
 
 
 def filling(ana: Person, ben: Person) -> None:
@@ -452,9 +489,9 @@ def filling(ana: Person, ben: Person) -> None:
     )
     true("a build says so too", "no space left" in seen.lower(), seen[:150])
     seen = ben.shell("echo fine > ~/more && docker run --rm busybox echo fine")
-    true("Ben notices nothing", seen.endswith("0"))
+    true("Ben notices nothing", succeeded(seen), last_line(seen))
     seen = ana.shell("rm ~/fill && docker run --rm busybox echo fine")
-    true("and Ana goes on once she has removed it", seen.endswith("0"))
+    true("and Ana goes on once she has removed it", succeeded(seen), last_line(seen))
 
 
 def killing(ana: Person, ben: Person, server: Engine) -> None:
@@ -464,17 +501,17 @@ def killing(ana: Person, ben: Person, server: Engine) -> None:
         seen = person.shell("cat ~/ship-light/notes.txt; docker images -q | wc -l")
         return seen.startswith("mine") and int(seen.split()[1]) > 1
 
-    ana.shell("pkill -9 -x dockerd; sleep 1")
-    wait_for(lambda: ana.shell("docker version").endswith("\n0"), 60, "Ana's engine")
-    true("a killed engine of a learner is back, with its images", mine(ana))
-    ana.shell("pkill -9 -f rootlesskit; sleep 1")
-    wait_for(lambda: ana.shell("docker version").endswith("\n0"), 60, "Ana's engine")
-    true("also where all of it is killed", mine(ana))
+    for what in ("dockerd", "rootlesskit"):
+        true(f"Ana kills {what}", succeeded(ana.shell(f"pkill -9 -x {what} && sleep 1")))
+        wait_for(lambda: succeeded(ana.shell("docker version")), 60, "Ana's engine")
+        true("and her engine is back, with its images", mine(ana))
 
     hub = server.client.containers.list(filters={"name": "hub"})[0]
-    for process in hub.top()["Processes"]:
-        if "configurable-http-proxy" in process[-1]:
-            os.kill(int(process[1]), signal.SIGKILL)
+    processes = hub.top()["Processes"]
+    proxies = [int(one[1]) for one in processes if "configurable-http-proxy" in one[-1]]
+    true("the hub has a proxy", proxies)
+    for process in proxies:
+        os.kill(process, signal.SIGKILL)
     wait_for(lambda: requests.get(HUB).ok, 60, "the proxy")
     wait_for(lambda: mine(ben), 60, "Ben's server behind the new proxy")
     true("a killed proxy is back, and learners' servers with it", True)
@@ -492,7 +529,7 @@ def killing(ana: Person, ben: Person, server: Engine) -> None:
     for person in (ana, ben):
         if not person.is_ready():
             person.start()
-        wait_for(lambda who=person: who.shell("docker version").endswith("\n0"), 60, "an engine")
+        wait_for(lambda who=person: succeeded(who.shell("docker version")), 60, "an engine")
         true(f"and so do {person.name}'s files and images", mine(person))
 
 
