@@ -56,6 +56,11 @@ def test_no_container_is_privileged_and_pods_have_users_of_their_own(singleuser)
     assert singleuser["cloudMetadata"]["blockWithIptables"] is False  # a privileged container
 
 
+def test_no_setting_claims_that_the_teacher_cannot_open_learners_servers():
+    """`admin_access` does nothing since JupyterHub 2: an administrator may open every server."""
+    assert found_in(read(KUBERNETES / "values.yaml"), "admin_access") == []
+
+
 def test_a_pods_engine_gets_every_id_of_the_pod(singleuser):
     lines = singleuser["extraFiles"]["subids"]["stringData"].splitlines()
     ranges = [(int(first), int(count)) for _, first, count in (one.split(":") for one in lines)]
