@@ -25,9 +25,11 @@ import zstandard
 from .. import engine, files
 from ..buildkit import Glob, Step
 from ..dockerfile import (
+    BadWord,
     Context,
     Dockerfile,
     Instruction,
+    Lexer,
     Link,
     Sources,
     Stage,
@@ -338,7 +340,7 @@ def _why(line: int, two: _Two) -> str:
         found = (
             _text_changed(stage, last, two)
             or _base_changed(used, two)
-            or (step and _files_changed(step, two.now, two.before))
+            or (step and _files_changed(step, two))
             or _argument_changed(stage, last, two)
             or _platform_changed(stage, last, two)
         )
@@ -414,8 +416,9 @@ def _base_changed(used: list[Link], two: _Two) -> str:
     return ""
 
 
-def _files_changed(step: Instruction, now: Inputs, before: Inputs) -> str:
-    patterns = list(_context_paths(step))
+def _files_changed(step: Instruction, two: _Two) -> str:
+    now, before = two.now, two.before
+    patterns = list(_context_paths(step, two.read.escape))
     if not patterns:
         return ""
     if now.files is None or before.files is None:
@@ -438,7 +441,7 @@ def _fate(path: str, now: Inputs, before: Inputs) -> str:
     return "changed" if path in now.files else "is gone"
 
 
-def _context_paths(step: Instruction) -> Iterator[str]:
+def _context_paths(step: Instruction, escape: str) -> Iterator[str]:
     """The patterns of what a step reads of the context; "" is all of it."""
     if step.keyword == "RUN":
         for mount in step.mounts:
@@ -449,7 +452,15 @@ def _context_paths(step: Instruction) -> Iterator[str]:
         return
     if step.keyword in ("COPY", "ADD"):
         words = list(step.json) if step.json is not None else step.value.split()
-        yield from words[:-1]
+        yield from (_without_quotes(word, escape) for word in words[:-1])
+
+
+def _without_quotes(word: str, escape: str) -> str:
+    """A word as BuildKit reads it, except that variables stay as they are written."""
+    try:
+        return Lexer(word, escape=escape).string()
+    except BadWord:
+        return word
 
 
 def _is_in(path: str, pattern: str) -> bool:

@@ -95,6 +95,18 @@ def test_a_new_file_and_one_that_is_gone_are_told_apart(folder):
     assert why(folder).reasons[0].why == "new.go is new, other.go is gone"
 
 
+@pytest.mark.parametrize(
+    "copied", ['"main.go"', "'main.go'", "mai\\n.go", '["\'main.go\'", "./"]', '"$NAME"']
+)
+def test_quotes_and_escapes_are_no_part_of_a_file_name(folder, copied):
+    into = "" if copied.startswith("[") else " ./"
+    text = TEXT.replace("COPY . .", f"COPY {copied}{into}")
+    built(folder, text, 1)
+    (folder / "main.go").write_text("another")
+    built(folder, text, 5)
+    assert why(folder).reasons[0].why == "main.go changed"
+
+
 def test_a_mode_counts_and_a_time_does_not(folder):
     built(folder, TEXT, 1)
     os.utime(folder / "main.go", (1, 1))
