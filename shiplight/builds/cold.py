@@ -6,13 +6,11 @@ with the namespace of the cache mounts that it filled.
 
 import hashlib
 import json
-from contextlib import suppress
 from dataclasses import dataclass
 
 from .. import engine
 from ..dockerfile import Dockerfile, Sources
 from ..engine import journal
-from ..errors import ContextError
 from .bases import Base
 
 
@@ -52,18 +50,9 @@ def key(
         "text": given.text,
         "given": [given.stage, build_args or {}, platform],
         "bases": {name: engine.id_of(client, name) for name in names},
+        "context": given.sources.context().digests(),
     }
-    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
-    context = given.sources.context()
-    for entry in context.entries[1:]:  # the first is the Dockerfile
-        digest.update(f"{entry.name}\0{entry.mode}\0{entry.link}\0".encode(errors="replace"))
-        digest.update(entry.type)
-        content = hashlib.sha256()
-        with suppress(ContextError):
-            for piece in context.content(entry):
-                content.update(piece)
-        digest.update(content.digest())
-    return digest.hexdigest()
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def remember(client, key: str, tag: str, seconds: float, namespace: str | None) -> None:

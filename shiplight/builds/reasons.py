@@ -19,14 +19,12 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import get_args, get_origin, get_type_hints
 
-import xxhash
 import zstandard
 
 from .. import engine, files
 from ..buildkit import Glob, Step
 from ..dockerfile import (
     BadWord,
-    Context,
     Dockerfile,
     Instruction,
     Lexer,
@@ -51,7 +49,7 @@ _VARIABLE = re.compile(r"\$\{?(\w+)")
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a build was given. `files` has digests by path; None where there was too much to read.
+    """What a build was given. `files` has digests by path; None where `unread` says why.
 
     `bases` has the Ids of images by the reference that the Dockerfile names; `build_args` digests.
     `platform` is what was asked for, if anything was.
@@ -64,6 +62,7 @@ class Inputs:
     files: dict[str, str] | None
     platform: str | None = None
     no_cache: bool = False
+    unread: str = ""
 
 
 @dataclass(frozen=True)
@@ -155,13 +154,19 @@ def inputs_of(
     no_cache: bool = False,
 ) -> Inputs:
     """Return what a build is given, with a digest of every file; what cannot be read is unknown."""
-    ids, digests = {}, None
+    ids, digests, unread = {}, None, ""
     with suppress(ShipLightError):
         ids = {base.reference: engine.id_of(client, base.used) or "" for base in bases}
-    with suppress(ShipLightError, OSError):
-        digests = _digests(sources.context())
+    try:
+        context = sources.context()
+        if len(context.entries) > MOST_FILES or context.unpacked_bytes > MOST_BYTES:
+            unread = "the context is too large to be compared"
+        else:
+            digests = context.digests()
+    except (ShipLightError, OSError):
+        unread = "not all of the context could be read"
     arguments = {name: _digest(value) for name, value in build_args.items()}
-    return Inputs(time.time(), text, arguments, ids, digests, platform, no_cache)
+    return Inputs(time.time(), text, arguments, ids, digests, platform, no_cache, unread)
 
 
 def keep(place: str, given: Inputs, steps: tuple[Step, ...]) -> None:
@@ -230,20 +235,6 @@ def _typed(kind, value):
     if outer is dict:
         return {name: _typed(inner[1], one) for name, one in value.items()}
     return value
-
-
-def _digests(context: Context) -> dict[str, str] | None:
-    entries = context.entries[1:]  # the first is the Dockerfile
-    if len(entries) > MOST_FILES or context.unpacked_bytes > MOST_BYTES:
-        return None
-    found = {}
-    for entry in entries:
-        head = f"{entry.type!r} {entry.mode} {entry.link}"
-        digest = xxhash.xxh3_128(head.encode(errors="surrogateescape"))
-        for piece in context.content(entry):
-            digest.update(piece)
-        found[entry.name] = digest.hexdigest()
-    return found
 
 
 def _digest(text: str) -> str:
@@ -422,7 +413,8 @@ def _files_changed(step: Instruction, two: _Two) -> str:
     if not patterns:
         return ""
     if now.files is None or before.files is None:
-        return "perhaps its files changed: the context is too large to be compared"
+        unread = now.unread or before.unread or "the context was not read"
+        return f"perhaps its files changed: {unread}"
     seen = now.files.keys() | before.files.keys()
     changed = sorted(
         path

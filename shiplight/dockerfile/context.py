@@ -11,8 +11,11 @@ import re
 import stat
 import tarfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import xxhash
 
 from ..buildkit import BadPattern, Rule, apply_rules, may_hold_kept, opening, patterns
 from ..errors import ContextError
@@ -94,6 +97,21 @@ class Context:
             yield from (entry.text[at : at + CHUNK] for at in range(0, len(entry.text), CHUNK))
         elif entry.type == tarfile.REGTYPE:
             yield from _content(self.folder, entry)
+
+    def digests(self) -> dict[str, str]:
+        """Return a digest of each entry but the Dockerfile, by its path; times do not count.
+
+        Of a file that changes meanwhile, it is of the bytes that were read.
+        """
+        found = {}
+        for entry in self.entries[1:]:  # the first is the Dockerfile
+            head = f"{entry.type!r} {entry.mode} {entry.link}"
+            digest = xxhash.xxh3_128(head.encode(errors="surrogateescape"))
+            with suppress(ContextError):
+                for piece in self.content(entry):
+                    digest.update(piece)
+            found[entry.name] = digest.hexdigest()
+        return found
 
 
 def _pieces(context: Context) -> Iterator[bytes]:

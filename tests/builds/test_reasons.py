@@ -12,7 +12,7 @@ from shiplight.checks import mask
 from shiplight.cli import commands
 from shiplight.dockerfile import read_sources
 from shiplight.engine import journal
-from shiplight.errors import UsageError
+from shiplight.errors import ContextError, UsageError
 
 TEXT = """FROM golang AS builder
 WORKDIR /app
@@ -234,6 +234,19 @@ def test_a_context_that_is_too_large_is_not_guessed(folder, monkeypatch):
     built(folder, TEXT, 1)
     built(folder, TEXT, 5)
     assert "too large to be compared" in why(folder).reasons[0].why
+
+
+def test_a_context_that_cannot_be_read_is_not_called_too_large(folder, monkeypatch):
+    built(folder, TEXT, 1)
+    with monkeypatch.context() as patched:
+        patched.setattr(reasons.Sources, "context", refuse)
+        built(folder, TEXT, 5)
+    said = "perhaps its files changed: not all of the context could be read"
+    assert [one.why for one in why(folder).reasons] == [said]
+
+
+def refuse(_):
+    raise ContextError("1 paths are not readable")
 
 
 @pytest.mark.parametrize("damage", [b"", b"no zstd", "cut", "other"])
