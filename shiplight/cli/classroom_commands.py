@@ -18,11 +18,12 @@ def do_class(given) -> int:
     while True:
         seen = see(given.folder, with_names=given.names)
         write_page(seen, page, now=datetime.now())
-        if given.json:
-            print_json(seen.to_dict())
-        elif (state := _state(seen)) != shown:
-            print_class(seen)
-            print(f"page: {page}", flush=True)
+        if (state := _state(seen)) != shown:
+            if given.json:
+                print_json(seen.to_dict())
+            else:
+                print_class(seen)
+                print(f"page: {page}", flush=True)
             shown = state
         if not given.follow:
             return 0

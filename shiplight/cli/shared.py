@@ -34,7 +34,7 @@ def print_json(data) -> None:
     """Print what `--json` asks for."""
     from ..units import as_json
 
-    print(as_json(data, indent=2))
+    print(as_json(data, indent=2), flush=True)
 
 
 def named_values(texts: list[str]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from shiplight import classroom
 from shiplight.classroom import handing, see
 from shiplight.classroom.measured import measured
 from shiplight.classroom.record import MOST_BYTES, NotARecord, Record, Weighed
-from shiplight.cli import commands
+from shiplight.cli import classroom_commands, commands
 from shiplight.engine import Engine
 from shiplight.engine.journal import BASES
 from shiplight.errors import UsageError
@@ -358,6 +358,26 @@ def test_json_has_what_is_shown(folder, three, tmp_path, capsys):
     said = json.loads(capsys.readouterr().out)
     assert len(said["learners"]) == 3 and said["wrong"][0]["learners"] == 2
     assert said["guesses"][0]["measured"] == measured()["01.1"]
+
+
+def test_a_class_that_is_followed_is_printed_again_only_when_something_changed(
+    folder, three, tmp_path, capsys, monkeypatch
+):
+    def sleep(seconds):
+        looks.append(capsys.readouterr().out)
+        if len(looks) == 2:
+            hand_in(folder, three[2])
+        elif len(looks) == 4:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(classroom_commands.time, "sleep", sleep)
+    for options in ([], ["--json"]):
+        hand_in(folder, *three[:2])
+        (folder / three[2].filename).unlink(missing_ok=True)
+        looks = []
+        page = str(tmp_path / "page.html")
+        assert commands.main(["class", str(folder), "--follow", "--page", page, *options]) != 0
+        assert [bool(look) for look in looks] == [True, False, True, False]
 
 
 def test_a_lesson_is_read_once_for_all_its_questions(monkeypatch):
