@@ -121,34 +121,24 @@ def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iter
 
 def import_rootfs(client, chunks, repository: str, tag: str, *, changes: list[str]) -> str:
     """Make an image of one layer from the chunks of a root file system's tar; its engine id."""
-    api = client.api
-    with translated(f"importing {repository}:{tag}"):
-        response = api._post(
-            api._url("/images/create"),
-            data=chunks,
-            params={"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes},
-            headers={"Content-Type": "application/x-tar"},
-            stream=True,
-            timeout=None,
-        )
-        try:
-            api._raise_for_status(response)
-            for line in json_lines(response):
-                if "error" in line:
-                    raise engine_failed(f"importing {repository}:{tag}", line["error"])
-        finally:
-            response.close()
+    params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
+    _send(client, "/images/create", params, chunks, f"importing {repository}:{tag}")
     return inspect_image(client, f"{repository}:{tag}")["Id"]
 
 
 def load_images(client: docker.DockerClient, chunks: Iterator[bytes]) -> None:
     """Load the images of an archive, as `docker load` does. Raises EngineFailed."""
+    _send(client, "/images/load", {"quiet": "1"}, chunks, "loading images")
+
+
+def _send(client, path: str, params: dict, chunks: Iterator[bytes], doing: str) -> None:
+    """Send an archive to the engine, and wait for the end of its reply. Raises EngineFailed."""
     api = client.api
-    with translated("loading images"):
+    with translated(doing):
         response = api._post(
-            api._url("/images/load"),
+            api._url(path),
             data=chunks,
-            params={"quiet": "1"},
+            params=params,
             headers={"Content-Type": "application/x-tar"},
             stream=True,
             timeout=None,
@@ -157,7 +147,7 @@ def load_images(client: docker.DockerClient, chunks: Iterator[bytes]) -> None:
             api._raise_for_status(response)
             for line in json_lines(response):
                 if "error" in line:
-                    raise engine_failed("loading images", line["error"])
+                    raise engine_failed(doing, line["error"])
         finally:
             response.close()
 

@@ -219,6 +219,19 @@ def test_a_login_helper_that_is_gone_does_not_keep_from_public_images(nowhere, m
     assert told == [{"status": "Status: Downloaded newer image"}]
 
 
+def test_what_the_engine_says_against_an_archive_is_an_error_with_what_was_done(
+    nowhere, monkeypatch
+):
+    refused = b'{"status": "Loading"}\n{"error": "unexpected EOF"}\n'
+    with engine_of(nowhere, (r"/images/(load|create)\?", refused)) as (url, _):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client = engine.connect()
+        with pytest.raises(EngineFailed, match="while loading images: unexpected EOF"):
+            engine.load_images(client, iter([b"x"]))
+        with pytest.raises(EngineFailed, match="while importing a/b:1: unexpected EOF"):
+            engine.import_rootfs(client, iter([b"x"]), "a/b", "1", changes=[])
+
+
 def test_podman_is_the_same_engine_whenever_it_is_asked(nowhere, monkeypatch):
     version = VERSION | {"Components": [{"Name": "Podman Engine"}]}
     infos = iter([INFO | {"ID": str(n), "Name": "here", "DockerRootDir": "/d"} for n in range(2)])
