@@ -21,10 +21,9 @@ class Missed:
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """What is there now: images that were built, bases of the lesson, and what was missed."""
+    """What is there now: images that were built, and bases of the lesson."""
 
     lesson: str
-    missed: tuple[Missed, ...]
     built: tuple[Build, ...]
     bases: tuple[str, ...]
 
@@ -47,7 +46,7 @@ def catch_up(client, lesson: Path) -> CaughtUp:
     built = tuple(build(client, variant) for variant in variants)
     bases = needed_by(lesson).bases
     provide(client, bases)
-    return CaughtUp(lesson.stem, missed_before(lesson), built, bases)
+    return CaughtUp(lesson.stem, built, bases)
 
 
 def _before(lesson: Path) -> list[Path]:
