@@ -580,6 +580,8 @@ def _print_guesses_and_images(seen: "Class") -> None:
 
 def print_missed(missed: tuple["Missed", ...]) -> None:
     """Print the claims and exercises of the lessons that somebody missed."""
+    if not missed:
+        _print("No lesson comes before it.")
     for one in missed:
         _print(f"[bold]{escape(one.lesson[:2])} {escape(one.title)}[/]")
         for claim in one.claims:

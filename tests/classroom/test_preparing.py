@@ -145,6 +145,8 @@ def test_catching_up_tells_what_the_lessons_before_prove(capsys):
     said = " ".join(capsys.readouterr().out.split())
     assert "✓ The image contains exactly two files." in said and "○ open: 01.1" in said
     assert "Next" not in said and "Node" not in said
+    assert commands.main(["catch-up", "00", "--tell-only"]) == 0
+    assert capsys.readouterr().out == "No lesson comes before it.\n"
 
 
 def used(said) -> set[str]:
