@@ -56,8 +56,8 @@ class Plan:
         if self.scans and not self.scanner:
             parts.append("no database of the scanner, which is not here")
         if self.scanner:
-            parts.append(f"the scanner's database, {format_bytes(_bytes_below(self.scanner))}")
-        parts.append(f"recordings, {format_bytes(_bytes_below(ROOT / 'recordings'))}")
+            parts.append(f"the scanner's database, {format_bytes(files.bytes_in(self.scanner))}")
+        parts.append(f"recordings, {format_bytes(files.bytes_in(ROOT / 'recordings'))}")
         parts += [f"Python packages for {one}" for one in self.wheels_for]
         return "; ".join(parts)
 
@@ -160,7 +160,3 @@ def _add(tar: tarfile.TarFile, name: str, content, size: int) -> None:
 
 def _below(folder: Path) -> Iterator[Path]:
     yield from sorted(path for path in folder.rglob("*") if path.is_file())
-
-
-def _bytes_below(folder: Path) -> int:
-    return files.bytes_in(folder)

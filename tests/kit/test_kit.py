@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import tarfile
 from contextlib import contextmanager
 from pathlib import Path
@@ -114,9 +113,7 @@ def test_a_kit_is_unpacked_as_it_was_packed(lab, packed):
         assert tar.getnames()[0] == "manifest.json"
     found = kit.unpack("client", packed)
     assert lab.loaded == ARCHIVE and found.lessons == ("00-first", "01-go")
-    assert lab.remembered == ["golang:1.23", "busybox:latest"] or sorted(lab.remembered) == [
-        "busybox:latest", "golang:1.23"
-    ]  # fmt: skip
+    assert sorted(lab.remembered) == ["busybox:latest", "golang:1.23"]
     recordings = [one for one in found.members if one.name.startswith("recordings/")]
     assert recordings and found.bytes == sum(one.bytes for one in found.members)
 
@@ -464,9 +461,9 @@ def test_an_unknown_platform_is_named_before_anything_is_packed(lab):
         kit.plan("client", [FIRST], wheels_for=("linux/amd64", "beos/ppc"))
 
 
-def test_the_archive_of_bases_is_compressed_whole(lab, packed):
+def test_the_archive_of_bases_is_whole_and_compressed(lab, packed):
     with tarfile.open(packed) as tar:
         content = tar.extractfile(packing.BASES).read()
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as reader:
         assert reader.read() == ARCHIVE
-    assert os.stat(packed).st_size < len(ARCHIVE) + 20_000_000
+    assert len(content) < len(ARCHIVE) / 10
