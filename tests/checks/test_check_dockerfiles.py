@@ -199,6 +199,8 @@ HOSTILE = {
     + "".join(f"RUN rm {' '.join(f'/a/{i}-{j}' for j in range(60))}\n" for i in range(490)),
     "many things changed": "RUN npm ci && git clone x\n" * 490 + "RUN chown -R 1 /a /b\n" * 490,
     "many packages removed": "RUN apk add a b c d\n" * 490 + "RUN apk del x* y* z*\n" * 490,
+    "variables that never close": "ARG A\nRUN " + "${A#" * 70_000,
+    "many variables": "ENV A=" + "".join(f"$A{i}" for i in range(20_000)),
     "values that grow": "\n".join(f"ENV A{i}=$A{i - 1}x" for i in range(990)),
 }
 

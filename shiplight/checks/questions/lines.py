@@ -182,7 +182,7 @@ def _unset(subject: Subject, step: Step) -> list[str]:
         Lexer(value, step.values, escape=step.escape, keep=note, room=step.room).words()
     except (BadWord, RecursionError):
         return []
-    declared = step.values.keys() | _ALWAYS
+    declared, used = step.values.keys() | _ALWAYS, _used(_IN_VALUE, value)
     return [
         name
         for name in dict.fromkeys(names)
@@ -190,7 +190,7 @@ def _unset(subject: Subject, step: Step) -> list[str]:
         and name not in declared
         and name not in step.declared
         and not _is_of_base(subject, step, name)
-        and re.search(rf"\$(?:{name}\b|\{{{name}(?:[#%/][^}}]*)?\}})", value)
+        and name in used
     ]
 
 
@@ -198,14 +198,22 @@ def _unset_in_shell(subject: Subject, step: Step) -> list[str]:
     """The ARGs from before the first FROM that a RUN's shell uses, where no stage declares them."""
     if step.keyword != "RUN" or step.instruction.json:
         return []
-    used = {each["a"] or each["b"] for each in _IN_SHELL.finditer(step.script)}
+    used = _used(_IN_SHELL, step.script)
     names = _global_names(subject)
     outer = (name for name in used if name in names or _PLATFORM.fullmatch(name))
     known = step.values.keys() | step.declared | _set_by(step)
     return [n for n in sorted(outer) if n not in known and not _is_of_base(subject, step, n)]
 
 
-_IN_SHELL = re.compile(r"(?<!\\)\$(?:(?P<a>[A-Za-z_]\w*)|\{(?P<b>[A-Za-z_]\w*)(?:[#%/][^}]*)?\})")
+_WITHOUT_DEFAULT = r"\$(?:(?P<a>[A-Za-z_]\w*)|\{(?P<b>[A-Za-z_]\w*)(?:[#%/][^}]{0,300})?\})"
+_IN_VALUE, _IN_SHELL = re.compile(_WITHOUT_DEFAULT), re.compile(rf"(?<!\\){_WITHOUT_DEFAULT}")
+
+
+def _used(pattern: re.Pattern, text: str) -> set[str]:
+    """The variables that a text uses without a default."""
+    return {each["a"] or each["b"] for each in pattern.finditer(text)}
+
+
 _ASSIGNS = re.compile(r"(?<![\w$])([A-Za-z_]\w*)\+?=")
 _TAKES = re.compile(r"\b(?:read|for|export|local|declare)\s+((?:[\w-]+\s*+){1,6})")
 
