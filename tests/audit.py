@@ -9,6 +9,7 @@ last result.
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -17,6 +18,13 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIVY = shutil.which("trivy") or str(Path(sys.executable).with_name("trivy"))
+LOCKS = (
+    "requirements.txt",
+    "requirements-dev.txt",
+    "requirements-scan.txt",
+    "deploy/hub/hub.txt",
+    "deploy/hub/learner.txt",
+)
 # What tests show to the check on purpose: each is made up, and none opens anything.
 MADE_UP = (
     "tests/checks/",
@@ -42,18 +50,19 @@ def vulnerabilities() -> list[str]:
     given = os.environ.get("TRIVY_CACHE_DIR")
     if not given:
         raise SystemExit("TRIVY_CACHE_DIR has to name a folder with a database in db/.")
+    pattern = f"pip:({'|'.join(map(re.escape, LOCKS))})$"
     with tempfile.TemporaryDirectory() as cache:  # Trivy writes into it
         shutil.copytree(Path(given) / "db", Path(cache) / "db")
         results = trivy(
             *("--scanners", "vuln", "--offline-scan", "--skip-db-update", "--cache-dir", cache),
-            *("--file-patterns", r"pip:requirements(-dev|-scan)?\.txt$", "--list-all-pkgs"),
+            *("--file-patterns", pattern, "--list-all-pkgs"),
             *("--skip-dirs", "apps", str(ROOT)),
         )
     made = json.loads((Path(given) / "db" / "metadata.json").read_text())["UpdatedAt"][:10]
     packages = {one["Name"] for result in results for one in result.get("Packages", ())}
     print(f"Trivy, database of {made}: {len(packages)} packages of the locks looked up")
-    if len(packages) < 100:
-        raise SystemExit("Trivy did not read the locks.")
+    if unread := set(LOCKS) - {result["Target"] for result in results}:
+        raise SystemExit(f"Trivy did not read {', '.join(sorted(unread))}.")
     return sorted(
         f"{one['PkgName']} {one['InstalledVersion']}: {one['VulnerabilityID']}"
         for result in results
@@ -68,13 +77,15 @@ def advisories() -> list[str]:
         print("pip-audit: not on PATH, so not asked")
         return []
     words = ["--no-deps", "--disable-pip", "--progress-spinner", "off", "--format", "json"]
-    done = subprocess.run(
-        [program, "-r", str(ROOT / "requirements-dev.txt"), *words], capture_output=True, text=True
-    )
-    said = json.loads(done.stdout)["dependencies"]
+    said = []
+    for lock in LOCKS:  # one by one: two of them may pin different versions of a package
+        done = subprocess.run(
+            [program, "-r", str(ROOT / lock), *words], capture_output=True, text=True
+        )
+        said += json.loads(done.stdout)["dependencies"]
     skipped = [one for one in said if "skip_reason" in one]
-    print(f"pip-audit: {len(said) - len(skipped)} packages looked up, {len(skipped)} unreachable")
-    return [f"{one['name']}: {bug['id']}" for one in said for bug in one.get("vulns", ())]
+    print(f"pip-audit: {len(said) - len(skipped)} pins looked up, {len(skipped)} unreachable")
+    return sorted({f"{one['name']}: {bug['id']}" for one in said for bug in one.get("vulns", ())})
 
 
 def secrets() -> list[str]:

@@ -3,6 +3,7 @@
 import re
 from importlib import metadata
 
+import audit
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
@@ -83,3 +84,8 @@ def test_tests_run_with_the_versions_that_learners_get():
         {(one.name, str(one.specifier), hashes) for one, hashes in locked(name)} for name in LOCKS
     )
     assert learners <= tests
+
+
+def test_the_audit_reads_every_lock():
+    written = re.findall(r"--output-file (\S+)", (ROOT / ".ci/lock").read_text(encoding="utf-8"))
+    assert sorted(audit.LOCKS) == sorted([*written, "requirements-scan.txt"])
