@@ -18,11 +18,6 @@ GATEWAY = os.environ["GATEWAY"]  # of the learners' network: where they reach th
 class LearnerSpawner(DockerSpawner):
     """One container a learner: no privileges, a disk of a fixed size, room for an engine inside."""
 
-    @property
-    def disk(self) -> str:
-        """The folder on the server that this learner's disk is mounted at."""
-        return f"{DISKS}/{self.escaped_name}"
-
     async def create_object(self):
         """Mount the learner's disk, then make the container."""
         await self._mount_disk()
