@@ -315,7 +315,6 @@ def building(learners: list[Person], server: Engine, kit: bool) -> None:
         if kit:
             loaded = everybody(lambda one: one.shell("docker load -i /kit/bases.tar"))
             true("base images of the kit are loaded", all(map(succeeded, loaded)))
-        before = [used_by(server, learner)[1] for learner in learners]
         built = everybody(lambda one: one.run(BUILD))
     used = [used_by(server, learner) for learner in learners]
     true(
@@ -325,8 +324,8 @@ def building(learners: list[Person], server: Engine, kit: bool) -> None:
     )
     true("and the bytes are the same for all", len({said.split()[-2] for said in built}) == 1)
     print(f"  memory then, without page cache: {', '.join(f'{b / 1e6:.0f} MB' for b, _ in used)}")
-    cores = ", ".join(f"{end - start:.0f} s" for start, (_, end) in zip(before, used, strict=True))
-    print(f"  CPU time of each build: {cores}")
+    cores = ", ".join(f"{seconds:.0f} s" for _, seconds in used)
+    print(f"  CPU time to start, load and build: {cores}")
     for learner in learners:
         made = learner.shell(
             "echo mine > ~/ship-light/notes.txt && touch ~/of-$JUPYTERHUB_USER"
@@ -340,7 +339,7 @@ def spread(seconds: list[float]) -> str:
 
 
 def used_by(server: Engine, learner: Person) -> tuple[int, float]:
-    """Bytes of memory that the kernel cannot take back, and seconds of CPU, of a container."""
+    """Bytes of memory that the kernel cannot take back, and CPU seconds since the start."""
     stats = server.client.containers.get(f"learner-{learner.name}").stats(stream=False)
     memory = stats["memory_stats"]
     cache = memory["stats"].get("total_inactive_file", memory["stats"].get("inactive_file", 0))
