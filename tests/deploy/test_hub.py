@@ -40,6 +40,15 @@ def test_a_learners_server_has_the_packages_of_a_checkout():
     assert {name: learner.get(name) for name in checkout} == checkout
 
 
+def test_the_docs_plan_the_disk_that_learners_reserve():
+    """`fallocate` counts in powers of 1024, disks are sold in powers of 1000."""
+    text = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
+    learners, planned = re.search(r"So (\d+) learners need .* and (\d+) GB of disk", text).groups()
+    setting = read(HUB / "compose.yaml")["services"]["hub"]["environment"]["DISK"]
+    size = int(re.fullmatch(r"\$\{DISK:-(\d+)G\}", setting)[1])
+    assert int(planned) == round(int(learners) * size * 1024**3 / 1000**3)
+
+
 def test_a_learners_image_has_the_scanner_and_what_it_copies_is_sent():
     """Learners cannot install the scanner: the environment is root's."""
     text = (HUB / "Dockerfile").read_text(encoding="utf-8")
