@@ -89,3 +89,8 @@ def test_tests_run_with_the_versions_that_learners_get():
 def test_the_audit_reads_every_lock():
     written = re.findall(r"--output-file (\S+)", (ROOT / ".ci/lock").read_text(encoding="utf-8"))
     assert sorted(audit.LOCKS) == sorted([*written, "requirements-scan.txt"])
+
+
+@pytest.mark.parametrize("lock", audit.LOCKS)
+def test_security_says_what_every_lock_is_for(lock):
+    assert f"`{lock}`" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")

@@ -40,6 +40,16 @@ def test_a_learners_server_has_the_packages_of_a_checkout():
     assert {name: learner.get(name) for name in checkout} == checkout
 
 
+def test_security_names_what_a_classrooms_images_are_built_from():
+    text = (HUB / "Dockerfile").read_text(encoding="utf-8")
+    mirror = (ROOT / "deploy/kubernetes/registry.yaml").read_text(encoding="utf-8")
+    named = re.findall(r"(?m)^FROM (\S+:\S+)|npm install.* ([a-z-]+)@", text)
+    images = re.findall(r"(?m)^ *image: (\S+)$", mirror)
+    used = {one for pair in named for one in pair if one} | set(images)
+    security = (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+    assert len(used) == 4 and [one for one in used if f"`{one}`" not in security] == []
+
+
 def test_the_docs_plan_the_disk_that_learners_reserve():
     """`fallocate` counts in powers of 1024, disks are sold in powers of 1000."""
     text = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
