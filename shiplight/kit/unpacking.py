@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .. import engine, files, image, progress
-from ..builds import recipes
+from ..builds import mirrored, recipes
 from ..engine import journal
 from ..errors import ArchiveError, UsageError
 from ..references import canonical, tagged
@@ -193,9 +193,10 @@ def _refuse_other_names(archive: Path, names: dict[str, list[str]]) -> None:
 
 
 def _names_of(reference: str) -> list[str]:
-    """What an engine can call a base: its own name, or that of its offline equivalent."""
+    """What an engine can call a base: its own name, its equivalent's, or that on its mirror."""
     recipe = recipes().get(reference)
-    return [tagged(reference), *([recipe.equivalent] if recipe else [])]
+    names = [tagged(reference), recipe.equivalent if recipe else None, mirrored(reference)]
+    return [name for name in names if name]
 
 
 def _place_of(member: Member) -> Path | None:

@@ -241,6 +241,18 @@ def test_an_archive_that_would_move_another_name_is_not_loaded(lab, packed, wher
     assert lab.loaded == b"" and not lab.remembered
 
 
+def test_bases_from_a_mirror_are_loaded_where_it_is_set_too(lab, packed, monkeypatch):
+    monkeypatch.delenv("SHIPLIGHT_MIRROR", raising=False)
+    names = ("mirror.example/library/golang:1.23", "mirror.example/library/busybox:latest")
+    content = zstandard.compress(archive(manifest_json=saved(*names)))
+    packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content)))
+    with pytest.raises(UsageError, match="has another one, mirror"):
+        kit.unpack("client", packed)
+    monkeypatch.setenv("SHIPLIGHT_MIRROR", "mirror.example")
+    kit.unpack("client", packed)
+    assert lab.loaded
+
+
 UNREADABLE = {
     "no zstd": b"not zstd",
     "zstd that ends early": zstandard.compress(ARCHIVE)[:-40],
