@@ -15,13 +15,6 @@ from ...inspection import (
 from .. import private_index
 from .grading import exercise, refuse, refuse_idle
 
-_HINTS = {
-    ENVIRONMENT: "everybody who may run the image can print its variables: what else reaches pip?",
-    CONFIGURATION: "`docker inspect` shows labels and commands: what else reaches pip?",
-    HISTORY: "`docker history` shows the build arguments of a RUN: what else reaches pip?",
-}
-_FILE_HINT = "a layer keeps what its instruction leaves behind: which one wrote that file?"
-
 
 @exercise("10.1")
 def _no_token_in_the_image(client, made: Build) -> str:
@@ -90,10 +83,38 @@ def _refuse_token(client, exercise_id: str, made: Build, *, stage: str = "") -> 
 
 
 def _refuse_found(exercise_id: str, stage: str, found: Found, token: str) -> None:
-    where = f"{found.kind}: {found.where}".replace(token, "<the token>")
-    refuse(
+    seen = f"{found.kind}: {found.where}".replace(token, "<the token>")
+    if found.kind == ENVIRONMENT:
+        _refuse_place(
+            exercise_id,
+            stage,
+            seen,
+            hint="everybody who may run the image can print its variables: what else reaches pip?",
+        )
+    if found.kind == CONFIGURATION:
+        _refuse_place(
+            exercise_id,
+            stage,
+            seen,
+            hint="`docker inspect` shows labels and commands: what else reaches pip?",
+        )
+    if found.kind == HISTORY:
+        _refuse_place(
+            exercise_id,
+            stage,
+            seen,
+            hint="`docker history` shows the build arguments of a RUN: what else reaches pip?",
+        )
+    _refuse_place(
         exercise_id,
-        f"the token is in {'one of the stages' if stage else 'the image'}.",
-        hint=_HINTS.get(found.kind, _FILE_HINT),
-        found=f"in stage {stage}, {where}" if stage else where,
+        stage,
+        seen,
+        hint="a layer keeps what its instruction leaves behind: which one wrote that file?",
     )
+
+
+def _refuse_place(exercise_id: str, stage: str, seen: str, *, hint: str) -> None:
+    if stage:
+        where = f"in stage {stage}, {seen}"
+        refuse(exercise_id, "the token is in one of the stages.", hint=hint, found=where)
+    refuse(exercise_id, "the token is in the image.", hint=hint, found=seen)
