@@ -184,6 +184,15 @@ def test_what_is_odd_is_read_all_the_same(tmp_path, data):
     assert "user" in checking.failed(found)
 
 
+def test_a_script_that_many_instructions_start_is_parsed_once(tmp_path):
+    begun = time.process_time()
+    text = "FROM golang:1.26\nWORKDIR /a\nCOPY . .\n" + "RUN ./s.sh\n" * 200
+    script = "go build -o /x ./cmd && FOO=1 make x\n" * 25_000
+    found = checking.check(tmp_path, text, {"s.sh": script, ".dockerignore": ".git\n"})
+    assert "separate-stages" in checking.failed(found)
+    assert time.process_time() - begun < 10
+
+
 HOSTILE = {
     "substitutions that never close": "RUN " + "$(" * 140_000,
     "cases without end": "RUN " + "case x in " * 20_000 + " " * 50_000 + ";; " * 10_000,
@@ -201,6 +210,14 @@ HOSTILE = {
     "many packages removed": "RUN apk add a b c d\n" * 490 + "RUN apk del x* y* z*\n" * 490,
     "variables that never close": "ARG A\nRUN " + "${A#" * 70_000,
     "many variables": "ENV A=" + "".join(f"$A{i}" for i in range(20_000)),
+    "many scripts": "".join(
+        f"COPY a b{i}.sh /a/\nRUN {' && '.join(f'./s{i * 40 + j}.sh' for j in range(40))}\n"
+        for i in range(480)
+    ),
+    "many files of requirements": "".join(
+        f"COPY a b /c/\nRUN pip install {' '.join(f'-r r{i}-{j}.txt' for j in range(30))}\n"
+        for i in range(450)
+    ),
     "values that grow": "\n".join(f"ENV A{i}=$A{i - 1}x" for i in range(990)),
 }
 

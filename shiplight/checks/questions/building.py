@@ -74,7 +74,7 @@ def _by_scripts(subject: Subject) -> list[Compiling]:
     """What scripts of the context compile in the final stage, at the step that starts them."""
     return [
         replace(found, step=step)
-        for step, _, inside in scripts_run(subject, subject.filling_steps)
+        for step, _, inside in scripts_run(subject)
         for found in (compilings(subject, [inside]) if inside else [])
     ]
 
@@ -84,10 +84,12 @@ _BUILDS = re.compile(r"(?i)(?:^|[-_./])(?:build|compile|make|bootstrap)(?:[-_.]|
 
 def _unread_builds(subject: Subject) -> list[tuple[Step, str]]:
     """Scripts that are not here and run where a compiler is, in the final stage; no installers."""
-    runs = scripts_run(subject, subject.filling_steps)
+    runs = scripts_run(subject)
     unread = [(step, path) for step, path, inside in runs if inside is None]
     unread = [(step, path) for step, path in unread if not _downloads(step, path)]
-    return [(step, path) for step, path in unread if has_compiler(subject, step.stage)]
+    stages = {step.stage.index: step.stage for step, _ in unread}
+    compiling = {index for index, stage in stages.items() if has_compiler(subject, stage)}
+    return [(step, path) for step, path in unread if step.stage.index in compiling]
 
 
 def _downloads(step: Step, path: str) -> bool:

@@ -73,7 +73,7 @@ def _compilers(subject: Subject) -> list[Place]:
         found = [name for name in staying(step) if is_named(name, patterns)]
         if found:
             places.append(at(step, listed(found)))
-    for step, path, inside in scripts_run(subject, subject.filling_steps):
+    for step, path, inside in scripts_run(subject):
         found = [name for name in staying(inside) if is_named(name, patterns)] if inside else []
         if found:
             places.append(at(step, f"{listed(found)} of {path}"))
@@ -82,7 +82,7 @@ def _compilers(subject: Subject) -> list[Place]:
 
 def _unread(subject: Subject) -> str:
     """The scripts that run and are not here, in words: they may install anything."""
-    runs = scripts_run(subject, subject.filling_steps)
+    runs = scripts_run(subject)
     names = [path for _, path, inside in runs if inside is None]
     return f" that the text shows ({listed(names)} could not be read)" if names else ""
 

@@ -95,11 +95,16 @@ def _all_files(installs: list[Command]) -> str:
 
 def _named_in_files(subject: Subject, found: list) -> tuple[Step, str, list[str]] | None:
     """The first requirement file with tools for developers that ships, and those tools."""
+    read = set()
     for step, tool, command, _ in found:
         files = _pip_files(command) if _is_pip(command) else []
+        folder, steps = _folder(step, command), subject.steps(step.stage)
         for file in files if _ships(subject, step, tool, command) else ():
-            steps = subject.steps(step.stage)
-            text = script_text(subject, steps, _folder(step, command), step.expand(file))
+            place = (step.stage.index, folder, step.expand(file))
+            if place in read:
+                continue
+            read.add(place)
+            text = script_text(subject, steps, *place[1:])
             lines = (line.partition("#")[0].strip() for line in (text or "").splitlines())
             names = [name for name in map(_package, lines) if name in _TEST_TOOLS]
             if names:

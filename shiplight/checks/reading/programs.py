@@ -117,6 +117,11 @@ def _all_said(step: Step) -> str:
     return step.script + " ".join(f"{k}={v}" for k, v in step.values.items())
 
 
+@lru_cache(maxsize=1)
+def _passes_static(step: Step) -> bool:
+    return "-extldflags" in step.script and "-static" in step.script
+
+
 def _says_static(text: str) -> bool:
     return "-static" in text.replace("-static-lib", "").replace("-static-pie", "-static")
 
@@ -133,7 +138,7 @@ def _runtime_links(step: Step, command: Command, language: str, libc: str) -> st
 
 def _go_links(subject: Subject, step: Step, command: Command, libc: str) -> str:
     cgo = step.setting(command, "CGO_ENABLED")
-    if cgo == "0" or ("-extldflags" in step.script and "-static" in step.script):
+    if cgo == "0" or _passes_static(step):
         return STATIC
     if libc == "musl":  # the image has no C compiler, and without one go does not use C
         has_c = any(p in _LINKING_C for s in subject.steps(step.stage) for p in installed(s))

@@ -3,8 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import lru_cache
 from itertools import islice
 
+from ...dockerfile import TooLarge
 from .folder import cleaned, context_copies, text_of
 from .shell import is_shell
 from .subject import Step, Subject, absolute, under
@@ -20,13 +22,18 @@ _MOST_SCRIPTS = 50  # of one instruction
 def script_text(subject: Subject, steps: Iterable[Step], workdir: str, path: str) -> str | None:
     """Return the text of the script at `path`, or of that name in PATH; None if it is not here.
 
-    `steps` are those that may have brought it, `workdir` is what a path is relative to.
+    `steps` are those that may have brought it, `workdir` is what a path is relative to. None, too,
+    where a Dockerfile has this look in too many places.
     """
     name, places = path.rpartition("/")[2], [absolute(workdir, path)]
     if "/" not in path:
         places += [f"{folder}/{name}" for folder in _PATH]
     for step in reversed(list(steps)):
-        written = dict(_written(step)) if step.keyword == "RUN" else {}
+        try:
+            subject.tries.take(1 if step.keyword == "RUN" else len(step.paths))
+        except TooLarge:
+            return None
+        written = _written(step) if step.keyword == "RUN" else {}
         if place := next((place for place in places if place in written), None):
             return written[place]
         if text := _copied(subject, step, name, places):
@@ -51,24 +58,34 @@ def _copied(subject: Subject, step: Step, name: str, places: list[str]) -> str |
     return None
 
 
-def _written(step: Step) -> Iterator[tuple[str, str | None]]:
+@lru_cache(maxsize=1024)
+def _written(step: Step) -> dict[str, str | None]:
     """The files that a RUN writes by echo or a here-document, and their texts, None if in parts."""
+    found = {}
     for heredoc in step.instruction.heredocs[:1]:
         if match := _CAT.search(step.instruction.value):
-            yield absolute(step.workdir, step.expand(match[1])), heredoc.content
+            found[absolute(step.workdir, step.expand(match[1]))] = heredoc.content
     for text, sign, path in _ECHO.findall(step.instruction.value):
         place = absolute(step.workdir, step.expand(path.strip("\"'")))
         plain = text[1:-1] if text[0] == "'" else re.sub(r'\\(["\\$`])', r"\1", text[1:-1])
-        yield place, None if sign == ">>" else plain.replace("\\n", "\n")
+        found[place] = None if sign == ">>" else plain.replace("\\n", "\n")
+    return found
 
 
-def scripts_run(subject: Subject, steps: Iterable[Step]) -> Iterator[tuple[Step, str, Step | None]]:
-    """Yield each script that a RUN starts: its step, its name, and that step as if it were inline.
+def scripts_run(subject: Subject) -> list[tuple[Step, str, Step | None]]:
+    """Return each script that a RUN of the final stage starts, with that step and its name.
 
-    The last is None for a script that is not here, unless it is the system's or only sourced.
+    The last is the step as if the script were inline; None for a script that is not here, unless it
+    is the system's or only sourced.
     """
+    if "scripts" not in subject.found:
+        subject.found["scripts"] = list(_scripts_run(subject))
+    return subject.found["scripts"]
+
+
+def _scripts_run(subject: Subject) -> Iterator[tuple[Step, str, Step | None]]:
     before: list[Step] = []
-    for step in steps:
+    for step in subject.filling_steps:
         if step.keyword == "RUN":
             started = dict.fromkeys(_script_of(command.words) for command in step.commands)
             for path, is_own in islice(filter(any, started), _MOST_SCRIPTS):

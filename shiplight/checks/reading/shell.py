@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from itertools import islice
 
 from ...dockerfile import Instruction
@@ -113,15 +113,20 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
     """Return the commands of a RUN, CMD or ENTRYPOINT, in shell form, JSON form or a heredoc."""
     if instruction.json is not None:
         return tuple(_unwrapped(list(instruction.json), {}, 0))
-    found = tuple(islice(parse(instruction.value), _MOST_COMMANDS))
+    found = _first_commands(instruction.value)
     for heredoc in instruction.heredocs:
         words = found[0].words if found else ("sh",)
         is_input = words[0].rpartition("/")[2] in _SHELLS and "-c" not in words
         if is_input and _is_for_shell(heredoc.content):
-            inside = islice(parse(heredoc.content), _MOST_COMMANDS)
+            inside = _first_commands(heredoc.content)
             own = bool(found) or heredoc.content.startswith("#!")
             found += tuple(replace(each, own_shell=own or each.own_shell) for each in inside)
     return found
+
+
+@lru_cache(maxsize=64)  # many instructions may start the same script
+def _first_commands(text: str) -> tuple[Command, ...]:
+    return tuple(islice(parse(text), _MOST_COMMANDS))
 
 
 def _is_for_shell(content: str) -> bool:

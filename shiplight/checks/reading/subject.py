@@ -40,6 +40,7 @@ from .walk import Walk, walk
 MOST_ARRIVALS = 2000
 MOST_READ = 20_000_000  # bytes of all files of one context
 MOST_LOOKS = 300_000
+MOST_TRIES = 30_000
 _REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
 _NAMES = re.compile(r"\$\{?(\w+)")
 PLATFORM = {
@@ -273,7 +274,7 @@ class Subject:
         return Walk() if self.context is None else walk(self.context, self.rules or ())
 
     @cached_property
-    def found(self) -> dict[str, list[str]]:
+    def found(self) -> dict[str, list]:
         """What was looked for in all of the context or the text, once for all of its steps."""
         return {}
 
@@ -286,6 +287,11 @@ class Subject:
     def looks(self) -> Room:
         """How often a step may still be compared with what another one added."""
         return Room(MOST_LOOKS)
+
+    @cached_property
+    def tries(self) -> Room:
+        """In how many places the files that are named may still be looked for."""
+        return Room(MOST_TRIES)
 
     @cached_property
     def global_values(self) -> dict[str, str]:
