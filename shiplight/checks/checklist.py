@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 
 from ..buildkit import opening
-from ..dockerfile import Dockerfile, closest, parse, read_rules, split_words, stages
+from ..dockerfile import Dockerfile, TooLarge, closest, parse, read_rules, split_words, stages
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
 from .questions.bases import one_suite, pinned_bases, smallest_base, supported_bases
@@ -26,7 +26,7 @@ from .questions.lines import (
     workdir,
 )
 from .questions.linting import buildkit
-from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable
+from .questions.outcomes import FAILED, Check, Outcome, Place, Result, not_applicable, unseen
 from .questions.reclaiming import reclaimable
 from .questions.running import secrets, user
 from .questions.signals import signals
@@ -271,7 +271,13 @@ def outcome(check: Check, subject: Subject) -> Outcome:
     """Run one check on the subject. No check is for Windows images."""
     if any(subject.base(stage).windows for stage in subject.needed):
         return not_applicable("a Windows image")
-    return check.run(subject)
+    try:
+        return check.run(subject)
+    except TooLarge:
+        return unseen(
+            "the Dockerfile and its context have too much to compare",
+            "list in .dockerignore what the image does not need",
+        )
 
 
 def _uses(result: Result, each: Acceptance) -> bool:

@@ -193,6 +193,28 @@ def test_a_script_that_many_instructions_start_is_parsed_once(tmp_path):
     assert time.process_time() - begun < 10
 
 
+@pytest.mark.parametrize(
+    ("copies", "expected"),
+    [
+        ("COPY . /x\n" * 950, "failed"),
+        (
+            "".join(
+                f"COPY {' '.join('*a' * 20 + f'{k}' for k in range(100))} /x/\n" for _ in range(40)
+            ),
+            "could not be seen",
+        ),
+    ],
+    ids=["the whole context", "patterns"],
+)
+def test_many_files_that_many_instructions_copy_take_no_time(tmp_path, copies, expected):
+    files = {f"{'a' * 40}{i}/.env": "API_TOKEN=q7Zk21Lp9dYw3Xb0\n" for i in range(2500)}
+    begun = time.process_time()
+    found = checking.check(tmp_path, f"FROM alpine:3.22\n{copies}", files)
+    assert time.process_time() - begun < 10
+    outcome = checking.result(found, "secrets").outcome
+    assert outcome.result == expected, outcome.evidence
+
+
 HOSTILE = {
     "substitutions that never close": "RUN " + "$(" * 140_000,
     "cases without end": "RUN " + "case x in " * 20_000 + " " * 50_000 + ";; " * 10_000,

@@ -117,7 +117,7 @@ def _tests_below(subject: Subject, step: Step) -> list[str]:
         named = (name for name in folders if name.rpartition("/")[2] in _TESTS_BELOW)
         inside = re.compile(rf"(?:^|/)(?:{'|'.join(_TESTS)})/")
         subject.found["tests"] = [name for name in named if not inside.search(name)]
-    return copied(subject.found["tests"], by=step)
+    return copied(subject, subject.found["tests"], by=step)
 
 
 # --- the context --------------------------------------------------------------------------------
@@ -139,7 +139,9 @@ def dockerignore(subject: Subject) -> Outcome:
         return passed("only named files are copied from the context")
     if subject.context is None:
         return unseen("the context of this Dockerfile is not available", "check it in its folder")
-    unwanted = [(step, _unwanted(subject, whole, step)) for step in whole]
+    alike = {step.excluded: step for step in whole}
+    by_rules = {rules: _unwanted(subject, whole, step) for rules, step in alike.items()}
+    unwanted = [(step, by_rules[step.excluded]) for step in whole]
     if subject.rules is None:
         if all(step.excluded and not names for step, names in unwanted):
             return passed("--exclude leaves out what does not belong")
@@ -155,7 +157,7 @@ def dockerignore(subject: Subject) -> Outcome:
             f"add to .dockerignore: {listed(name.partition(' ')[0] for name in found)}",
         )
     unread = [name for name in unread_files(subject) if not kept(subject, name)]
-    if outcome := unread_secrets(whole, unread):
+    if outcome := unread_secrets(subject, whole, unread):
         return outcome
     if not _history_is_decided(subject):
         return unseen(
@@ -188,7 +190,7 @@ def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
     """What one step sends that does not belong in an image; an exception names what does."""
     found = [] if _asks_history(subject) else sent(subject, ".git", by=step)
     names = dict.fromkeys([*_by_name(subject), *secret_files(subject)])
-    found += _together(name for name in copied(names, by=step) if not kept(subject, name))
+    found += _together(name for name in copied(subject, names, by=step) if not kept(subject, name))
     would_go = not ignored(subject, "node_modules") and not step.excluded
     there = {"node_modules", "**/node_modules"} & set(found)
     if _is_node(subject, whole) and not there and would_go:

@@ -135,16 +135,16 @@ def secrets(subject: Subject) -> Outcome:
         # What was found is without its secrets; a second mask would take the word for a name.
         return replace(failed("", places, _SECRET), evidence=f"looks like a secret: {what}")
     copies = [step for step in context_copies(subject.all_steps) if step in subject.shipping]
-    if copies and (unread := unread_secrets(copies, unread_files(subject))):
+    if copies and (unread := unread_secrets(subject, copies, unread_files(subject))):
         return unread
     part = copies and not subject.sends.whole
     some = f" among the first {MOST_NAMES:,} names of the context" if part else ""
     return passed(f"no name, value or file that looks like a secret{some}")
 
 
-def unread_secrets(copies: Iterable[Step], unread: list[str]) -> Outcome | None:
+def unread_secrets(subject: Subject, copies: Iterable[Step], unread: list[str]) -> Outcome | None:
     """Return that some of these files, which steps copy, may hold a secret; None for no file."""
-    found = [(step, names) for step in copies if (names := copied(unread, by=step))]
+    found = [(step, names) for step in copies if (names := copied(subject, unread, by=step))]
     if not found:
         return None
     said = listed(name for _, names in found for name in names)
@@ -171,6 +171,9 @@ def _triggered(subject: Subject) -> list[Step]:
     ]
 
 
+_MOST_FILES = 100  # that are named for one instruction
+
+
 def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     found = []
     if step.keyword in ("ENV", "ARG"):
@@ -182,7 +185,9 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     elif step.keyword in ("COPY", "ADD") and not step.origin:
         files = [source for source in step.sources if _is_secret_file(subject, step, source)]
         files += _sent_along(subject, step)
-        found += [f"the file {name}" for name in dict.fromkeys(files)]
+        names = list(dict.fromkeys(files))
+        found += [f"the file {name}" for name in names[:_MOST_FILES]]
+        found += [f"{more} more files"] if (more := len(names) - _MOST_FILES) > 0 else []
     elif step.keyword == "RUN":
         found += [f"what is written to {path}" for path in _written(step)]
     said = shapes(" ".join([*step.instruction.flags, step.script]))
@@ -209,7 +214,7 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
     """Files with secrets that a copied folder or pattern of names contains, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
-    return copied(secret_files(subject), by=step)
+    return copied(subject, secret_files(subject), by=step)
 
 
 _KEPT = re.compile(

@@ -109,9 +109,15 @@ def sent(subject: Subject, *names: str, by: Step | None = None) -> list[str]:
     ]
 
 
-def copied(names: Iterable[str], by: Step) -> list[str]:
-    """Which of these paths of the context a step copies; a RUN that mounts all of it, all."""
+def copied(subject: Subject, names: Iterable[str], by: Step) -> list[str]:
+    """Which of these paths of the context a step copies; a RUN that mounts all of it, all.
+
+    Raises TooLarge where the steps of a Dockerfile have too much to compare.
+    """
+    names = list(names)
     sources = {cleaned(source) for source in by.sources} if by.keyword != "RUN" else {""}
+    if "" in sources and not by.excluded:
+        return names
     patterns = [s for s in sorted(sources) if set("*?[") & set(s)][:_MOST_NAMES]
     found = re.compile("|".join(map(translate, patterns)) if patterns else r"(?!)")
 
@@ -122,6 +128,8 @@ def copied(names: Iterable[str], by: Step) -> list[str]:
             path in sources or (found.match(path) and path.count("/") in depths) for path in above
         )
 
+    parts = sum(1 + name.count("/") for name in names)
+    subject.compared.take(parts * (1 + len(patterns) + len(by.excluded)))
     depths = {pattern.count("/") for pattern in patterns}
     return [name for name in names if is_copied(name) and not _excluded(by.excluded, name)]
 

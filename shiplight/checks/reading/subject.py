@@ -41,6 +41,7 @@ MOST_ARRIVALS = 2000
 MOST_READ = 20_000_000  # bytes of all files of one context
 MOST_LOOKS = 300_000
 MOST_TRIES = 30_000
+MOST_COMPARED = 2_000_000
 _REFERENCE = re.compile(r"[\w.${}-]+(?::\d+)?(?:/[\w.${}-]+)*(?::[\w.${}-]+)?(?:@[\w:${}]+)?")
 _NAMES = re.compile(r"\$\{?(\w+)")
 PLATFORM = {
@@ -292,6 +293,11 @@ class Subject:
     def tries(self) -> Room:
         """In how many places the files that are named may still be looked for."""
         return Room(MOST_TRIES)
+
+    @cached_property
+    def compared(self) -> Room:
+        """How often a part of a path may still be compared with what a step copies."""
+        return Room(MOST_COMPARED)
 
     @cached_property
     def global_values(self) -> dict[str, str]:
