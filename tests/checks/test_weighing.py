@@ -11,6 +11,7 @@ import zlib
 from dataclasses import replace
 
 import checking
+import factories
 import pytest
 from checking import built_subject
 from factories import Image, directory, file, hard_link, legacy, whiteout
@@ -247,9 +248,11 @@ def zipped(members):
     return out.getvalue()
 
 
-@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz", "zip"])
+@pytest.mark.parametrize("ending", ["tar", "tar.gz", "tar.bz2", "tar.xz", "tar.zst", "zip"])
 def test_an_archive_is_spare_where_what_it_contains_is_there_too(tmp_path, ending):
     def pack(members):
+        if ending == "tar.zst":
+            return factories.pack(tarred(members, ""), "zstd")
         return zipped(members) if ending == "zip" else tarred(members, ending[4:])
 
     there, path = [file("opt/tool/bin/tool", 400_000), file("opt/tool/lib", 100_000)], f"t.{ending}"

@@ -8,6 +8,7 @@ from ...dockerfile import TooLarge
 from ...units import format_bytes
 from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing
 from ..reading.folder import bytes_of, is_all, sent
+from ..reading.inside import READABLE
 from ..reading.known import commands
 from ..reading.programs import installed, is_named, removed_packages, virtual_packages
 from ..reading.shell import Command, is_shell
@@ -320,7 +321,7 @@ def _options(command: Command) -> Iterator[tuple[str, str]]:
             yield option, value or after
 
 
-_ARCHIVE = re.compile(r"\.(?:tar(?:\.\w+)?|t[gbx]z|tbz2|zip|7z|jar\.gz|deb|rpm|apk|whl)$")
+_ARCHIVE = re.compile(rf"\.(?:{READABLE}|7z|jar\.gz|deb|rpm|apk)$")
 _UNPACKING = ("tar", "unzip", "bsdtar", "7z", "7za", "dpkg", "rpm")
 
 

@@ -32,7 +32,8 @@ _UNPACKERS = {
 _UNPACKED = 0.9  # of an archive's bytes, to say that its contents are there
 
 PASSWD = "etc/passwd"
-_ARCHIVE = re.compile(r"\.(?:tar(?:\.(?:gz|xz|bz2))?|t[gbx]z|tbz2|zip|whl)$")
+READABLE = r"tar(?:\.\w+)?|t[gbx]z|tbz2|zip|whl"  # the endings of archives that are read here
+_ARCHIVE = re.compile(rf"\.(?:{READABLE})$")
 _LIBRARY = re.compile(r"\.so(?:\.[\d.]+)?$|\.node$")
 # Packages come with keys of their own tests, and what has such an ending is no key.
 _NO_KEYS = re.compile(
