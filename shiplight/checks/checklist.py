@@ -108,7 +108,7 @@ class Checklist:
     def to_list(self) -> list[dict]:
         """Return the results as `./lab check --json` prints them.
 
-        Where the bytes are stands at the check on hidden ones.
+        The weight of a built image is part of the row of the check `reclaimable`.
         """
         rows = [result.to_dict(self.file) for result in self.results]
         weight = self.weight.to_dict(self.file) if self.weight else None

@@ -3,7 +3,7 @@
     python tests/live/try_hook.py
 
 Installs pre-commit, and this checkout's last commit, into a folder that goes again; needs the
-package registry and git. Half a minute. When it was last tried stands in docs/your-own.md.
+package registry and git. Half a minute. docs/your-own.md says when it was last tried.
 """
 
 import os

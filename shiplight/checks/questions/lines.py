@@ -138,7 +138,7 @@ def variables(subject: Subject) -> Outcome:
         )
     if used:
         return passed("every variable is set")
-    return not_applicable("no instruction below a FROM has a variable that Docker puts in")
+    return not_applicable("Docker expands no variable in the instructions after a FROM")
 
 
 def _declared(names: list[str]) -> str:

@@ -1,7 +1,7 @@
 """What a few files of a built image tell: symbols, unpacked archives, keys, and who is root.
 
-`wanted` chooses them by path and size, `understood` reads them; whoever has an engine fetches them
-between. Of a key only its path is kept.
+`wanted` chooses them by path and size, the caller fetches them from an engine, and `understood`
+reads them. Of a key only its path is kept.
 """
 
 import bz2

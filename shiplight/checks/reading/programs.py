@@ -71,9 +71,8 @@ def _compiled_in(subject: Subject, stage: Stage) -> str:
     base = subject.base(stage)
     if base.size == "toolchain" and base.language:
         return base.language
-    return (
-        "c" if has_compiler(subject, stage, "$*") or not base.size else ""
-    )  # a variable may name one
+    may_be_named = has_compiler(subject, stage, "$*")  # by a variable, too
+    return "c" if may_be_named or not base.size else ""
 
 
 def has_compiler(subject: Subject, stage: Stage, *others: str) -> bool:
