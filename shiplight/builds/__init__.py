@@ -19,6 +19,7 @@ from .joining import Index, join
 from .mirrors import mirrored, named
 from .platforms import another, arguments
 from .providing import here, provide, sources
+from .pushing import Pushed, push
 from .reasons import Reason, Why
 from .refusals import Refusal, refusal
 from .showing import DockerfileText
@@ -31,6 +32,7 @@ __all__ = [
     "Build",
     "DockerfileText",
     "Index",
+    "Pushed",
     "Reason",
     "Refusal",
     "Staged",
@@ -53,6 +55,7 @@ __all__ = [
     "own_cache",
     "provide",
     "published",
+    "push",
     "recipe",
     "recipe_of",
     "recipes",

@@ -31,9 +31,11 @@ from .images import (
     load_images,
     post_build,
     pull,
+    push,
     registry_has,
     remember_image,
     remove_image,
+    tag_image,
 )
 from .journal import made
 from .logins import credentials, login
@@ -79,12 +81,14 @@ __all__ = [
     "post_build",
     "pull",
     "pull_limit",
+    "push",
     "registry_has",
     "remember_image",
     "remove_container",
     "remove_image",
     "session_path",
     "setting",
+    "tag_image",
     "translated",
     "wait_until_answers",
 ]

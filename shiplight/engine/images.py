@@ -17,6 +17,7 @@ from .describing import identity
 from .logins import login_header
 
 REGISTRY_ANSWER = 15  # seconds until a registry that is only asked for a name has answered
+NO_LOGIN = {"X-Registry-Auth": "e30="}  # "{}" in base64: a push without the header is refused
 REGISTRY_SILENCE = 120  # seconds without a word of a pull, after which nobody waits any longer
 
 
@@ -177,6 +178,39 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
                     tell(line)
         finally:
             response.close()
+
+
+def push(client: docker.DockerClient, reference: str, *, tell=None) -> None:
+    """Push one image to the registry in its name; `tell(line)` hears the engine's progress.
+
+    Leaving it, however, ends the push in the engine. Raises EngineFailed.
+    """
+    api, doing = client.api, f"pushing {reference}"
+    name, tag = split(reference)
+    with translated(doing), silence_told(doing, REGISTRY_SILENCE):
+        response = api._post(
+            api._url("/images/{0}/push", name),
+            params={"tag": tag},
+            headers=login_header(api, name) or NO_LOGIN,
+            stream=True,
+            timeout=REGISTRY_SILENCE,
+        )
+        try:
+            api._raise_for_status(response)
+            for line in json_lines(response):
+                if "error" in line:
+                    raise engine_failed(doing, line["error"])
+                if tell is not None:
+                    tell(line)
+        finally:
+            response.close()
+
+
+def tag_image(client: docker.DockerClient, name: str, another: str) -> None:
+    """Give an image another name. Raises EngineFailed."""
+    repository, tag = split(another)
+    with translated(f"naming {name} {another}"):
+        client.api.tag(name, repository, tag)
 
 
 @contextmanager

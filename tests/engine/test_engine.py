@@ -232,6 +232,24 @@ def test_what_the_engine_says_against_an_archive_is_an_error_with_what_was_done(
             engine.import_rootfs(client, iter([b"x"]), "a/b", "1", changes=[])
 
 
+def test_a_push_tells_how_far_it_is_and_fails_in_the_registrys_words(nowhere, monkeypatch):
+    done = b'{"id": "abc", "status": "Pushed"}\n'
+    refused = b'{"errorDetail": {"message": "denied"}, "error": "denied: requested access"}\n'
+    answers = [(r"/images/host:5000/ci/push", iter([done, done + refused]))]
+    with engine_of(nowhere, *answers) as (url, seen):
+        monkeypatch.setenv("DOCKER_HOST", url)
+        client, told, headers = engine.connect(), [], []
+        post = client.api._post
+        monkeypatch.setattr(
+            client.api, "_post", lambda *a, **k: headers.append(k["headers"]) or post(*a, **k)
+        )
+        engine.push(client, "host:5000/ci:app", tell=told.append)
+        with pytest.raises(EngineFailed, match="pushing host:5000/ci:app: denied"):
+            engine.push(client, "host:5000/ci:app")
+    assert told == [{"id": "abc", "status": "Pushed"}] and seen[-1][1].endswith("?tag=app")
+    assert headers[0] == {"X-Registry-Auth": "e30="}, "without it, 20.10 takes no push"
+
+
 def test_podman_is_the_same_engine_whenever_it_is_asked(nowhere, monkeypatch):
     version = VERSION | {"Components": [{"Name": "Podman Engine"}]}
     infos = iter([INFO | {"ID": str(n), "Name": "here", "DockerRootDir": "/d"} for n in range(2)])
