@@ -59,6 +59,18 @@ class Build:
         """How many of the Dockerfile's own steps came from the cache."""
         return sum(step.cached for step in self.numbered_steps)
 
+    def ran(self, stage: str | None = None) -> list[str]:
+        """Return the instructions that ran, of all stages or of one, without loading a base."""
+        return [step.instruction for step in self.own_steps(stage) if not step.cached]
+
+    def own_steps(self, stage: str | None = None) -> list[Step]:
+        """Return the steps of its instructions, of all stages or of one, without FROM."""
+        return [
+            step
+            for step in self.numbered_steps
+            if stage in (None, step.stage) and not step.instruction.startswith("FROM ")
+        ]
+
     @in_one_line
     def __repr__(self) -> str:
         return f"Build {self.tag}  {format_seconds(self.seconds)}, {counted(self.steps)}"

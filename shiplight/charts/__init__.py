@@ -3,7 +3,7 @@
 Every chart has its table from the same frame. Measures nothing itself.
 """
 
-from .build_charts import build_times, timeline
+from .build_charts import build_times, rebuilds, timeline
 from .drawing import ACCENT, GREY, PICTURE, add_bars, empty_chart, places, say_beside
 from .flow_charts import flow
 from .image_charts import before_after, savings, treemap, waterfall
@@ -20,6 +20,7 @@ __all__ = [
     "flow",
     "places",
     "readable",
+    "rebuilds",
     "savings",
     "say_beside",
     "setting_of",

@@ -1,5 +1,7 @@
 """Charts of builds: the steps of one over time, and how long ways to build take."""
 
+from collections.abc import Mapping
+
 from ..buildkit import command_first
 from ..builds import Build, Times, spread
 from ..units import format_percent, format_seconds, one_line
@@ -96,6 +98,34 @@ def build_times(*measured: Times):
     for place, row in zip(rows, table.itertuples(), strict=True):
         if row.runs > 1:
             _range(figure, place, row.fastest_seconds, row.slowest_seconds)
+    return figure
+
+
+def rebuilds(builds: Mapping[str, Build]):
+    """Draw the seconds of builds after the same edit, in the order given, and what each ran again.
+
+    `builds` has them by what each had to build with; the title compares the quickest and slowest.
+    """
+    table = frames.rebuilds(builds)
+    quick, slow = int(table["seconds"].idxmin()), int(table["seconds"].idxmax())
+    share = format_percent(float(table["seconds"][quick]), float(table["seconds"][slow]))
+    figure = empty_chart(
+        f"With {table['build'][quick]}, the build takes {share} of the time with "
+        f"{table['build'][slow]}",
+        "seconds from start to image after an edit of the source, one run each",
+        setting_of(table),
+        rows=len(table),
+    )
+    add_bars(
+        figure,
+        labels=list(table["build"]),
+        values=table["seconds"],
+        texts=[
+            f"{format_seconds(row.seconds)}, {row.ran} of {row.steps} steps ran"
+            for row in table.itertuples()
+        ],
+        accent={quick},
+    )
     return figure
 
 

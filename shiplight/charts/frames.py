@@ -135,6 +135,24 @@ def steps(build: Build) -> pd.DataFrame:
     return table_of(rows, build).astype({"line": "Int64"})
 
 
+def rebuilds(builds: Mapping[str, Build]) -> pd.DataFrame:
+    """Return one row for each build: its seconds, and how many of its steps ran.
+
+    The FROM of a stage does not count as a step here.
+    """
+    rows = [
+        {
+            "build": name,
+            "seconds": made.seconds,
+            "steps": len(made.own_steps()),
+            "ran": len(made.ran()),
+            "cached": len(made.own_steps()) - len(made.ran()),
+        }
+        for name, made in builds.items()
+    ]
+    return table_of(rows, *builds.values())
+
+
 def build_times(*measured: Times) -> pd.DataFrame:
     """Return one row for each case and way: median, fastest and slowest seconds, and runs.
 

@@ -15,6 +15,7 @@ from shiplight.engine import disk
 from shiplight.errors import ClaimFailed, UsageError
 from shiplight.inspection import Probe
 from shiplight.setting import Setting, together
+from shiplight.units import format_percent
 
 LARGE = image([file("a", 900_000), file("b", 100)], [whiteout("a")], [file("c", 90_000)])
 SMALL = image([file("c", 90_000)], name="other/image:1")
@@ -22,6 +23,35 @@ SMALL = image([file("c", 90_000)], name="other/image:1")
 
 def build(trace="answer-20.10-multi") -> builds.Build:
     return builds.Build("go", "multi", "tag", "id", 49.0, trace_of(trace).steps(), {}, SETTING)
+
+
+def rebuilt(seconds: float, cached: int) -> builds.Build:
+    """A build of two instructions after its FROM, of which some came from the cache."""
+    own = [step for step in build().numbered_steps if not step.instruction.startswith("FROM ")][:2]
+    steps = [replace(step, cached=number < cached) for number, step in enumerate(own)]
+    base = replace(own[0], instruction="FROM golang:1.23", cached=False)
+    return replace(build(), seconds=seconds, steps=(base, *steps))
+
+
+def test_what_runs_again_is_counted_without_the_bases_and_compared_by_time():
+    ways = {"no cache": rebuilt(10.0, 0), "a cache": rebuilt(2.0, 1)}
+    table = frames.rebuilds(ways)
+    assert list(table["ran"]) == [2, 1] and list(table["cached"]) == [0, 1]
+    assert list(table["steps"]) == [2, 2]
+    figure = charts.rebuilds(ways)
+    assert (
+        title_of(figure)
+        == f"With a cache, the build takes {format_percent(2, 10)} of the time with no cache"
+    )
+    assert "10.0 s, 2 of 2 steps ran" in texts(figure)
+    assert "2.00 s, 1 of 2 steps ran" in texts(figure)
+
+
+def test_a_build_says_which_instructions_ran_in_a_stage():
+    made = rebuilt(1.0, 1)
+    [ran] = made.ran()
+    assert ran == made.own_steps()[1].instruction and made.ran(made.steps[2].stage) == [ran]
+    assert made.ran("no such stage") == []
 
 
 def test_a_table_of_layers_has_the_bytes_of_each():
