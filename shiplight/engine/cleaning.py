@@ -257,17 +257,27 @@ def _left_image(client, name: str, why: str, remove: str = "") -> Left:
 # --- the build cache -------------------------------------------------------------------------
 
 
-def prune_cache_of(client, names: Iterable[str]) -> int:
-    """Prune the cache records that builds of these names made, and nothing used since; how many."""
+def prune_cache_of(client, names: Iterable[str], *, used: bool = False) -> int:
+    """Prune the cache records that builds of these names made, and nothing used since; how many.
+
+    With `used`, those too that later builds of these names have used.
+    """
     began, wanted = time.time(), set(names)
     steps = lineage.of_builds(build for build in _builds(client) if build.get("name") in wanted)
     if not steps:
         return 0
     own, _ = lineage.ours(disk.cache_records(client), steps)
-    unused = [record for record in own if record.uses < 2]
+    unused = [record for record in own if used or record.uses < 2]
     left = _prune(client, unused) + [record for record in own if record not in unused]
     _forget(client, began, left=left, names=wanted)
     return len(own) - len(left)
+
+
+def names_of_builds(client, app: str) -> list[str]:
+    """Return the names under which this lab built an app on this engine, by the journal."""
+    space = f"shiplight/{journal.lab_id()}/{app}:"
+    named = [build.get("name", "") for build in _builds(client)]
+    return [name for name in dict.fromkeys(named) if name.startswith(space)]
 
 
 def prune_cache(client) -> tuple[int, list[disk.CacheRecord], list[disk.CacheRecord]]:

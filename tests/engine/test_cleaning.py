@@ -374,6 +374,14 @@ def test_a_lesson_gives_back_what_only_its_own_builds_made_and_used(engine):
     assert cleaning.prune_cache_of(engine, [own("a:b")]) == 1
 
 
+def test_a_new_machine_keeps_nothing_that_the_builds_of_an_app_made_and_used_again(engine):
+    engine.cache = [built(UsageCount=1) | {"UsageCount": 2}]
+    assert cleaning.names_of_builds(engine, "a") == [own("a:b")]
+    assert cleaning.names_of_builds(engine, "") == cleaning.names_of_builds(engine, "other") == []
+    assert cleaning.prune_cache_of(engine, [own("other:b")], used=True) == 0
+    assert cleaning.prune_cache_of(engine, [own("a:b")], used=True) == 1
+
+
 @pytest.mark.parametrize(
     ("before", "after", "gained"),
     [
