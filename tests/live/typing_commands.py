@@ -32,11 +32,13 @@ SCRIPTS = {
     'mkdir -p "$(dirname "$2")" && cp /server "$2"\n',
     "cargo": "mkdir -p target/release && cp /server target/release/server\n",
     "npm": "mkdir -p node_modules dist && touch dist/index.js\n",
-    "pip": "[ -s /etc/pip.conf ] && mkdir -p /packages\n",
+    "pip": 'case "$*" in *shiplight-greeting*) [ -s /etc/pip.conf ] && mkdir -p /packages ;;\n'
+    "*) mkdir -p /deps ;;\nesac\n",
+    "python": "touch /app.pyz\n",
     "ldd": '[ -f "$1" ] && echo "libc.so.6 => /lib/libc.so.6"\n',
 }
 STAND_IN = """FROM busybox
-COPY go cargo npm pip ldd /bin/
+COPY go cargo npm pip python ldd /bin/
 COPY server /server
 COPY go /etc/ssl/certs/ca-certificates.crt
 """
@@ -51,6 +53,13 @@ def saved_stand_in(client, folder: Path) -> bytes:
         (folder / name).chmod(0o755)
     made = builds.build(client, folder, text=STAND_IN, name="typed/stand-in")
     with engine.export_image(client, made.tag) as chunks:
+        return b"".join(chunks)
+
+
+def saved_registry(client) -> bytes:
+    """What is registry:2 here, saved."""
+    [base] = builds.provide(client, ["registry:2"])
+    with engine.export_image(client, base.used) as chunks:
         return b"".join(chunks)
 
 

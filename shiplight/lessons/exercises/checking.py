@@ -14,6 +14,7 @@ from ..shown import Shown
 from . import (  # noqa: F401  each registers its checks
     bases,
     budgets,
+    ci,
     go,
     leaks,
     node,

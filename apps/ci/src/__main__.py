@@ -1,0 +1,3 @@
+from report import said
+
+print(said(1_500_000))
