@@ -152,7 +152,8 @@ def test_a_guess_is_shown_by_the_claim_that_answers_it_or_in_the_next_chart(path
 @lesson
 def test_nothing_stored_names_this_machine(path):
     text = as_it_came(path)
-    for target in ("/root/.cache/go-build", "/root/.cache/pip", "/root/.npm"):  # of cache mounts, in the builder
+    # Targets of cache mounts, in builders:
+    for target in ("/root/.cache/go-build", "/root/.cache/pip", "/root/.npm"):
         text = text.replace(target, "")
     assert str(Path.home()) + "/" not in text and str(ROOT) not in text
 
