@@ -19,14 +19,7 @@ from guarded import program
 from hub import MIRROR, PREFIX
 from places import placed
 from test_registry import frontend  # noqa: F401
-from typing_commands import (
-    DOCKER,
-    STAND_INS,
-    environment,
-    in_a_terminal,
-    saved_registry,
-    saved_stand_in,
-)
+from typing_commands import DOCKER, STAND_INS, environment, in_a_terminal, saved_stand_in
 
 from shiplight import builds, engine
 from shiplight.builds import provide
@@ -297,12 +290,22 @@ def stand_in(client, tmp_path_factory) -> bytes:
     return saved_stand_in(client, tmp_path_factory.mktemp("stand-in"))
 
 
+@pytest.fixture(scope="module")
+def saved_registry(client) -> bytes:
+    """What is registry:2 here, saved."""
+    [base] = provide(client, ["registry:2"])
+    with engine.export_image(client, base.used) as chunks:
+        return b"".join(chunks)
+
+
 @pytest.mark.parametrize("place", ["28.5"], indirect=True)  # one engine tells enough of a command
-def test_every_command_beside_a_function_works_as_it_stands(client, stand_in, place, lab, tmp_path):
+def test_every_command_beside_a_function_works_as_it_stands(
+    client, stand_in, saved_registry, place, lab, tmp_path
+):
     for repository, tag in STAND_INS.items():
         place.images.put(stand_in, repository, tag)
     place.images.put(place.saved[f"{STATIC}:latest"], "distroless/cc-debian12", "latest")
-    place.images.put(saved_registry(client), "library/registry", "2")
+    place.images.put(saved_registry, "library/registry", "2")
     given, left = environment(client, place, tmp_path), []
     top = tmp_path / "top"  # as the top folder of a checkout whose learner has a pip.conf
     shutil.copytree(ROOT / "apps", top / "apps")

@@ -56,13 +56,6 @@ def saved_stand_in(client, folder: Path) -> bytes:
         return b"".join(chunks)
 
 
-def saved_registry(client) -> bytes:
-    """What is registry:2 here, saved."""
-    [base] = builds.provide(client, ["registry:2"])
-    with engine.export_image(client, base.used) as chunks:
-        return b"".join(chunks)
-
-
 def environment(client, place, tmp_path) -> dict[str, str]:
     """Whose engine and registries a command means; and the scanner's database, as a copy."""
     given = place.other.environment | {"DOCKER_BUILDKIT": "1", "PYTHONPATH": str(ROOT)}
