@@ -61,7 +61,8 @@ def test_a_new_machine_gets_back_what_was_pushed_with_the_builder_and_else_nothi
     assert not any(engine.has_image(client, one.tag) for one in (final, builder))
     assert len(built(f"{app}/one", cache_from=names[0]).ran("builder")) == 4
     ci_registry.new_machine(client, app)
-    ran = built(f"{app}/one", cache_from=tuple(names)).ran("builder")
+    # Alone: with both, BuildKit of 28.5 takes the one or the other.
+    ran = built(f"{app}/one", cache_from=names[1]).ran("builder")
     assert ran == ["COPY source /", "RUN cat /installed /source > /made"]
     ci_registry.new_machine(client, app)
 
