@@ -266,7 +266,10 @@ def prune_cache_of(client, names: Iterable[str], *, used: bool = False) -> int:
     steps = lineage.of_builds(build for build in _builds(client) if build.get("name") in wanted)
     if not steps:
         return 0
-    own, _ = lineage.ours(disk.cache_records(client), steps)
+    records = disk.cache_records(client)
+    own, _ = lineage.ours(records, steps)
+    mounts = lineage.mounts_of(records, steps, journal.cache_namespace())
+    own += [mount for mount in mounts if mount not in own]
     unused = [record for record in own if used or record.uses < 2]
     left = _prune(client, unused) + [record for record in own if record not in unused]
     _forget(client, began, left=left, names=wanted)

@@ -123,6 +123,18 @@ def ours(
     )
 
 
+def mounts_of(records: list[CacheRecord], steps: list[Ran], namespace: str) -> list[CacheRecord]:
+    """Return the cache mounts in our namespace that these steps use, on engines that tell it."""
+    named = f' with id "{namespace}/'
+    texts = {text for step in steps for text in step.texts}
+    return [
+        record
+        for record in records
+        if named in record.description
+        and any(fits(record.description.partition(named)[0], text) for text in texts)
+    ]
+
+
 def _unrecognised(
     records: list[CacheRecord], steps: list[Ran], fitting: set[str]
 ) -> list[tuple[list[CacheRecord], Places]]:

@@ -382,6 +382,16 @@ def test_a_new_machine_keeps_nothing_that_the_builds_of_an_app_made_and_used_aga
     assert cleaning.prune_cache_of(engine, [own("a:b")], used=True) == 1
 
 
+def test_a_new_machine_has_lost_the_cache_mounts_of_an_app_and_no_others(engine):
+    """Engines from 23 on end their description with the id, which has our namespace in it."""
+    told = 'cached mount /c from exec /bin/sh -c {} with id "{}//c"'
+    ours, _ = journal.cache_namespace(), built()
+    mounts = [told.format("make", ours), told.format("other", ours), told.format("make", "theirs")]
+    engine.cache = [record(f"mount{n}", mount, 1000.0 + n) for n, mount in enumerate(mounts)]
+    assert cleaning.prune_cache_of(engine, [own("a:b")], used=True) == 1
+    assert [one["Description"] for one in engine.cache] == mounts[1:]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "gained"),
     [
