@@ -54,8 +54,7 @@ def dev_dependencies(subject: Subject) -> Outcome:
         for step, tool, command, dev in found
         if dev and _ships(subject, step, tool, command)
     ]
-    both = _with_both_ways(found)
-    if shipped and all((step, tool) in both for step, tool, _ in shipped):
+    if shipped and all(_has_both_ways(each, found) for each in shipped):
         step, tool, _ = shipped[0]
         why = f"whether {tool} installs development dependencies: the instruction has both ways"
         return unseen(why, "install them in a stage of its own", at(step, f"`{tool}`, in an if"))
@@ -79,10 +78,14 @@ def dev_dependencies(subject: Subject) -> Outcome:
     return passed("; ".join(said))
 
 
-def _with_both_ways(found: list) -> set[tuple[Step, str]]:
-    """The steps, and their tools, that also install without them, as one branch of an if."""
-    without = {(step, tool) for step, tool, _, dev in found if not dev}
-    return {(step, tool) for step, tool in without if re.search(r"\belse\b", step.script)}
+def _has_both_ways(shipped: tuple, found: list) -> bool:
+    """Whether another branch of the same `if` installs without them."""
+    step, tool, command = shipped
+    return any(
+        command.excludes(other)
+        for at, by, other, dev in found
+        if not dev and at is step and by == tool
+    )
 
 
 def _is_pip(command: Command) -> bool:
@@ -261,10 +264,14 @@ def _has_dev(subject: Subject, kind: str) -> bool:
     )
 
 
-def _undone(subject: Subject, arrival: Arrival, tool: str) -> bool:
+def _undone(subject: Subject, arrival: Arrival, tool: str, command: Command) -> bool:
     """Whether the stage that they ship from prunes them, or installs once more without them."""
     steps, step = subject.steps(arrival.stage), arrival.step
-    return steps.index(step) <= _last_undoing(steps, tool)
+    if steps.index(step) < _last_undoing(steps, tool):
+        return True
+    own = next(n for n, each in enumerate(step.commands) if each is command)
+    later = (each for each in step.commands[own:] if not each.excludes(command))
+    return any(_undoes(step, each, tool) for each in later)
 
 
 @lru_cache(maxsize=64)
@@ -288,7 +295,7 @@ def _ships(subject: Subject, step: Step, tool: str, command: Command) -> bool:
     """Whether what an installation put down comes into the final image."""
     folder = _folder(step, command)
     for arrival in subject.arrivals:
-        if arrival.step is not step or _undone(subject, arrival, tool):
+        if arrival.step is not step or _undone(subject, arrival, tool, command):
             continue
         path = arrival.path
         if path == "/" or under(folder, path):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cache, cached_property, lru_cache
-from itertools import islice
+from itertools import islice, takewhile
 
 from ...dockerfile import Instruction
 
@@ -68,19 +68,27 @@ class Command:
     """One simple command: its words without quotes, and the variables set before it.
 
     `piped`: its output goes into another command, outside `$(…)`. `own_shell`: a shell other than
-    that of the instruction runs it, as in `bash -c`.
+    that of the instruction runs it, as in `bash -c`. `branch`: for each `if` that it stands in,
+    which one, and in which of its branches.
     """
 
     words: tuple[str, ...]
     variables: dict[str, str] = field(default_factory=dict, hash=False)
     piped: bool = False
     own_shell: bool = False
+    branch: tuple[tuple[int, int], ...] = field(default=(), compare=False)
 
     @cached_property
     def program(self) -> str:
         """The program's name without its folder and without a wrapper's ending (`mvnw` is mvn)."""
         name = self.words[0].rpartition("/")[2]
         return {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip"}.get(name, name)
+
+    def excludes(self, other: "Command") -> bool:
+        """Return whether only one of both runs: they are in two branches of one `if`."""
+        pairs = zip(self.branch, other.branch, strict=False)
+        own, others = next((pair for pair in pairs if pair[0] != pair[1]), ((0, 0), (1, 0)))
+        return own[0] == others[0]
 
     @property
     def options(self) -> tuple[str, ...]:
@@ -145,16 +153,38 @@ def parse(text: str, depth: int = 0) -> Iterator[Command]:
 
     `depth`: in how many scripts this one stands.
     """
-    script, words = _Script(text), []
+    script, words, branches = _Script(text), [], _Branches()
     for word in script.words():
         if word is not None:
             words.append(word)
             continue
-        yield from _into_pipe(_command(words, depth), script.operator)
+        branch = branches.after(words)
+        found = (replace(each, branch=branch + each.branch) for each in _command(words, depth))
+        yield from _into_pipe(found, script.operator)
         words = []
         inner, script.inner = script.inner, []
         for part in inner if depth < _DEEPEST else ():
             yield from (replace(each, piped=False) for each in parse(part, depth + 1))
+
+
+class _Branches:
+    """Which branches of which `if` a script is in."""
+
+    def __init__(self):
+        self.seen, self.open = 0, []
+
+    def after(self, words: list[str]) -> tuple[tuple[int, int], ...]:
+        """Return the branches that hold for a command, by the keywords in front of it."""
+        for word in takewhile(_KEYWORDS.__contains__, words):
+            if word == "if":
+                self.seen += 1
+                self.open.append((self.seen, 0))
+            elif word in ("elif", "else") and self.open:
+                number, branch = self.open.pop()
+                self.open.append((number, branch + 1))
+            elif word == "fi":
+                del self.open[-1:]
+        return tuple(self.open)
 
 
 def _into_pipe(commands: Iterator[Command], operator: str) -> Iterator[Command]:
