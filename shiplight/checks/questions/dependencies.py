@@ -21,7 +21,6 @@ _WITHOUT = {
     "pdm": r"--prod\b|--production|--no-dev|--without",
     "mix": r"--only[= ]prod",
     "composer": r"--no-dev",
-    "bundler": r"--without",
 }
 _SWITCHES = {
     "npm": (("NODE_ENV", "production"), ("NPM_CONFIG_OMIT", "dev"), ("npm_config_omit", "dev"),
@@ -31,8 +30,9 @@ _SWITCHES = {
     "pdm": (),
     "mix": (("MIX_ENV", "prod"),),
     "composer": (("COMPOSER_NO_DEV", "1"),),
-    "bundler": (("BUNDLE_WITHOUT", "development"), ("BUNDLE_ONLY", "")),
 }  # fmt: skip
+# What an installation does with them; NONE: the project's own file names none.
+_INSTALLED, _LEFT_OUT, _NONE, _UNKNOWN = "installed", "left out", "none", "unknown"
 _DEV_FILE = re.compile(
     r"(?:^|[-_./\[,])(?:dev|develop|development|tests?|testing|lint)(?:[-_.\],]|$)"
 )
@@ -46,14 +46,12 @@ def dev_dependencies(subject: Subject) -> Outcome:
     found = []
     for step in subject.all_steps:
         for tool, command in _installs(step):
-            found.append((step, tool, command, _is_dev(subject, step, tool, command)))
+            found.append((step, tool, command, _treats(subject, step, tool, command)))
     if not found:
         return not_applicable("no package manager with development dependencies runs here")
-    shipped = [
-        (step, tool, command)
-        for step, tool, command, dev in found
-        if dev and _ships(subject, step, tool, command)
-    ]
+    shipping = [each for each in found if each[3] in (_INSTALLED, _UNKNOWN)]
+    shipping = [each for each in shipping if _ships(subject, *each[:3])]
+    shipped = [each[:3] for each in shipping if each[3] == _INSTALLED]
     if shipped and all(_has_both_ways(each, found) for each in shipped):
         step, tool, _ = shipped[0]
         why = f"whether {tool} installs development dependencies: the instruction has both ways"
@@ -65,11 +63,17 @@ def dev_dependencies(subject: Subject) -> Outcome:
             [at(step, f"`{' '.join(command.words[:4])}`") for step, _, command in shipped],
             _ADVICE["npm" if shipped[0][1] in _NODE else shipped[0][1]],
         )
+    if shipping:
+        step, tool, command, _ = shipping[0]
+        why = f"whether {tool} installs development dependencies: {_doubt(step, command)}"
+        return unseen(why, _ADVICE["npm" if tool in _NODE else tool], at(step, f"`{tool}`"))
     if named := _named_in_files(subject, found):
         step, file, tools = named
         why = f"{file} names {listed(tools)}: whether that is for production is not said"
         return unseen(why, _ADVICE["pip"], at(step, file))
-    if any(dev for *_, dev in found):
+    if all(how == _NONE for *_, how in found):
+        return not_applicable("the project has no development dependencies")
+    if any(how in (_INSTALLED, _UNKNOWN) for *_, how in found):
         return passed("development dependencies stay in stages that do not ship")
     by_file = [command for _, _, command, _ in found if _is_pip(command)]
     others = [tool for _, tool, command, _ in found if command not in by_file]
@@ -83,8 +87,8 @@ def _has_both_ways(shipped: tuple, found: list) -> bool:
     step, tool, command = shipped
     return any(
         command.excludes(other)
-        for at, by, other, dev in found
-        if not dev and at is step and by == tool
+        for at, by, other, how in found
+        if how == _LEFT_OUT and at is step and by == tool
     )
 
 
@@ -146,6 +150,12 @@ def _installs(step: Step) -> list[tuple[str, Command]]:
     return [(tool, command) for tool, command in found if not _names_packages(tool, command)]
 
 
+_TAKING = (
+    *("--network-timeout", "--prefix", "-C", "--cwd", "--dir", "--registry", "--omit", "--filter"),
+    *("-F", "--cache", "--loglevel", "--only"),
+)
+
+
 def _names_packages(tool: str, command: Command) -> bool:
     """Whether a command installs packages by name, or tools: those are chosen one by one."""
     if set(command.words) & {"-g", "--global", "--location=global"}:
@@ -155,22 +165,8 @@ def _names_packages(tool: str, command: Command) -> bool:
     if tool in _NODE and named:
         if command.arguments[:2] == ("workspaces", "focus"):
             return False
-        taking = (
-            "--network-timeout",
-            "--prefix",
-            "-C",
-            "--cwd",
-            "--dir",
-            "--registry",
-            "--omit",
-            "--filter",
-            "-F",
-            "--cache",
-            "--loglevel",
-            "--only",
-        )
         words = command.words
-        after = {word for before, word in pairwise(words) if before in taking}
+        after = {word for before, word in pairwise(words) if before in _TAKING}
         return bool([word for word in named if word not in after])
     by_pip = tool == "pip" or (tool == "uv" and command.matches(["uv pip install"]))
     return by_pip and not (_pip_files(command) or _test_tools(command))
@@ -196,40 +192,97 @@ def _pip_files(command: Command) -> list[str]:
     return [*after, *joined, *own]
 
 
-def _is_dev(subject: Subject, step: Step, tool: str, command: Command) -> bool:
-    """Whether an installation includes development dependencies."""
+def _treats(subject: Subject, step: Step, tool: str, command: Command) -> str:
+    """What an installation does with development dependencies."""
     text = step.expand(" ".join(command.words))
     if _is_pip(command):
         files = _pip_files(command)
-        return bool(_test_tools(command)) or any(_DEV_FILE.search(file) for file in files)
+        named = _test_tools(command) or any(_DEV_FILE.search(file) for file in files)
+        return _INSTALLED if named else _LEFT_OUT
     if re.search(r"--(?:group|with|only-group)[= ]\S*\b(?:dev|test|lint)", text):
-        return True
+        return _INSTALLED
     if tool == "pipenv":
-        return bool({"--dev", "-d"} & set(command.words))
+        return _INSTALLED if {"--dev", "-d"} & set(command.words) else _LEFT_OUT
+    if tool == "bundler":
+        return _treats_groups(subject, step, command)
+    kind = "npm" if tool in _NODE else tool
+    unknown = _set_by_shell(step, command)
+    if not (unknown and tool in ("uv", "poetry", "pdm")) and _leaves_out(
+        subject, step, tool, command, text
+    ):
+        return _LEFT_OUT
+    if not _has_dev(subject, kind):
+        return _NONE
+    return _UNKNOWN if unknown else _INSTALLED
+
+
+def _leaves_out(subject: Subject, step: Step, tool: str, command: Command, text: str) -> bool:
+    """Whether options, variables or a configuration say so."""
     kind = "npm" if tool in _NODE else tool
     if "--include=dev" in text or "--include dev" in text:
-        return _has_dev(subject, kind)
-    if re.search(_WITHOUT[kind], text) or (tool == "pnpm" and "-P" in command.words):
         return False
+    if re.search(_WITHOUT[kind], text) or (tool == "pnpm" and "-P" in command.words):
+        return True
     for name, value in _SWITCHES[kind]:
         said = step.setting(command, name)
         if said is not None and (value in said):
-            return False
-    if tool == "bundler" and _bundle_configured(subject, step):
-        return False
-    if tool in _NODE and _npm_configured(subject, step):
-        return False
-    return _has_dev(subject, kind)
+            return True
+    return tool in _NODE and _npm_configured(subject, step)
 
 
-def _bundle_configured(subject: Subject, step: Step) -> bool:
-    return any(
-        command.program == "bundle"
-        and "config" in command.words
-        and set(command.words) & {"without", "only"}
+def _set_by_shell(step: Step, command: Command) -> list[str]:
+    """The variables that stand for options, as `$f` in `uv sync $f`, and that the RUN sets."""
+    pairs = pairwise(command.words)
+    found = [re.match(r"\$\{?(\w+)", word) for before, word in pairs if before not in _TAKING]
+    names = [match[1] for match in found if match]
+    return [n for n in names if re.search(rf"(?:^|[\s;&|(]){n}\+?=", step.script)]
+
+
+def _doubt(step: Step, command: Command) -> str:
+    if command.program == "bundle":
+        return "only the group development is left out, and no Gemfile is here"
+    return f"the shell decides what ${_set_by_shell(step, command)[0]} is"
+
+
+_DEV_GROUPS = {"development", "dev", "test", "tests", "lint"}
+_GEM_GROUPS = re.compile(
+    r"^\s*group[ (]([^\n]{0,200}?)\)?\s*(?:do\b|\{)|\bgroups?(?::|\s*=>)\s*(\[[^\]]{0,200}\]|:\w+)",
+    re.MULTILINE,
+)
+
+
+def _treats_groups(subject: Subject, step: Step, command: Command) -> str:
+    """What Bundler does with the groups of a Gemfile; a gem stays out if all of its groups do."""
+    gone, text = _groups_left_out(subject, step, command), text_of(subject, "Gemfile")
+    if gone is None:
+        return _LEFT_OUT
+    if text is None:
+        both = {"development", "test"} - gone
+        return _UNKNOWN if both == {"test"} else _INSTALLED if both else _LEFT_OUT
+    said = [set(re.findall(r"\w+", one or other)) for one, other in _GEM_GROUPS.findall(text)]
+    groups = [names for names in said if names and names <= _DEV_GROUPS]
+    if not groups:
+        return _NONE
+    return _LEFT_OUT if all(names <= gone for names in groups) else _INSTALLED
+
+
+def _groups_left_out(subject: Subject, step: Step, command: Command) -> set[str] | None:
+    """The groups that Bundler is told to leave out; None where it is told which ones to install."""
+    said = [step.setting(command, "BUNDLE_WITHOUT") or ""]
+    configured = [
+        each.words
         for other in subject.steps(step.stage)
-        for command in other.commands
-    )
+        for each in other.commands
+        if each.program == "bundle" and each.words[1:2] == ("config",)
+    ]
+    if step.setting(command, "BUNDLE_ONLY") or any("only" in words for words in configured):
+        return None
+    said += [
+        " ".join(words[words.index("without") + 1 :]) for words in configured if "without" in words
+    ]
+    option = re.search(r"--without[= ]([^-]+)", " ".join(command.words))
+    said += [option[1]] if option else []
+    return set(re.findall(r"\w+", step.expand(" ".join(said))))
 
 
 def _npm_configured(subject: Subject, step: Step) -> bool:
@@ -239,7 +292,7 @@ def _npm_configured(subject: Subject, step: Step) -> bool:
     return any(re.match(pattern, text) for text in said)
 
 
-_PROJECTS = {"npm": "package.json", "composer": "composer.json", "bundler": "Gemfile"}
+_PROJECTS = {"npm": "package.json", "composer": "composer.json"}
 
 
 def _has_dev(subject: Subject, kind: str) -> bool:
@@ -248,9 +301,6 @@ def _has_dev(subject: Subject, kind: str) -> bool:
         text = text_of(subject, "mix.exs")
         return text is None or bool(re.search(r"only:\s*(?:\[\s*)?:(?:dev|test)", text))
     name = _PROJECTS.get(kind, "pyproject.toml")
-    if name == "Gemfile":
-        text = text_of(subject, name)
-        return text is None or bool(re.search(r"\bgroups?\b.{0,200}:(?:development|test)", text))
     found = table_of(subject, name)
     if found is None:
         return True
