@@ -47,6 +47,10 @@ CASES = [
     ("separate-stages", "a script that is here and does not", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nCOPY build.sh /x/\nRUN /x/build.sh", {"build.sh": "mkdir /y\n"}, NONE, ""),
     ("separate-stages", "a script that builds, in the builder", "FROM golang:1.26 AS b\nRUN ./build.sh\nFROM scratch\nCOPY --from=b /a /a", {}, PASSED, ""),
     ("separate-stages", "a compiler that goes after pip", "FROM python:3.13-slim\nRUN apt-get update && apt-get install -y gcc && pip install uwsgi && apt-get purge -y gcc", {}, NONE, ""),
+    ("separate-stages", "a compiler that stays for PHP's extensions", "FROM php:8.4-fpm-alpine\nRUN apk add --no-cache build-base libpng-dev && docker-php-ext-install gd && pecl install redis", {}, FAILED, "a compiler stays for packages"),
+    ("separate-stages", "what PHP's images call their compiler, and stays", "FROM php:8.4-fpm-alpine\nRUN apk add --no-cache $PHPIZE_DEPS && pecl install redis", {}, FAILED, "a compiler stays for packages"),
+    ("separate-stages", "a compiler that goes after PHP's extensions", "FROM php:8.4-fpm-alpine\nRUN apk add --no-cache --virtual .b ${PHPIZE_DEPS} && pecl install redis && apk del .b", {}, NONE, ""),
+    ("separate-stages", "PHP's extensions without a compiler of their own", "FROM php:8.4-fpm-alpine\nRUN docker-php-ext-install sockets", {}, NONE, ""),
     ("separate-stages", "echo of a compiler's name", "FROM alpine:3.22\nRUN echo go build", {}, NONE, ""),
     # dev-dependencies
     ("dev-dependencies", "npm --omit=dev", NODE + "RUN npm ci --omit=dev", {}, PASSED, "npm"),

@@ -123,6 +123,7 @@ def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
     if not installing or any(removes_packages(step) for step in subject.filling_steps):
         return []
     tools = [commands("fetch", name) for name in ("pip", "uv", "npm", "bundler", "gem")]
+    tools.append(commands("extensions", "php"))
     return [
         (step, command)
         for step in subject.filling_steps
