@@ -322,6 +322,7 @@ def cache_mounts(subject: Subject) -> Outcome:
         for step in subject.all_steps
         for tool, command in fetching(step)
         if tool in commands("fetch") and not _needs_no_cache(command)
+        if not (_is_global(command) and step not in subject.filling_steps)  # a tool that builds
         if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
     ]
     if not steps:
@@ -381,23 +382,30 @@ _BOOTSTRAP = {
         "virtualenv",
         "build",
     ),
-    *("npm", "pnpm", "yarn", "bundler"),
+    *("npm", "pnpm", "yarn", "bun", "corepack", "bundler"),
 }
 
 
 def _needs_no_cache(command) -> bool:
-    """Whether a command fetches a tool rather than dependencies, or nothing at all."""
+    """Whether a command fetches a package manager rather than dependencies, or nothing at all."""
     words = set(command.words)
-    if words & {"-g", "--global", "--no-index", "--offline", "--location=global"}:
-        return True
-    if command.program == "yarn" and command.arguments[:1] == ("global",):
+    if words & {"--no-index", "--offline"}:
         return True
     if command.program == "go" and any("@" in word for word in command.arguments):
         return True
     if command.program == "dotnet" and {"--no-restore"} & words:
         return True
-    names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments[1:]}
-    return command.program in ("pip", "gem") and bool(names) and names <= _BOOTSTRAP
+    if not (command.program in ("pip", "gem") or _is_global(command)):
+        return False
+    verbs = {"add", "install", "i", "global"}
+    names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments if word not in verbs}
+    return bool(names) and names <= _BOOTSTRAP
+
+
+def _is_global(command) -> bool:
+    """Whether a package manager of Node's installs programs for the whole image."""
+    by_yarn = command.program == "yarn" and command.arguments[:1] == ("global",)
+    return by_yarn or bool({"-g", "--global", "--location=global"} & set(command.words))
 
 
 # --- scanned ------------------------------------------------------------------------------------
