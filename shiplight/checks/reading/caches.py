@@ -67,8 +67,12 @@ def folder_of(subject: Subject, step: Step, tool: str) -> str:
 def _is_kept(subject: Subject, step: Step, tool: str, command: Command, target: str) -> bool:
     if "$" in target:
         return True
-    named = [step.setting(command, name) for name in commands("caches")[tool]["by"]]
-    folders = [*_folders(subject, step, tool), *(name for name in named if name)]
+    row = commands("caches")[tool]
+    unwritten = (names for of, names in row.get("unused", {}).items() if command.matches([of]))
+    unused = set().union(*unwritten)
+    named = [step.setting(command, name) for name in row["by"] if name not in unused]
+    folders = [each for each in _folders(subject, step, tool) if each not in unused]
+    folders += [name for name in named if name]
     plain = _from_home(subject, step, target)
     if any(_meet(plain, absolute(step.workdir, folder)) for folder in folders if folder[0] != "~"):
         return True
