@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from ..reading.folder import (
     bytes_of,
+    cleaned,
     context_copies,
     copied,
     ignored,
@@ -100,14 +101,28 @@ def _sources(subject: Subject) -> list[Place]:
 
 
 def _extras(subject: Subject) -> list[Place]:
-    """Tests and history that a copy of the whole context takes along to the end."""
+    """Tests and history that copies from the context take along to the end."""
     return [
         at(step, listed(extra))
         for step in context_copies(subject.shipping)
-        if any(is_all(s) for s in step.sources)
-        and (extra := [*sent(subject, *_TESTS, ".git", by=step), *_tests_below(subject, step)])
-        and subject.ships(step, step.destination)
+        if (extra := _extra(subject, step)) and subject.ships(step, step.destination)
     ]
+
+
+def _extra(subject: Subject, step: Step) -> list[str]:
+    """The tests and the history that a step copies: with the whole context, or by name."""
+    if any(map(is_all, step.sources)):
+        return [*sent(subject, *_TESTS, ".git", by=step), *_tests_below(subject, step)]
+    plain = [cleaned(source.removesuffix("*")) for source in step.sources]
+    named = [name for name in plain if name.rpartition("/")[2] in _TESTS_BELOW]
+    return [] if _runs_tests(subject) else [n for n in named if bytes_of(subject, n) is None]
+
+
+def _runs_tests(subject: Subject) -> bool:
+    """Whether the image is there to run tests, by what it starts or by its Dockerfile's name."""
+    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    run = any(c.matches(commands("tests", "run")) for step in starts for c in step.commands)
+    return run or bool(re.search(r"(?i)test|e2e", subject.path.name + (subject.target.name or "")))
 
 
 def _tests_below(subject: Subject, step: Step) -> list[str]:
