@@ -105,10 +105,18 @@ def _lists_stay(step: Step, text: str) -> bool:
     return bool(runs and fetched) and fetched[-1] > max(removed, default=-1)
 
 
+# What builds what it starts, and takes packages from its cache for that.
+_COMPILING = {"gradle": "gradle", "mvn": "maven", "sbt": "sbt", "go": "go", "cargo": "cargo"}
+
+
 def _caches(subject: Subject, step: Step) -> list[str]:
-    """The caches of package managers that a RUN leaves in its layer."""
+    """The caches of package managers that a RUN leaves in its layer, and no start needs."""
     found = []
+    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    needed = {_COMPILING.get(command.program) for each in starts for command in each.commands}
     for tool, command in fetching(step):
+        if tool in needed:
+            continue
         row = commands("caches")[tool]
         cleaned = row["cleaned"] and re.search(row["cleaned"], step.script)
         if not (what := row.get("leaves")) or cleaned or keeps_nothing(step, tool, command):
