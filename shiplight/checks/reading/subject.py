@@ -92,9 +92,10 @@ class Step:
 
     def setting(self, command: Command, name: str) -> str | None:
         """Return what a variable is worth to a command of this step; None if nothing sets it."""
-        return next(
-            (of[name] for of in (command.variables, self._exports, self.values) if name in of), None
-        )
+        for of in (command.variables, self._exports):
+            if name in of:
+                return self.expand(of[name])
+        return self.values.get(name)
 
     @cached_property
     def _exports(self) -> dict[str, str]:
