@@ -196,6 +196,8 @@ CASES = [
     ("stripped", "cargo install strips nothing", "FROM rust:1.88-bookworm\nRUN cargo install monolith", {}, FAILED, ""),
     ("stripped", "rust, a profile by its name", RUST.replace("--release", "--profile small"), {"Cargo.toml": "[profile.small]\ninherits = 'release'\n[profile.release]\nstrip = true"}, PASSED, ""),
     ("stripped", "rust, a profile that does not", RUST.replace("--release", "--profile opt"), {"Cargo.toml": "[profile.opt]\ninherits = 'release'"}, FAILED, ""),
+    ("stripped", "packed by what Debian calls upx", GO + "RUN upx-ucl --lzma /server\nFROM scratch\nCOPY --from=build /server /", {}, PASSED, ""),
+    ("stripped", "another program packed", GO + "RUN go build -o /other ./other && upx-ucl /other\nFROM scratch\nCOPY --from=build /server /other /", {}, FAILED, ""),
     ("stripped", "one of two is stripped", "FROM gcc:14\nRUN gcc -o /a a.c && gcc -o /b b.c && strip /a", {}, FAILED, ""),
     ("stripped", "both are stripped", "FROM gcc:14\nRUN gcc -o /a a.c && gcc -o /b b.c && strip /a /b", {}, PASSED, ""),
     ("stripped", "go with other flags", GO.replace("build -o", "build -ldflags='-X main.v=1' -o") + "FROM scratch\nCOPY --from=build /server /", {}, FAILED, ""),

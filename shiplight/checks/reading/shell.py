@@ -53,6 +53,7 @@ _WRAPPERS = frozenset(
 )  # and in two words: what follows is the command
 _RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx"), ("npm", "exec"),
             ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
+_USUAL = {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip", "upx-ucl": "upx"}
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
 # A pattern of a `case` up to its parenthesis; nothing where none is, as before `esac`.
 _PATTERN = re.compile(
@@ -80,9 +81,9 @@ class Command:
 
     @cached_property
     def program(self) -> str:
-        """The program's name without its folder and without a wrapper's ending (`mvnw` is mvn)."""
+        """The program's usual name, without its folder: `mvnw` is mvn, Debian's upx-ucl is upx."""
         name = self.words[0].rpartition("/")[2]
-        return {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip"}.get(name, name)
+        return _USUAL.get(name, name)
 
     def excludes(self, other: "Command") -> bool:
         """Return whether only one of both runs: they are in two branches of one `if`."""
