@@ -9,7 +9,7 @@ from itertools import pairwise
 from ...setup import PROGRAM
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
-from ..reading.known import commands
+from ..reading.known import commands, numbers
 from ..reading.layers import own_layers
 from ..reading.programs import (
     Compiling,
@@ -190,7 +190,8 @@ def stripped(subject: Subject) -> Outcome:
     bare = [each for each, verdict in verdicts if verdict is False]
     if bare:
         places = [at(each.step, f"`{_short(each.command)}`, not stripped") for each in bare]
-        return failed("symbols and debug information ship", places, _strip_advice(bare[0]))
+        debug = " and debug information" if any(_has_debug(subject, each) for each in bare) else ""
+        return failed(f"symbols{debug} ship", places, _strip_advice(bare[0]))
     if any(verdict is None for _, verdict in verdicts):
         step = next(each.step for each, verdict in verdicts if verdict is None)
         return unseen(
@@ -199,6 +200,20 @@ def stripped(subject: Subject) -> Outcome:
             at(step, "compiled here"),
         )
     return passed("stripped while building", *(at(each.step, "stripped") for each, _ in verdicts))
+
+
+def _has_debug(subject: Subject, each: Compiling) -> bool:
+    """Whether debug information is beside the symbols: cargo leaves it out of what it releases."""
+    words = each.command.words
+    if each.language == "go":
+        return not re.search(r"(?<![\w-])-w\b", each.step.expand(" ".join(words)))
+    if each.language == "rust":
+        profile = "release" if "install" in words else _profile(words)
+        base = subject.base(each.step.stage)
+        release = numbers(base.tag.partition("-")[0])[:2] if base.name == "rust" else ()
+        asked = part_of(table_of(subject, "Cargo.toml") or {}, "profile", profile).get("debug")
+        return not profile or bool(asked) or (1,) < release < (1, 77)
+    return any(re.match(r"-g(?!0)", word) for word in words)
 
 
 def _stripped_program(subject: Subject, program) -> Outcome:
