@@ -241,6 +241,8 @@ CASES = [
     ("cache-mounts", "crates on the folder of what is built", RUST.replace("cargo build --release", "--mount=type=cache,target=/app/target cargo fetch"), {}, FAILED, "cargo"),
     ("cache-mounts", "Gradle's task of one language", "FROM eclipse-temurin:21\nRUN ./gradlew compileKotlin", {}, FAILED, "gradle"),
     ("cache-mounts", "Gradle's task of one language, with one", "FROM eclipse-temurin:21\nRUN --mount=type=cache,target=/root/.gradle ./gradlew :app:compileJava", {}, PASSED, ""),
+    ("cache-mounts", "cabal and Stack", "FROM haskell:9.12\nRUN cabal update && cabal install --dependencies-only x\nRUN stack build", {}, FAILED, "cabal and stack"),
+    ("cache-mounts", "cabal with one", "FROM haskell:9.12\nRUN --mount=type=cache,target=/root/.cabal cabal update", {}, PASSED, ""),
     ("cache-mounts", "yarn's workspaces", NODE + "RUN yarn workspaces focus --all --production", {}, FAILED, "yarn"),
     ("cache-mounts", "pnpm add, behind an option", NODE + "RUN pnpm --allow-build=esbuild add esbuild", {}, FAILED, "pnpm"),
     ("cache-mounts", "yarn add", NODE + "RUN yarn --cwd web add left-pad", {}, FAILED, "yarn"),
