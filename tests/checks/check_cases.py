@@ -265,6 +265,8 @@ CASES = [
     ("cache-mounts", "Deno compiles in a builder", "FROM denoland/deno:2.5.0 AS b\nRUN deno compile -o /a main.ts\nFROM debian:trixie-slim\nCOPY --from=b /a /a", {}, FAILED, "deno"),
     ("cache-mounts", "in a stage that is not built", "FROM node:22 AS dev\nRUN npm ci\nFROM scratch\nCOPY a /", {}, NONE, ""),
     ("cache-mounts", "cargo-chef", "FROM rust:1.88-bookworm\nRUN cargo chef cook --release\nRUN cargo build --release", {}, PASSED, "cargo-chef"),
+    ("cache-mounts", "nuget restored by a layer", "FROM mcr.microsoft.com/dotnet/sdk:10.0 AS b\nRUN dotnet restore\nFROM b\nRUN dotnet publish && dotnet build", {}, FAILED, "nuget"),
+    ("cache-mounts", "nuget restored with a mount that the next lacks", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN --mount=type=cache,target=/root/.nuget dotnet restore\nRUN dotnet publish", {}, FAILED, "nuget"),
     ("cache-mounts", "nuget restored before", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN --mount=type=cache,target=/root/.nuget dotnet restore\nRUN dotnet publish --no-restore", {}, PASSED, ""),
     # scanned
     ("scanned", "nobody knows", GO, {}, UNSEEN, ""),

@@ -93,6 +93,13 @@ def test_what_is_said_of_support_depends_on_the_day(tmp_path):
         assert result(checklist.run(subject), "supported-bases").outcome.result == expected
 
 
+def test_what_nuget_restored_by_a_layer_is_not_downloaded_again(tmp_path):
+    text = "FROM mcr.microsoft.com/dotnet/sdk:10.0 AS b\nRUN dotnet restore\n"
+    text += "FROM b\nRUN dotnet build"
+    places = result(check(tmp_path, text), "cache-mounts").outcome.places
+    assert [place.line for place in places] == [2]
+
+
 def test_another_target_is_judged_by_itself(tmp_path):
     text = "FROM alpine:3.22 AS a\nUSER 5\nFROM alpine:3.22 AS b\nUSER root"
     assert "user" in failed(check(tmp_path, text))

@@ -337,6 +337,7 @@ def cache_mounts(subject: Subject) -> Outcome:
         for step in subject.all_steps
         for tool, command in fetching(step)
         if tool in commands("fetch") and not _needs_no_cache(command)
+        if not (tool == "nuget" and step in _restored(subject))
         if not (_is_global(command) and step not in subject.filling_steps)  # a tool that builds
         if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
     ]
@@ -415,6 +416,25 @@ def _needs_no_cache(command) -> bool:
     verbs = {"add", "install", "i", "global"}
     names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments if word not in verbs}
     return bool(names) and names <= _BOOTSTRAP
+
+
+def _restored(subject: Subject) -> list[Step]:
+    """The steps that find NuGet's packages in a layer below, where no mount kept them apart."""
+    if "restored" not in subject.found:
+        subject.found["restored"] = [
+            after
+            for stage in subject.needed
+            for after in _after_restoring(subject.steps(stage))
+            if after.stage is stage
+        ]
+    return subject.found["restored"]
+
+
+def _after_restoring(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    for number, step in enumerate(steps, 1):
+        if any(c.matches(["dotnet restore"]) for c in step.commands) and not cache_targets(step):
+            return steps[number:]
+    return ()
 
 
 def _is_global(command) -> bool:
