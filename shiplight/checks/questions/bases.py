@@ -9,7 +9,7 @@ from ..reading.folder import text_of
 from ..reading.known import Known, describe, release_of
 from ..reading.programs import GLIBC, STATIC, Compiling, compilings, installed, shipped
 from ..reading.subject import Step, Subject
-from ..reading.support import Part, dated, ended, outdated, parts_of, supported
+from ..reading.support import Part, dated, ended, is_rolling, outdated, parts_of, supported
 from .image import missing_libraries
 from .outcomes import (
     Outcome,
@@ -209,9 +209,15 @@ def supported_bases(subject: Subject) -> Outcome:
     if not uses:
         return not_applicable("no external image is used")
     days = dated(subject.today)
-    unknown = [base for base, _ in uses if not supported(base)]
+    files_of = {step.line for step in subject.all_steps if step.keyword == "COPY"}
+    tools = [base for base, line in uses if line in files_of and is_rolling(base)]
+    unknown = [base for base, _ in uses if base not in tools and not supported(base)]
     if not unknown:
-        names = listed(base.reference for base, _ in uses)
+        names = listed(base.reference for base, _ in uses if base not in tools or supported(base))
+        if not names:
+            return not_applicable(
+                f"{listed(base.reference for base in tools)}: only files of tools"
+            )
         return passed(f"{names}: supported on {subject.today.isoformat()} ({days})")
     known = {p.name for base in unknown for p in parts_of(base) if p.last}
     some = f", of which only {listed(sorted(known))} is known to be supported" if known else ""

@@ -107,6 +107,11 @@ def supported(image: Known) -> bool:
     return known and bool(parts) and all(part.last for part in parts)
 
 
+def is_rolling(image: Known) -> bool:
+    """Return whether an image is a tool whose every release ends when the next one is out."""
+    return _own(image) in data("support")["rolling"]["products"]
+
+
 def _own(image: Known) -> str:
     """The product that an image's name is, "" where that is unknown."""
     products = _ends()["products"]
@@ -129,7 +134,10 @@ def _release(product: str, tag: str) -> str:
     if match := VERSION.match(tag.removeprefix("stream")):
         return match[1]
     words = data("support")["releases"].get(product, {})
-    return next((number for word, number in words.items() if word in tag), "")
+    moving = data("support")["moving"].get(product, ())
+    return next((number for word, number in words.items() if word in tag), "") or next(
+        (word for word in moving if tag.split("-")[0] == word), ""
+    )
 
 
 def _suite_part(distribution: str, suite: str) -> Part:
@@ -146,6 +154,8 @@ def _last(product: str, release: str) -> date | None:
     """The last day of a release; of the newest that `8` may stand for, and of all below a first."""
     if not release:
         return None
+    if release in data("support")["moving"].get(product, ()):
+        return date.max
     own = data("support").get(product)
     ends = own or _ends()["products"].get(product, {}).get("ends", {})
     parts = release.split(".")
