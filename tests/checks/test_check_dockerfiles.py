@@ -83,8 +83,8 @@ EXPECTED = [
     (
         "rails",
         {"Gemfile": "group :test do\nend\n", "bin/docker-entrypoint": 'exec "${@}"\n', **IGNORE},
-        {"cache-mounts"},
-        "BUNDLE_WITHOUT, build packages in their own stage, a dummy for the secret, 1000:1000",
+        {"cache-mounts", "dev-dependencies"},
+        "BUNDLE_WITHOUT but not test, build packages in their own stage, a dummy secret, 1000:1000",
     ),
     (
         "cpp-cmake",

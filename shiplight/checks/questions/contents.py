@@ -101,7 +101,7 @@ def _sources(subject: Subject) -> list[Place]:
 
 
 def _extras(subject: Subject) -> list[Place]:
-    """Tests and history that copies from the context take along to the end."""
+    """Tests and history that are copied from the context to the end."""
     return [
         at(step, listed(extra))
         for step in context_copies(subject.shipping)
