@@ -20,7 +20,7 @@ from ..reading.programs import (
     removes_packages,
     shipped,
 )
-from ..reading.scripts import scripts_run
+from ..reading.scripts import makes, scripts_run
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
@@ -341,13 +341,17 @@ def cache_mounts(subject: Subject) -> Outcome:
         if not (_is_global(command) and step not in subject.filling_steps)  # a tool that builds
         if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
     ]
-    if not steps:
+    bare, hidden = {}, _fetching_by_make(subject)
+    if not steps and not hidden:
         return not_applicable("no package manager or compiler with a cache runs here")
-    bare = {}
     for step, tool, command in steps:
         if what := _lacks_cache(subject, step, tool, command):
             bare.setdefault(step, {})[tool] = what
     tools = [tool for lacking in bare.values() for tool in lacking]
+    if not bare and hidden:
+        what = " or ".join(dict.fromkeys(what for _, what in hidden))
+        advice = "write what `make` downloads into the Dockerfile, with --mount=type=cache"
+        return unseen(what, advice, *(at(step, "`make`") for step, _ in hidden))
     if not bare:
         return passed(
             "every package manager and compiler has a cache mount", at(steps[0][0], "cache mount")
@@ -362,6 +366,20 @@ def cache_mounts(subject: Subject) -> Outcome:
         "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
         "in every instruction that uses it",
     )
+
+
+def _fetching_by_make(subject: Subject) -> list[tuple[Step, str]]:
+    """The RUNs without a cache mount whose Makefile may fetch, and the doubt."""
+    found = []
+    for step, inside in makes(subject):
+        tools = [tool for tool, _ in fetching(inside)] if inside else []
+        if inside is None:
+            what = "whether make downloads anything: its Makefile is not available"
+        else:
+            what = f"whether make runs what its Makefile has of {listed(tools)}"
+        if (tools or inside is None) and not cache_targets(step):
+            found.append((step, what))
+    return found
 
 
 def _lacking(tools: dict[str, str]) -> str:

@@ -7,7 +7,7 @@ from itertools import pairwise
 from ..reading.caches import is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
-from ..reading.scripts import script_text
+from ..reading.scripts import makes, script_text
 from ..reading.shell import Command
 from ..reading.subject import Arrival, Step, Subject, absolute, under
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
@@ -47,6 +47,13 @@ def dev_dependencies(subject: Subject) -> Outcome:
     for step in subject.all_steps:
         for tool, command in _installs(step):
             found.append((step, tool, command, _treats(subject, step, tool, command)))
+    made = [
+        (step, tool, command)
+        for step, inside in makes(subject)
+        for tool, command in (_installs(inside) if inside else ())
+    ]
+    if not found and made:
+        return _by_make(subject, made)
     if not found:
         return not_applicable("no package manager with development dependencies runs here")
     shipping = [each for each in found if each[3] in (_INSTALLED, _UNKNOWN)]
@@ -74,12 +81,24 @@ def dev_dependencies(subject: Subject) -> Outcome:
     if all(how == _NONE for *_, how in found):
         return not_applicable("the project has no development dependencies")
     if any(how in (_INSTALLED, _UNKNOWN) for *_, how in found):
-        return passed("development dependencies stay in stages that do not ship")
+        return passed(_STAY)
     by_file = [command for _, _, command, _ in found if _is_pip(command)]
     others = [tool for _, tool, command, _ in found if command not in by_file]
     said = [f"{listed(others)} leaves them out"] if others else []
     said += [f"pip installs what {_all_files(by_file)} names"] if by_file else []
     return passed("; ".join(said))
+
+
+def _by_make(subject: Subject, made: list) -> Outcome:
+    """The verdict on installations that a Makefile has, and that may or may not run."""
+    if shipping := [each for each in made if _ships(subject, *each)]:
+        step, tool, _ = shipping[0]
+        why = f"whether make runs {tool}, and with development dependencies"
+        return unseen(why, "write what `make` installs into the Dockerfile", at(step, "`make`"))
+    return passed(_STAY)
+
+
+_STAY = "development dependencies stay in stages that do not ship"
 
 
 def _has_both_ways(shipped: tuple, found: list) -> bool:
@@ -319,7 +338,7 @@ def _undone(subject: Subject, arrival: Arrival, tool: str, command: Command) -> 
     steps, step = subject.steps(arrival.stage), arrival.step
     if steps.index(step) < _last_undoing(steps, tool):
         return True
-    own = next(n for n, each in enumerate(step.commands) if each is command)
+    own = next((n for n, each in enumerate(step.commands) if each is command), len(step.commands))
     later = (each for each in step.commands[own:] if not each.excludes(command))
     return any(_undoes(step, each, tool) for each in later)
 

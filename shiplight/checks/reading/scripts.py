@@ -1,10 +1,11 @@
-"""The texts of scripts that a Dockerfile brings: by COPY, or written by its own instructions."""
+"""The texts of scripts and Makefiles that a Dockerfile copies, or that its instructions write."""
 
+import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from itertools import islice
+from itertools import islice, pairwise
 
 from ...dockerfile import TooLarge
 from .folder import cleaned, context_copies, text_of
@@ -70,6 +71,62 @@ def _written(step: Step) -> dict[str, str | None]:
         plain = text[1:-1] if text[0] == "'" else re.sub(r'\\(["\\$`])', r"\1", text[1:-1])
         found[place] = None if sign == ">>" else plain.replace("\\n", "\n")
     return found
+
+
+# --- make ---------------------------------------------------------------------------------------
+
+_VALUE = re.compile(r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([\w./-]+)[ \t]*$", re.MULTILINE)
+
+
+def makes(subject: Subject) -> list[tuple[Step, Step | None]]:
+    """Return each RUN that starts `make` on a Makefile of the context.
+
+    With it, the step as if all recipes of that file were inline: which of them run is not known.
+    None where the file is not here.
+    """
+    if "makes" not in subject.found:
+        found = ((step, place) for step in subject.all_steps for place in _makefiles(step))
+        subject.found["makes"] = list(_made(subject, found))
+    return subject.found["makes"]
+
+
+def _makefiles(step: Step) -> Iterator[str]:
+    """Where the Makefiles of a RUN are."""
+    folder, found = step.workdir, {}
+    for command in step.commands if step.keyword == "RUN" else ():
+        if command.program == "cd" and command.arguments:
+            folder = absolute(folder, step.expand(command.arguments[0]))
+        elif command.program == "make":
+            said = dict(pairwise(command.words))
+            place = posixpath.join(said.get("-C", ""), said.get("-f", "Makefile"))
+            found[absolute(folder, step.expand(place))] = True
+    yield from islice(found, _MOST_SCRIPTS)
+
+
+def _made(
+    subject: Subject, found: Iterable[tuple[Step, str]]
+) -> Iterator[tuple[Step, Step | None]]:
+    for step, place in found:
+        steps = subject.steps(step.stage)
+        copies = context_copies(steps[: steps.index(step)])
+        copies = [each for each in copies if under(place, each.destination)]
+        if text := script_text(subject, copies, "/", place):
+            said = replace(step.instruction, value=_recipes(text), json=None, heredocs=())
+            yield step, replace(step, instruction=said)
+        elif copies and subject.context is None:
+            yield step, None
+
+
+@lru_cache(maxsize=64)
+def _recipes(makefile: str) -> str:
+    """The commands of a Makefile, with variables that have one word as their value."""
+    values = dict(_VALUE.findall(makefile))
+    lines = makefile.replace("\\\n", " ").splitlines()
+    text = "\n".join(line.lstrip("\t @+-") for line in lines if line.startswith("\t"))
+    return re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), text)
+
+
+# --- scripts ------------------------------------------------------------------------------------
 
 
 def scripts_run(subject: Subject) -> list[tuple[Step, str, Step | None]]:
