@@ -505,6 +505,7 @@ CASES = [
     ("supported-bases", "a tool as a base, with a language that ended", "FROM ghcr.io/astral-sh/uv:python3.9-bookworm-slim", {}, FAILED, "python 3.9"),
     ("supported-bases", "nothing but a tool that is copied", "FROM scratch\nCOPY --from=composer:2 /usr/bin/composer /bin/", {}, NONE, "only files of tools"),
     ("supported-bases", "a word that moves on with its releases", "FROM nginx:stable-alpine AS a\nFROM node:lts-trixie-slim\nCOPY --from=a /x /x", {}, PASSED, ""),
+    ("supported-bases", "a word that moves on, with a digest that does not", "FROM nginx:stable-alpine@sha256:" + "a" * 64, {}, UNSEEN, "nginx:stable-alpine"),
     ("supported-bases", "a word that moves on, on a suite that ended", "FROM nginx:mainline-alpine3.15", {}, FAILED, "alpine 3.15"),
     ("supported-bases", "a mirror of an official image", "FROM public.ecr.aws/docker/library/node:18", {}, FAILED, "node 18"),
     ("supported-bases", "a company's mirror", "FROM hub.example.com/proxy/library/node:18", {}, FAILED, "node 18"),

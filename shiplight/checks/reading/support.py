@@ -70,6 +70,8 @@ def parts_of(image: Known) -> tuple[Part, ...]:
     by_suite = image.suite and own == image.suite[0]  # debian:bookworm has no number
     if own and not by_suite and own not in support["rolling"]["products"]:
         release = _release(own, _OF_TEMPLATE.sub("", image.tag) if _is_dev(image) else image.tag)
+        if image.digest and release in support["moving"].get(own, ()):
+            release = ""  # the word moves on, these bytes do not
         name = image.name.rpartition("/")[2] if own != "dotnet" else own
         found.append(Part(f"{name} {release}".strip(), _last(own, release)))
     if image.suite:
