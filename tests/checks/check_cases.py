@@ -251,6 +251,7 @@ CASES = [
     ("cache-mounts", "make, whose Makefile fetches nothing", "FROM alpine:3.22\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "all:\n\tgcc -o a a.c  # npm ci\nnpm ci:\n"}, NONE, ""),
     ("cache-mounts", "make, whose Makefile is not here", "FROM alpine:3.22\nWORKDIR /a\nCOPY . .\nRUN make", {}, UNSEEN, "its Makefile is not available"),
     ("cache-mounts", "make without a Makefile of the context", "FROM alpine:3.22\nRUN curl -O https://x/y.tgz && tar xf y.tgz && cd y && make", {}, NONE, ""),
+    ("cache-mounts", "make, whose Makefile is generated", "FROM alpine:3.22\nWORKDIR /a\nCOPY . .\nRUN ./configure && make", {}, NONE, ""),
     ("cache-mounts", "make, in a folder", "FROM alpine:3.22\nCOPY . /a\nRUN cd /a && make -C web", {"web/Makefile": "all:\n\tnpm ci\n"}, UNSEEN, "npm"),
     ("cache-mounts", "make, on what was cloned", "FROM alpine:3.22\nCOPY . /a\nRUN git clone https://x/y /y\nWORKDIR /y\nRUN make", {"Makefile": "all:\n\tnpm ci\n"}, NONE, ""),
     ("cache-mounts", "yarn's workspaces", NODE + "RUN yarn workspaces focus --all --production", {}, FAILED, "yarn"),

@@ -113,8 +113,14 @@ def _made(
         if text := script_text(subject, copies, "/", place):
             said = replace(step.instruction, value=_recipes(text), json=None, heredocs=())
             yield step, replace(step, instruction=said)
-        elif copies and subject.context is None:
+        elif copies and subject.context is None and not _generates(steps):
             yield step, None
+
+
+def _generates(steps: Iterable[Step]) -> bool:
+    """Whether Makefiles are written there, by cmake and the like: those download nothing."""
+    names = ("cmake", "configure", "qmake", "perl")
+    return any(command.program in names for step in steps for command in step.commands)
 
 
 @lru_cache(maxsize=64)
