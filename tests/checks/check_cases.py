@@ -101,6 +101,8 @@ CASES = [
     ("dev-dependencies", "poetry, one after the other", "FROM python:3.13-slim\nRUN poetry install --only main && poetry install", {}, FAILED, "poetry"),
     ("dev-dependencies", "uv sync", "FROM python:3.13-slim\nRUN uv sync --frozen", {}, FAILED, "uv"),
     ("dev-dependencies", "uv sync --no-dev", "FROM python:3.13-slim\nRUN uv sync --frozen --no-dev", {}, PASSED, ""),
+    ("dev-dependencies", "uv's own list of them", "FROM python:3.13-slim\nCOPY . .\nRUN uv sync", {"pyproject.toml": "[tool.uv]\ndev-dependencies = ['pytest']\n"}, FAILED, "uv"),
+    ("dev-dependencies", "a project without groups", "FROM python:3.13-slim\nCOPY . .\nRUN uv sync", {"pyproject.toml": "[project]\nname = 'a'\n"}, NONE, "has no development dependencies"),
     ("dev-dependencies", "UV_NO_DEV", "FROM python:3.13-slim\nENV UV_NO_DEV=1\nRUN uv sync", {}, PASSED, ""),
     ("dev-dependencies", "requirements-dev.txt", "FROM python:3.13-slim\nRUN pip install -r requirements-dev.txt", {}, FAILED, "pip"),
     ("dev-dependencies", "an extra called test", "FROM python:3.13-slim\nRUN pip install -e .[test]", {}, FAILED, "pip"),

@@ -328,7 +328,7 @@ def _has_dev(subject: Subject, kind: str) -> bool:
     pdm = part_of(found, "tool", "pdm")
     return (
         any(map(found.get, keys))
-        or bool(pdm.get("dev-dependencies"))
+        or bool(pdm.get("dev-dependencies") or part_of(found, "tool", "uv").get("dev-dependencies"))
         or any(map(poetry.get, ("group", "dev-dependencies")))
     )
 
