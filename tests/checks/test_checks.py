@@ -100,6 +100,13 @@ def test_what_nuget_restored_by_a_layer_is_not_downloaded_again(tmp_path):
     assert [place.line for place in places] == [2]
 
 
+def test_places_of_sources_are_in_the_order_of_the_file(tmp_path):
+    copies = "".join(f"COPY {n}.go /src/\n" for n in range(30))
+    text = f"FROM golang:1.26\n{copies}RUN go build -o /x /src\n"
+    places = result(check(tmp_path, text), "only-needed").outcome.places
+    assert [place.line for place in places] == list(range(1, 32))
+
+
 def test_another_target_is_judged_by_itself(tmp_path):
     text = "FROM alpine:3.22 AS a\nUSER 5\nFROM alpine:3.22 AS b\nUSER root"
     assert "user" in failed(check(tmp_path, text))

@@ -88,13 +88,18 @@ def _unread(subject: Subject) -> str:
     return f" that the text shows ({listed(names)} could not be read)" if names else ""
 
 
+def _shipping_copies(subject: Subject) -> list[Step]:
+    """The copies from the context of which something may ship, in the order of their stages."""
+    return [step for step in context_copies(subject.all_steps) if step in subject.shipping]
+
+
 def _sources(subject: Subject) -> list[Place]:
     """Copies of a compiled program's sources that end in the final image."""
     if not [each for each in shipped(subject) if each.language != "node"]:
         return []
     return [
         at(step, "sources")
-        for step in context_copies(subject.shipping)
+        for step in _shipping_copies(subject)
         if any(is_all(s) or _SOURCES.search(s.rpartition("/")[2]) for s in step.sources)
         and subject.ships(step, step.destination)
     ]
@@ -104,7 +109,7 @@ def _extras(subject: Subject) -> list[Place]:
     """Tests and history that are copied from the context to the end."""
     return [
         at(step, listed(extra))
-        for step in context_copies(subject.shipping)
+        for step in _shipping_copies(subject)
         if (extra := _extra(subject, step)) and subject.ships(step, step.destination)
     ]
 
