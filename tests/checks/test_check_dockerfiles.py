@@ -193,6 +193,23 @@ def test_a_script_that_many_instructions_start_is_parsed_once(tmp_path):
     assert time.process_time() - begun < 10
 
 
+def test_a_makefile_that_many_instructions_start_takes_no_time(tmp_path):
+    begun = time.process_time()
+    text = "FROM golang:1.26\nWORKDIR /a\nCOPY . .\n" + "RUN make x\n" * 900
+    makefile = "a:\n" + "\tnpm ci && go mod download\n" * 30_000
+    found = checking.check(tmp_path, text, {"Makefile": makefile})
+    assert checking.result(found, "cache-mounts").outcome.result == "could not be seen"
+    assert time.process_time() - begun < 10
+
+
+def test_a_gemfile_that_many_instructions_install_takes_no_time(tmp_path):
+    begun = time.process_time()
+    text = "FROM ruby:3.4\nCOPY . .\n" + "RUN bundle install && bundle install\n" * 900
+    found = checking.check(tmp_path, text, {"Gemfile": "group :test do # " * 50_000})
+    assert "dev-dependencies" in checking.failed(found)
+    assert time.process_time() - begun < 10
+
+
 @pytest.mark.parametrize(
     ("copies", "expected"),
     [

@@ -278,22 +278,24 @@ def _treats_groups(subject: Subject, step: Step, command: Command) -> str:
     if text is None:
         both = {"development", "test"} - gone
         return _UNKNOWN if both == {"test"} else _INSTALLED if both else _LEFT_OUT
-    said = [set(re.findall(r"\w+", one or other)) for one, other in _GEM_GROUPS.findall(text)]
-    groups = [names for names in said if names and names <= _DEV_GROUPS]
+    groups = _dev_groups(text)
     if not groups:
         return _NONE
     return _LEFT_OUT if all(names <= gone for names in groups) else _INSTALLED
 
 
+@lru_cache(maxsize=4)
+def _dev_groups(gemfile: str) -> set[frozenset[str]]:
+    """The groups, and sets of them, in which a Gemfile has gems for developers alone."""
+    found = _GEM_GROUPS.findall(gemfile)
+    said = {frozenset(re.findall(r"\w+", one or other)) for one, other in found}
+    return {names for names in said if names and names <= _DEV_GROUPS}
+
+
 def _groups_left_out(subject: Subject, step: Step, command: Command) -> set[str] | None:
     """The groups that Bundler is told to leave out; None where it is told which ones to install."""
     said = [step.setting(command, "BUNDLE_WITHOUT") or ""]
-    configured = [
-        each.words
-        for other in subject.steps(step.stage)
-        for each in other.commands
-        if each.program == "bundle" and each.words[1:2] == ("config",)
-    ]
+    configured = _configured(subject.steps(step.stage))
     if step.setting(command, "BUNDLE_ONLY") or any("only" in words for words in configured):
         return None
     said += [
@@ -302,6 +304,13 @@ def _groups_left_out(subject: Subject, step: Step, command: Command) -> set[str]
     option = re.search(r"--without[= ]([^-]+)", " ".join(command.words))
     said += [option[1]] if option else []
     return set(re.findall(r"\w+", step.expand(" ".join(said))))
+
+
+@lru_cache(maxsize=64)
+def _configured(steps: tuple[Step, ...]) -> list[tuple[str, ...]]:
+    """The words of each command that configures Bundler."""
+    found = (command.words for step in steps for command in step.commands)
+    return [words for words in found if words[:2] == ("bundle", "config")]
 
 
 def _npm_configured(subject: Subject, step: Step) -> bool:

@@ -75,6 +75,7 @@ def _written(step: Step) -> dict[str, str | None]:
 
 # --- make ---------------------------------------------------------------------------------------
 
+_MOST_MAKES = 50  # of one Dockerfile
 _VALUE = re.compile(r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([\w./-]+)[ \t]*$", re.MULTILINE)
 
 
@@ -86,7 +87,7 @@ def makes(subject: Subject) -> list[tuple[Step, Step | None]]:
     """
     if "makes" not in subject.found:
         found = ((step, place) for step in subject.all_steps for place in _makefiles(step))
-        subject.found["makes"] = list(_made(subject, found))
+        subject.found["makes"] = list(_made(subject, islice(found, _MOST_MAKES)))
     return subject.found["makes"]
 
 
