@@ -189,15 +189,17 @@ def verb(command: Command, verbs: tuple[str, ...] = ()) -> str:
 
 def installed(step: Step) -> tuple[str, ...]:
     """Return packages of the distribution that a step installs, without their versions."""
-    found = []
-    for command in step.commands:
-        if not (verbs := _MANAGERS.get(command.program)):
-            continue
-        if (said := verb(command, verbs)) in verbs:
-            packages = [_plain(step.expand(word)) for word in _packages(command, verbs)]
-            whole = "group" in said  # "Development Tools" is one name
-            found += [[name.lower()] if whole else name.split() for name in packages]
-    return tuple(name for names in found for name in names)
+    return tuple(name for command in step.commands for name in _installed_by(step, command))
+
+
+def _installed_by(step: Step, command: Command) -> list[str]:
+    verbs = _MANAGERS.get(command.program, ())
+    if not verbs or (said := verb(command, verbs)) not in verbs:
+        return []
+    packages = [_plain(step.expand(word)) for word in _packages(command, verbs)]
+    if "group" in said:  # "Development Tools" is one name
+        return [name.lower() for name in packages]
+    return [name for package in packages for name in package.split()]
 
 
 def _packages(command: Command, verbs: tuple[str, ...]) -> list[str]:
@@ -253,10 +255,37 @@ def virtual_packages(step: Step) -> list[str]:
 def staying(step: Step) -> list[str]:
     """Return the packages that a step installs and does not remove.
 
-    Empty if a variable, a virtual package or apt's own marks decide which are removed.
+    Empty if a variable or a virtual package decides which are removed.
     """
     gone = removed_packages(step)
-    marked = any(command.matches(["apt-mark auto"]) for command in step.commands)
-    if gone and (marked or set(gone) & set(virtual_packages(step)) or any("$" in g for g in gone)):
+    if set(gone) & set(virtual_packages(step)) or any("$" in name for name in gone):
         return []
-    return [name for name in installed(step) if not is_named(name, gone)]
+    unmarked = _unmarked(step)
+    return [n for n in installed(step) if n not in unmarked and not is_named(n, gone)]
+
+
+_EVERY = {".*", "*", ".", "^.*$"}  # patterns of apt-mark
+
+
+def _unmarked(step: Step) -> set[str]:
+    """The packages that apt removes because nothing needs them, once a step marks them `auto`."""
+    manual: set[str] = set()
+    automatic: set[str] = set()
+    gone: set[str] = set()
+    for command in step.commands:
+        manual |= set(_installed_by(step, command))
+        names = set(command.arguments[1:])
+        if command.matches(["apt-mark auto"]):
+            every = names & _EVERY or any("$" in name for name in names)
+            marked = manual if every else manual & names
+            manual, automatic = manual - marked, automatic | marked
+        elif command.matches(["apt-mark manual"]):
+            manual, automatic = manual | (automatic & names), automatic - names
+        elif command.program in APT and _removes_unneeded(command):
+            gone |= automatic
+    return gone
+
+
+def _removes_unneeded(command: Command) -> bool:
+    options = {"--auto-remove", "--autoremove"} & set(command.options)
+    return verb(command) == "autoremove" or bool(options and verb(command) in _REMOVING)
