@@ -219,11 +219,15 @@ def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
 
 
 def _by_name(subject: Subject) -> list[str]:
-    """What the context sends, anywhere in it, that does not belong in an image by its name."""
+    """What the context sends, anywhere in it, that does not belong in an image by its name.
+
+    What a COPY names does.
+    """
     if "unwanted" not in subject.found:
         sends = [*subject.sends.files, *subject.sends.folders]
         named = [name for name in sends if name.rpartition("/")[2] in _UNWANTED]
-        subject.found["unwanted"] = [name for name in named if not is_of_tests(name)]
+        wanted = {cleaned(s) for step in context_copies(subject.all_steps) for s in step.sources}
+        subject.found["unwanted"] = [n for n in named if not (is_of_tests(n) or n in wanted)]
     return subject.found["unwanted"]
 
 

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ...dockerfile import apply_rules
-from ..reading.folder import context_copies, copied, ignored
+from ..reading.folder import cleaned, context_copies, copied, ignored
 from ..reading.known import commands
 from ..reading.layers import own_layers
 from ..reading.secretfiles import (
     SECRET_FILES,
+    is_harmless,
     is_private_key,
     secret_files,
     unread_files,
@@ -198,14 +199,22 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
 
 
 def _is_secret_file(subject: Subject, step: Step, source: str) -> bool:
+    if is_harmless(subject, source):
+        return False
     named = SECRET_FILES.search(source) or _names_secrets(subject, step, source)
     return bool(named) or is_private_key(subject, source)
 
 
 def _names_secrets(subject: Subject, step: Step, pattern: str) -> bool:
-    """Whether a pattern is for files of secrets, such as `.env*`, and one of them may be sent."""
+    """Whether a pattern is for files of secrets, such as `.env*`, and one of them may be sent.
+
+    Where files of that name are here, what they contain tells.
+    """
     start = re.split(r"[*?\[]", pattern)[0]
     if start == pattern or not SECRET_FILES.search(start.rstrip(".")):
+        return False
+    subject.compared.take(len(subject.sends.files))
+    if any(name.startswith(cleaned(start)) for name in subject.sends.files):
         return False
     return not (ignored(subject, start.rstrip(".")) or apply_rules(step.excluded, start)[0])
 

@@ -2,17 +2,19 @@
 
 import re
 
-from .folder import start_of
+from .folder import cleaned, start_of
 from .secretwords import has_private_key, is_secret, is_secret_name, shapes
 from .subject import Subject
 
 SECRET_FILES = re.compile(
-    r"(?:^|/)(?:\.env(?:\.(?!example|sample|template|dist|defaults?|test)[\w.-]+)?|id_(?:rsa|dsa|ecdsa|ed25519)|"
+    r"(?:^|/)(?:\.env(?:\.(?!(?:[\w-]{1,50}\.){0,4}(?:example|sample|template|dist|defaults?|test))[\w.-]+)?|"
+    r"id_(?:rsa|dsa|ecdsa|ed25519)|"
     r"\.netrc|\.git-credentials|\.aws(?:/credentials)?|\.ssh|\.pgpass|kubeconfig|\.kube/config|"
     r"\.docker/config\.json|\.pypirc|credentials\.json|service[-_]account\.json|"
     r"(?:server|tls|private|master|production|staging)\.key|secrets?\.(?:ya?ml|json|toml|env)|"
     r"[\w.-]+\.(?:jks|keystore|p12|pfx|ppk))$"
 )
+_SETTINGS = re.compile(r"(?:^|/)(?:\.env(?:\.[\w.-]+)?|secrets?\.env)$")  # NAME=value, line by line
 _TEXTS = re.compile(r"\.(?:pem|key|asc)$|(?:^|/)\.npmrc$")  # that may hold one, or something public
 _KEY_BY_NAME = re.compile(r"(?:^|/)(?:id_\w+|[\w-]+\.key)$")
 _KEY_PEM = re.compile(r"(?:^|/)(?!\S*pub)(?:[\w.-]*[-_.])?(?:privkey|private|key)\d*\.pem$")
@@ -83,6 +85,13 @@ def is_private_key(subject: Subject, source: str) -> bool:
         return False
     text, _ = start_of(subject, source)
     return bool(_KEY_PEM.search(source)) if text is None else has_private_key(text)
+
+
+def is_harmless(subject: Subject, source: str) -> bool:
+    """Return whether what a COPY names is a file of settings that is here and holds no secret."""
+    name = cleaned(source)
+    text, whole = start_of(subject, name) if _SETTINGS.search(name) else (None, False)
+    return whole and not _holds_secret(name, text)
 
 
 def _has_values(text: str) -> bool:
