@@ -15,9 +15,11 @@ from ... import references
 
 FOLDER = Path(__file__).resolve().parent / "data"
 
-# Mirrors of Docker Hub, and what proxies put before an official image's name.
+# Mirrors of Docker Hub, what proxies put before an official image's name, and the images that
+# distributions have at Amazon under their own names.
 _MIRROR = re.compile(
     r"(?:registry\.(?:hub\.)?docker\.com/|mirror\.gcr\.io/|public\.ecr\.aws/docker/(?=library/)|"
+    r"public\.ecr\.aws/(?:lts/(?=ubuntu$)|(\w+)/(?=(?:ubuntu|debian|amazonlinux)$)(?=\1$))|"
     r"\S*/dependency_proxy/containers/|(?=[^/]*[.:])[^/]+/(?:[^/]+/){0,4}?(?=library/)|"
     r"\$\{?\w+\}?/(?=library/))?(?:library/|(?:amd64|arm32v[5-7]|arm64v8|i386|mips64le|ppc64le|riscv64|s390x)/)?"
 )
@@ -82,6 +84,8 @@ def split(reference: str) -> tuple[str, str, str]:
     (('golang', '1.23', ''), ('host:5000/a', '', 'sha256:12'))
     >>> split("public.ecr.aws/docker/library/node:24"), split("h.example/hub/library/node:24")
     (('node', '24', ''), ('node', '24', ''))
+    >>> split("public.ecr.aws/lts/ubuntu:focal"), split("public.ecr.aws/debian/debian:12")
+    (('ubuntu', 'focal', ''), ('debian', '12', ''))
     """
     one = references.read(reference)
     return one.name[_MIRROR.match(one.name).end() :], one.tag, one.digest
