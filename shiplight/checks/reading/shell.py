@@ -55,6 +55,7 @@ _RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx")
             ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
 _USUAL = {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip", "upx-ucl": "upx"}
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
+_TESTS = ("[", "[[", "test")
 # A pattern of a `case` up to its parenthesis; nothing where none is, as before `esac`.
 _PATTERN = re.compile(
     r"""(?:(?:\s|\#[^\n]*\n)*+(?!esac\b)\(?(?:[^()'"\\\n;&]|\\.|'[^']*'|"[^"]*"){1,2000}\))?""",
@@ -68,9 +69,9 @@ _MOST_COMMANDS = 500  # of one instruction
 class Command:
     """One simple command: its words without quotes, and the variables set before it.
 
-    `piped`: its output goes into another command, outside `$(…)`. `own_shell`: a shell other than
-    that of the instruction runs it, as in `bash -c`. `branch`: for each `if` that it stands in,
-    which one, and in which of its branches.
+    `piped`: its output goes into another command, and no test looks at what comes out of a `$(…)`
+    around both. `own_shell`: a shell other than that of the instruction runs it, as in `bash -c`.
+    `branch`: for each `if` that it stands in, which one, and in which of its branches.
     """
 
     words: tuple[str, ...]
@@ -162,10 +163,12 @@ def parse(text: str, depth: int = 0) -> Iterator[Command]:
         branch = branches.after(words)
         found = (replace(each, branch=branch + each.branch) for each in _command(words, depth))
         yield from _into_pipe(found, script.operator)
+        tested = next((w for w in words if w not in _KEYWORDS), "") in _TESTS
         words = []
         inner, script.inner = script.inner, []
         for part in inner if depth < _DEEPEST else ():
-            yield from (replace(each, piped=False) for each in parse(part, depth + 1))
+            found = parse(part, depth + 1)
+            yield from (replace(each, piped=False) for each in found) if tested else found
 
 
 class _Branches:
@@ -379,7 +382,8 @@ class _Script:
             self.inner.append(self.text[start + 1 : self.at - 1])
         elif opening in ("(", "{") and not self.broken:
             self.at = self._closing(start + 1)
-            if opening == "(":
+            sum_of = self.text.startswith("((", start + 1) and self.text.endswith("))", 0, self.at)
+            if opening == "(" and not sum_of:
                 self.inner.append(self.text[start + 2 : self.at - 1])
         else:
             self.at += 1
