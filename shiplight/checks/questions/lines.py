@@ -1,10 +1,17 @@
 """Checks on single instructions: installs, unset variables, and errors that go unnoticed."""
 
 import re
+from collections.abc import Iterator
 
 from ...dockerfile import BadWord, Lexer, closest, split_words
-from ..reading.caches import fetches_index, leaves_index
-from ..reading.programs import APT, verb
+from ..reading.caches import (
+    fetches_index,
+    leaves_index,
+    leaves_lists,
+    mounts_lists,
+    removes_lists,
+)
+from ..reading.programs import APT, installed_by, verb
 from ..reading.shell import Command, is_shell
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
@@ -69,15 +76,53 @@ def apt_update(subject: Subject) -> Outcome:
             seen = True
             if not any(_uses_lists(command) for command in step.commands):
                 alone.append(step)
+    found = [(step, lists) for step, lists in _by_old_lists(subject) if lists not in alone]
+    if alone or found:
+        first, what = ("apt-get update runs alone", "later install")
+        if not alone:
+            first, what = (
+                "packages are installed by lists of an earlier instruction",
+                "new install",
+            )
+        places = [at(step, "update without install") for step in alone]
+        places += [at(step, f"installs by the lists of line {old.line}") for step, old in found]
+        return failed(
+            f"{first}: a cached layer gives old lists to a {what}",
+            places,
+            "RUN apt-get update && apt-get install …, in one instruction",
+        )
     if not seen:
         return not_applicable("apt fetches no lists")
-    if not alone:
-        return passed("lists are fetched where packages are installed by them")
-    return failed(
-        "apt-get update runs alone: a cached layer gives old lists to a later install",
-        [at(step, "update without install") for step in alone],
-        "RUN apt-get update && apt-get install …, in one instruction",
-    )
+    return passed("lists are fetched where packages are installed by them")
+
+
+def _by_old_lists(subject: Subject) -> Iterator[tuple[Step, Step]]:
+    """Each RUN that installs by the lists that an earlier one left, with that one."""
+    left: dict[int | None, Step | None] = {}  # by each stage, for those that are based on it
+    for stage in subject.needed:
+        lists = left.get(subject.links[stage.index][0].source)
+        for step in _runs(subject.own_steps(stage)):
+            if lists and _installs_by_lists(step):
+                yield step, lists
+            if leaves_lists(step):
+                lists = step
+            elif removes_lists(step):
+                lists = None
+        left[stage.index] = lists
+
+
+def _installs_by_lists(step: Step) -> bool:
+    """Whether a RUN installs by lists before it fetches any, or starts what may do that."""
+    for command in () if mounts_lists(step) else step.commands:
+        if command.program in ("add-apt-repository", "apt-add-repository", ".", "source"):
+            return False
+        if command.program not in APT and _uses_lists(command):
+            return False
+        if command.program in APT and verb(command) == "update":
+            return False
+        if command.program in APT and any("/" not in n for n in installed_by(step, command)):
+            return True
+    return False
 
 
 def _uses_lists(command: Command) -> bool:

@@ -6,7 +6,7 @@ from functools import lru_cache
 
 from ...dockerfile import TooLarge
 from ...units import format_bytes
-from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing
+from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing, leaves_lists
 from ..reading.folder import bytes_of, is_all, sent
 from ..reading.inside import READABLE
 from ..reading.known import commands
@@ -16,7 +16,6 @@ from ..reading.subject import Step, Subject, absolute, under
 from .outcomes import Outcome, Place, at, failed, listed, passed, unseen
 from .weighing import ARCHIVE, CACHE, HIDDEN, weigh
 
-_LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
 _DNF = re.compile(r"clean all|/var/cache/(?:dnf|yum|libdnf)|/var/cache\b")
 _SMALL = re.compile(
     r"\.(?:txt|json|toml|lock|sh|bash|conf|cnf|cfg|ini|ya?ml|xml|md|pem|crt|key|asc|gpg|list|mod|sum|"
@@ -76,7 +75,7 @@ def _left_behind(subject: Subject, step: Step) -> list[str]:
     def mounted(path: str) -> bool:
         return any(target and under(path, target.rstrip("/")) for target in targets)
 
-    if _lists_stay(step, text) and not mounted("/var/lib/apt/lists"):
+    if leaves_lists(step):
         found.append("apt's package lists")
     dnf = any((tool, "install") in words for tool in ("dnf", "yum", "microdnf", "tdnf"))
     if (
@@ -87,22 +86,6 @@ def _left_behind(subject: Subject, step: Step) -> list[str]:
     ):
         found.append("dnf's metadata")
     return found + _caches(subject, step)
-
-
-_UPDATE = re.compile(
-    r"\b(?:apt-get|apt|aptitude)\b[^;&|\n]{0,200}\bupdate\b|deb\.nodesource\.com/setup|"
-    r"packagecloud\.io/\S{0,200}script\.deb"
-)
-
-
-def _lists_stay(step: Step, text: str) -> bool:
-    """Whether a RUN fetches lists of packages after it removed them for the last time."""
-    tools = {c.program for c in step.commands if "update" in c.words[1:]}
-    fetched = [match.start() for match in _UPDATE.finditer(text)]
-    removed = [match.start() for match in _LISTS.finditer(text)]
-    scripts = any("://" in word for c in step.commands for word in c.words)
-    runs = tools & {"apt-get", "apt", "aptitude"} or scripts
-    return bool(runs and fetched) and fetched[-1] > max(removed, default=-1)
 
 
 # What builds what it starts, and takes packages from its cache for that.

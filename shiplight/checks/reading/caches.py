@@ -113,6 +113,37 @@ def _from_home(subject: Subject, step: Step, target: str) -> str:
     return re.sub(rf"^(?:{pattern})(?=/|$)", "~", target)
 
 
+# --- the lists of apt ---------------------------------------------------------------------------
+
+_LISTS = re.compile(r"/var/lib/apt/lists|/var/lib/apt\b|/var/lib/\*|dist-?clean")
+_UPDATE = re.compile(
+    r"\b(?:apt-get|apt|aptitude)\b[^;&|\n]{0,200}\bupdate\b|deb\.nodesource\.com/setup|"
+    r"packagecloud\.io/\S{0,200}script\.deb"
+)
+
+
+def leaves_lists(step: Step) -> bool:
+    """Return whether a RUN leaves lists of packages in its layer: what it fetches, it keeps."""
+    tools = {c.program for c in step.commands if "update" in c.words[1:]}
+    fetched = [match.start() for match in _UPDATE.finditer(step.script)]
+    removed = [match.start() for match in _LISTS.finditer(step.script)]
+    scripts = any("://" in word for c in step.commands for word in c.words)
+    runs = tools & {"apt-get", "apt", "aptitude"} or scripts
+    stay = bool(runs and fetched) and fetched[-1] > max(removed, default=-1)
+    return stay and not mounts_lists(step)
+
+
+def removes_lists(step: Step) -> bool:
+    """Return whether a RUN removes lists of packages."""
+    return bool(_LISTS.search(step.script))
+
+
+def mounts_lists(step: Step) -> bool:
+    """Return whether the lists of packages that a RUN sees are outside its layer."""
+    targets = (mount["target"].rstrip("/") for mount in step.mounts if mount["type"] != "bind")
+    return any(target and under("/var/lib/apt/lists", target) for target in targets)
+
+
 # --- the index of apk ---------------------------------------------------------------------------
 
 _FETCHING = {"add", "update", "upgrade", "-U", "--update", "--update-cache"}

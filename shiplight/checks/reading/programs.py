@@ -189,10 +189,11 @@ def verb(command: Command, verbs: tuple[str, ...] = ()) -> str:
 
 def installed(step: Step) -> tuple[str, ...]:
     """Return packages of the distribution that a step installs, without their versions."""
-    return tuple(name for command in step.commands for name in _installed_by(step, command))
+    return tuple(name for command in step.commands for name in installed_by(step, command))
 
 
-def _installed_by(step: Step, command: Command) -> list[str]:
+def installed_by(step: Step, command: Command) -> list[str]:
+    """Return packages of the distribution that one command of a step installs."""
     verbs = _MANAGERS.get(command.program, ())
     if not verbs or (said := verb(command, verbs)) not in verbs:
         return []
@@ -273,7 +274,7 @@ def _unmarked(step: Step) -> set[str]:
     automatic: set[str] = set()
     gone: set[str] = set()
     for command in step.commands:
-        manual |= set(_installed_by(step, command))
+        manual |= set(installed_by(step, command))
         names = set(command.arguments[1:])
         if command.matches(["apt-mark auto"]):
             every = names & _EVERY or any("$" in name for name in names)
