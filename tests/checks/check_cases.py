@@ -7,6 +7,10 @@ MOUNTED = "FROM debian:trixie-slim\nRUN --mount=type=bind,from=build,source=/,ta
 NODE = "FROM node:22-slim\nWORKDIR /app\nCOPY package.json ./\n"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAq7Zk21Lp9dYw3Xb0\n-----END RSA PRIVATE KEY-----\n"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n"
+BUILT_APP = (
+    "FROM alpine:3.22 AS b\nWORKDIR /src\nCOPY . .\nRUN make\nFROM alpine:3.22\nWORKDIR /app\n"
+)
+STARTS = '\nENTRYPOINT ["./docker/run.sh"]\nCMD ["x"]'
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 
 # check, what the case shows, the Dockerfile, the files beside it, the result, words of the evidence
@@ -431,6 +435,13 @@ CASES = [
     ("signals", "shell form with another word that is exec", "FROM alpine:3.22\nCMD cd /a; exec /app | tee log; docker exec a b", {}, FAILED, "shell form"),
     ("signals", "a script that execs", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": '#!/bin/sh\nexec "$@"\n'}, PASSED, ""),
     ("signals", "a script that does not", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\n/app\n"}, FAILED, "never calls exec"),
+    ("signals", "a script that comes through a stage", BUILT_APP + "COPY --from=b /src/docker ./docker" + STARTS, {"docker/run.sh": 'exec "$@"\n'}, PASSED, ""),
+    ("signals", "a script that comes through a stage, which does not", BUILT_APP + "COPY --from=b /src/docker/run.sh docker/" + STARTS, {"docker/run.sh": "/app/x\n"}, FAILED, "never calls exec"),
+    ("signals", "a script that comes through two stages", BUILT_APP.replace("RUN make", "FROM scratch AS c\nCOPY --from=b /src /x") + "COPY --from=c /x ." + STARTS, {"docker/run.sh": "/app/x\n"}, FAILED, "never calls exec"),
+    ("signals", "a script that a stage makes", BUILT_APP + "COPY --from=b /out ./docker" + STARTS, {"docker/run.sh": "/app/x\n"}, UNSEEN, "not available"),
+    ("signals", "node's own script", NODE + 'ENTRYPOINT ["tini", "--", "docker-entrypoint.sh"]\nCMD ["node", "a.js"]', {}, PASSED, ""),
+    ("signals", "a script that replaces node's own", NODE + 'COPY docker-entrypoint.sh /usr/local/bin/\nENTRYPOINT ["docker-entrypoint.sh"]\nCMD ["node", "a.js"]', {"docker-entrypoint.sh": "node a.js\n"}, FAILED, "never calls exec"),
+    ("signals", "a script of that name elsewhere", 'FROM python:3.13-slim\nENTRYPOINT ["docker-entrypoint.sh"]\nCMD ["a"]', {}, UNSEEN, "not available"),
     ("signals", "a script whose exec is find's", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\nfind / -exec rm {} +\n/app\n"}, FAILED, "never calls exec"),
     ("signals", "a script that execs in another branch", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\nif [ $1 = sh ]; then exec sh; fi\n/app\n"}, UNSEEN, "not always"),
     ("signals", "a script that traps signals", 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "#!/bin/sh\ntrap 'kill 1' TERM\n/app &\nwait\n"}, UNSEEN, ""),

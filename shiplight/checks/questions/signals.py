@@ -169,4 +169,7 @@ def _text_of(subject: Subject, started: _Started) -> str | None:
     """The text of the script that is started; of a file without such a name if it is one."""
     path = started.script or started.words[0]
     text = script_text(subject, subject.final_steps, subject.ending.workdir, path)
+    if not text and started.script:
+        images = commands("entrypoints").get(path.rpartition("/")[2], ())
+        return 'exec "$@"' if subject.final_base.name in images else None
     return text if text and (started.script or is_shell_script(text)) else None

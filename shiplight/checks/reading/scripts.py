@@ -10,7 +10,7 @@ from itertools import islice, pairwise
 from ...dockerfile import TooLarge
 from .folder import cleaned, context_copies, text_of
 from .shell import is_shell
-from .subject import Step, Subject, absolute, under
+from .subject import Step, Subject, absolute, taken, under
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
 _ECHO = re.compile(
@@ -18,13 +18,17 @@ _ECHO = re.compile(
 )
 _CAT = re.compile(r"(?<![>\d&])>\s*([^\s;&|<>]+)")
 _MOST_SCRIPTS = 50  # of one instruction
+_MOST_HOPS = 20
 
 
-def script_text(subject: Subject, steps: Iterable[Step], workdir: str, path: str) -> str | None:
+def script_text(
+    subject: Subject, steps: Iterable[Step], workdir: str, path: str, *, hops: int = _MOST_HOPS
+) -> str | None:
     """Return the text of the script at `path`, or of that name in PATH; None if it is not here.
 
-    `steps` are those that may have brought it, `workdir` is what a path is relative to. None, too,
-    where a Dockerfile has this look in too many places.
+    `steps` are those that may have brought it, `workdir` is what a path is relative to, `hops`:
+    through how many stages it may have come. None, too, where a Dockerfile has this look in too
+    many places.
     """
     name, places = path.rpartition("/")[2], [absolute(workdir, path)]
     if "/" not in path:
@@ -37,8 +41,19 @@ def script_text(subject: Subject, steps: Iterable[Step], workdir: str, path: str
         written = _written(step) if step.keyword == "RUN" else {}
         if place := next((place for place in places if place in written), None):
             return written[place]
-        if text := _copied(subject, step, name, places):
+        if text := _copied(subject, step, name, places) or _of_stage(subject, step, places, hops):
             return text
+    return None
+
+
+def _of_stage(subject: Subject, step: Step, places: list[str], hops: int) -> str | None:
+    """The text of a script that a COPY brings from another stage."""
+    for fetch in subject.fetches(step) if step.keyword == "COPY" and hops else ():
+        steps = subject.steps(fetch.stage)
+        for path in (path for place in places if under(place, fetch.into)
+                     for path in taken(fetch, place)):  # fmt: skip
+            if text := script_text(subject, steps, "/", path, hops=hops - 1):
+                return text
     return None
 
 

@@ -379,7 +379,7 @@ class Subject:
             for step in self.steps(stage):
                 found.append(Arrival(step, path, stage))
                 for fetch in self.fetches(step):
-                    waiting += [(fetch.stage, part) for part in _taken(fetch, path)]
+                    waiting += [(fetch.stage, part) for part in taken(fetch, path)]
         return tuple(found)
 
     def ships(self, step: Step, path: str) -> bool:
@@ -480,8 +480,8 @@ def under(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _taken(fetch: Fetch, path: str) -> Iterator[str]:
-    """The paths of the source stage that a step brings under `path`."""
+def taken(fetch: Fetch, path: str) -> Iterator[str]:
+    """Yield the paths of the source stage that a step brings under `path`."""
     into = fetch.into
     for origin in fetch.sources:
         if under(into, path):
