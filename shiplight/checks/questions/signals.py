@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 
+from ...units import shortened
 from ..reading.known import commands
 from ..reading.scripts import script_text
-from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script
+from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script, plain_commands
 from ..reading.subject import Step, Subject
-from .outcomes import Outcome, at, failed, not_applicable, passed, unseen
+from .outcomes import Outcome, Place, at, failed, not_applicable, passed, shown, unseen
 
 
 def signals(subject: Subject) -> Outcome:
@@ -151,9 +152,38 @@ def _by_script(subject: Subject, started: list[_Started]) -> Outcome:
         if execs is None:
             what = "the script that starts it does not always end in exec: a shell may stay PID 1"
             return unseen(what, _LAST_LINE, place)
+        if not _is_given(each, started) and (outcome := _without_arguments(text, place)):
+            return outcome
     return passed("exec form", *(at(each.step, "exec form") for each in started[:1]))
 
 
+def _is_given(each: _Started, started: list[_Started]) -> bool:
+    """Whether a script gets arguments: in its own instruction, or by the CMD behind that."""
+    inside = each.words.index(each.script) if each.script else 0
+    return len(each.words) > inside + 1 or each is not started[-1]
+
+
+_ARGUMENTS = ("$@", "${@}", "$*")
+
+
+def _without_arguments(text: str, place: Place) -> Outcome | None:
+    """The verdict on a script that ends in `exec "$@"` and gets nothing to start by that."""
+    lines = (words for words in plain_commands(text) if words)
+    *before, last = (words for words in lines if words[0] not in ("exit", "return"))
+    branches = any(words[0] == "exec" for words in before)
+    sets = any(words[0] == "set" and "--" in words for words in before)  # its own arguments
+    run = [Command(tuple(words)) for words in before]
+    run = [each for each in run if not each.matches(commands("services", "prepare"))]
+    if len(last) != 2 or last[1] not in _ARGUMENTS or branches or sets or not run:
+        return None
+    said = f"`{shortened(shown(' '.join(run[-1].words[:3])))}` runs before that"
+    what = f"there is no CMD that the script's exec could start, and {said}"
+    if run[-1].matches(commands("services", "start")):
+        return failed(f"{what}, below a shell", [place], _GIVEN)
+    return unseen(what, _GIVEN, place)
+
+
+_GIVEN = 'let CMD name the program, which `exec "$@"` starts'
 _LAST_LINE = 'let its last line be exec "$@" or exec PROGRAM'
 
 

@@ -260,7 +260,7 @@ def ends_in_exec(text: str) -> bool | None:
 
     None if that depends on branches, functions or traps.
     """
-    run = [words for words in _plain_commands(text) if words]
+    run = [words for words in plain_commands(text) if words]
     while run and run[-1][0] in ("exit", "return"):
         run.pop()
     if any(words[0] == "trap" for words in run) or not run:
@@ -269,8 +269,8 @@ def ends_in_exec(text: str) -> bool | None:
     return True if execs[-1] else None if any(execs) else False
 
 
-def _plain_commands(text: str) -> Iterator[list[str]]:
-    """The simple commands of a script as written, without keywords and variables."""
+def plain_commands(text: str) -> Iterator[list[str]]:
+    """Yield the simple commands of a script as written, without keywords and variables."""
     words = []
     for word in islice(_Script(text).words(), 20_000):
         if word is not None:
