@@ -11,6 +11,7 @@ BUILT_APP = (
     "FROM alpine:3.22 AS b\nWORKDIR /src\nCOPY . .\nRUN make\nFROM alpine:3.22\nWORKDIR /app\n"
 )
 STARTS = '\nENTRYPOINT ["./docker/run.sh"]\nCMD ["x"]'
+STARTED = 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]'
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 
 # check, what the case shows, the Dockerfile, the files beside it, the result, words of the evidence
@@ -415,6 +416,25 @@ CASES = [
     ("user", "by .NET's variable", "FROM mcr.microsoft.com/dotnet/aspnet:10.0\nUSER $APP_UID", {}, PASSED, "1654"),
     ("user", "a database steps down", "FROM postgres:17", {}, UNSEEN, ""),
     ("user", "gosu steps down", "FROM debian:trixie-slim\nRUN apt-get install -y gosu", {}, UNSEEN, "step down"),
+    ("user", "a script that ends as another user", STARTED, {"run.sh": 'chown app /data\nexec su-exec app:app "$@"\n'}, PASSED, "ends as another user"),
+    ("user", "a script that ends as another user, by su", STARTED, {"run.sh": 'su - app -c "x"\n'}, PASSED, ""),
+    ("user", "a script that ends as root, by gosu", STARTED, {"run.sh": "exec gosu root x\n"}, FAILED, "no USER"),
+    ("user", "a script that ends as whom a variable says", STARTED, {"run.sh": "exec su $USER -c x\n"}, UNSEEN, "may step down"),
+    ("user", "a script that starts itself as another user", STARTED, {"run.sh": 'if [ "$(id -u)" = 0 ]; then exec gosu app "$0" "$@"; fi\nexec "$@"\n'}, UNSEEN, "may step down"),
+    ("user", "a script that lets another user run the arguments", STARTED, {"run.sh": '[ -z "$D" ] || set -- gosu app "$@"\nexec "$@"\n'}, UNSEEN, "may step down"),
+    ("user", "a script that does something as another user, and ends as root", STARTED, {"run.sh": "gosu postgres psql -c 'select 1'\nexec ./main\n"}, FAILED, "no USER"),
+    ("user", "a script that does not wait for what another user runs", STARTED, {"run.sh": "gosu app ./main &\nwait\n"}, UNSEEN, "may step down"),
+    ("user", "a script that starts another", STARTED, {"run.sh": 'exec /other.sh "$@"\n'}, UNSEEN, "may step down"),
+    ("user", "a script that starts what a variable says", STARTED, {"run.sh": 'APP=/bin/app\nexec "$APP" "$@"\n'}, FAILED, "no USER"),
+    ("user", "a script that starts what a variable says, which names gosu", STARTED, {"run.sh": 'AS="gosu app"\nexec $AS x "$@"\n'}, UNSEEN, "may step down"),
+    ("user", "a script that runs its program as root", STARTED, {"run.sh": "migrate\n/app\n"}, FAILED, "no USER"),
+    ("user", "a script that execs nothing", STARTED, {"run.sh": "exec \"\"\n"}, FAILED, "no USER"),
+    ("user", "a script that ends as root, beside gosu", STARTED + "\nRUN apk add gosu", {"run.sh": 'exec "$@"\n'}, FAILED, "no USER"),
+    ("user", "a script that ends as root, where CMD steps down", STARTED + '\nCMD ["gosu", "app", "x"]', {"run.sh": 'exec "$@"\n'}, UNSEEN, "may step down"),
+    ("user", "a script that is not here", STARTED, {}, UNSEEN, "not available here"),
+    ("user", "a script that is not here, below a user", STARTED + "\nUSER app", {}, PASSED, "app"),
+    ("user", "a script that is not here, below root", STARTED + "\nUSER root", {}, UNSEEN, "not available here"),
+    ("user", "node's own script", 'FROM node:22\nENTRYPOINT ["docker-entrypoint.sh"]', {}, FAILED, "no USER"),
     # signals
     ("signals", "conda runs it as a child", 'FROM continuumio/miniconda3:25.1.1-0\nENTRYPOINT ["conda", "run", "-n", "app", "python", "main.py"]', {}, FAILED, "conda"),
     ("signals", "exec form", 'FROM alpine:3.22\nENTRYPOINT ["/app"]\nCMD ["--port", "80"]', {}, PASSED, ""),

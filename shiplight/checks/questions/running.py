@@ -24,6 +24,7 @@ from ..reading.secretwords import (
     may_be_secret,
     shapes,
 )
+from ..reading.shell import steps_down
 from ..reading.subject import Step, Subject, pairs_of, under
 from ..reading.walk import MOST_NAMES
 from .image import at_layer
@@ -53,8 +54,8 @@ def _user_of_image(subject: Subject) -> Outcome:
 def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
     who = re.match(r"(?:\$\{[^}]*\}?|[^:])*", name)[0]  # ${UID:-1000}:${GID} has two parts
     if who in ("root", "") or re.fullmatch(r"[+-]?0+", who):  # engines read 00 as a number
-        if _steps_down(subject):
-            return unseen("root starts it; its entrypoint may step down", _USER, place)
+        if outcome := _after_root(subject, place):
+            return outcome
         return failed("the program runs as root", [place], _USER)
     if "$" in who:
         if who.strip("${}") == "APP_UID" and subject.final_base.language == "dotnet":
@@ -99,8 +100,8 @@ def _user_of_base(subject: Subject) -> Outcome:
     base = subject.configured_by
     if base.user == "nonroot":
         return passed(f"{base.reference} does not run as root")
-    if _steps_down(subject):
-        return unseen("root starts it; its entrypoint may step down", _USER)
+    if outcome := _after_root(subject):
+        return outcome
     if base.user == "root":
         return failed(
             f"no USER, and {base.reference} runs as root", [at_target(subject, "no USER")], _USER
@@ -108,17 +109,28 @@ def _user_of_base(subject: Subject) -> Outcome:
     return unseen(f"no USER: {base.reference} decides which user runs", _USER)
 
 
-def _steps_down(subject: Subject) -> bool:
-    """Whether the entrypoint may leave root by itself."""
+def _after_root(subject: Subject, *places: Place) -> Outcome | None:
+    """The verdict where what root starts goes on as somebody else, or may do so; None if not."""
+    may = unseen("root starts it; its entrypoint may step down", _USER, *places)
     if subject.configured_by.user == "steps down" and subject.ending.entrypoint is None:
-        return True
-    names = commands("inits", "step_down")
-    text = " ".join(
-        step.script + " ".join(step.instruction.json or ()) for step in subject.final_steps
-    )
-    return any(re.search(rf"\b{re.escape(name)}\b", text) for name in names) or any(
-        name in (script or "") for name in names for script in entry_scripts(subject)
-    )
+        return may
+    scripts = entry_scripts(subject)
+    starting = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    tools = commands("inits", "step_down")
+    if _names(tools, starting if scripts else subject.final_steps):
+        return may
+    found = [None if script is None else steps_down(script, tools) for script in scripts]
+    if True in found:
+        return passed("root starts a script that ends as another user", *places)
+    if None in scripts:
+        why = "root starts it by a script that is not available here and may step down"
+        return unseen(why, _USER, *places)
+    return may if None in found else None
+
+
+def _names(tools: list[str], steps: Iterable[Step]) -> bool:
+    text = " ".join(step.script + " ".join(step.instruction.json or ()) for step in steps)
+    return any(re.search(rf"\b{re.escape(name)}\b", text) for name in tools)
 
 
 # --- secrets ------------------------------------------------------------------------------------

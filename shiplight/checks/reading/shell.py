@@ -5,7 +5,7 @@ an error: this reads other people's scripts to find things, not to check their s
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cache, cached_property, lru_cache
@@ -260,13 +260,45 @@ def ends_in_exec(text: str) -> bool | None:
 
     None if that depends on branches, functions or traps.
     """
-    run = [words for words in plain_commands(text) if words]
-    while run and run[-1][0] in ("exit", "return"):
-        run.pop()
+    run = _until_exit(text)
     if any(words[0] == "trap" for words in run) or not run:
         return None
     execs = [words[0] == "exec" and len(words) > 1 for words in run]
     return True if execs[-1] else None if any(execs) else False
+
+
+_USER = re.compile(r"[A-Za-z_][\w.-]*|\d+")
+_ROOT = re.compile(r"root|0+")
+
+
+def steps_down(text: str, tools: Collection[str]) -> bool | None:
+    """Return whether a script that root runs ends as another user, by one of `tools`.
+
+    None if that depends on branches, variables or other scripts.
+    """
+    run = [[word.rpartition("/")[2] or word for word in words] for words in _until_exit(text)]
+    tools = {*tools, "su", "runuser", "sudo"}
+    used = tools & set(re.findall(r"[\w-]+", text))
+    *before, last = run or [[]]
+    execs = last[:1] == ["exec"]
+    program = last[1:] if execs else last
+    if program and program[0] in tools and not any(words[0] == "exec" for words in before):
+        user = next((word for word in program[1:] if word != "-"), "").partition(":")[0]
+        if _USER.fullmatch(user) and program[0] != "sudo":
+            return not _ROOT.fullmatch(user)
+    if not program or program[0].endswith((".sh", "entrypoint")):
+        return None
+    chosen = any(tools & set(words) for words in run if words[0] in ("exec", "set"))
+    by_variable = program[0].startswith("$") and program[0] not in ("$@", "${@}")
+    return None if used and (chosen or by_variable or not execs) else False
+
+
+def _until_exit(text: str) -> list[list[str]]:
+    """The simple commands of a script, without an exit at its end."""
+    run = [words for words in plain_commands(text) if words]
+    while run and run[-1][0] in ("exit", "return"):
+        run.pop()
+    return run
 
 
 def plain_commands(text: str) -> Iterator[list[str]]:
