@@ -17,6 +17,7 @@ from .questions.bases import one_suite, pinned_bases, smallest_base, supported_b
 from .questions.building import cache_mounts, production_last, scanned, separate_stages, stripped
 from .questions.contents import dockerignore, only_needed
 from .questions.dependencies import dev_dependencies
+from .questions.developers import OF_WHAT_SHIPS, for_developers
 from .questions.lines import (
     apk_cache,
     apt_update,
@@ -272,7 +273,8 @@ def outcome(check: Check, subject: Subject) -> Outcome:
     if any(subject.base(stage).windows for stage in subject.needed):
         return not_applicable("a Windows image")
     try:
-        return check.run(subject)
+        found = check.run(subject)
+        return for_developers(subject, found) if check.id in OF_WHAT_SHIPS else found
     except TooLarge:
         return unseen(
             "the Dockerfile and its context have too much to compare",

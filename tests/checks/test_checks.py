@@ -86,6 +86,33 @@ def test_images_of_windows_are_not_judged(tmp_path):
     assert {each.outcome.result for each in found.results} == {NONE}
 
 
+DEVELOPERS = """FROM debian:trixie-slim AS base
+FROM base AS app-dev
+RUN apt-get update && apt-get install -y vim gcc sudo && gcc -o /a a.c
+RUN echo 'app ALL=(ALL) NOPASSWD:ALL' > /etc/sudoers.d/app
+USER app
+"""
+WANTED = {"only-needed", "production-last", "separate-stages", "user"}
+
+
+def test_a_dev_container_is_judged_by_what_it_is_for(tmp_path):
+    (tmp_path / ".devcontainer").mkdir()
+    assert not WANTED - failed(check(tmp_path, DEVELOPERS))
+    found = check(tmp_path / ".devcontainer", DEVELOPERS)
+    assert not WANTED & failed(found) and {"recommends", "cache-mounts"} <= failed(found)
+    assert "right in a dev container" in result(found, "production-last").outcome.evidence
+    root = check(tmp_path / ".devcontainer", "FROM debian:trixie-slim")
+    assert "user" in failed(root)
+
+
+def test_a_base_for_dev_containers_does_not_say_that_nothing_ships(tmp_path):
+    text = DEVELOPERS.replace("debian:trixie-slim", "mcr.microsoft.com/devcontainers/base:1-trixie")
+    found = check(tmp_path, text)
+    for name in (*WANTED, "smallest-base"):
+        outcome = result(found, name).outcome
+        assert outcome.result == UNSEEN and "if this is a dev container" in outcome.evidence
+
+
 def test_what_is_said_of_support_depends_on_the_day(tmp_path):
     path = checking.write(tmp_path, "FROM node:22-alpine3.22")
     for day, expected in (("2026-11-25", PASSED), ("2027-05-02", FAILED)):

@@ -27,6 +27,7 @@ from ..reading.secretwords import (
 from ..reading.shell import steps_down
 from ..reading.subject import Step, Subject, pairs_of, under
 from ..reading.walk import MOST_NAMES
+from .developers import for_developers
 from .image import at_layer
 from .outcomes import Outcome, Place, at, at_target, failed, listed, passed, unseen
 from .signals import entry_scripts
@@ -66,7 +67,8 @@ def _user_named(subject: Subject, name: str, place: Place) -> Outcome:
         return failed(what, [place], _USER)
     if sudo := _without_password(subject):
         what = f"{who} becomes root without a password"
-        return failed(what, [at(sudo, "NOPASSWD"), place], "leave sudo out, or name one command")
+        places = [at(sudo, "NOPASSWD"), place]
+        return for_developers(subject, failed(what, places, "leave sudo out, or name one command"))
     if who.isdigit():
         return passed(f"runs as {name}", place)
     note = "a number (USER 10001) lets Kubernetes see that it is not root"
