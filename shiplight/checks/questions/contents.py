@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from ...dockerfile import apply_rules
 from ..reading.folder import (
     bytes_of,
     cleaned,
@@ -44,11 +45,13 @@ def only_needed(subject: Subject) -> Outcome:
         what = listed(place.found for place in places)
         return failed(f"the final image ships more than it needs: {what}", places, _NEEDED)
     copies = [step for step in subject.final_steps if step.keyword in ("COPY", "ADD")]
-    if any(is_all(s) for step in context_copies(copies) for s in step.sources):
+    if whole := [step for step in context_copies(copies) if any(map(is_all, step.sources))]:
         if subject.context is None:
             return unseen(
                 "what `COPY . .` copies: the context is not available", "check it in its folder"
             )
+        if outcome := _unseen_history(subject, whole):
+            return outcome
         some = "" if subject.sends.whole else f", of {MOST_NAMES:,} names that were looked at"
         what = f"COPY . . copies no tests and no history{some}"
         return passed(f"{what}, and there is no compiler{_unread(subject)}")
@@ -179,21 +182,25 @@ def dockerignore(subject: Subject) -> Outcome:
     unread = [name for name in unread_files(subject) if not kept(subject, name)]
     if outcome := unread_secrets(subject, whole, unread):
         return outcome
-    if not _history_is_decided(subject):
-        return unseen(
-            "whether history is sent: there is no .git here, and .dockerignore does not exclude it",
-            "add to .dockerignore: .git",
-            *(at(step, "the whole context") for step in whole[:1]),
-        )
+    if outcome := _unseen_history(subject, whole):
+        return outcome
     some = "" if subject.sends.whole else f" among the first {MOST_NAMES:,} names of the context"
     return passed(f".dockerignore excludes everything that does not belong{some}")
 
 
-def _history_is_decided(subject: Subject) -> bool:
-    """Whether .git is here, ignored, or above the context, where no build finds it."""
+def _unseen_history(subject: Subject, whole: list[Step]) -> Outcome | None:
+    """Return that these copies may send history; None where .git is here, is left out or wanted.
+
+    A .git above the context is out of reach for a build.
+    """
     folder = subject.context
     there = (folder / ".git").exists() or repository(folder) != folder
-    return there or ignored(subject, ".git") or _asks_history(subject)
+    if there or ignored(subject, ".git") or _asks_history(subject):
+        return None
+    sending = [step for step in whole if not apply_rules(step.excluded, ".git")[0]]
+    why = "whether history is sent: there is no .git here, and .dockerignore does not exclude it"
+    places = [at(step, "the whole context") for step in sending[:1]]
+    return unseen(why, "add to .dockerignore: .git", *places) if sending else None
 
 
 def _asks_history(subject: Subject) -> bool:
