@@ -792,7 +792,7 @@ CASES = [
     ("pipes", "a number made of bits", "FROM debian:trixie-slim\nRUN chmod $((0400 | A)) /x", {}, NONE, ""),
     ("pipes", "two shells in a value", "FROM debian:trixie-slim\nRUN V=$((curl https://h.example | cat); b)", {}, FAILED, "curl may fail"),
     ("pipes", "a file that may not be there", "FROM alpine:3.22\nRUN cat /x | sh", {}, FAILED, "cat"),
-    ("pipes", "commands on files that may not be there", "FROM alpine:3.22\nRUN find /x | sort > /y; apk info x | sort; ls | xargs rm | sort", {}, FAILED, "find, apk and xargs"),
+    ("pipes", "commands on files that may not be there", "FROM alpine:3.22\nRUN find /x | sort > /y; apk info x | sort; ls | xargs rm | sort; ldd /x | sort", {}, FAILED, "find, apk, xargs and ldd"),
     ("pipes", "what does not fail", "FROM alpine:3.22\nRUN echo a | sed s/a/b/ > /x", {}, PASSED, ""),
     ("pipes", "two commands, one after the other fails", "FROM alpine:3.22\nRUN a || b", {}, NONE, ""),
     # workdir
