@@ -9,7 +9,7 @@ from itertools import pairwise
 from ...dockerfile import Stage
 from .known import commands
 from .shell import Command
-from .subject import Step, Subject
+from .subject import Step, Subject, under
 
 STATIC, GLIBC, MUSL = "static", "glibc", "musl"
 _NATIVE = ("go", "rust", "c", "swift", "haskell")
@@ -88,8 +88,28 @@ def _is_runner(command: Command) -> bool:
 
 def shipped(subject: Subject) -> list[Compiling]:
     """Return what is compiled in the final stage, or in a stage whose files ship."""
-    steps = [step for step in subject.all_steps if step in subject.shipping]
-    return compilings(subject, steps)
+    paths: dict[Step, list[str]] = {}
+    for arrival in subject.arrivals:
+        paths.setdefault(arrival.step, []).append(arrival.path)
+    found = compilings(subject, [step for step in subject.all_steps if step in paths])
+    return [each for each in found if _may_ship(subject, each, paths[each.step])]
+
+
+_INSTALLING = {  # by its image: a command that puts programs elsewhere than into the working folder
+    "golang": ("go install", ("GOBIN", "GOPATH"), "/go/bin"),
+    "rust": ("cargo install", ("CARGO_HOME", "CARGO_INSTALL_ROOT"), "/usr/local/cargo/bin"),
+}
+
+
+def _may_ship(subject: Subject, each: Compiling, paths: list[str]) -> bool:
+    """Whether a program may be at one of the paths that ship: unless it is known not to be."""
+    name = subject.base(each.step.stage).name
+    pattern, variables, folder = _INSTALLING.get(name, ("", (), ""))
+    moved = any(each.step.setting(each.command, variable) for variable in variables)
+    moved = moved or any(word.startswith("--root") for word in each.command.words)
+    if moved or not pattern or not each.command.matches([pattern]):
+        return True
+    return any(under(folder, path) or under(path, folder) for path in paths)
 
 
 def _links(subject: Subject, step: Step, command: Command, language: str) -> str:
