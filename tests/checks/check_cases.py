@@ -682,6 +682,7 @@ CASES = [
     ("secrets", "an address with a variable", "FROM alpine:3.22\nRUN git clone https://me:$T@host/x", {}, PASSED, ""),
     ("secrets", "the usual database address", "FROM alpine:3.22\nENV DATABASE_URL=postgres://postgres:postgres@db/x", {}, PASSED, ""),
     ("secrets", "by its shape", "FROM alpine:3.22\nRUN aws configure set k AKIAIOSFODNN7EXAMPLQ", {}, FAILED, "AWS"),
+    ("secrets", "in a line of a here-document", "FROM alpine:3.22\nCOPY <<A /a <<B /b\nx\nA\ny\nALTER USER a WITH PASSWORD 'Q1234567';\nB\n", {}, FAILED, "a password in SQL in line 6"),
     ("secrets", "a public key", "FROM alpine:3.22\nENV GPG_KEY=ABCDEF NEXT_PUBLIC_API_KEY=abc", {}, PASSED, ""),
     ("secrets", "in a stage that is not built", "FROM alpine:3.22 AS a\nARG NPM_TOKEN\nFROM alpine:3.22", {}, PASSED, ""),
     # recommends

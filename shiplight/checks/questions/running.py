@@ -187,6 +187,7 @@ def _triggered(subject: Subject) -> list[Step]:
 
 
 _MOST_FILES = 100  # that are named for one instruction
+_MOST_LINES = 1000  # of a here-document, that are told apart
 
 
 def _secrets_in(subject: Subject, step: Step) -> list[Place]:
@@ -209,7 +210,22 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     if step.keyword in ("ENV", "ARG"):
         known = {VALUE_OF + name for name, _ in pairs_of(step)}
         said = [what for what in said if what not in known]
-    return [at(step, what) for what in dict.fromkeys([*found, *said])]
+    lines = _lines_of(step) if said else {}
+    found += [f"{what} in line {lines[what]}" if what in lines else what for what in said]
+    return [at(step, what) for what in dict.fromkeys(found)]
+
+
+def _lines_of(step: Step) -> dict[str, int]:
+    """The lines of here-documents that have a secret, by its kind: they may be long."""
+    found, end = {}, step.instruction.end_line
+    for heredoc in reversed(step.instruction.heredocs):
+        lines = heredoc.content.splitlines()
+        first = end - len(lines)
+        for number, line in enumerate(lines[:_MOST_LINES], first):
+            for what in shapes(line):
+                found.setdefault(what, number)
+        end = first - 1
+    return found
 
 
 def _is_secret_file(subject: Subject, step: Step, source: str) -> bool:
