@@ -141,7 +141,8 @@ def test_a_charts_words_are_no_markup_for_plotly_and_end_no_script(draw):
 HOSTILE = 'FROM alpine:3.22\nCOPY . /a{0}\nENV API_TOKEN="x{0}"\nRUN apk update {0}\nCMD {0}\n'
 
 
-def test_a_checklist_shows_what_a_dockerfile_says_and_obeys_nothing(tmp_path, capsys):
+def test_a_checklist_shows_what_a_dockerfile_says_and_obeys_nothing(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "1000")  # so that no line of ours breaks inside the name
     odd = "".join(each for each in BAD if "\n" not in each and not "\ud7ff" < each < "\ue000")
     odd = odd.replace("\x00", "")
     folder = tmp_path / "f\x1b[2J\u202e\nFAKE: ok"
