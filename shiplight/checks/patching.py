@@ -95,7 +95,7 @@ def _with_changes(subject: Subject, changes: dict[int, list[str]]) -> Checklist 
 
 def _no_cache(subject: Subject, step: Step, text: str) -> str:
     text = re.sub(r"\bapk((?:[ \t]+-\S+)*)[ \t]+update[ \t]*&&[ \t]*(?=\S)(?!\\)", "", text)
-    add = r"\bapk((?:[ \t]+-\S+)*)[ \t]+add\b(?![^&|;]*--no-cache)"
+    add = r"\bapk((?:[ \t]+-\S+)*)[ \t]+add\b(?![^&|;]*--no-(?:cache|network))"
     return re.sub(add, r"apk\1 add --no-cache", text)
 
 

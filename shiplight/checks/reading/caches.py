@@ -177,4 +177,5 @@ def _removes_index(command: Command) -> bool:
 
 
 def _asks_for_index(command: Command) -> bool:
-    return command.program == "apk" and bool(_FETCHING & set(command.words))
+    asks = _FETCHING & set(command.words) and "--no-network" not in command.words
+    return command.program == "apk" and bool(asks)
