@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from pathlib import PurePosixPath
 
 from ...dockerfile import TooLarge
 from ...units import format_bytes
 from ..reading.caches import fetching, hard_links, has_cache, keeps_nothing, leaves_lists
-from ..reading.folder import bytes_of, is_all, sent
+from ..reading.folder import bytes_of, is_all, is_folder, sent
 from ..reading.inside import READABLE
 from ..reading.known import commands
 from ..reading.programs import installed, is_named, removed_packages, virtual_packages
@@ -266,9 +267,31 @@ def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
         large = any(_is_large(subject, step, source) for source in step.sources)
         return large and not by_flag and under(step.destination, path)
     return any(
-        _is_large(subject, step, source) and path == step.landing(source) and not is_all(source)
+        _is_large(subject, step, source)
+        and path == step.landing(source)
+        and not (is_all(source) or _is_folder(subject, step, source))
         for source in step.sources
     )
+
+
+def _is_folder(subject: Subject, step: Step, source: str) -> bool:
+    """Whether a COPY's source is known as a folder: in the context, or by what the stage says."""
+    if not step.origin:
+        return is_folder(subject, source)
+    whole = absolute("/", source)
+    said = [s for fetch in subject.fetches(step) for s in subject.steps(fetch.stage)]
+    subject.looks.take(len(said))
+    return source.endswith("/") or any(whole in _named_folders(each) for each in said)
+
+
+@lru_cache(maxsize=_MOST_STEPS)
+def _named_folders(step: Step) -> frozenset[str]:
+    """The folders that a step makes, fills or works in, and those above them."""
+    found = {step.workdir, *_filled(step)} - set(_fetched(step))
+    for folder, command in _with_folders(step):
+        if command.program == "mkdir":
+            found |= {absolute(folder, step.expand(path)) for path in command.arguments}
+    return frozenset(str(each) for path in found for each in (path, *PurePosixPath(path).parents))
 
 
 _FILLING = ("npm", "yarn", "pnpm", "bun", "composer")

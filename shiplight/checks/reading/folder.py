@@ -145,6 +145,16 @@ def bytes_of(subject: Subject, name: str) -> int | None:
         return None
 
 
+def is_folder(subject: Subject, name: str) -> bool:
+    """Return whether the context has a folder of this name."""
+    if subject.context is None or ".." in name or len(name) > _LONGEST_PATH:
+        return False
+    try:
+        return (subject.context / name.lstrip("/")).is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def text_of(subject: Subject, name: str) -> str | None:
     """Return the text of a small file of the context; None if there is none.
 
