@@ -363,9 +363,13 @@ def _last_undoing(steps: tuple[Step, ...], tool: str) -> int:
 
 def _undoes(step: Step, command: Command, tool: str) -> bool:
     if tool in _NODE:
-        without = command.program in _NODE and re.search(_WITHOUT["npm"], " ".join(command.words))
-        pruned = "prune" in command.words and step.setting(command, "NODE_ENV") == "production"
-        return bool(without or pruned)
+        if command.program not in _NODE:
+            return False
+        prunes = "prune" in command.words
+        installs = command.matches(commands("fetch", command.program)) or is_bare_yarn(command)
+        without = re.search(_WITHOUT["npm"], " ".join(command.words))
+        production = step.setting(command, "NODE_ENV") == "production"
+        return bool((prunes or installs) and without) or (prunes and production)
     return tool == "composer" == command.program and "--no-dev" in command.words
 
 
