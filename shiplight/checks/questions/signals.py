@@ -92,10 +92,11 @@ def _started(present: list[Step]) -> Iterator[_Started]:
         group = group or sends
         if words:
             started = _Started(step, words, group)
-            if started.inline == "" and later:
+            joined = later and is_shell(words[0]) and not (started.script or started.inline)
+            if joined:
                 started = replace(started, words=(*words, *(later.instruction.json or ())))
             yield started
-            if not started.script:
+            if joined or not started.script:
                 break  # what follows are its arguments
 
 
