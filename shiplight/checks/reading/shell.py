@@ -258,13 +258,29 @@ def is_shell_script(text: str) -> bool:
 def ends_in_exec(text: str) -> bool | None:
     """Return whether a script ends with an exec, so that the program replaces it.
 
-    None if that depends on branches, functions or traps.
+    None if that depends on branches, functions, or traps that an exec does not always drop.
     """
     run = _until_exit(text)
-    if any(words[0] == "trap" for words in run) or not run:
+    traps = [words for words in run if words[0] == "trap"]
+    if not run or (traps and not _drops(traps, run, text)):
         return None
     execs = [words[0] == "exec" and len(words) > 1 for words in run]
     return True if execs[-1] else None if any(execs) else False
+
+
+_LAST_EXEC = re.compile(r"exec[ \t](?:[^;&|\n]|\d?>&\d)+")
+
+
+def _drops(traps: list[list[str]], run: list[list[str]], text: str) -> bool:
+    """Whether a last line that is an exec, in no branch, drops all traps.
+
+    A signal that a trap ignores, by '', stays ignored; and a wait may come before that line.
+    """
+    lines = [line.strip() for line in text.replace("\\\n", " ").split("\n")]
+    *before, last = [line for line in lines if line and not line.startswith("#")] or [""]
+    kept = any("" in words for words in traps) or ["wait"] in [words[:1] for words in run]
+    whole = bool(_LAST_EXEC.fullmatch(last)) and run[-1][0] == "exec"
+    return whole and not kept and not "".join(before[-1:]).endswith(("&&", "|"))
 
 
 _USER = re.compile(r"[A-Za-z_][\w.-]*|\d+")
