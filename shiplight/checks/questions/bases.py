@@ -254,6 +254,7 @@ def one_suite(subject: Subject) -> Outcome:
     if newer := next((v for each in moved if (v := _newer_release(subject, each, final))), None):
         return newer
     moved = [each for each in moved if each.links or each.native]
+    moved.sort(key=lambda each: subject.base(each.step.stage).reference == final.reference)
     for each in moved:
         if each.links and each.links != STATIC:
             return _linked(subject, each, final)
@@ -350,6 +351,8 @@ def _linked(subject: Subject, each: Compiling, final: Known) -> Outcome:
 def _same(subject: Subject, step: Step, final: Known) -> Outcome:
     """The verdict for two stages with the same kind of C library."""
     builder = subject.base(step.stage)
+    if builder.reference == final.reference and "$" not in final.reference:
+        return passed(f"both stages stand on {final.reference}")
     if builder.glibc and final.glibc:
         if builder.glibc > final.glibc:
             old, new = (".".join(map(str, each.glibc)) for each in (final, builder))
