@@ -105,6 +105,28 @@ def test_a_dev_container_is_judged_by_what_it_is_for(tmp_path):
     assert "user" in failed(root)
 
 
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ('{"build": {"dockerfile": "Dockerfile"}, // who\n "remoteUser": "vscode", }', PASSED),
+        ('{"dockerComposeFile": "a.yml", "remoteUser": "1000" /* a number */}', PASSED),
+        ('{"build": {"dockerfile": "./Dockerfile"}, "remoteUser": "root"}', FAILED),
+        ('{"build": {"dockerfile": "Dockerfile"}, "remoteUser": "${localEnv:USER}"}', FAILED),
+        ('{"build": {"dockerfile": "Dockerfile"}, // "remoteUser": "vscode"\n}', FAILED),
+        ('{"build": {"dockerfile": "../Dockerfile"}, "remoteUser": "vscode"}', FAILED),
+        ('{"image": "debian", "remoteUser": "vscode"}', FAILED),
+        ('{"build": ', FAILED),
+        ("[" * 19_000, FAILED),
+    ],
+)
+def test_a_dev_container_may_start_as_root_for_another_user(tmp_path, settings, expected):
+    (tmp_path / ".devcontainer").mkdir()
+    files, text = {"devcontainer.json": settings}, "FROM debian:trixie-slim\nUSER root"
+    found = check(tmp_path / ".devcontainer", text, files)
+    assert result(found, "user").outcome.result == expected
+    assert "user" in failed(check(tmp_path, text, files)), "not in the folder of a dev container"
+
+
 def test_a_base_for_dev_containers_does_not_say_that_nothing_ships(tmp_path):
     text = DEVELOPERS.replace("debian:trixie-slim", "mcr.microsoft.com/devcontainers/base:1-trixie")
     found = check(tmp_path, text)
