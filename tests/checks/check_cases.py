@@ -443,6 +443,8 @@ CASES = [
     ("user", "a script that starts what a variable says", STARTED, {"run.sh": 'APP=/bin/app\nexec "$APP" "$@"\n'}, FAILED, "no USER"),
     ("user", "a script that starts what a variable says, which names gosu", STARTED, {"run.sh": 'AS="gosu app"\nexec $AS x "$@"\n'}, UNSEEN, "may step down"),
     ("user", "a script that runs its program as root", STARTED, {"run.sh": "migrate\n/app\n"}, FAILED, "no USER"),
+    ("user", "a script that steps down in a comment", STARTED, {"run.sh": "#!/bin/sh\n./app\n  # su - app -c ./app\n"}, FAILED, "no USER"),
+    ("user", "a script that may step down below a comment", STARTED, {"run.sh": "# start\nif [ -n \"$A\" ]; then\n  su - $A -c ./app\nfi\n./app\n"}, UNSEEN, "may step down"),
     ("user", "a script that execs nothing", STARTED, {"run.sh": "exec \"\"\n"}, FAILED, "no USER"),
     ("user", "a script that ends as root, beside gosu", STARTED + "\nRUN apk add gosu", {"run.sh": 'exec "$@"\n'}, FAILED, "no USER"),
     ("user", "a script that ends as root, where CMD steps down", STARTED + '\nCMD ["gosu", "app", "x"]', {"run.sh": 'exec "$@"\n'}, UNSEEN, "may step down"),

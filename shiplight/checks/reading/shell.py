@@ -294,7 +294,7 @@ def steps_down(text: str, tools: Collection[str]) -> bool | None:
     """
     run = [[word.rpartition("/")[2] or word for word in words] for words in _until_exit(text)]
     tools = {*tools, "su", "runuser", "sudo"}
-    used = tools & set(re.findall(r"[\w-]+", text))
+    used = tools & set(re.findall(r"[\w-]+", re.sub(r"(?m)^[ \t]*#.*", "", text)))
     *before, last = run or [[]]
     execs = last[:1] == ["exec"]
     program = last[1:] if execs else last
