@@ -598,7 +598,7 @@ CASES = [
     ("one-suite", "the same suite", RUST + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, PASSED, "compatible"),
     ("one-suite", "a builder that is newer", RUST.replace("1.88-bookworm", "1.90-trixie") + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, FAILED, "2.41"),
     ("one-suite", "the newest Ubuntu", RUST.replace("rust:1.88-bookworm", "ubuntu:26.04") + "FROM ubuntu:24.04\n" + FROM_BUILD, {}, FAILED, "glibc 2.43"),
-    ("one-suite", "the same base, whose suite no tag names", "FROM quay.io/centos/centos:stream9 AS base\nFROM base AS build\nRUN dnf install -y gcc\nRUN gcc -o /x x.c\nFROM base\nCOPY --from=build /x /x", {}, PASSED, "both stages stand on"),
+    ("one-suite", "the same base, whose suite no tag names", "FROM quay.io/centos/centos:stream9 AS base\nFROM base AS build\nRUN dnf install -y gcc\nRUN gcc -o /x x.c\nFROM base\nCOPY --from=build /x /x", {}, PASSED, "both stages are based on"),
     ("one-suite", "the same image with another tag", "FROM quay.io/centos/centos:stream10 AS build\nRUN gcc -o /x x.c\nFROM quay.io/centos/centos:stream9\nCOPY --from=build /x /x", {}, UNSEEN, "does not name its suite"),
     ("one-suite", "a base by an argument that has no value", "ARG B\nFROM $B AS build\nRUN gcc -o /x x.c\nFROM $B\nCOPY --from=build /x /x", {}, UNSEEN, ""),
     ("one-suite", "the same base, and a builder on another one", "FROM quay.io/centos/centos:stream9 AS a\nRUN gcc -o /x x.c\nFROM quay.io/centos/centos:stream10 AS b\nRUN gcc -o /y y.c\nFROM quay.io/centos/centos:stream9\nCOPY --from=a /x /x\nCOPY --from=b /y /y", {}, UNSEEN, "does not name its suite"),

@@ -352,7 +352,7 @@ def _same(subject: Subject, step: Step, final: Known) -> Outcome:
     """The verdict for two stages with the same kind of C library."""
     builder = subject.base(step.stage)
     if builder.reference == final.reference and "$" not in final.reference:
-        return passed(f"both stages stand on {final.reference}")
+        return passed(f"both stages are based on {final.reference}")
     if builder.glibc and final.glibc:
         if builder.glibc > final.glibc:
             old, new = (".".join(map(str, each.glibc)) for each in (final, builder))
