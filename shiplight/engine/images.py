@@ -134,23 +134,35 @@ def load_images(client: docker.DockerClient, chunks: Iterator[bytes]) -> None:
 
 def _send(client, path: str, params: dict, chunks: Iterator[bytes], doing: str) -> None:
     """Send an archive to the engine, and wait for the end of its reply. Raises EngineFailed."""
-    api = client.api
+    headers = {"Content-Type": "application/x-tar"}
     with translated(doing):
-        response = api._post(
-            api._url(path),
-            data=chunks,
+        _post(
+            client,
+            doing,
+            client.api._url(path),
             params=params,
-            headers={"Content-Type": "application/x-tar"},
-            stream=True,
+            data=chunks,
+            headers=headers,
             timeout=None,
         )
-        try:
-            api._raise_for_status(response)
-            for line in json_lines(response):
-                if "error" in line:
-                    raise engine_failed(doing, line["error"])
-        finally:
-            response.close()
+
+
+def _post(client, doing: str, url: str, *, tell=None, **how) -> None:
+    """Post, and read the reply to its end, each line to `tell`; leaving it ends the call.
+
+    Raises EngineFailed for what the engine says is wrong.
+    """
+    api = client.api
+    response = api._post(url, stream=True, **how)
+    try:
+        api._raise_for_status(response)
+        for line in json_lines(response):
+            if "error" in line:
+                raise engine_failed(doing, line["error"])
+            if tell is not None:
+                tell(line)
+    finally:
+        response.close()
 
 
 def pull(client: docker.DockerClient, reference: str, *, platform: str | None = None, tell=None):
@@ -159,25 +171,10 @@ def pull(client: docker.DockerClient, reference: str, *, platform: str | None = 
     Leaving it, however, ends the pull in the engine. The SDK's own would wait forever where a
     registry takes the question and says nothing.
     """
-    api, doing = client.api, f"pulling {reference}"
-    name, tag = split(reference)
-    with translated(doing), silence_told(doing, REGISTRY_SILENCE):
-        response = api._post(
-            api._url("/images/create"),
-            params={"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})},
-            headers=login_header(api, name),
-            stream=True,
-            timeout=REGISTRY_SILENCE,
-        )
-        try:
-            api._raise_for_status(response)
-            for line in json_lines(response):
-                if "error" in line:
-                    raise engine_failed(doing, line["error"])
-                if tell is not None:
-                    tell(line)
-        finally:
-            response.close()
+    doing, (name, tag) = f"pulling {reference}", split(reference)
+    params = {"fromImage": name, "tag": tag, **({"platform": platform} if platform else {})}
+    url = client.api._url("/images/create")
+    _transfer(client, doing, url, params, name, tell)
 
 
 def push(client: docker.DockerClient, reference: str, *, tell=None) -> None:
@@ -185,25 +182,17 @@ def push(client: docker.DockerClient, reference: str, *, tell=None) -> None:
 
     Leaving it, however, ends the push in the engine. Raises EngineFailed.
     """
-    api, doing = client.api, f"pushing {reference}"
-    name, tag = split(reference)
+    doing, (name, tag) = f"pushing {reference}", split(reference)
+    url = client.api._url("/images/{0}/push", name)
+    _transfer(client, doing, url, {"tag": tag}, name, tell, no_login=NO_LOGIN)
+
+
+def _transfer(client, doing: str, url: str, params: dict, name: str, tell, no_login=None) -> None:
+    """Have the engine talk to the registry of a name, with its login; silence has a limit."""
     with translated(doing), silence_told(doing, REGISTRY_SILENCE):
-        response = api._post(
-            api._url("/images/{0}/push", name),
-            params={"tag": tag},
-            headers=login_header(api, name) or NO_LOGIN,
-            stream=True,
-            timeout=REGISTRY_SILENCE,
-        )
-        try:
-            api._raise_for_status(response)
-            for line in json_lines(response):
-                if "error" in line:
-                    raise engine_failed(doing, line["error"])
-                if tell is not None:
-                    tell(line)
-        finally:
-            response.close()
+        headers = login_header(client.api, name) or no_login
+        how = {"params": params, "headers": headers, "timeout": REGISTRY_SILENCE}
+        _post(client, doing, url, tell=tell, **how)
 
 
 def tag_image(client: docker.DockerClient, name: str, another: str) -> None:
