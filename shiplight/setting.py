@@ -37,6 +37,20 @@ class Setting:
         return cls(**data)
 
 
+class Kept:
+    """A flat dataclass with a `setting` in it, as recordings keep it."""
+
+    def to_dict(self) -> dict:
+        """Return it as JSON holds it."""
+        return asdict(self) | {"setting": self.setting and self.setting.to_dict()}
+
+    @classmethod
+    def from_dict(cls, data: dict):
+        """Return what `to_dict` wrote."""
+        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
+        return cls(**data | {"setting": setting})
+
+
 def together(*settings: Setting | None) -> Setting | None:
     """Return one setting for results shown together, as old as the oldest; None without any.
 

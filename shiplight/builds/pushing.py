@@ -1,19 +1,19 @@
 """Push the image of a build to a registry, under the name that it has there."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from .. import engine, progress, recordings
 from ..engine import journal
 from ..errors import UsageError
 from ..references import HUB, read
-from ..setting import Setting
+from ..setting import Kept, Setting
 from ..units import format_seconds
 from .building import Build
 
 
 @dataclass(frozen=True)
-class Pushed:
+class Pushed(Kept):
     """An image in a registry: its `name` there, and how many `seconds` the push took."""
 
     name: str
@@ -22,16 +22,6 @@ class Pushed:
 
     def __repr__(self) -> str:
         return f"Pushed {self.name} in {format_seconds(self.seconds)}"
-
-    def to_dict(self) -> dict:
-        """Return the push as JSON holds it."""
-        return asdict(self) | {"setting": self.setting and self.setting.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "Pushed":
-        """Return the push that `to_dict` wrote."""
-        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
-        return cls(**data | {"setting": setting})
 
 
 @recordings.replayed(Pushed)

@@ -5,20 +5,20 @@ nobody else reaches it.
 """
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from .. import engine, recordings
 from ..builds import provide
 from ..engine import cleaning, journal
 from ..errors import EngineFailed
-from ..setting import Setting
+from ..setting import Kept, Setting
 
 PORT, LOOPBACK = "5000/tcp", "127.0.0.1"
 _START_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Registry:
+class Registry(Kept):
     """A running registry: its `host`, with the port, as the engine sees it."""
 
     host: str
@@ -26,16 +26,6 @@ class Registry:
 
     def __repr__(self) -> str:
         return f"Registry {self.host}"
-
-    def to_dict(self) -> dict:
-        """Return the registry as JSON holds it."""
-        return asdict(self) | {"setting": self.setting and self.setting.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "Registry":
-        """Return the registry that `to_dict` wrote."""
-        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
-        return cls(**data | {"setting": setting})
 
 
 @recordings.replayed(Registry)

@@ -12,14 +12,14 @@ import secrets
 import tarfile
 import time
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .. import engine, recordings
 from ..builds import provide
 from ..engine import journal
 from ..errors import EngineFailed, UsageError
-from ..setting import Setting
+from ..setting import Kept, Setting
 from . import index_server
 
 BASE, PORT, USER = "python:3.13-slim", 8000, "reader"
@@ -30,7 +30,7 @@ _START_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Index:
+class Index(Kept):
     """A running index: its address as builds see it, and the token that opens it.
 
     `since` is when it was started, in seconds since 1970.
@@ -58,16 +58,6 @@ class Index:
     def build_args(self) -> dict[str, str]:
         """The same as build arguments, which pip reads as variables."""
         return {"PIP_INDEX_URL": self.url, "PIP_TRUSTED_HOST": self.host}
-
-    def to_dict(self) -> dict:
-        """Return the index as JSON holds it."""
-        return asdict(self) | {"setting": self.setting and self.setting.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "Index":
-        """Return the index that `to_dict` wrote."""
-        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
-        return cls(**data | {"setting": setting})
 
 
 _started: list[Index] = []  # of this process, for the checks of exercises
