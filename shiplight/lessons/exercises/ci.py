@@ -10,9 +10,9 @@ from ... import engine
 from ...builds import Build, build
 from ...catalogue import APPS
 from ...engine import journal
-from ...errors import BuildFailed, EngineFailed, ProbeFailed
-from ...inspection import measure, run_once, search
-from .grading import exercise, refuse, refuse_idle
+from ...errors import BuildFailed
+from ...inspection import search
+from .grading import exercise, printed, refuse
 
 SAID, TEST = "1.5 MB to move", "TestReport"  # what the program prints; the name of its test
 
@@ -88,11 +88,7 @@ def _ran(client, made: Build, folder: Path) -> list[str]:
 
 def _refuse_other_words(client, exercise_id: str, made: Build) -> None:
     """Raise CheckFailed where a container does not print what the program of the lesson prints."""
-    refuse_idle(exercise_id, measure(client, made))
-    try:
-        said = run_once(client, made)
-    except (EngineFailed, ProbeFailed) as error:
-        said = error.message
+    said = printed(client, exercise_id, made)
     if said != SAID:
         refuse(
             exercise_id,

@@ -13,9 +13,9 @@ from pathlib import Path
 
 from ... import catalogue, engine
 from ...builds import Build, here, recipe
-from ...errors import CheckFailed, ProbeFailed
+from ...errors import CheckFailed, EngineFailed, ProbeFailed
 from ...image import Image, Layer
-from ...inspection import Probe, measure, probe
+from ...inspection import Probe, measure, probe, run_once
 
 HERE = Path(__file__).parent
 
@@ -109,6 +109,15 @@ def refuse_idle(exercise_id: str, image: Image) -> None:
             hint="which instruction of your last stage names it?",
             found="no ENTRYPOINT and no CMD",
         )
+
+
+def printed(client, exercise_id: str, made: Build) -> str:
+    """Return what a container prints or why it fails. Raises CheckFailed if it starts nothing."""
+    refuse_idle(exercise_id, measure(client, made))
+    try:
+        return run_once(client, made)
+    except (EngineFailed, ProbeFailed) as error:
+        return error.message
 
 
 def answering(client, exercise_id: str, made: Build | str) -> Probe:

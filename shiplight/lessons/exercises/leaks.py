@@ -2,18 +2,15 @@
 
 from ...builds import Build, build_stages, offers
 from ...dockerfile import parse
-from ...errors import EngineFailed, ProbeFailed
 from ...inspection import (
     CONFIGURATION,
     ENVIRONMENT,
     HISTORY,
     Found,
-    measure,
-    run_once,
     search,
 )
 from .. import private_index
-from .grading import exercise, refuse, refuse_idle
+from .grading import exercise, printed, refuse
 
 
 @exercise("10.1")
@@ -55,11 +52,7 @@ def _refuse_other_secrets(exercise_id: str, made: Build) -> None:
 
 def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
     """Raise CheckFailed where a container does not print what the private package prints."""
-    refuse_idle(exercise_id, measure(client, made))
-    try:
-        said = run_once(client, made)
-    except (EngineFailed, ProbeFailed) as error:
-        said = error.message
+    said = printed(client, exercise_id, made)
     if said != private_index.GREETING:
         refuse(
             exercise_id,
