@@ -172,7 +172,7 @@ def unread_secrets(subject: Subject, copies: Iterable[Step], unread: list[str]) 
     said = listed(name for _, names in found for name in names)
     return unseen(
         f"whether a secret is in {said}: not all of it could be read",
-        "list it in .dockerignore unless the image needs it; then look into it yourself",
+        "add it to .dockerignore unless the image needs it; in that case, inspect it yourself",
         *(at(step, f"copies {listed(names)}") for step, names in found),
     )
 
