@@ -29,7 +29,7 @@ def push(client, made: Build, name: str) -> Pushed:
     """Push the image of a build to the registry in `name` (`HOST:PORT/NAME:TAG`), with its login.
 
     A name that the engine did not have before is there only until it is pushed. Raises UsageError
-    for a name without a registry and for a build without an image, and EngineFailed.
+    for a name without a registry and for what is no build with an image, and EngineFailed.
     """
     _refuse(made, name)
     is_new = engine.id_of(client, name) is None
@@ -55,6 +55,10 @@ def push(client, made: Build, name: str) -> Pushed:
 
 def _refuse(made: Build, name: str) -> None:
     """Raise UsageError for what cannot be pushed, before anything is named or sent."""
+    if not hasattr(made, "tag"):
+        raise UsageError(
+            f"{made!r} is not a build.", hint="pass what `build` returns, such as `made`"
+        )
     if made.output is not None:
         raise UsageError(
             f"{made.name} was built into a folder, so there is no image to push.",

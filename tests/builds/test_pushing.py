@@ -73,3 +73,10 @@ def test_a_build_into_a_folder_has_no_image_to_push(names):
     with pytest.raises(UsageError, match="there is no image to push"):
         builds.push(None, folder, NAME)
     assert names == [MADE.tag]
+
+
+@pytest.mark.parametrize("made", ["ci/app", None, 3])
+def test_what_is_no_build_is_refused_in_words(names, made):
+    with pytest.raises(UsageError, match="is not a build"):
+        builds.push(None, made, NAME)
+    assert names == [MADE.tag]
