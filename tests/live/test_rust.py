@@ -104,6 +104,12 @@ def copied(client, tmp_path):
     return lambda variant: Small(client, variant, tmp_path / "app")
 
 
+def compiled(build: builds.Build) -> set[str]:
+    """The packages that cargo compiled in a build, by name."""
+    lines = (line.split() for step in build.steps for line in step.log)
+    return {words[1] for words in lines if words[:1] == ["Compiling"]}
+
+
 def program_bytes(client, tag: str) -> int:
     return measure(client, tag).tree()["server"][0].size
 
@@ -126,21 +132,20 @@ def test_the_cached_pattern_ships_the_empty_program_and_later_a_stale_one(client
     assert app.answer() == "edited", "older than the last build, so cargo sees no change"
 
 
-@pytest.mark.alone
 def test_the_fixed_pattern_is_right_after_an_edit_back_and_an_edit_again(copied, not_on_podman):
     app = copied("fixed")
     app.edit("shiplight")  # as no test before: an engine may forget whose cache mounts a step used
-    cold = app.build()
+    cold = compiled(app.build())
     assert app.answer() == "shiplight"
     app.edit("edited")
-    warm = app.build()
+    warm = compiled(app.build())
     assert app.answer() == "edited"
     app.edit("shiplight", YEARS_AGO)
     assert app.answer() == "shiplight"
     app.edit("edited again", YEARS_AGO)
     assert app.answer() == "edited again"
     not_on_podman("has one cache mount of a name for all, so none begins empty")
-    assert warm.seconds <= cold.seconds / 4, (warm, cold)
+    assert {"serde_json", "server"} <= cold and warm == {"server"}, (cold, warm)
 
 
 def test_the_static_program_has_all_that_it_needs_from_scratch_in_ten_megabytes(client):
