@@ -17,7 +17,7 @@ __getattr__, __dir__, __all__ = offered(
         "find_dockerfiles": "checklist",
         "Margin": "reporting.margins",
         "margin": "reporting.margins",
-        "mask": "reading.secretwords",
+        "mask": "reading.masking",
         "patch": "patching",
         "print_checklist": "reporting.report",
         "print_summary": "reporting.report",

@@ -8,17 +8,18 @@ import json
 import re
 from dataclasses import replace
 
-from ..dockerfile import parse
+from ..dockerfile import Dockerfile, parse
 from ..errors import DockerfileError, UsageError
-from ..units import visible_line
+from ..units import visible, visible_line
 from .checklist import Checklist, run
 from .questions.outcomes import Place
 from .reading.caches import fetching, folder_of
-from .reading.secretwords import mask
+from .reading.masking import mask, masked_lines
 from .reading.subject import Step, Subject, absolute
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
 _NO_END = "\\ No newline at end of file\n"
+_ENDS_AND_BYTES = re.compile("\r(?=\n)|[\udc80-\udcff]")  # CRLF, and what is not UTF-8
 _PLAIN = re.compile(r"[\w./:@%+,=-]+")
 # Which words are programs: paths, and these. What else begins a command may be the shell's own.
 _PROGRAMS = (
@@ -34,7 +35,7 @@ def patch(found: Checklist) -> str:
     """Return a unified diff that fixes a Dockerfile where rules can, "" where none can.
 
     Looks only at the text and builds nothing. Raises UsageError if the lines of the diff would
-    repeat a secret.
+    repeat a secret or a character that a terminal obeys.
     """
     skip = {check for check in _FIXES if check not in {r.check.id for r in found.results}}
     now = run(replace(found.subject, built=None))
@@ -42,14 +43,42 @@ def patch(found: Checklist) -> str:
         if check not in skip:
             now = _fixed(now, check, fix)
     name = visible_line(found.file) + "\t" * (" " in found.file)  # `patch` ends names at blanks
-    before, after = (_LINE.findall(each.subject.read.text) for each in (found, now))
-    lines = difflib.unified_diff(before, after, f"a/{name}", f"b/{name}")
+    before, after = found.subject.read, now.subject.read
+    texts = (_LINE.findall(read.text) for read in (before, after))
+    lines = difflib.unified_diff(*texts, f"a/{name}", f"b/{name}")
     diff = "".join(x if x.endswith("\n") else f"{x}\n{_NO_END}" for x in lines)
-    if mask(diff) != diff:
+    shown = _ENDS_AND_BYTES.sub("", diff)
+    if visible(shown) != shown:
+        what = f"a patch of {visible_line(found.file)} would send control characters."
+        raise UsageError(what, hint="remove them from the Dockerfile: `check` shows where they are")
+    if mask(diff) != diff or _shows_a_secret(before, after):
         hint = "fix what the check of secrets names first"
         what = f"a patch of {visible_line(found.file)} would repeat what looks like a secret."
         raise UsageError(what, hint=hint)
     return diff
+
+
+def _shows_a_secret(before: Dockerfile, after: Dockerfile) -> bool:
+    """Whether a diff has a secret that only a whole instruction tells, such as a key's middle."""
+    texts = [_LINE.findall(read.text) for read in (before, after)]
+    masked = [masked_lines(read) for read in (before, after)]
+    hidden = [
+        {
+            at
+            for at, (line, safe) in enumerate(zip(*both, strict=True))
+            if _bare(line) != _bare(safe)
+        }
+        for both in zip(texts, masked, strict=True)
+    ]
+    for hunk in difflib.SequenceMatcher(None, *texts).get_grouped_opcodes():
+        (_, i1, _, j1, _), (_, _, i2, _, j2) = hunk[0], hunk[-1]
+        if not hidden[0].isdisjoint(range(i1, i2)) or not hidden[1].isdisjoint(range(j1, j2)):
+            return True
+    return False
+
+
+def _bare(line: str) -> str:
+    return line.removeprefix("\ufeff").strip()
 
 
 def _fixed(found: Checklist, check: str, fix) -> Checklist:

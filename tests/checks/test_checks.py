@@ -15,7 +15,7 @@ from shiplight.checks.questions.weighing import weigh
 from shiplight.checks.reading import secretfiles
 from shiplight.checks.reading.folder import find_context
 from shiplight.checks.reading.layers import instructions_of_layers
-from shiplight.checks.reading.secretwords import mask
+from shiplight.checks.reading.masking import mask
 from shiplight.checks.reading.subject import Built
 from shiplight.errors import UsageError
 from shiplight.image import Program, read_image

@@ -3,6 +3,7 @@
 import re
 from html.parser import HTMLParser
 
+import checking
 import pytest
 
 from shiplight import builds, inspection
@@ -80,6 +81,26 @@ def test_a_secret_is_in_no_form_of_it(checked):
     found = margin(checked, steps=STEPS, origins=FOUND)
     for text in (repr(found), found.page(), found._repr_html_()):
         assert "ghp_0123" not in text and "TOKEN" in text
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "RUN curl -u \\\n  bob:q7Zk21Lp9dYw https://x",
+        "RUN mysql --password \\\n   q7Zk21Lp9dYw",
+        "ENV DB_PASS\\\nWORD=q7Zk21Lp9dYw",
+        "ENV API_KEY q7Zk21Lp9dYw3Xb0Rt5v",
+        'ENV DB_PASSWORD="abc\\\nq7Zk21Lp9dYw"',
+        "ENV A=1 \\\n # PASSWORD=q7Zk21Lp9dYw\n B=2",
+        "COPY <<E /k\n-----BEGIN PRIVATE KEY-----\nMIIEq7Zk21Lp9dYw\n-----END PRIVATE KEY-----\nE",
+        'CMD ["x", "--token", \\\n  "q7Zk21Lp9dYw3Xb0"]',
+    ],
+)
+def test_a_secret_over_several_lines_is_hidden_and_no_line_of_others(tmp_path, lines):
+    text = f"FROM alpine:3.22\n{lines}\nRUN the next\n"
+    found = margin(checking.check(tmp_path, text))
+    assert "q7Zk21Lp9dYw" not in repr(found) and "q7Zk21Lp9dYw" not in found.page()
+    assert len(found.lines) == text.count("\n") and "RUN the next" in found.lines[-1].text
 
 
 class Tags(HTMLParser):

@@ -73,10 +73,36 @@ def test_what_is_patched_passes(tmp_path, check, end):
     assert any(x.startswith("+") and line in x for x in diff.splitlines()), diff
 
 
-def test_a_patch_repeats_no_secret(tmp_path):
-    text = "FROM alpine:3.22\nENV DB_PASSWORD=hunter2secret\nRUN apk add git\n"
+KEY = (
+    "-----BEGIN PRIVATE KEY-----\n"
+    + 3 * f"MIIE{'q7Zk21Lp9dYw' * 4}\n"
+    + "-----END PRIVATE KEY-----"
+)
+SECRETS = {
+    "a variable": "ENV DB_PASSWORD=hunter2secret\nRUN apk add git",
+    "the old form of ENV": "ENV GITHUB_TOKEN q7Zk21Lp9dYw3Xb0Rt5v\nCMD node x",
+    "the end of a line": "RUN apk add git && htpasswd -bc f bob q7Zk21Lp9dYw\nCMD node x",
+    "a key whose begin is not shown": f"COPY <<EOF /k\n{KEY}\nEOF\nCMD node x",
+    "after a continuation": "RUN curl -u \\\n bob:q7Zk21Lp9dYw3 https://x\nCMD node x",
+    "in a name that a continuation parts": "ENV DB_PASS\\\nWORD=q7Zk21Lp9dYw\nCMD node x",
+}
+
+
+@pytest.mark.parametrize("lines", SECRETS.values(), ids=SECRETS)
+def test_a_patch_repeats_no_secret(tmp_path, lines):
     with pytest.raises(UsageError, match="would repeat"):
-        patched(text, tmp_path)
+        patched(f"FROM node:22-alpine\n{lines}\n", tmp_path)
+
+
+def test_a_secret_far_from_the_change_keeps_no_patch_back(tmp_path):
+    far = "".join(f"ENV A{n}={n}\n" for n in range(4))
+    text = f"FROM node:22-alpine\nENV GITHUB_TOKEN q7Zk21Lp9dYw3Xb0Rt5v\n{far}CMD node x\n"
+    assert '+CMD ["node", "x"]' in patched(text, tmp_path)[1]
+
+
+def test_a_patch_sends_no_control_character(tmp_path):
+    with pytest.raises(UsageError, match="control characters"):
+        patched("FROM node:22-alpine\n# \x1b]0;title\x07\nCMD node x\n", tmp_path)
 
 
 def test_the_command_prints_a_patch_that_applies_byte_by_byte(tmp_path):

@@ -13,7 +13,8 @@ from checking import check, result
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shiplight.checks.reading.secretwords import is_secret_name, mask, secrets_in, shapes
+from shiplight.checks.reading.masking import mask
+from shiplight.checks.reading.secretwords import is_secret_name, secrets_in, shapes
 from shiplight.checks.reporting.sarif import to_sarif
 
 LETTERS = string.ascii_letters + string.digits

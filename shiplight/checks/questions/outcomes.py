@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from ...units import shortened
-from ..reading.secretwords import mask
+from ..reading.masking import mask
 from ..reading.subject import Step, Subject
 
 PASSED = "passed"

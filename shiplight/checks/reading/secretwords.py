@@ -240,7 +240,7 @@ _BEFORE = [
     ),
     (
         "a password as an option",
-        r"\bhtpasswd\s+(?:-\w+\s+){0,4}-\w*b\w*\s+(?:-\w+\s+){0,4}(?:(?!-)\S+\s+){1,2}?(?=\S+\s*(?:$|[;&|>]))",
+        r"\bhtpasswd\s+(?:-\w+\s+){0,4}-\w*b\w*\s+(?:-\w+\s+){0,4}(?:(?!-)\S+\s+){1,2}?(?=\S+[^\S\n]*(?:$|[;&|>\n]))",
     ),
     (
         "a password as an argument",
@@ -428,10 +428,9 @@ _PIPED = [
 _ECHO = re.compile(r"\b(?:echo|printf)(?=\s)")
 _ALL_MIDDLE = [(what, re.compile(pattern, re.DOTALL)) for what, pattern in _MIDDLE]
 _FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
-_ENV_PAIR = re.compile(r"^(ENV|ARG)\s+([A-Za-z_]\w*)\s+(?!=)(?P<secret>.+)$", re.DOTALL)
 
 
-# --- finding and masking -------------------------------------------------------------------------
+# --- finding -------------------------------------------------------------------------
 
 VALUE_OF = "the value of "  # and a name
 
@@ -550,22 +549,3 @@ def _named(text: str) -> Iterator[Secret]:
 def shapes(text: str) -> Iterator[str]:
     """Return the kinds of secrets with real values in a text, in words, each once."""
     yield from dict.fromkeys(found.what for found in secrets_in(text) if found.counts)
-
-
-@lru_cache(maxsize=2048)
-def mask(text: str) -> str:
-    """Replace everything in the text that looks like a secret by `…`.
-
-    >>> mask("ENV DB_PASSWORD=hunter2 A=b"), mask("git clone https://me:s3cr3t@host/x")
-    ('ENV DB_PASSWORD=… A=b', 'git clone https://me:…@host/x')
-    """
-    spans = [(found.start, found.end) for found in secrets_in(text)]
-    pair = _ENV_PAIR.match(text)
-    if pair and "=" not in pair[2] and may_be_secret(pair[2], pair["secret"]):
-        spans.append(pair.span("secret"))
-    parts, done = [], 0
-    for start, end in sorted(spans):
-        if start >= done:
-            parts += [text[done:start], "…"]
-        done = max(done, end)
-    return "".join([*parts, text[done:]])

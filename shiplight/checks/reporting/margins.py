@@ -14,7 +14,7 @@ from ...inspection import Origins
 from ...setting import Setting
 from ...units import format_bytes, format_seconds, visible, visible_line
 from ..checklist import Checklist
-from ..reading.secretwords import mask
+from ..reading.masking import masked_lines
 
 
 @dataclass(frozen=True)
@@ -92,8 +92,7 @@ def margin(
     `steps` are those of a build of it, `origins` its bytes, `reasons` why lines ran again, without
     secrets. A line of which nothing is known has no number.
     """
-    text = checked.subject.read.text
-    lines = dict(enumerate(_masked(text), 1))
+    lines = dict(enumerate(masked_lines(checked.subject.read), 1))
     own = [step for step in steps if step.line in lines and step.stage is not None]
     by_line: dict[int, list[Step]] = {}
     for step in own:
@@ -126,13 +125,6 @@ def margin(
     return Margin(
         checked.file, tuple(made), tuple(others + without), origins.setting if origins else None
     )
-
-
-def _masked(text: str) -> list[str]:
-    """The lines without their secrets; line by line where one goes over several."""
-    lines = text.removeprefix("\ufeff").splitlines()
-    masked = mask("\n".join(lines)).split("\n")
-    return masked if len(masked) == len(lines) else [mask(line) for line in lines]
 
 
 def _findings(checked: Checklist) -> tuple[dict[int, list[str]], list[str]]:

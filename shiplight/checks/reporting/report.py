@@ -10,7 +10,7 @@ from ...units import escape, format_bytes
 from ..checklist import LEVELS, Checklist
 from ..questions.outcomes import NOT_APPLICABLE, PASSED, UNSEEN, Place, Result
 from ..questions.weighing import Weight
-from ..reading.secretwords import mask
+from ..reading.masking import mask
 
 _MOST_PLACES = 5
 
