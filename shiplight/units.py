@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import os
 import re
 import unicodedata
 
@@ -11,17 +12,24 @@ UNKNOWN = "—"
 # Letters and marks by Unicode's word, that nothing shows: fillers, and selectors of variants.
 _UNSEEN = {0x034F, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x180B, 0x180C, 0x180D, 0x180F, 0x2800}
 _UNSEEN |= {0x3164, 0xFFA0, *range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)}
+# What the runners of GitHub (and ##vso[ of Azure, ##teamcity[) obey in a line of a log.
+_COMMANDS = "add-mask|add-matcher|add-path|debug|echo|endgroup|error|group|notice|remove-matcher"
+_COMMANDS += "|save-state|set-env|set-output|stop-commands|warning"
+_RUNNERS = re.compile(rf"#(?=#\w*\[)|:(?=:(?:{_COMMANDS})(?: |::))", re.IGNORECASE)
 
 
 def visible(text: str) -> str:
     r"""Text from elsewhere as people may be shown it: what they would not see, as its number.
 
     That is what a terminal obeys, what turns a line around or has no width, and what cannot be
-    written as UTF-8. Tabs and ends of lines stay.
+    written as UTF-8; in CI, also the first character of a command to its runner. Tabs and ends of
+    lines stay.
 
     >>> visible("\x1b[2J\tcleared"), visible("\u202egnp.exe"), visible("a\u200bb")
     ('\\x1b[2J\tcleared', '\\u202egnp.exe', 'a\\u200bb')
     """
+    if os.environ.get("CI") or os.environ.get("TF_BUILD"):
+        text = _RUNNERS.sub(lambda found: f"\\x{ord(found[0]):x}", text)
     return "".join(map(_shown, text)) if _has_unseen(text) else text
 
 

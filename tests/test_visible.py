@@ -54,6 +54,20 @@ def test_what_people_write_stays(text):
     assert visible_line(text) == text
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["::error::x", "::stop-commands::x", "a ##[add-mask]x", "::Warning file=a::x", "##vso[a]"],
+)
+def test_no_command_reaches_the_runner_of_a_ci(monkeypatch, text):
+    monkeypatch.delenv("CI", raising=False)
+    assert visible(text) == text
+    monkeypatch.setenv("CI", "true")
+    shown = visible(text)
+    assert "##" not in shown and "::" + text[2:9] not in shown and visible(shown) == shown
+    for other in ("std::error; a::b", "tests/x.py::test_y", "## Title", "::1"):
+        assert visible(other) == other
+
+
 STEP = Step(f"[a 1/2] RUN {ALL}", "a", "RUN", 100.0, None, False, "", (ALL,), "sha256:1", ())
 
 
