@@ -825,6 +825,13 @@ CASES = [
     ("pipes", "two shells in a value", "FROM debian:trixie-slim\nRUN V=$((curl https://h.example | cat); b)", {}, FAILED, "curl may fail"),
     ("pipes", "a file that may not be there", "FROM alpine:3.22\nRUN cat /x | sh", {}, FAILED, "cat"),
     ("pipes", "commands on files that may not be there", "FROM alpine:3.22\nRUN find /x | sort > /y; apk info x | sort; ls | xargs rm | sort; ldd /x | sort", {}, FAILED, "find, apk, xargs and ldd"),
+    ("pipes", "a subshell that goes into one", "FROM alpine:3.22\nRUN (curl https://h.example; echo) | sh", {}, FAILED, "curl may fail"),
+    ("pipes", "a group that goes into one", "FROM alpine:3.22\nRUN { echo a; curl https://h.example; } 2>&1 | sh", {}, FAILED, "curl may fail"),
+    ("pipes", "a loop that goes into one", "FROM alpine:3.22\nRUN for u in a b; do if [ -n \"$u\" ]; then curl $u; fi; done | sh", {}, FAILED, "curl may fail"),
+    ("pipes", "a group in a group", "FROM alpine:3.22\nRUN { (curl https://h.example) && echo; } | sh", {}, FAILED, "curl may fail"),
+    ("pipes", "a group of what does not fail", "FROM alpine:3.22\nRUN { echo a; echo $(curl https://h.example); } | tee /x; for a in b c; do echo $a; done | sort", {}, PASSED, "no pipe hides"),
+    ("pipes", "a group before an and", "FROM alpine:3.22\nRUN (curl https://h.example) && echo a | sh; f() { curl x; }; (echo) | sh", {}, PASSED, "no pipe hides"),
+    ("pipes", "a loop that reads from one", "FROM alpine:3.22\nRUN echo a | while read x; do curl $x; done", {}, PASSED, "no pipe hides"),
     ("pipes", "what does not fail", "FROM alpine:3.22\nRUN echo a | sed s/a/b/ > /x", {}, PASSED, ""),
     ("pipes", "two commands, one after the other fails", "FROM alpine:3.22\nRUN a || b", {}, NONE, ""),
     # workdir

@@ -294,44 +294,11 @@ def _near(subject: Subject, step: Step, name: str) -> str:
 # --- pipes --------------------------------------------------------------------------------------
 
 _CANNOT_FAIL = {
-    *(
-        "echo",
-        "printf",
-        "yes",
-        "true",
-        ":",
-        "ls",
-        "dpkg",
-        "awk",
-        "sed",
-        "grep",
-        "egrep",
-    ),
-    *(
-        "uname",
-        "sort",
-        "head",
-        "tail",
-        "env",
-        "printenv",
-        "id",
-        "cut",
-        "tr",
-        "date",
-    ),
-    *(
-        "seq",
-        "tee",
-        "arch",
-        "which",
-        "set",
-        "export",
-        "apt-mark",
-        "ldconfig",
-        "scanelf",
-        "du",
-    ),
+    *("echo", "printf", "yes", "true", ":", "ls", "dpkg", "awk", "sed", "grep", "egrep", "[", "[["),
+    *("uname", "sort", "head", "tail", "env", "printenv", "id", "cut", "tr", "date", "test"),
+    *("seq", "tee", "arch", "which", "set", "export", "apt-mark", "ldconfig", "scanelf", "du"),
     *("dpkg-query", "apt-cache", "pwd", "df", "wc", "uniq", "rev", "basename", "dirname", "read"),
+    *("exit", "break", "continue", "sleep", "unset", "shift"),
 }
 
 

@@ -5,11 +5,11 @@ an error: this reads other people's scripts to find things, not to check their s
 """
 
 import re
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
 from functools import cache, cached_property, lru_cache
-from itertools import islice, takewhile
+from itertools import accumulate, islice, takewhile
 
 from ...dockerfile import Instruction
 
@@ -17,40 +17,11 @@ _OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;&|\n(){}]")
 _REDIRECT = re.compile(r"&>>?|<<<|<<-?|<>|>>|>&|<&|>\||[<>]")
 _PLAIN = re.compile(r"[^\s'\"\\$`;&|(){}<>#]+")
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)=(.*)", re.DOTALL)
-_KEYWORDS = frozenset(
-    [
-        "if",
-        "then",
-        "elif",
-        "else",
-        "fi",
-        "for",
-        "while",
-        "until",
-        "do",
-        "done",
-        "case",
-        "esac",
-        "in",
-        "!",
-        "time",
-    ]
-)
-_WRAPPERS = frozenset(
-    [
-        "sudo",
-        "exec",
-        "env",
-        "command",
-        "nice",
-        "nohup",
-        "eatmydata",
-        "xvfb-run",
-        "npx",
-        "bunx",
-        "corepack",
-    ]
-)  # and in two words: what follows is the command
+_KEYWORDS = frozenset(("if", "then", "elif", "else", "fi", "for", "while", "until", "do", "done",
+                       "case", "esac", "in", "!", "time"))  # fmt: skip
+_WRAPPERS = frozenset(("sudo", "exec", "env", "command", "nice", "nohup", "eatmydata", "xvfb-run",
+                       "npx", "bunx", "corepack"))  # fmt: skip
+# And in two words: what follows is the command.
 _RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx"), ("npm", "exec"),
             ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
 _USUAL = {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip", "upx-ucl": "upx"}
@@ -155,20 +126,78 @@ def parse(text: str, depth: int = 0) -> Iterator[Command]:
 
     `depth`: in how many scripts this one stands.
     """
-    script, words, branches = _Script(text), [], _Branches()
+    script, words, branches, held = _Script(text), [], _Branches(), _Held()
     for word in script.words():
         if word is not None:
             words.append(word)
             continue
         branch = branches.after(words)
         found = (replace(each, branch=branch + each.branch) for each in _command(words, depth))
-        yield from _into_pipe(found, script.operator)
+        held.add(_into_pipe(found, script.operator))
+        yield from held.after(words, script.operator)
         tested = next((w for w in words if w not in _KEYWORDS), "") in _TESTS
         words = []
         inner, script.inner = script.inner, []
         for part in inner if depth < _DEEPEST else ():
             found = parse(part, depth + 1)
-            yield from (replace(each, piped=False) for each in found) if tested else found
+            found = (replace(each, piped=False) for each in found) if tested else found
+            held.add(found, own=False)
+            yield from held.free()
+    yield from held.free(at_end=True)
+
+
+_OPENING = {"if": "fi", "for": "done", "while": "done", "until": "done", "case": "esac"}
+_PIPES = ("|", "|&")
+
+
+class _Held:
+    """The commands of a `(…)`, a `{ …; }` or a loop, until it is known whether it goes into a pipe.
+
+    All of them put their output into that, but those in a `$(…)`.
+    """
+
+    def __init__(self):
+        self.commands: list[tuple[Command, bool]] = []  # and whether it is not in a `$(…)`
+        self.starts: list[int] = []  # of what is open
+        self.closed: int | None = None  # where the group began that has just ended
+        self.piped: list[tuple[int, int]] = []
+
+    def add(self, found: Iterable[Command], *, own: bool = True) -> None:
+        room = _MOST_COMMANDS - len(self.commands)
+        self.commands += [(each, own) for each in islice(found, room)]
+
+    def after(self, words: list[str], operator: str) -> Iterator[Command]:
+        """Open and close groups by a command's keywords and the operator behind it."""
+        if words:
+            self.closed = None
+        for word in takewhile(_KEYWORDS.__contains__, words):
+            if word in _OPENING:
+                self.starts.append(len(self.commands))
+            elif word in _OPENING.values():
+                self._close()
+        if operator in _PIPES and self.closed is not None:
+            self.piped.append((self.closed, len(self.commands)))
+        self.closed = None
+        if operator in ("(", "{"):
+            self.starts.append(len(self.commands))
+        elif operator in (")", "}"):
+            self._close()
+        return self.free()
+
+    def _close(self) -> None:
+        self.closed = self.starts.pop() if self.starts else None
+
+    def free(self, *, at_end: bool = False) -> Iterator[Command]:
+        """Yield what is held by nothing that is still open."""
+        if not at_end and (self.starts or self.closed is not None):
+            return
+        change = [0] * (len(self.commands) + 1)  # of how many groups a command goes into a pipe
+        for start, end in self.piped:
+            change[start] += 1
+            change[end] -= 1
+        for (command, own), piped in zip(self.commands, accumulate(change), strict=False):
+            yield replace(command, piped=True) if piped and own else command
+        self.commands, self.piped = [], []
 
 
 class _Branches:
@@ -193,7 +222,7 @@ class _Branches:
 
 def _into_pipe(commands: Iterator[Command], operator: str) -> Iterator[Command]:
     """The commands; before a pipe, the last of them puts its output into that."""
-    if operator not in ("|", "|&"):
+    if operator not in _PIPES:
         yield from commands
     elif found := list(islice(commands, _MOST_COMMANDS)):
         yield from found[:-1]
@@ -203,7 +232,7 @@ def _into_pipe(commands: Iterator[Command], operator: str) -> Iterator[Command]:
 def _command(words: list[str], depth: int) -> Iterator[Command]:
     at, variables = 0, {}
     while at < len(words) and words[at] in _KEYWORDS:
-        if words[at] == "case":
+        if words[at] in ("case", "for"):
             return
         at += 1
     while at < len(words) and (match := _ASSIGNMENT.fullmatch(words[at])):
