@@ -277,6 +277,21 @@ def test_no_default_is_advised_for_a_platform(tmp_path):
     assert "ARG TARGETARCH" in found.outcome.advice and ":-" not in found.outcome.advice
 
 
+@pytest.mark.parametrize(
+    ("base", "shell"),
+    [
+        ("alpine:3.22", "/bin/ash"),
+        ("node:22-alpine", "/bin/ash"),
+        ("busybox:1.37", "/bin/ash"),
+        ("debian:trixie-slim", "/bin/bash"),
+        ("registry.example.com/base:1", "/bin/bash"),
+    ],
+)
+def test_a_pipe_is_advised_a_shell_that_its_base_has(tmp_path, base, shell):
+    found = check(tmp_path, f"FROM {base}\nRUN curl https://h.example | sh")
+    assert shell in result(found, "pipes").outcome.advice
+
+
 def test_a_result_says_where(tmp_path):
     found = check(tmp_path, "FROM alpine:3.22\nRUN apk update && \\\n    apk add git\n")
     place = result(found, "apk-cache").outcome.places[0]

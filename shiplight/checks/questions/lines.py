@@ -315,9 +315,20 @@ def pipe_failures(subject: Subject) -> Outcome:
         return failed(
             f"{listed(left.program for _, left in found)} may fail in a pipe, unseen by the build",
             [at(step, f"{program} | … without pipefail") for (_, program), step in places.items()],
-            'SHELL ["/bin/bash", "-o", "pipefail", "-c"], or set -o pipefail in the instruction',
+            _pipefail(subject, found[0][0]),
         )
     return passed("no pipe hides a failure") if used else not_applicable("no pipe is used")
+
+
+def _pipefail(subject: Subject, step: Step) -> str:
+    """How to make a pipe fail with all of its parts, in a shell that the step's base has."""
+    base = subject.base(step.stage)
+    if base.libc == "musl" or base.name in _WITH_ASH:
+        return 'SHELL ["/bin/ash", "-eo", "pipefail", "-c"], or set -o pipefail in the instruction'
+    return 'SHELL ["/bin/bash", "-o", "pipefail", "-c"] before it: sh may not know pipefail'
+
+
+_WITH_ASH = ("busybox", "cgr.dev/chainguard/wolfi-base")  # and no bash
 
 
 def _fails_with_pipe(subject: Subject, step: Step, left: Command) -> bool:
