@@ -4,6 +4,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice, pairwise
 
@@ -41,7 +42,7 @@ def script_text(
         written = _written(step) if step.keyword == "RUN" else {}
         if place := next((place for place in places if place in written), None):
             return written[place]
-        if text := _copied(subject, step, name, places) or _of_stage(subject, step, places, hops):
+        if text := _copied(subject, step, places) or _of_stage(subject, step, places, hops):
             return text
     return None
 
@@ -57,21 +58,28 @@ def _of_stage(subject: Subject, step: Step, places: list[str], hops: int) -> str
     return None
 
 
-def _copied(subject: Subject, step: Step, name: str, places: list[str]) -> str | None:
-    for heredoc in step.instruction.heredocs if context_copies([step]) else ():
-        if step.destination.rpartition("/")[2] == name:
+def _copied(subject: Subject, step: Step, places: list[str]) -> str | None:
+    """The text of the file that a COPY from the context puts at one of these places."""
+    if not context_copies([step]):
+        return None
+    for heredoc in step.instruction.heredocs:
+        if step.destination in places:
             return heredoc.content
-    for source in step.sources if context_copies([step]) else ():
-        inside = [
-            place[len(step.destination.rstrip("/")) :].lstrip("/")
-            for place in places
-            if under(place, step.destination)
-        ]
-        here = [source] if source.rpartition("/")[2] == name else []
-        for candidate in (*here, *(f"{source}/{part}" for part in (*inside, name))):
-            if text := text_of(subject, cleaned(candidate)):
-                return text
+    for candidate in (c for s in step.sources for p in places for c in _sources_of(step, s, p)):
+        if text := text_of(subject, cleaned(candidate)):
+            return text
     return None
+
+
+def _sources_of(step: Step, source: str, place: str) -> Iterator[str]:
+    """The paths of the context that a COPY of `source` may bring to a place in the image."""
+    into, (above, _, name) = step.destination, source.rstrip("/").rpartition("/")
+    if place in (step.landing(source), absolute(into, name)):  # that may be a folder already
+        yield source
+    elif posixpath.dirname(place) == into and fnmatchcase(posixpath.basename(place), name):
+        yield posixpath.join(above, posixpath.basename(place))
+    if under(place, into):
+        yield posixpath.join(source, place[len(into.rstrip("/")) :].lstrip("/"))
 
 
 @lru_cache(maxsize=1024)
