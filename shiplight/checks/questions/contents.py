@@ -44,6 +44,8 @@ def only_needed(subject: Subject) -> Outcome:
     if places:
         what = listed(place.found for place in places)
         return failed(f"the final image ships more than it needs: {what}", places, _NEEDED)
+    if outcome := _unseen_compiler(subject):
+        return outcome
     copies = [step for step in subject.final_steps if step.keyword in ("COPY", "ADD")]
     if whole := [step for step in context_copies(copies) if any(map(is_all, step.sources))]:
         if subject.context is None:
@@ -64,6 +66,15 @@ _NEEDED = (
 )
 
 
+def _unseen_compiler(subject: Subject) -> Outcome | None:
+    """Return that nobody can say whether the base needs its compiler, where it has no other."""
+    base = subject.final_base
+    if subject.built or not base.compiler:
+        return None
+    why = f"{base.reference} contains {base.compiler}, and has no variant without"
+    return unseen(why, "another base may do, if the program does not need this one")
+
+
 def _from_lines(subject: Subject) -> set[int]:
     return {stage.line for stage in subject.read.stages}
 
@@ -71,7 +82,7 @@ def _from_lines(subject: Subject) -> set[int]:
 def _compilers(subject: Subject) -> list[Place]:
     base, places = subject.final_base, []
     patterns = [name for kind in commands("packages").values() for name in kind]
-    if base.compiler and base.size in ("toolchain", "full"):
+    if base.compiler and (base.size == "toolchain" or base.smaller):
         places.append(at_base(subject, base.compiler))
     for step in subject.filling_steps:
         found = [name for name in staying(step) if is_named(name, patterns)]

@@ -12,7 +12,7 @@ from .shell import Command
 from .subject import Step, Subject, under
 
 STATIC, GLIBC, MUSL = "static", "glibc", "musl"
-_NATIVE = ("go", "rust", "c", "swift", "haskell")
+_NATIVE = ("go", "rust", "c", "swift", "haskell", "crystal", "nim")
 _LINKING_C = ("gcc", "g++", "gcc-c++", "clang", "build-essential", "build-base", "musl-dev")
 
 
