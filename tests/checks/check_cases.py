@@ -219,6 +219,10 @@ CASES = [
     ("only-needed", "pacman's group", "FROM archlinux:base\nRUN pacman -S --noconfirm base-devel", {}, FAILED, "base-devel"),
     ("only-needed", "the compiler of PHP's images on Debian", "FROM php:8.4-fpm\nCOPY src /a", {}, FAILED, "gcc"),
     ("only-needed", "the compiler of an image that has no other variant", "FROM php:8.4-apache\nCOPY src /a", {}, UNSEEN, "has no variant without"),
+    ("only-needed", "an image that nobody here knows", "FROM nvcr.io/nvidia/pytorch:25.01-py3\nCOPY a.py /", {}, UNSEEN, "whether nvcr.io/nvidia/pytorch:25.01-py3 contains a compiler"),
+    ("only-needed", "CUDA's run time", "FROM nvcr.io/nvidia/cuda:12.8.0-runtime-ubuntu24.04\nCOPY a.py /", {}, PASSED, "no compiler"),
+    ("only-needed", "CUDA's compilers", "FROM nvcr.io/nvidia/cuda:12.8.0-devel-ubuntu24.04\nCOPY a.py /", {}, FAILED, "CUDA's compiler"),
+    ("only-needed", "a compiler on an image that nobody here knows", "FROM registry.example.com/base:1\nRUN apt-get install -y gcc", {}, FAILED, "gcc"),
     ("only-needed", "a runtime library", "FROM python:3.13-slim\nRUN apt-get install -y libpq5 ffmpeg", {}, PASSED, ""),
     # stripped
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),

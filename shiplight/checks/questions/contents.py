@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from ...dockerfile import apply_rules
+from ...setup import PROGRAM
 from ..reading.folder import (
     bytes_of,
     cleaned,
@@ -16,7 +17,7 @@ from ..reading.folder import (
     repository,
     sent,
 )
-from ..reading.known import commands
+from ..reading.known import Known, commands
 from ..reading.programs import is_named, shipped, staying
 from ..reading.scripts import scripts_run
 from ..reading.secretfiles import is_of_tests, secret_files, unread_files
@@ -67,12 +68,18 @@ _NEEDED = (
 
 
 def _unseen_compiler(subject: Subject) -> Outcome | None:
-    """Return that nobody can say whether the base needs its compiler, where it has no other."""
+    """Return that nobody can say whether the base brings a compiler, or needs the one it has."""
     base = subject.final_base
-    if subject.built or not base.compiler:
+    if subject.built or not (base.compiler or _is_unknown(base)):
         return None
-    why = f"{base.reference} contains {base.compiler}, and has no variant without"
-    return unseen(why, "another base may do, if the program does not need this one")
+    why = f"whether {base.reference} contains a compiler"
+    if base.compiler:
+        why = f"{base.reference} contains {base.compiler}, and has no variant without"
+    return unseen(why, f"`{PROGRAM} check --build` looks into the image")
+
+
+def _is_unknown(base: Known) -> bool:
+    return not (base.size or base.language)
 
 
 def _from_lines(subject: Subject) -> set[int]:
