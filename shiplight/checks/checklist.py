@@ -14,7 +14,8 @@ from ..dockerfile import Dockerfile, TooLarge, closest, parse, read_rules, split
 from ..errors import DockerfileError, UsageError
 from ..units import format_bytes
 from .questions.bases import one_suite, pinned_bases, smallest_base, supported_bases
-from .questions.building import cache_mounts, production_last, scanned, separate_stages, stripped
+from .questions.building import production_last, scanned, separate_stages, stripped
+from .questions.caching import cache_mounts
 from .questions.contents import dockerignore, only_needed
 from .questions.dependencies import dev_dependencies
 from .questions.developers import OF_WHAT_SHIPS, for_developers

@@ -1,4 +1,4 @@
-"""Checks on how the image is built: stages, stripping, caches, scanning, which stage is last."""
+"""Checks on how the image is built: stages, stripping, scanning, which stage is last."""
 
 import posixpath
 import re
@@ -7,7 +7,6 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ...setup import PROGRAM
-from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.folder import head_of, part_of, repository, table_of
 from ..reading.known import commands, numbers
 from ..reading.layers import own_layers
@@ -20,9 +19,10 @@ from ..reading.programs import (
     removes_packages,
     shipped,
 )
-from ..reading.scripts import makes, scripts_run
+from ..reading.scripts import scripts_run
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
+from .caching import needs_no_cache
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 
 _TRIAL = re.compile(
@@ -128,7 +128,7 @@ def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
         (step, command)
         for step in subject.filling_steps
         for command in (step.commands if step.keyword == "RUN" else ())
-        if any(command.matches(patterns) for patterns in tools) and not _needs_no_cache(command)
+        if any(command.matches(patterns) for patterns in tools) and not needs_no_cache(command)
     ][:3]
 
 
@@ -324,141 +324,6 @@ def _profile_strips(manifest: dict, profile: str) -> bool:
             return own["strip"] not in (False, "none")
         profile = own.get("inherits", "")
     return False
-
-
-def cache_mounts(subject: Subject) -> Outcome:
-    """Check that fetching or compiling dependencies keeps its cache between builds.
-
-    The packages of apt and dnf count, though experts differ on whether their mounts are worth it.
-    apk's do not: `apk add --no-cache`, for which `apk_cache` asks, has no cache to mount.
-    """
-    steps = [
-        (step, tool, command)
-        for step in subject.all_steps
-        for tool, command in fetching(step)
-        if tool in commands("fetch") and not _needs_no_cache(command)
-        if not (tool == "nuget" and step in _restored(subject))
-        if not (_is_global(command) and step not in subject.filling_steps)  # a tool that builds
-        if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
-    ]
-    bare, hidden = {}, _fetching_by_make(subject)
-    if not steps and not hidden:
-        return not_applicable("no package manager or compiler with a cache runs here")
-    for step, tool, command in steps:
-        if what := _lacks_cache(subject, step, tool, command):
-            bare.setdefault(step, {})[tool] = what
-    tools = [tool for lacking in bare.values() for tool in lacking]
-    if not bare and hidden:
-        what = " or ".join(dict.fromkeys(what for _, what in hidden))
-        advice = "write what `make` downloads into the Dockerfile, with --mount=type=cache"
-        return unseen(what, advice, *(at(step, "`make`") for step, _ in hidden))
-    if not bare:
-        return passed(
-            "every package manager and compiler has a cache mount", at(steps[0][0], "cache mount")
-        )
-    cooked = any(command.matches(["cargo chef cook"]) for _, _, command in steps)
-    if cooked and set(tools) == {"cargo"}:
-        return passed("cargo-chef keeps the dependencies in a separate layer")
-    return failed(
-        f"{listed(tools)} without a cache mount: when its "
-        "layer is rebuilt, everything is downloaded again",
-        [at(step, _lacking(lacking)) for step, lacking in bare.items()],
-        "RUN --mount=type=cache,target=… on the folder where the tool keeps its cache, "
-        "in every instruction that uses it",
-    )
-
-
-def _fetching_by_make(subject: Subject) -> list[tuple[Step, str]]:
-    """The RUNs without a cache mount whose Makefile may fetch, and the doubt."""
-    found = []
-    for step, inside in makes(subject):
-        tools = [tool for tool, _ in fetching(inside)] if inside else []
-        if inside is None:
-            what = "whether make downloads anything: its Makefile is not available"
-        else:
-            what = f"whether make runs what its Makefile has of {listed(tools)}"
-        if (tools or inside is None) and not cache_targets(step):
-            found.append((step, what))
-    return found
-
-
-def _lacking(tools: dict[str, str]) -> str:
-    """What a RUN lacks; tools without any mount are named together."""
-    bare = [tool for tool, what in tools.items() if what == _NO_MOUNT]
-    said = [f"{listed(bare)} {_NO_MOUNT}"] if bare else []
-    return "; ".join([*said, *(what for what in tools.values() if what != _NO_MOUNT)])
-
-
-_NO_MOUNT = "without --mount=type=cache"
-
-
-def _lacks_cache(subject: Subject, step: Step, tool: str, command: Command) -> str:
-    """Why a command's cache is lost; "" if it is kept."""
-    if not (targets := cache_targets(step)):
-        return _NO_MOUNT
-    if keeps_nothing(step, tool, command):
-        return f"{tool} is told to keep no cache, so the mount stays empty"
-    if has_cache(subject, step, tool, command):
-        return ""
-    return f"{tool} keeps its cache in {folder_of(subject, step, tool)}, not in {listed(targets)}"
-
-
-_BOOTSTRAP = {
-    *(
-        "pip",
-        "setuptools",
-        "wheel",
-        "poetry",
-        "uv",
-        "pipenv",
-        "pdm",
-        "hatch",
-        "virtualenv",
-        "build",
-    ),
-    *("npm", "pnpm", "yarn", "bun", "corepack", "bundler"),
-}
-
-
-def _needs_no_cache(command) -> bool:
-    """Whether a command fetches a package manager rather than dependencies, or nothing at all."""
-    words = set(command.words)
-    if words & {"--no-index", "--offline"}:
-        return True
-    if command.program == "go" and any("@" in word for word in command.arguments):
-        return True
-    if command.program == "dotnet" and {"--no-restore"} & words:
-        return True
-    if not (command.program in ("pip", "gem") or _is_global(command)):
-        return False
-    verbs = {"add", "install", "i", "global"}
-    names = {re.split(r"[=<>@~\[]", word)[0] for word in command.arguments if word not in verbs}
-    return bool(names) and names <= _BOOTSTRAP
-
-
-def _restored(subject: Subject) -> list[Step]:
-    """The steps that find NuGet's packages in a layer below, where no mount kept them apart."""
-    if "restored" not in subject.found:
-        subject.found["restored"] = [
-            after
-            for stage in subject.needed
-            for after in _after_restoring(subject.steps(stage))
-            if after.stage is stage
-        ]
-    return subject.found["restored"]
-
-
-def _after_restoring(steps: tuple[Step, ...]) -> tuple[Step, ...]:
-    for number, step in enumerate(steps, 1):
-        if any(c.matches(["dotnet restore"]) for c in step.commands) and not cache_targets(step):
-            return steps[number:]
-    return ()
-
-
-def _is_global(command) -> bool:
-    """Whether a package manager of Node's installs programs for the whole image."""
-    by_yarn = command.program == "yarn" and command.arguments[:1] == ("global",)
-    return by_yarn or bool({"-g", "--global", "--location=global"} & set(command.words))
 
 
 # --- scanned ------------------------------------------------------------------------------------
