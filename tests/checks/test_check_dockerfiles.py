@@ -65,8 +65,8 @@ EXPECTED = [
     (
         "php-composer",
         {"composer.json": "{}", "package.json": "{}", **IGNORE},
-        {"cache-mounts"},
-        "--no-dev, build packages removed where they were installed, assets from their own stage",
+        {"cache-mounts", "separate-stages"},
+        "--no-dev, assets from their own stage; PHP's extensions compile where they ship",
     ),
     (
         "nginx-static",

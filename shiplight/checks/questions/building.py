@@ -2,6 +2,7 @@
 
 import posixpath
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from itertools import pairwise
@@ -18,6 +19,7 @@ from ..reading.programs import (
     is_named,
     removes_packages,
     shipped,
+    staying,
 )
 from ..reading.scripts import scripts_run
 from ..reading.shell import Command
@@ -33,25 +35,34 @@ _TRIAL = re.compile(
 
 
 def separate_stages(subject: Subject) -> Outcome:
-    """Check that programs are not compiled in the stage that ships."""
-    here = [*compilings(subject, subject.filling_steps), *_by_scripts(subject)]
-    here = [found for found in here if not removes_packages(found.step)]
+    """Check that programs are not compiled in the stage that ships.
+
+    What compiles and removes its compiler again does it there, too.
+    """
+    here = [(found.step, found.command) for found in compilings(subject, subject.filling_steps)]
+    here += [(found.step, found.command) for found in _by_scripts(subject)]
+    here += _running(subject.filling_steps, [commands("extensions", "php")])
     starts = [subject.ending.entrypoint, subject.ending.cmd]
     runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
-    if not here and (found := _for_packages(subject)):
+    for_packages, others = _with_compilers(subject)
+    if not here and for_packages:
         return failed(
             f"the final stage {subject.target.label} also compiles: a compiler stays for packages",
-            [at(step, f"`{_short(command)}` may compile here") for step, command in found],
-            "install the packages in a separate stage, and COPY --from what they are",
+            [at(step, f"`{_short(command)}` may compile here") for step, command in for_packages],
+            _PACKAGES_ELSEWHERE,
         )
     if here or runs:
-        places = [at(found.step, f"`{_short(found.command)}` runs here") for found in here]
+        places = [at(step, f"`{_short(command)}` runs here") for step, command in here]
         return failed(
             f"the final stage {subject.target.label} also compiles",
             [*places, *(at(step, "compiles when it starts") for step in runs)],
             "compile in a separate stage, start a new one from the smallest base that runs the "
             "result, and fetch it with COPY --from",
         )
+    if others:
+        step, command = others[0]
+        why = f"whether `{_short(command)}` compiles: a compiler comes and goes with it"
+        return unseen(why, _PACKAGES_ELSEWHERE, at(step, "may compile here"))
     own = subject.lineage(subject.target)
     elsewhere = [
         each for each in compilings(subject, subject.all_steps) if each.step.stage not in own
@@ -112,24 +123,41 @@ def _may_compile(unread: list[tuple[Step, str]], subject: Subject) -> Outcome:
 _BUILD_ELSEWHERE = "if it compiles, run it in a separate stage, and COPY --from what it made"
 
 
-def _for_packages(subject: Subject) -> list[tuple[Step, Command]]:
-    """Installs of packages that a compiler of the distribution stays for."""
-    compilers = commands("packages", "compilers")
-    installing = [
-        step
-        for step in subject.filling_steps
-        if any(is_named(name, compilers) for name in installed(step))
-    ]
-    if not installing or any(removes_packages(step) for step in subject.filling_steps):
-        return []
-    tools = [commands("fetch", name) for name in ("pip", "uv", "npm", "bundler", "gem")]
-    tools.append(commands("extensions", "php"))
+_PACKAGES_ELSEWHERE = "install the packages in a separate stage, and COPY --from what they are"
+_Commands = list[tuple[Step, Command]]
+
+
+def _with_compilers(subject: Subject) -> tuple[_Commands, _Commands]:
+    """Installs of packages beside a compiler of the distribution that stays, and of others that may
+    compile: the compiler comes and goes in their instruction.
+
+    It stays in its layer where a later instruction removes it.
+    """
+    found = [s for s in subject.filling_steps if any(map(_compiles_c, installed(s)))]
+    kept = [s for s in found if not removes_packages(s) or any(map(_compiles_c, staying(s)))]
+    tools = [commands("fetch", name) for name in _WITH_C]
+    beside = _running(subject.filling_steps if kept else (), tools)
+    alone = _running([step for step in found if step not in kept], tools)
+    return beside[:3], alone + _running(subject.filling_steps, [commands("extensions", "maybe")])
+
+
+_WITH_C = ("pip", "uv", "poetry", "pipenv", "pdm", "npm", "yarn", "pnpm", "bundler", "gem")
+
+
+def _compiles_c(package: str) -> bool:
+    """Whether packages of an interpreter may need a package of the distribution to compile."""
+    others = re.search(r"jdk|maven|gradle|^go$|golang", package)
+    return is_named(package, commands("packages", "compilers")) and not others
+
+
+def _running(steps: Iterable[Step], patterns: list[list[str]]) -> _Commands:
+    """The commands of RUNs that match, without those that fetch a package manager."""
     return [
         (step, command)
-        for step in subject.filling_steps
+        for step in steps
         for command in (step.commands if step.keyword == "RUN" else ())
-        if any(command.matches(patterns) for patterns in tools) and not needs_no_cache(command)
-    ][:3]
+        if any(map(command.matches, patterns)) and not needs_no_cache(command)
+    ]
 
 
 def _short(command) -> str:
