@@ -202,6 +202,15 @@ def test_a_makefile_that_many_instructions_start_takes_no_time(tmp_path):
     assert time.process_time() - begun < 10
 
 
+def test_recipes_that_many_instructions_compile_by_take_no_time(tmp_path):
+    begun = time.process_time()
+    text = "FROM golang:1.26\nWORKDIR /a\nCOPY . .\n" + "RUN make && ./s.sh\n" * 900
+    files = {"Makefile": "a:\n" + "\tgo build -o x .\n" * 50_000, "s.sh": "go build .\n" * 50_000}
+    found = checking.check(tmp_path, text, files)
+    assert {"stripped", "separate-stages"} <= checking.failed(found)
+    assert time.process_time() - begun < 10
+
+
 def test_a_gemfile_that_many_instructions_install_takes_no_time(tmp_path):
     begun = time.process_time()
     text = "FROM ruby:3.4\nCOPY . .\n" + "RUN bundle install && bundle install\n" * 900

@@ -13,6 +13,7 @@ from ..reading.known import commands, numbers
 from ..reading.layers import own_layers
 from ..reading.programs import (
     Compiling,
+    compiles_machine_code,
     compilings,
     has_compiler,
     installed,
@@ -76,28 +77,30 @@ def separate_stages(subject: Subject) -> Outcome:
             f"the final stage copies what {listed(fetch.stage.label for _, fetch in copied)} made",
             *(at(step, "fetched") for step, _ in copied[:1]),
         )
-    if unread := _unread_builds(subject):
+    if unread := _unread_builds(subject, subject.filling_steps):
         return _may_compile(unread, subject)
     return not_applicable("the text shows nothing being compiled")
 
 
 def _by_scripts(subject: Subject) -> list[Compiling]:
     """What scripts of the context compile in the final stage, at the step that starts them."""
+    filling = set(subject.filling_steps)
     return [
-        replace(found, step=step)
-        for step, _, inside in scripts_run(subject)
-        for found in (compilings(subject, [inside]) if inside else [])
+        replace(found, step=run.step)
+        for run in scripts_run(subject)
+        for found in (compilings(subject, [run.inside]) if run.inside else [])
+        if run.step in filling
     ]
 
 
 _BUILDS = re.compile(r"(?i)(?:^|[-_./])(?:build|compile|make|bootstrap)(?:[-_.]|$)")
 
 
-def _unread_builds(subject: Subject) -> list[tuple[Step, str]]:
-    """Scripts that are not here and run where a compiler is, in the final stage; no installers."""
-    runs = scripts_run(subject)
-    unread = [(step, path) for step, path, inside in runs if inside is None]
-    unread = [(step, path) for step, path in unread if not _downloads(step, path)]
+def _unread_builds(subject: Subject, steps: Iterable[Step]) -> list[tuple[Step, str]]:
+    """Scripts that are not here and run where a compiler is, in these steps; no installers."""
+    steps = set(steps)
+    unread = [run for run in scripts_run(subject) if run.inside is None and run.step in steps]
+    unread = [(run.step, run.path) for run in unread if not _downloads(run.step, run.path)]
     stages = {step.stage.index: step.stage for step, _ in unread}
     compiling = {index for index, stage in stages.items() if has_compiler(subject, stage)}
     return [(step, path) for step, path in unread if step.stage.index in compiling]
@@ -208,8 +211,9 @@ def stripped(subject: Subject) -> Outcome:
     if subject.built and subject.built.program:
         return _stripped_program(subject, subject.built.program)
     found = [each for each in shipped(subject) if each.native]
-    if not found and (unread := _unread_builds(subject)):
-        paths = listed(path for _, path in unread)
+    unread = [] if found else _unread_builds(subject, _of_machines(subject))
+    if unread := [path for _, path in unread if path.endswith("sh") or _BUILDS.search(path)]:
+        paths = listed(unread)
         why = f"whether {paths} compiles, and strips: a compiler is there"
         return unseen(why, f"`{PROGRAM} check --build` inspects the program itself")
     if not found:
@@ -228,6 +232,16 @@ def stripped(subject: Subject) -> Outcome:
             at(step, "compiled here"),
         )
     return passed("stripped while building", *(at(each.step, "stripped") for each, _ in verdicts))
+
+
+def _of_machines(subject: Subject) -> list[Step]:
+    """The steps of which something ships, from where machine code is made or in the last stage."""
+    own = set(subject.filling_steps)
+    return [
+        step
+        for step in subject.shipping
+        if step in own or compiles_machine_code(subject, step.stage)
+    ]
 
 
 def _has_debug(subject: Subject, each: Compiling) -> bool:

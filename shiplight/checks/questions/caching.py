@@ -4,7 +4,7 @@ import re
 
 from ..reading.caches import cache_targets, fetching, folder_of, has_cache, keeps_nothing
 from ..reading.known import commands
-from ..reading.scripts import makes
+from ..reading.scripts import makes, scripts_run
 from ..reading.shell import Command
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
@@ -16,16 +16,17 @@ def cache_mounts(subject: Subject) -> Outcome:
     The packages of apt and dnf count, though experts differ on whether their mounts are worth it.
     apk's do not: `apk add --no-cache`, for which `apk_cache` asks, has no cache to mount.
     """
+    inside, hidden = _in_scripts(subject)
+    plain = ((s, tool, command) for s in subject.all_steps for tool, command in fetching(s))
     steps = [
         (step, tool, command)
-        for step in subject.all_steps
-        for tool, command in fetching(step)
+        for step, tool, command in (*plain, *inside)
         if tool in commands("fetch") and not needs_no_cache(command)
         if not (tool == "nuget" and step in _restored(subject))
         if not (_is_global(command) and step not in subject.filling_steps)  # a tool that builds
         if not (tool == "deno" and subject.ships(step, folder_of(subject, step, tool)))  # it runs
     ]
-    bare, hidden = {}, _fetching_by_make(subject)
+    bare = {}
     if not steps and not hidden:
         return not_applicable("no package manager or compiler with a cache runs here")
     for step, tool, command in steps:
@@ -34,8 +35,8 @@ def cache_mounts(subject: Subject) -> Outcome:
     tools = [tool for lacking in bare.values() for tool in lacking]
     if not bare and hidden:
         what = " or ".join(dict.fromkeys(what for _, what in hidden))
-        advice = "write what `make` downloads into the Dockerfile, with --mount=type=cache"
-        return unseen(what, advice, *(at(step, "`make`") for step, _ in hidden))
+        advice = "write what it downloads into the Dockerfile, with --mount=type=cache"
+        return unseen(what, advice, *(at(step, "may download") for step, _ in hidden))
     if not bare:
         return passed(
             "every package manager and compiler has a cache mount", at(steps[0][0], "cache mount")
@@ -52,18 +53,27 @@ def cache_mounts(subject: Subject) -> Outcome:
     )
 
 
-def _fetching_by_make(subject: Subject) -> list[tuple[Step, str]]:
-    """The RUNs without a cache mount whose Makefile may fetch, and the doubt."""
-    found = []
-    for step, inside in makes(subject):
-        tools = [tool for tool, _ in fetching(inside)] if inside else []
-        if inside is None:
+def _in_scripts(subject: Subject) -> tuple[list, list[tuple[Step, str]]]:
+    """What scripts and Makefiles fetch, as those of RUNs; and the doubts, with their RUNs.
+
+    There is doubt where not all of their commands run, or where they are not here.
+    """
+    sure, doubts = [], []
+    for run in (*makes(subject), *scripts_run(subject)):
+        by_make = run.path == "make"
+        found = fetching(run.inside) if run.inside else ()
+        certain = [(tool, each) for tool, each in found if run.certain and not each.branch]
+        sure += [(run.inside, tool, each) for tool, each in certain]
+        maybe = [tool for tool, each in found if (tool, each) not in certain]
+        if cache_targets(run.step):
+            continue
+        if maybe:
+            file = "its Makefile" if by_make else "it"
+            doubts.append((run.step, f"whether {run.path} runs what {file} has of {listed(maybe)}"))
+        elif by_make and run.inside is None:
             what = "whether make downloads anything: its Makefile is not available"
-        else:
-            what = f"whether make runs what its Makefile has of {listed(tools)}"
-        if (tools or inside is None) and not cache_targets(step):
-            found.append((step, what))
-    return found
+            doubts.append((run.step, what))
+    return sure, doubts
 
 
 def _lacking(tools: dict[str, str]) -> str:

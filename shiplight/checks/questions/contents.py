@@ -19,7 +19,7 @@ from ..reading.folder import (
 )
 from ..reading.known import Known, commands
 from ..reading.programs import is_named, shipped, staying
-from ..reading.scripts import scripts_run
+from ..reading.scripts import Started, scripts_run
 from ..reading.secretfiles import is_of_tests, secret_files, unread_files
 from ..reading.subject import Step, Subject
 from ..reading.walk import MOST_NAMES
@@ -95,17 +95,23 @@ def _compilers(subject: Subject) -> list[Place]:
         found = [name for name in staying(step) if is_named(name, patterns)]
         if found:
             places.append(at(step, listed(found)))
-    for step, path, inside in scripts_run(subject):
-        found = [name for name in staying(inside) if is_named(name, patterns)] if inside else []
+    for run in _scripts(subject):
+        found = staying(run.inside) if run.inside else []
+        found = [name for name in found if is_named(name, patterns)]
         if found:
-            places.append(at(step, f"{listed(found)} of {path}"))
+            places.append(at(run.step, f"{listed(found)} of {run.path}"))
     return places
+
+
+def _scripts(subject: Subject) -> list[Started]:
+    """The scripts that run in the final stage."""
+    filling = set(subject.filling_steps)
+    return [run for run in scripts_run(subject) if run.step in filling]
 
 
 def _unread(subject: Subject) -> str:
     """The scripts that run and are not here, in words: they may install anything."""
-    runs = scripts_run(subject)
-    names = [path for _, path, inside in runs if inside is None]
+    names = [run.path for run in _scripts(subject) if run.inside is None]
     return f" that the text shows ({listed(names)} could not be read)" if names else ""
 
 

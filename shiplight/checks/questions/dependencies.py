@@ -48,9 +48,9 @@ def dev_dependencies(subject: Subject) -> Outcome:
         for tool, command in _installs(step):
             found.append((step, tool, command, _treats(subject, step, tool, command)))
     made = [
-        (step, tool, command)
-        for step, inside in makes(subject)
-        for tool, command in (_installs(inside) if inside else ())
+        (run.step, tool, command)
+        for run in makes(subject)
+        for tool, command in (_installs(run.inside) if run.inside else ())
     ]
     if not found and made:
         return _by_make(subject, made)

@@ -1,6 +1,7 @@
 """Find what a Dockerfile compiles, whether it ships, and what it links, from the text."""
 
 import re
+from collections.abc import Container, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -8,6 +9,7 @@ from itertools import pairwise
 
 from ...dockerfile import Stage
 from .known import commands
+from .scripts import makes, scripts_run
 from .shell import Command
 from .subject import Step, Subject, under
 
@@ -82,17 +84,44 @@ def has_compiler(subject: Subject, stage: Stage, *others: str) -> bool:
     return bool(subject.base(stage).compiler) or any(is_named(p, compilers) for p in packages)
 
 
+def compiles_machine_code(subject: Subject, stage: Stage) -> bool:
+    """Return whether a stage is there to compile it: by its base, or a package that it installs."""
+    base = subject.base(stage)
+    packages = [name for step in subject.steps(stage) for name in installed(step)]
+    named = any(is_named(name, commands("packages", "compilers")) for name in packages)
+    return named or (base.size == "toolchain" and base.language in _NATIVE)
+
+
 def _is_runner(command: Command) -> bool:
     return command.matches(commands("runners", "run"))
 
 
 def shipped(subject: Subject) -> list[Compiling]:
-    """Return what is compiled in the final stage, or in a stage whose files ship."""
+    """Return what is compiled in the final stage, or in a stage whose files ship.
+
+    Scripts and Makefiles of the context are followed: what they compile is at the step's line.
+    """
     paths: dict[Step, list[str]] = {}
     for arrival in subject.arrivals:
         paths.setdefault(arrival.step, []).append(arrival.path)
-    found = compilings(subject, [step for step in subject.all_steps if step in paths])
-    return [each for each in found if _may_ship(subject, each, paths[each.step])]
+    found = list(_by_steps(subject, paths))
+    for run in scripts_run(subject):
+        if run.inside and run.step in paths:
+            found += [(each, run.step) for each in compilings(subject, [run.inside])]
+    return [each for each, step in found if _may_ship(subject, each, paths[step])]
+
+
+def _by_steps(subject: Subject, steps: Container[Step]) -> Iterator[tuple[Compiling, Step]]:
+    """What the steps themselves compile: for `make`, what its recipes compile if they say so."""
+    recipes, done = {run.step: run.inside for run in makes(subject) if run.inside}, set()
+    for each in compilings(subject, [step for step in subject.all_steps if step in steps]):
+        inside = recipes.get(each.step) if each.command.program == "make" else None
+        if inside and (each.step.stage.index, inside.script) in done:
+            continue
+        done.add((each.step.stage.index, inside.script if inside else ""))
+        found = compilings(subject, [inside]) if inside else []
+        found = [one for one in found if one.native and not one.decided_elsewhere]
+        yield from ((one, each.step) for one in found or [each])
 
 
 _INSTALLING = {  # by its image: a command that puts programs elsewhere than into the working folder

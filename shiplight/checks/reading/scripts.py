@@ -3,14 +3,14 @@
 import posixpath
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from itertools import islice, pairwise
 
-from ...dockerfile import TooLarge
+from ...dockerfile import Stage, TooLarge
 from .folder import cleaned, context_copies, text_of
-from .shell import is_shell
+from .shell import Command, is_shell
 from .subject import Step, Subject, absolute, taken, under
 
 _PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
@@ -96,26 +96,50 @@ def _written(step: Step) -> dict[str, str | None]:
     return found
 
 
-# --- make ---------------------------------------------------------------------------------------
+# --- what a RUN starts -------------------------------------------------------------------------
 
 _MOST_MAKES = 50  # of one Dockerfile
-_VALUE = re.compile(r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([\w./-]+)[ \t]*$", re.MULTILINE)
+_MOST_OTHERS = 10  # scripts that one script starts
+_MOST_TEXT = 100_000  # of a script or of recipes
+_DECIDES = re.compile(r"(?m)^[ \t]*(?:function\s|[\w-]+[ \t]*\(\)|case\s)")
 
 
-def makes(subject: Subject) -> list[tuple[Step, Step | None]]:
+@dataclass(frozen=True)
+class Started:
+    """A script that a RUN starts, or make: `path` is its name as the RUN says it.
+
+    `inside` is the step as if all of it were inline, None where it is not here. `certain`: nothing
+    but an `if` decides which of its commands run.
+    """
+
+    step: Step
+    path: str
+    inside: Step | None
+    certain: bool = False
+
+
+def inlined(step: Step, text: str) -> Step:
+    """Return a RUN as if it had these commands."""
+    said = replace(step.instruction, value=text, json=None, heredocs=())
+    return replace(step, instruction=said)
+
+
+# --- make ---------------------------------------------------------------------------------------
+
+
+def makes(subject: Subject) -> list[Started]:
     """Return each RUN that starts `make` on a Makefile of the context.
 
-    With it, the step as if all recipes of that file were inline: which of them run is not known.
-    None where the file is not here.
+    It has the recipes of the targets that it names and of what these need, or else all of them.
     """
     if "makes" not in subject.found:
-        found = ((step, place) for step in subject.all_steps for place in _makefiles(step))
+        found = ((step, *made) for step in subject.all_steps for made in _makefiles(step))
         subject.found["makes"] = list(_made(subject, islice(found, _MOST_MAKES)))
     return subject.found["makes"]
 
 
-def _makefiles(step: Step) -> Iterator[str]:
-    """Where the Makefiles of a RUN are."""
+def _makefiles(step: Step) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Where the Makefiles of a RUN are, each with the targets that are named."""
     folder, found = step.workdir, {}
     for command in step.commands if step.keyword == "RUN" else ():
         if command.program == "cd" and command.arguments:
@@ -123,22 +147,24 @@ def _makefiles(step: Step) -> Iterator[str]:
         elif command.program == "make":
             said = dict(pairwise(command.words))
             place = posixpath.join(said.get("-C", ""), said.get("-f", "Makefile"))
-            found[absolute(folder, step.expand(place))] = True
-    yield from islice(found, _MOST_SCRIPTS)
+            taken_by = {said.get(option) for option in ("-C", "-f", "-j")}
+            named = [w for w in command.arguments if w not in taken_by and "=" not in w]
+            found.setdefault(absolute(folder, step.expand(place)), []).extend(named or [""])
+    yield from ((place, tuple(named)) for place, named in islice(found.items(), _MOST_SCRIPTS))
 
 
 def _made(
-    subject: Subject, found: Iterable[tuple[Step, str]]
-) -> Iterator[tuple[Step, Step | None]]:
-    for step, place in found:
+    subject: Subject, found: Iterable[tuple[Step, str, tuple[str, ...]]]
+) -> Iterator[Started]:
+    for step, place, targets in found:
         steps = subject.steps(step.stage)
         copies = context_copies(steps[: steps.index(step)])
         copies = [each for each in copies if under(place, each.destination)]
         if text := script_text(subject, copies, "/", place):
-            said = replace(step.instruction, value=_recipes(text), json=None, heredocs=())
-            yield step, replace(step, instruction=said)
+            recipes, certain = _recipes(text, targets)
+            yield Started(step, "make", inlined(step, recipes[:_MOST_TEXT]), certain)
         elif copies and subject.context is None and not _generates(steps):
-            yield step, None
+            yield Started(step, "make", None)
 
 
 def _generates(steps: Iterable[Step]) -> bool:
@@ -147,55 +173,112 @@ def _generates(steps: Iterable[Step]) -> bool:
     return any(command.program in names for step in steps for command in step.commands)
 
 
+_VALUE = re.compile(r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([\w./-]+)[ \t]*$", re.MULTILINE)
+_CHOOSES = re.compile(r"(?m)^-?(?:ifn?def|ifn?eq|include)\b")
+_MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
+
+
 @lru_cache(maxsize=64)
-def _recipes(makefile: str) -> str:
-    """The commands of a Makefile, with variables that have one word as their value."""
+def _recipes(makefile: str, targets: tuple[str, ...]) -> tuple[str, bool]:
+    """The commands of a Makefile's targets, and True; or all that it has, and False.
+
+    "" is the first target. Variables that have one word as their value are put in.
+    """
     values = dict(_VALUE.findall(makefile))
-    lines = makefile.replace("\\\n", " ").splitlines()
-    text = "\n".join(line.lstrip("\t @+-") for line in lines if line.startswith("\t"))
-    return re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), text)
+    plain = re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), makefile)
+    lines = plain.replace("\\\n", " ").splitlines()
+    rules: dict[str, tuple[list[str], list[str]]] = {}  # what each target needs, and its recipe
+    names: list[str] = []
+    for line in lines:
+        if line.startswith("\t"):
+            for name in names:
+                rules[name][1].append(line.lstrip("\t @+-"))
+        elif (said := line.partition("#")[0].partition(":"))[1] and not set("=;") & set(line):
+            names = said[0].split()
+            for name in names:
+                rules.setdefault(name, ([], []))[0].extend(said[2].strip(":").split())
+    first = next((name for name in rules if name[0] not in ".%$"), None)
+    wanted = [name or first for name in targets]
+    if all(name in rules for name in wanted) and not _CHOOSES.search(makefile):
+        run = "\n".join(line for name in _needed(rules, wanted) for line in rules[name][1])
+        if not _MAKES.search(run):
+            return run, True
+    return "\n".join(line.lstrip("\t @+-") for line in lines if line.startswith("\t")), False
+
+
+def _needed(rules: dict[str, tuple[list[str], list[str]]], wanted: list[str]) -> list[str]:
+    """The targets that make runs for those wanted, what they need before them."""
+    waiting, run = list(reversed(wanted)), {}
+    while waiting:
+        name = waiting.pop()
+        if name in rules and name not in run:
+            run[name] = True
+            waiting += reversed(rules[name][0])
+    return list(reversed(run))
 
 
 # --- scripts ------------------------------------------------------------------------------------
 
 
-def scripts_run(subject: Subject) -> list[tuple[Step, str, Step | None]]:
-    """Return each script that a RUN of the final stage starts, with that step and its name.
+def scripts_run(subject: Subject) -> list[Started]:
+    """Return each script that a RUN starts, with the scripts of the context that it starts itself.
 
-    The last is the step as if the script were inline; None for a script that is not here, unless it
-    is the system's or only sourced.
+    A stage that starts it in several RUNs has it once, in the first. One that is not here is there
+    with None, unless it is the system's or only sourced.
     """
     if "scripts" not in subject.found:
-        subject.found["scripts"] = list(_scripts_run(subject))
+        found = (each for stage in subject.needed for each in _scripts_run(subject, stage))
+        subject.found["scripts"] = list(found)
     return subject.found["scripts"]
 
 
-def _scripts_run(subject: Subject) -> Iterator[tuple[Step, str, Step | None]]:
-    before: list[Step] = []
-    for step in subject.filling_steps:
+def _scripts_run(subject: Subject, stage: Stage) -> Iterator[Started]:
+    before = [s for s in subject.steps(stage) if s.keyword in _BRINGING and s.stage is not stage]
+    seen = set()
+    for step in subject.own_steps(stage):
         if step.keyword == "RUN":
-            started = dict.fromkeys(_script_of(command.words) for command in step.commands)
+            started = dict.fromkeys(script_of(command) for command in step.commands)
             for path, is_own in islice(filter(any, started), _MOST_SCRIPTS):
                 text = script_text(subject, before, step.workdir, path)
                 if text and "\0" not in text:
-                    said = replace(step.instruction, value=text, json=None, heredocs=())
-                    yield step, path, replace(step, instruction=said)
+                    if (path, text) in seen:
+                        continue
+                    seen.add((path, text))
+                    yield _with_others(subject, before, step, path, text)
                 elif is_own:
-                    yield step, path, None
-        if step.keyword in ("RUN", "COPY", "ADD"):
+                    yield Started(step, path, None)
+        if step.keyword in _BRINGING:
             before.append(step)
 
 
-def _script_of(words: tuple[str, ...]) -> tuple[str, bool]:
-    """The script that a command is, or that a shell is given or reads; "" for none.
+_BRINGING = ("RUN", "COPY", "ADD")
+
+
+def _with_others(subject: Subject, before: list[Step], step: Step, path: str, text: str) -> Started:
+    """A script with those that it starts, by their paths beside it or in the working folder."""
+    folder = posixpath.dirname(absolute(step.workdir, path))
+    texts, found = [text], (script_of(command)[0] for command in inlined(step, text).commands)
+    for other in islice(dict.fromkeys(filter(None, found)), _MOST_OTHERS):
+        for place in (step.workdir, folder):
+            more = script_text(subject, before, place, other)
+            if more and "\0" not in more and more not in texts:
+                texts.append(more)
+    whole = "\n".join(texts)[:_MOST_TEXT]
+    return Started(step, path, inlined(step, whole), not _DECIDES.search(whole))
+
+
+def script_of(command: Command) -> tuple[str, bool]:
+    """Return the script that a command is, or that a shell is given or reads; "" for none.
 
     And whether it is the project's own, wherever it is: not the system's, and not only sourced.
     """
-    word, *rest = words
+    word, *rest = command.words
     sourced = word in (".", "source")
     if sourced or is_shell(word):
         word = next((each for each in rest if not each.startswith("-")), "")
     if "$" in word or "://" in word or not ("/" in word or word.endswith((".sh", ".bash"))):
+        return "", False
+    if command.program in ("mvn", "gradle"):  # their wrappers download them, and no more
         return "", False
     system = (*(f"{folder}/" for folder in _PATH), "/etc/", "/opt/")
     return word, not (sourced or word.startswith(system))
