@@ -9,7 +9,7 @@ from factories import Image, file, legacy, whiteout
 
 from shiplight.checks import checklist
 from shiplight.checks.reading.inside import Inside, understood, wanted
-from shiplight.checks.reading.secretwords import has_private_key
+from shiplight.checks.reading.secretshapes import has_private_key
 from shiplight.checks.reading.subject import Built
 from shiplight.image import read_image
 

@@ -17,7 +17,7 @@ from functools import partial
 from itertools import islice
 
 from ...image import Image, Program, archived, read_program
-from .secretwords import has_private_key
+from .secretshapes import has_private_key
 
 MOST_BYTES, MOST_FILES = 400_000_000, 150  # of all files that are read
 _LARGEST = 200_000_000  # of one of them, which is in memory twice

@@ -3,7 +3,8 @@
 import re
 
 from .folder import cleaned, start_of
-from .secretwords import has_private_key, is_secret, is_secret_name, shapes
+from .secretshapes import has_private_key
+from .secretwords import is_secret, is_secret_name, shapes
 from .subject import Subject
 
 SECRET_FILES = re.compile(
