@@ -25,6 +25,7 @@ def has_private_key(text: str) -> bool:
     return bool(_PRIVATE_KEY.search(text))
 
 
+_MADE = r"(?=[\w-]{0,99}\d)(?=[\d_-]{0,99}[A-Za-z])"  # what follows has digits and letters
 # What is a secret wherever it stands.
 A_KEY = "a private key"
 _SHAPES = {
@@ -34,26 +35,44 @@ _SHAPES = {
     ),
     "a private key in base64": r"\bLS0tLS1CRUdJTi(?!BDRV|BQVU)[A-Za-z0-9+/]{20,}={0,2}",
     "an age key": r"\bAGE-SECRET-KEY-1[A-Z0-9]{30,}",
-    "an AWS access key": r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b",
+    "an AWS access key": r"\b(?:A[KS]IA|ABIA|ACCA)[0-9A-Z]{16}\b|\bABSK[A-Za-z0-9+/]{99,}={0,2}",
     "a GitHub token": r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{22,})",
-    "a GitLab token": r"\bgl(?:pat|dt|rt|soat|cbt|ptt|ft|imt|agent|oas)-[\w-]{20,}",
+    "a GitLab token": (
+        r"\b(?:gl(?:pat|dt|rt|soat|cbt|ptt|ft|imt|agent|oas|ffct)-|GR1348941)[\w-]{20,}"
+    ),
     "an npm token": r"\bnpm_[A-Za-z0-9]{36,}",
-    "a PyPI token": r"\bpypi-(?=[\w-]*[A-Z])(?=[\w-]*\d)[\w-]{16,}",
+    "a PyPI token": r"\bpypi-(?=[\w-]{0,99}[A-Z])(?=[\w-]{0,99}\d)[\w-]{16,}",
     "a Docker token": r"\bdckr_(?:pat|oat)_[\w-]{16,}|\bSWMTKN-1-[\w-]{20,}",
     "a Slack token": r"\bxox[abceprs]-[\w-]{10,}|\bhooks\.slack\.com/services/[\w/]{20,}",
+    "the address of a webhook": (
+        r"\bdiscord(?:app)?\.com/api/(?:v\d{1,2}/)?webhooks/\d{17,20}/[\w-]{60,}|"
+        r"\b(?:webhook|outlook)\.office(?:365)?\.com/webhook\w{0,4}/[\w@-]{1,99}/"
+        r"IncomingWebhook/[\w/-]{32,}"
+    ),
     "a Google key": r"\bAIza[\w-]{35}|\bya29\.[\w-]{20,}|\bGOCSPX-[\w-]{20,}",
     "an Anthropic key": r"\bsk-ant-[\w-]{16,}",
     "an OpenAI key": r"\bsk-(?:proj|svcacct|admin|None)-[\w-]{16,}|\bsk-[A-Za-z0-9]{32,}",
     "a Stripe key": r"\b[rs]k_(?:live|test)_[A-Za-z0-9]{16,}|\bwhsec_[A-Za-z0-9+/]{24,}",
     "a Hugging Face token": r"\bhf_[A-Za-z0-9]{20,}",
     "a SendGrid key": r"\bSG\.[\w-]{16,}\.[\w-]{16,}",
-    "a JSON web token": r"\beyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?",
+    "a JSON web token": r"\beyJ[\w-]{8,9000}+\.[\w-]{8,}(?:\.[\w-]*)?",
     "a Vault token": r"\bhv[sbr]\.[\w-]{20,}",
+    "an Azure client secret": r"(?<![\w~.-])[\w~.]{3}\dQ~[\w~.-]{31,34}(?![\w~.-])",
+    "a 1Password key": r"\bops_eyJ[A-Za-z0-9+/]{99,}|\bA3-[A-Z0-9]{6}(?:-?[A-Z0-9]{5,6}){5}\b",
     "a token of a service": (
         r"\b(?:dop_v1_|doo_v1_|dor_v1_|shp(?:at|ca|pa|ss)_|dapi|rubygems_|lin_api_|pscale_\w{2,5}_|"
-        r"glsa_|glc_|sntr[yu]s_|ATATT3|ATCTT3|nfp_|ntn_|figd_|NRAK-|HRKU-|pul-|r8_|sq0(?:atp|csp)-|"
-        r"EAAA|FlyV1 fm\d_|key-|SK|oy2|AKCp|phc_|xkeysib-|tfp_)(?=[\w-]*\d)(?=[\w-]*[A-Za-z])"
-        r"[\w-]{28,}|\b\d{8,10}:AA[\w-]{33}\b|\b\w{14}\.atlasv1\.[\w-]{40,}"
+        r"glsa_|glc_|sntr[yu]s_|ATATT3|ATCTT3|nfp_|ntn_|figd_|HRKU-|pul-|r8_|sq0(?:atp|csp)-|"
+        r"(?<![+/])EAA[A-Z]|FlyV1 fm\d_|key-|SK|oy2|AKCp|phc_|xkeysib-|tfp_|nvapi-|PMAK-|bkua_|"
+        r"tskey-(?:auth|api|client|scim|webhook)-|CCIP(?:AT|RJ)_|lsv2_(?:pt|sk)_|sk-or-v1-|CFPAT-|"
+        r"pcsk_|sgp_|tk-us-|(?:duffel|shippo)_(?:live|test)_|pat-(?:na|eu)\d-)"
+        rf"{_MADE}[\w-]{{28,}}|"
+        # Names and words begin so, too: no mark stands in these tokens.
+        r"\b(?:gsk_|xai-|pplx-|sbp_|sq[apu]_|CLOJARS_|rdme_|pnu_|ddp_|ico-|lin_oauth_|tvly-|jina_|"
+        rf"napi_|ATBB|ATTA|cio|EZ[AT]K|cmVmdGtu){_MADE}[A-Za-z0-9]{{28,}}|"
+        r"\bNRAK-[A-Z0-9]{27}\b|\bsha256~[\w-]{43}\b|\bpat\w{14}\.[0-9a-f]{64}\b|"
+        r"\bdp\.(?:pt|st|ct|sa|scim|audit)\.(?:[\w-]{1,40}\.)?[A-Za-z0-9]{40,}|"
+        r"\bdt0[a-z]\d\d\.[A-Z0-9]{24}\.[A-Z0-9]{64}\b|"
+        r"\b\d{8,10}:AA[\w-]{33}\b|\b\w{14}\.atlasv1\.[\w-]{40,}"
     ),
 }
 TOKENS = [(what, re.compile(pattern, re.DOTALL)) for what, pattern in _SHAPES.items()]
