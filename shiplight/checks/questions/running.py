@@ -18,6 +18,7 @@ from ..reading.secretfiles import (
 )
 from ..reading.secretwords import (
     VALUE_OF,
+    has_literal,
     is_secret,
     is_secret_name,
     is_value,
@@ -284,7 +285,7 @@ def _written(step: Step) -> list[str]:
 
 def _is_given(step: Step, name: str, value: str | None) -> bool:
     """Whether a variable gets a value: an ARG without default gets one from outside."""
-    if value is None:
+    if value is None or has_literal(value):
         return True
     if step.keyword == "ENV" and "$" in value:
         given = re.fullmatch(r"\"?\$\{?(\w+)(?::?-.*?)?\}?\"?", value)

@@ -4,15 +4,22 @@ What counts as one stands in `secretwords`.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 
 from ...dockerfile import Dockerfile
-from .secretwords import may_be_secret, secrets_in
+from .secretwords import has_literal, is_value, may_be_secret, secrets_in
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
-_ENV_PAIR = re.compile(  # `ENV NAME value`, to the end of the instruction
-    r"^[ \t]*(?i:ENV|ARG)[ \t]+([A-Za-z_]\w*)[ \t]+(?!=)(?P<secret>(?:\\[\s\S]|[^\n\\])+)", re.M
+# What ENV, ARG and LABEL give, to the end of the instruction: no shell reads it.
+_GIVEN = re.compile(
+    r"^[ \t]*(?i:ONBUILD[ \t]+)?(?i:ENV|LABEL|(?P<arg>ARG))[ \t]+(?P<all>(?:\\[\s\S]|[^\n\\])++)",
+    re.M,
+)
+_NAME_VALUE = re.compile(r"(?P<name>[A-Za-z_]\w*)[ \t]+(?!=)(?P<value>[\s\S]+)")
+_PAIR = re.compile(
+    r"""(?<!\S)"?(?P<name>[\w.-]++)"?=(?P<value>"""
+    r"""(?:\\[\s\S]|"(?:\\[\s\S]|[^"\\])*+(?:"|\Z)|'[^']*+(?:'|\Z)|[^\s"'\\])*+)"""
 )
 # What joins two lines into one instruction, with the comments in between.
 _CONTINUATION = re.compile(r"[\\`][ \t]*\r?\n(?:[ \t]*(?:#[^\n]*)?\n)*")
@@ -59,10 +66,20 @@ def _masked_instruction(text: str) -> str:
 
 def _spans(text: str) -> list[tuple[int, int]]:
     """Where the secrets of a text stand."""
-    pairs = (p for p in _ENV_PAIR.finditer(text) if "=" not in p[1])
     return [(found.start, found.end) for found in secrets_in(text)] + [
-        pair.span("secret") for pair in pairs if may_be_secret(pair[1], pair["secret"])
+        pair.span("value")
+        for pair in _pairs(text)
+        if may_be_secret(pair["name"], pair["value"])
+        and (pair.re is _NAME_VALUE or is_value(pair["value"]) or has_literal(pair["value"]))
     ]
+
+
+def _pairs(text: str) -> Iterator[re.Match]:
+    """What a text of instructions says of variables and labels, in both forms."""
+    for given in _GIVEN.finditer(text):
+        place = given.span("all")
+        pair = None if given["arg"] else _NAME_VALUE.match(text, *place)
+        yield from [pair] if pair else _PAIR.finditer(text, *place)
 
 
 def _without(text: str, spans: list[tuple[int, int]], instead: Callable[[str], str]) -> str:

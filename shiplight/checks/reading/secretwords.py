@@ -130,6 +130,34 @@ def _has_random(text: str) -> bool:
     return any(len(word) >= 16 and _is_random(word) for word in re.split(r"[\s;=:,]+", text))
 
 
+# What Docker replaces in a value of ENV, ARG or LABEL, and what it keeps.
+_VARIABLE = r"\$(?:\{[^}]*\}?|\w+|[^\s\w{\"'])?"
+_IN_QUOTES = re.compile(rf"\\(?P<kept>.)|{_VARIABLE}", re.DOTALL)
+_PARTS = re.compile(
+    rf"'(?P<kept>[^']*)'?|\"(?P<quoted>(?:\\.|[^\"\\])*)\"?|\\(?P<escaped>.)|{_VARIABLE}", re.DOTALL
+)
+_LIKE_A_VARIABLE = re.compile(r"\$\{?(?:[A-Z\d_]+|[a-z_]+)\}?|/.*|.*://.*", re.DOTALL)
+
+
+def has_literal(value: str) -> bool:
+    r"""Return whether a value of an ENV, ARG or LABEL has a secret beside or instead of variables.
+
+    >>> has_literal("'$ecr3tP4ss'"), has_literal(r"\$ecr3tP4ss"), has_literal("p@$$w0rd!x9")
+    (True, True, True)
+    >>> has_literal("$ecr3tP4ss"), has_literal("'$TOKEN2'"), has_literal("$HOME/secrets2/key")
+    (False, False, False)
+    """
+    plain = _PARTS.sub(_kept, value[:2000])
+    words = re.split(r"[-_./:,;\s]+", plain)
+    return "$" in value and not _LIKE_A_VARIABLE.fullmatch(plain) and any(map(_is_random, words))
+
+
+def _kept(part: re.Match) -> str:
+    if part["quoted"] is not None:
+        return _IN_QUOTES.sub(lambda inner: inner["kept"] or "", part["quoted"])
+    return part["kept"] or part["escaped"] or ""
+
+
 def may_be_secret(name: str, value: str | None) -> bool:
     """Return whether a variable holds a secret, by its name, or its name and the kind of value.
 
