@@ -44,6 +44,8 @@ SHAPES = {
     "a header without a blank": 'RUN curl -H X-Auth-Token:"S" https://x',
     "a private token": "RUN curl --header 'PRIVATE-TOKEN: S' https://x",
     "a token in an address": "RUN git clone https://S@github.com/x/y",
+    "a variable for a user": "RUN git clone https://$USER:S@host/x",
+    "a variable in braces for a user": "RUN git clone https://${GIT_USER:-me}:S@host/x",
     "a token for a password": "RUN git clone https://x-access-token:S@github.com/x/y",
     "a password without a user": "RUN git clone https://:S@host/x",
     "a token before x-oauth-basic": "RUN git clone https://S:x-oauth-basic@github.com/x/y",
@@ -221,7 +223,8 @@ FAIR = [
     "RUN curl -H \"Authorization: Bearer $TOKEN\" -H 'Accept: text/html' https://x",
     "RUN curl -H \"X-Api-Key: ${KEY}\" -u \"$U:$P\" https://x && mysql -p$P -u root",
     "RUN git clone https://git@github.com/x/y && git clone ssh://git@host:22/x",
-    "RUN git clone https://$TOKEN@github.com/x/y https://me:${T}@host/z",
+    "RUN git clone https://$TOKEN@github.com/x/y https://me:${T}@host/z https://$U:$P@host/z",
+    "ADD https://${HOST}:8443/x@v1.2.3 https://$H:${PORT:-80}/y@z /f",
     "RUN useradd -u 1000 me && adduser --disabled-password x && passwd -d root; mkdir -p a",
     "RUN chown -R me:me /x && docker run --user 1000:1000 -u 0:0 x && su -u me",
     "RUN pip install --require-hashes x==1 --hash=sha256:" + "0a" * 32,
@@ -384,6 +387,8 @@ LONG = {
     "web tokens without a point": "eyJaaaaaaaa-",
     "keys of services": "key-",
     "packages": "pypi-",
+    "addresses of variables": "://${a}$b",
+    "variables of one address": "${a}",
     "variables": "ENV PASSWORD=$a",
     "variables in quotes": "ENV PASSWORD=\"\\$a'",
     "a word of variables": "$ab",
@@ -412,6 +417,7 @@ def test_no_text_is_looked_at_for_long(piece):
     begun = time.process_time()
     mask(text)
     mask("ENV PASSWORD=" + text)
+    mask("://" + text)
     assert time.process_time() - begun < 4
 
 

@@ -239,7 +239,8 @@ _USER = r"(?P<quote>\\?['\"])?(?P<user>[^\s:'\",$\\]+):(?!//|\$)"
 _AROUND_THEM = [
     (
         "a password in an address",
-        r"://(?P<user>[^\s:/@'\"$]{0,200}):(?P<secret>[^\s/'\"$]{1,500})(?=@)",
+        r"://(?P<user>(?:\$\{[^\s}]{1,99}\}|\$(?!\{)|[^\s:/@'\"$]){0,200}+):"
+        r"(?P<secret>[^\s/'\"$]{1,500})(?=@)",
     ),
     (
         "a password in an image's name",  # what follows a digest's @ is its kind
