@@ -51,7 +51,8 @@ _HARMLESS_ENDS = {
 }
 # What may be a secret, or its name, or a switch: it is one where a program made the value.
 _PERHAPS = re.compile(
-    r"(?i)(?:^|[-_.])(?:COOKIE|JWT|PAT|(?:APP|LICEN[CS]E)[-_.]?KEY|sonar\.login)$"
+    r"(?i)(?:^|[-_.])(?:COOKIE|JWT|PAT|(?:APP|LICEN[CS]E|SUBSCRIPTION|FUNCTIONS)[-_.]?KEY|"
+    r"sonar\.login|JFrog-Art-Api)$"
 )
 _BUNDLERS = re.compile(r"BUNDLE_(?!BUILD__|LOCAL__|MIRROR__|GEM__|PLUGINS__)\w+__\w+")  # a host's
 _PUBLIC = re.compile(
@@ -183,6 +184,7 @@ _NAME = re.compile(
 )
 _FIRST = re.compile(r"""[^\s'"\\,]*""")
 _HEADER = re.compile("(?i)-|authorization|^cookie$")
+_HEADER_OPTION = re.compile(r"(?:^|\s)(?:-[A-Za-z]{0,9}H|--header)[\s=]{0,3}$")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 _FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
 
@@ -277,7 +279,7 @@ def _named(text: str) -> Iterator[Secret]:
     done = 0
     for found in _NAME.finditer(text):
         name, start = found["name"], found.start("name")
-        own = name[1:] if found["dash"] == "-" and name[0] == "D" else name  # -Dpassword=
+        own = name[1:] if found["dash"] == "-" and name[0] in "DH" else name  # -Dpassword=
         is_name = is_secret_name(name) or is_secret_name(own)
         if start < done or not (is_name or _PERHAPS.search(own)):
             continue
@@ -287,8 +289,10 @@ def _named(text: str) -> Iterator[Secret]:
         quote = before if before in _INSIDE else before[-1:]
         is_header = found["is"].strip() == ":"
         bare = found["is"] == ":" and text[at : at + 1] not in "'\""
-        if bare and (quote not in _INSIDE or not _HEADER.search(name)):
-            continue
+        if bare and not (quote in _INSIDE and _HEADER.search(name)):
+            begin = found.end("name") - len(own)
+            if not _HEADER_OPTION.search(text, max(0, begin - 20), begin):
+                continue
         if scheme := _SCHEME.match(text, at) if is_header else None:
             at = scheme.end()
         opened = quote in _INSIDE and (found["is"] == "=" or is_header)
