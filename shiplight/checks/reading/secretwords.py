@@ -31,8 +31,11 @@ _WORDS = {
     *("CREDENTIALS", "AUTHORIZATION", "ACCESSKEY", "SECRETKEY", "PRIVATEKEY", "AUTHKEY"),
     *("STOREPASS", "KEYPASS"),
 }
-_ENDS = ("PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY")
-_SHORT = {"PASS", "PWD", "PSW"}  # as the last of several words: PWD alone is a folder
+_ENDS = (
+    *("PASSWORD", "PASSWD", "PASSPHRASE", "TOKEN", "SECRET", "APIKEY"),
+    *("PGPASS", "DBPASS", "SQLPASS", "SSHPASS", "FTPPASS", "SMTPPASS", "ROOTPASS", "ADMINPASS"),
+)
+_SHORT = {"PASS", "PWD", "PSW", "PW", "PSK"}  # as the last of several words: PWD alone is a folder
 _KEYS = {
     *("ACCOUNT", "API", "ACCESS", "PRIVATE", "SECRET", "ENCRYPTION", "SIGNING", "MASTER"),
     *("DEPLOY", "AUTH", "SSH", "PRV", "RSA"),
@@ -51,8 +54,8 @@ _HARMLESS_ENDS = {
 }
 # What may be a secret, or its name, or a switch: it is one where a program made the value.
 _PERHAPS = re.compile(
-    r"(?i)(?:^|[-_.])(?:COOKIE|JWT|PAT|(?:APP|LICEN[CS]E|SUBSCRIPTION|FUNCTIONS)[-_.]?KEY|"
-    r"sonar\.login|JFrog-Art-Api)$"
+    r"(?i)(?:^|[-_.])(?:COOKIE|JWT|PAT|PASS|PW|PSK|SALT|sonar\.login|JFrog-Art-Api|"
+    r"(?:APP|LICEN[CS]E|SUBSCRIPTION|FUNCTIONS)[-_.]?KEY)$"
 )
 _BUNDLERS = re.compile(r"BUNDLE_(?!BUILD__|LOCAL__|MIRROR__|GEM__|PLUGINS__)\w+__\w+")  # a host's
 _PUBLIC = re.compile(
