@@ -116,6 +116,16 @@ SHAPES = {
     "a token for a user": "ADD https://S:x@h/f /f",
     "credentials in ENV": 'ENV PROXY_HEADER="Basic S"',
     "a netrc's token": "RUN echo 'machine github.com login S password x-oauth-basic' > n",
+    "a form": "RUN curl --data-urlencode pass=S https://x",
+    "a form in quotes": "RUN curl -d 'user=me&pass=S' https://x",
+    "options of a mount": "RUN mount -t cifs -o user=me,pass=S //h/x /m",
+    "a query of a database": "ADD https://x.example/y.json?auth=S /f",
+    "an array of PHP": "RUN echo \"'password' => 'S',\" > c.php",
+    "a hash of Ruby": "RUN echo \":password => 'S'\" > c.rb",
+    "a hash of Perl": "RUN echo 'password=>\"S\"' > c.pl",
+    "a request of Python": "RUN python -c \"requests.get('x', auth=('me', 'S'))\"",
+    "PostgreSQL's file": "RUN echo 'db:5432:*:me:S' > ~/.pgpass",
+    "Composer's file": 'RUN echo \'{"github-oauth": {"github.com": "S"}}\' > auth.json',
     "XML": "RUN echo '<password>S</password>' > settings.xml",
     "XML of NuGet": 'RUN echo \'<add key="ClearTextPassword" value="S" />\' > nuget.config',
     "a connection": "ENV CONNECTION='Server=x;Pwd=S;Database=y'",
@@ -237,6 +247,12 @@ FAIR = [
     "RUN docker run -h my-token:1.2 x && docker pull H/my-token:1a2b3c4d && x -H auth-token-url:80",
     "ENV PASS=1 SALT=pepper SALT_VERSION=3007.1 COMPASS=q7Zk21Lp9dYw3Xb0 BYPASS=yes PW_VERSION=1.2",
     "ENV PGPASSFILE=/run/secrets/pgpass MBEDTLS_PSK=ON PSK_FILE=/x STORE_KEY=v1-deps PW=$PW",
+    "RUN curl -d 'pass=$P&user=me' -F pass=$P 'https://x/?auth=basic&pass=$P' && make a &pass=1",
+    "RUN echo \"'password' => getenv('P'), 'token' => '$T', auth => 'basic'\" && [ a => b ]",
+    "RUN echo 'root:*:19000:0:99999:7:::' >> /etc/shadow && echo 00:11:22:33:44:55 1:2:3:4:5",
+    "RUN echo 'app:x:1000:1000::/app:/bin/sh' >> /etc/passwd; x 127.0.0.1:80:80 db:5432:*:me:$P",
+    "RUN python -c \"requests.get('x', auth=(user, p)); get('y', auth=('me', '$P'))\"",
+    'RUN echo \'{"bearer": {"type": "http"}, "github-oauth": {"github.com": "$T"}}\' > auth.json',
     "RUN git clone https://$TOKEN@github.com/x/y https://me:${T}@host/z https://$U:$P@host/z",
     "ADD https://${HOST}:8443/x@v1.2.3 https://$H:${PORT:-80}/y@z /f",
     "RUN useradd -u 1000 me && adduser --disabled-password x && passwd -d root; mkdir -p a",
@@ -346,6 +362,17 @@ def test_a_key_in_a_here_document_is_reported_and_not_repeated(tmp_path):
     assert result(check(tmp_path, heredoc), "secrets").outcome.result == "failed"
 
 
+@pytest.mark.parametrize("sign", ["|", "|-", ">", ">-", "|2-", "|+"])
+def test_a_block_of_yaml_is_hidden_with_all_its_lines_and_no_others(tmp_path, sign):
+    text = f"COPY <<EOF /c\na:\n  password: {sign}\n    {made(52)}\n\n    {made(53)}\n  b: c\nEOF"
+    assert mask(text) == f"COPY <<EOF /c\na:\n  password: {sign}\n    …\n  b: c\nEOF"
+    found = check(tmp_path, f"FROM alpine:3.22\n{text}\n")
+    assert result(found, "secrets").outcome.result == "failed"
+    for secret in (made(52), made(53)):
+        assert secret not in json.dumps(found.to_list()) + json.dumps(to_sarif(found))
+    assert list(shapes(f"password: {sign}\n  $P\n")) == []
+
+
 def test_a_secret_that_is_cut_off_is_not_repeated_by_its_beginning(tmp_path):
     token = TOKENS["GitHub"]
     for blanks in range(900, 1010, 5):
@@ -401,6 +428,11 @@ LONG = {
     "web tokens without a point": "eyJaaaaaaaa-",
     "keys of services": "key-",
     "packages": "pypi-",
+    "blocks": "password: |\n  a\n",
+    "forms": "-d pass=",
+    "lines of a .pgpass": "h:5432:a:b",
+    "hosts of Composer": "'bearer':{'a.",
+    "hashes": "password   =>  ",
     "addresses of variables": "://${a}$b",
     "variables of one address": "${a}",
     "variables": "ENV PASSWORD=$a",

@@ -155,6 +155,11 @@ _BEFORE_THEM = [
         r"(?i)\b(?:config|configure)\s+(?:[^\s;&|]+\s+){0,3}?set\s+(?:-\S+\s+){0,2}[^\s;&|=]{0,200}"
         r"(?:password|token|secret|api[-_]?key|access[-_]?key)['\"]?\s+",
     ),
+    (
+        "a token in a configuration",  # of Composer, by hosts
+        r"\\?[\"'](?:github-oauth|gitlab-oauth|gitlab-token|bearer)\\?[\"']\s*:\s*\{\s*\\?[\"']"
+        r"(?=[\w-]{1,99}\.)[\w.:-]{1,200}\\?[\"']\s*:\s*(?=\\?[\"'])",
+    ),
     ("a password for the registry", r"\\?[\"']auth\\?[\"']\s*:\s*(?=\\?[\"'][\w+/=]{8,}\\?[\"'])"),
 ]
 
@@ -277,8 +282,18 @@ _AROUND_THEM = [
         r"\b(?:sqlplus|sqlldr|expdp|impdp)\s(?:-\S+\s+){0,3}['\"]?(?P<user>\w+)/(?P<secret>[^\s@'\"$/]+)",
     ),
     (
+        "a password in Python",
+        r"\bauth\s{0,3}=\s{0,3}(?:[\w.]{0,40}Auth)?\(\s{0,9}\\?['\"](?P<user>[^\s'\"\\$]{1,99})\\?['\"]"
+        r"\s{0,9},\s{0,9}\\?['\"](?P<secret>[^'\"\\$]{1,300})",
+    ),
+    (
         "a password in PHP",
         r"\bdefine\(\s*\\?['\"](?P<name>\w{1,60})\\?['\"]\s*,\s*\\?['\"](?P<secret>[^'\"\\$]{1,300})",
+    ),
+    (
+        "a password of PostgreSQL",  # a line of .pgpass
+        r"(?<![^\s'\"])[\w.*-]{1,99}:(?:\d{1,5}|\*):[\w.*-]{1,63}:(?P<user>(?=[\d_.-]{0,9}[A-Za-z*])"
+        r"[\w.*-]{1,63}):(?P<secret>[^\s'\"$:\\]{1,200})(?=[\s'\"]|\\n|$)",
     ),
     ("a signature in an address", r"[?&](?:sig|X-Amz-Signature)=(?P<secret>[\w%+/=-]{16,300})"),
     ("a password in XML", r"<(?P<name>[\w.:-]{1,60})>(?P<secret>[^<>$]{1,300})</(?P=name)>"),

@@ -183,10 +183,18 @@ _INSIDE = {
 }
 _NAME = re.compile(
     rf"""{BEGIN}(?P<dash>-{{0,2}})(?P<name>[A-Za-z_][\w.-]{{0,99}})"""
-    r"""(?P<is>=|\s{1,3}=\s{1,3}|\\?['"]=|\\?['"]\s*:\s*|:\s+|:(?=\S))"""
+    r"""(?P<is>\\?['"]?\s{0,3}=>\s{0,3}(?=\\?['"])|"""
+    r"""=|\s{1,3}=\s{1,3}|\\?['"]=|\\?['"]\s*:\s*|:\s+|:(?=\S))"""
 )
 _FIRST = re.compile(r"""[^\s'"\\,]*""")
 _HEADER = re.compile("(?i)-|authorization|^cookie$")
+_QUERY = re.compile(  # what stands before a name in an address, a form or the options of a mount
+    r"""(?:[?,]|[\w%]&|\s(?:-[dFo]|--data(?:-[a-z]{1,9})?|--form)[\s=]{1,3}\\?['"]?)$"""
+)
+_BLOCK = re.compile(  # of YAML, and its first word where its lines were joined
+    r"[|>][-+\d]{0,2}[^\S\n]*(?:\n(?P<indent>[^\S\n]+)(?P<lines>[^\n]+(?:\n+(?P=indent)[^\n]*)*+)|"
+    r"(?<=\s)(?P<word>[^\s'\"]+))"
+)
 _HEADER_OPTION = re.compile(r"(?:^|\s)(?:-[A-Za-z]{0,9}H|--header)[\s=]{0,3}$")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 _FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
@@ -283,8 +291,10 @@ def _named(text: str) -> Iterator[Secret]:
     for found in _NAME.finditer(text):
         name, start = found["name"], found.start("name")
         own = name[1:] if found["dash"] == "-" and name[0] in "DH" else name  # -Dpassword=
-        is_name = is_secret_name(name) or is_secret_name(own)
-        if start < done or not (is_name or _PERHAPS.search(own)):
+        begin = found.end("name") - len(own)
+        asked = own in ("pass", "auth") and _stands(_QUERY, text, begin)
+        is_name = is_secret_name(name) or is_secret_name(own) or (asked and own == "pass")
+        if start < done or not (is_name or asked or _PERHAPS.search(own)):
             continue
         at = found.end()
         # With the quote before the name, as in "NAME=a b", the value ends where it closes.
@@ -292,19 +302,25 @@ def _named(text: str) -> Iterator[Secret]:
         quote = before if before in _INSIDE else before[-1:]
         is_header = found["is"].strip() == ":"
         bare = found["is"] == ":" and text[at : at + 1] not in "'\""
-        if bare and not (quote in _INSIDE and _HEADER.search(name)):
-            begin = found.end("name") - len(own)
-            if not _HEADER_OPTION.search(text, max(0, begin - 20), begin):
-                continue
+        quoted = quote in _INSIDE and _HEADER.search(name)
+        if bare and not quoted and not _stands(_HEADER_OPTION, text, begin):
+            continue
         if scheme := _SCHEME.match(text, at) if is_header else None:
             at = scheme.end()
         opened = quote in _INSIDE and (found["is"] == "=" or is_header)
         value = (_INSIDE[quote] if opened else _VALUE).match(text, at)
-        word = _bare(value)
-        if word and _is_real(word) and (is_name or may_be_secret(own, word)):
+        if block := _BLOCK.match(text, at) if is_header and not opened else None:
+            at, value = block.start(block.lastgroup), block
+        word = (block[block.lastgroup] if block else _bare(value)).strip()
+        if word and _is_real(word) and (is_name or _has_random(word)):
             prose = is_header and not scheme and not opened and word.isalpha()  # "the token: it is"
             done = value.end()
             yield Secret(at, done, VALUE_OF + own, is_secret(own, word) and not prose)
+
+
+def _stands(before: re.Pattern, text: str, at: int) -> bool:
+    """Whether that stands before a place in a text."""
+    return bool(before.search(text, max(0, at - 30), at))
 
 
 def shapes(text: str) -> Iterator[str]:
