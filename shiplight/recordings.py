@@ -436,6 +436,8 @@ def _error_from_dict(data: dict) -> ShipLightError:
     kind = getattr(errors, data["type"])
     if not issubclass(kind, ShipLightError):
         raise TypeError("no error of ours")
+    if not data["message"] or not isinstance(data["message"], str):
+        raise ValueError("an error without words")
     more = {"line": data["line"]} if "line" in data else {}
     if "steps" in data:
         more["steps"] = tuple(Step.from_dict(step) for step in data["steps"])

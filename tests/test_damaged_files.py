@@ -169,6 +169,17 @@ def test_a_recording_is_replayed_whatever_it_says_or_refused(text):
                 assert refused.message
 
 
+def test_a_recorded_error_without_words_is_a_damaged_recording(monkeypatch):
+    folder = journal.path("recordings")
+    error = {"type": "EngineFailed", "message": "", "hint": "start it"}
+    results = [{"call": "measure a", "error": error}]
+    text = json.dumps(RECORDED | {"results": results})
+    files.write(folder / "equivalent" / "00-first.json", text, private=True)
+    monkeypatch.setenv("SHIPLIGHT_RECORDINGS", str(folder))
+    with pytest.raises(NotRecorded, match="damaged"):
+        measure(recordings.Recorded("00-first"), "a")
+
+
 def test_what_is_not_damaged_is_read(monkeypatch):
     folder = journal.path("recordings")
     files.write(folder / "equivalent" / "00-first.json", json.dumps(RECORDED), private=True)
