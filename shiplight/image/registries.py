@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
+from urllib.parse import urlsplit
 
 import dxf
 import requests
@@ -19,6 +20,7 @@ from .archive import MAX_JSON
 CONNECT_SECONDS, SILENT_SECONDS = 10, 60
 CHUNK = 1 << 18
 TOO_MANY = 429
+_SCHEMES = re.compile(r"\b(?:basic|bearer)\b", re.IGNORECASE)
 _LOOPBACK = re.compile(r"(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])(?::\d+)?")
 
 Login = tuple[str, str] | None  # user and secret
@@ -85,9 +87,19 @@ class Registry:
         )
 
     def _authenticate(self, client: dxf.DXFBase, response: requests.Response) -> None:
-        """Get a token for pulling, with the user's login for this host, or anonymously."""
+        """Get a token for pulling, with the user's login for this host, or anonymously.
+
+        A host that a redirect leads to gets neither, nor may it name who does.
+        """
+        asked = urlsplit(response.history[0].url if response.history else response.url)
+        offered = response.headers.get("WWW-Authenticate", "")
+        if urlsplit(response.url)[:2] != asked[:2] or not _SCHEMES.search(offered):
+            return
         user, secret = self._login or (None, None)
-        client.authenticate(user or None, secret, response=response)
+        try:
+            client.authenticate(user or None, secret, response=response)
+        except (AttributeError, TypeError) as error:  # a challenge without what it has to have
+            raise ValueError(f"its challenge is {offered!r}") from error
 
     @contextmanager
     def _translated(self) -> Iterator[None]:

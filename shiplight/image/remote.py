@@ -13,6 +13,7 @@ from typing import Protocol
 
 from ..errors import ArchiveError
 from ..references import Reference
+from ..units import visible_line
 from .archive import MAX_ALL_JSON, MAX_JSON
 from .layouts import (
     Descriptor,
@@ -113,7 +114,7 @@ def read_published(
     documents = _Documents(source, version, platform)
     found = documents.images()
     if not found:
-        there = ", ".join(documents.platforms) or "no image"
+        there = ", ".join(map(visible_line, documents.platforms)) or "no image"
         raise ArchiveError(
             f"{name} has no image for {platform or 'any platform'}: there is {there}.",
             hint="name one of these platforms" if documents.platforms else _NO_IMAGE,

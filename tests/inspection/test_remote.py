@@ -125,6 +125,13 @@ def test_one_platform_alone_is_asked_for_by_no_other_manifest(place):
         inspection.published(f"{place.host}/a/b", platform="linux/s390x")
 
 
+def test_the_name_of_a_platform_stays_in_its_line(place):
+    place.put(of_platforms("li\nnux\x1b/amd64"))
+    with pytest.raises(ArchiveError, match="no image for linux/arm64") as failed:
+        inspection.published(f"{place.host}/a/b", platform="linux/arm64")
+    assert r"li\nnux\x1b/amd64" in failed.value.message
+
+
 def test_images_are_asked_for_by_platform_and_a_silent_registry_only_once(place):
     place.put(of_platforms("linux/amd64", "linux/arm64"), "1")
     place.put(of_platforms("linux/amd64"), "2")
@@ -281,6 +288,22 @@ def test_a_login_goes_to_its_own_host_and_to_no_other(place, certificate, tmp_pa
         assert {said for _, _, said in other.asked} == {""}
 
 
+@pytest.mark.parametrize("way", ["token", "basic"])
+def test_who_answers_a_redirect_may_ask_for_no_login(place, certificate, tmp_path, store, way):
+    place.way, place.private = "basic", True
+    logged_in(tmp_path, place.host)
+    with registries.serving(certificate) as other:
+        for one in (place, other):
+            one.put(of_platforms("linux/amd64"))
+        other.way, other.private = way, True
+        blobs = [path for path, data in place.blobs.items() if data[:2] == b"\x1f\x8b"]
+        place.elsewhere = {p.removeprefix("blobs/").replace("/", ":"): other.url for p in blobs}
+        with pytest.raises(RegistryFailed, match="does not let this user read it"):
+            deep(place, store)
+        assert other.paths and {said for _, _, said in other.asked} == {""}
+        assert not [path for path in other.paths if "token" in path]
+
+
 def test_what_netrc_has_for_a_host_goes_to_no_host_that_is_pointed_to(
     place, certificate, tmp_path, store, monkeypatch
 ):
@@ -352,6 +375,8 @@ FAULTS = [
     ((200, {}, b" " * (9 << 20)), "document of more than 8 MiB", "registry"),
     ((401, {"WWW-Authenticate": "Nonsense"}, b"{}"), "a/b cannot be read from", ""),
     ((401, {}, b"{}"), "a/b cannot be read from", ""),
+    ((401, {"WWW-Authenticate": "Bearer"}, b"{}"), "responds there is not a registry", "login"),
+    ((401, {"WWW-Authenticate": "Negotiate"}, b"{}"), "does not let this user", "docker login"),
 ]
 
 
