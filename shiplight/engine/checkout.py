@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from .. import files, setup
+from ..errors import LabFolderFailed
 
 FILE = "checkout.json"
 ENGINES = Path("/var/lib/shiplight")  # one folder for the data of each private engine
@@ -24,7 +25,8 @@ MARK = "shiplight-checkout.json"  # in that folder: whose engine it is
 def id_of(root: Path) -> str:
     """Return the id of the checkout in `root`, 8 hex digits; a new one is kept there.
 
-    Where nothing can be read or kept, the id is made from the machine's name and the path.
+    Where nothing can be read or kept, the id is made from the machine's name and the path. Raises
+    LabFolderFailed where `.lab` is a link to another checkout's.
     """
     lab = root / ".lab"
     try:
@@ -35,6 +37,11 @@ def id_of(root: Path) -> str:
             return known["id"]
         if not lives(known["id"], Path(known["path"])):
             return _keep(lab, known["id"], root)
+        if lab.is_symlink():
+            raise LabFolderFailed(
+                f"{lab} is a link to the lab of another checkout, {known['path']}.",
+                hint="remove the link, so that this checkout gets a lab of its own",
+            )
         return _of_a_copy(lab, root)
     except OSError:
         return _id_from_path(root)
@@ -90,9 +97,9 @@ def _id_from_path(root: Path) -> str:
 
 
 def _is_same_folder(one: Path, other: Path) -> bool:
-    """Whether both are one folder, by another path (a bind mount, a container's)."""
+    """Whether both are one folder, by another path (a bind mount, a container's), and no link."""
     try:
-        return os.path.samefile(one, other)
+        return not other.is_symlink() and os.path.samefile(one, other)
     except OSError:
         return False
 

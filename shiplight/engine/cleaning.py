@@ -197,13 +197,14 @@ def _images_by_journal(client) -> list[str]:
             begun.add(name)
         elif entry.get("engine_id"):
             begun.discard(name)
-            found = images.find_image(client, name)
+            found, signs = images.find_image(client, name), journal.labels(name)
             if found is None or found["Id"] != entry["engine_id"]:
+                signs.pop(journal.NAME)
                 name = entry["engine_id"]
                 found = images.find_image(client, name)
                 if found is None or found.get("RepoTags"):
                     continue
-            if entry["kind"] != "build" or images.labels_of(found).get(journal.LABEL) == lab:
+            if entry["kind"] != "build" or signs.items() <= images.labels_of(found).items():
                 names[name] = True
     for name in begun:  # the process that built it was killed before it could write the Id
         found = images.find_image(client, name)

@@ -33,6 +33,7 @@ MARK = "shiplight.mark"  # on those: drawn for each of them
 BASES = "shiplight.bases"  # on images: the kind of bases that they were built on
 MOST_SECONDS = 1e11  # what is more is damaged, or no number
 ROOM = 1 << 16  # bytes: more than one build writes
+MOST_OF_A_LINE = 1 << 20  # bytes
 
 
 def checkout_id() -> str:
@@ -218,8 +219,11 @@ def read(kind: str | None = None, *, with_caches: bool = False) -> Iterator[dict
 
     What is damaged, in whatever way, is left out, and said once.
     """
-    file = shared("journal.jsonl") if with_caches else path("journal.jsonl")
-    if os.path.lexists(file):
+    place = shared() if with_caches else path()
+    file = place / "journal.jsonl"
+    if place.is_symlink() and place.parent.name == "labs":
+        _say_once(f"{place} is a link, and its journal is not read; remove the link")
+    elif os.path.lexists(file):
         checkout_id()  # first: in a copy of a checkout, it empties the journal
         yield from (entry for entry in _entries(file) if kind in (None, entry["kind"]))
 
@@ -231,7 +235,10 @@ def _entries(file: Path) -> Iterator[dict]:
             _say_once(f"{file} is not a file, and is not read; move it away")
             return
         with open(file, "rb") as opened:
-            for line in opened:
+            for line in iter(lambda: opened.readline(MOST_OF_A_LINE), b""):
+                if opened.tell() > files.MOST_BYTES:
+                    _say_once(f"{file} is too large to be read whole; move it away")
+                    break
                 entry = _entry(line)
                 if entry is not None:
                     yield entry

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from shiplight.engine import checkout, journal
+from shiplight.errors import LabFolderFailed
 from shiplight.setup import ROOT
 
 
@@ -86,9 +87,23 @@ def test_a_moved_checkout_keeps_its_id_where_another_one_is_at_its_old_path(tmp_
 def test_one_folder_by_two_paths_is_one_checkout(tmp_path, first):
     """As with a bind mount; a link does for the test."""
     known = checkout.id_of(first)
-    (tmp_path / "by another path").mkdir()
-    (tmp_path / "by another path" / ".lab").symlink_to(first / ".lab")
+    (tmp_path / "by another path").symlink_to(first)
     assert checkout.id_of(tmp_path / "by another path") == known == checkout.id_of(first)
+
+
+def test_a_copy_whose_lab_is_a_link_to_the_first_ones_is_refused(tmp_path, first):
+    checkout.id_of(first)
+    (copy := tmp_path / "copy").mkdir()
+    (copy / ".lab").symlink_to(first / ".lab")
+    with pytest.raises(LabFolderFailed, match="is a link to the lab of another checkout"):
+        checkout.id_of(copy)
+
+
+def test_a_moved_checkout_may_have_its_lab_on_another_disk(tmp_path, first):
+    known = checkout.id_of(first)
+    (first / ".lab").rename(tmp_path / "disk")
+    (first / ".lab").symlink_to(tmp_path / "disk")
+    assert checkout.id_of(first) == known == checkout.id_of(first.rename(tmp_path / "moved"))
 
 
 def test_of_an_earlier_version_the_id_stays_what_it_was(tmp_path, monkeypatch):

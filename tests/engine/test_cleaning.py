@@ -208,6 +208,12 @@ def test_an_image_that_somebody_built_under_the_name_of_ours_stays(engine):
     assert cleaning.clean(engine).images == 0 and engine.names() == [name]
 
 
+def test_an_image_that_somebody_derived_from_ours_stays_though_the_journal_names_it(engine):
+    engine.image("mine:1", "sha256:heir", journal.labels(own("go:multi")))
+    journalled("mine:1", "sha256:heir")
+    assert cleaning.clean(engine).images == 0 and engine.names() == ["mine:1"]
+
+
 def test_an_image_of_a_process_that_was_killed_before_it_knew_the_id_goes(engine):
     name = own("go:multi")
     journal.write("begun", engine="one", name=name)
@@ -500,6 +506,26 @@ def test_a_damaged_line_is_left_out_and_said_and_our_image_goes(engine, capsys, 
     assert cleaning.clean(engine).images == 1
     assert "1 lines of" in capsys.readouterr().err
     assert list(journal.read()) == []
+
+
+def test_a_journal_without_end_is_read_in_bounded_memory(engine, capsys):
+    name = own("go:multi")
+    engine.image(name, "sha256:ours", journal.labels(name))
+    journalled(name, "sha256:ours")
+    with open(journal.path("journal.jsonl"), "ab") as file:
+        file.truncate(1 << 40)  # one line of zeros, which is nowhere on the disk
+    assert cleaning.clean(engine).images == 1
+    assert "too large to be read whole" in capsys.readouterr().err
+
+
+def test_the_lab_of_an_id_in_the_environment_is_no_link(engine, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LAB_ID", "att")
+    journal.path().parent.mkdir(parents=True)
+    (tmp_path / "theirs").mkdir()
+    journal.path().symlink_to(tmp_path / "theirs")
+    engine.image("shiplight/att/go:multi", "sha256:x", journal.labels("shiplight/att/go:multi"))
+    journalled("shiplight/att/go:multi", "sha256:x")
+    assert cleaning.clean(engine).images == 0 and "is a link" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("what", ["folder", "pipe", "link"])
