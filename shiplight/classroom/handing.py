@@ -46,7 +46,8 @@ def hand_over(target: Path, *, pseudonym: str | None = None, client=None) -> Pat
             f"{target} is not a folder, and {path.name} does not end in {ENDING}.",
             hint=f"name the folder that your class shares, or a file such as otter{ENDING}",
         )
-    files.write(path, handed.to_json())
+    with files.replacing(path, ours=True) as file:  # never through a link that somebody planted
+        file.write(handed.to_json().encode())
     return path
 
 

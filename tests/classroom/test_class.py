@@ -128,6 +128,18 @@ def test_what_is_handed_over_has_no_code_and_no_words_of_the_learner(folder, cap
     assert json.loads(text)["exercises"]["01.1"]["mistakes"] == [""]
 
 
+@pytest.mark.parametrize("planted", ["link", "pipe"])
+def test_an_export_replaces_what_somebody_planted_at_its_name(tmp_path, planted):
+    (folder := tmp_path / "class").mkdir()
+    place = classroom.hand_over(folder, pseudonym="blue-otter")
+    written = place.read_text()
+    (tmp_path / "theirs").write_text("precious")
+    place.unlink()
+    place.symlink_to(tmp_path / "theirs") if planted == "link" else os.mkfifo(place)
+    assert classroom.hand_over(folder).read_text() == written and not place.is_symlink()
+    assert (tmp_path / "theirs").read_text() == "precious"
+
+
 def test_a_pseudonym_and_an_id_stay_so_that_one_file_is_written_again(folder):
     first = classroom.hand_over(folder, pseudonym="blue-otter")
     assert classroom.hand_over(folder) == first and len(list(folder.iterdir())) == 1
