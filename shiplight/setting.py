@@ -2,6 +2,8 @@
 
 from dataclasses import asdict, dataclass
 
+from .units import visible_line
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -25,7 +27,7 @@ class Setting:
         )
         when = f"{self.mode} {self.when[:10]}"
         parts = [when, self.engine, self.store, self.platform, bases]
-        return " · ".join(part for part in parts if part)
+        return visible_line(" · ".join(part for part in parts if part))
 
     def to_dict(self) -> dict:
         """Return the setting as JSON holds it."""
@@ -33,7 +35,9 @@ class Setting:
 
     @classmethod
     def from_dict(cls, data: dict) -> "Setting":
-        """Return the setting that `to_dict` wrote."""
+        """Return the setting that `to_dict` wrote. Raises TypeError for anything else."""
+        if not all(isinstance(value, str) for value in data.values()):
+            raise TypeError("a setting is text")
         return cls(**data)
 
 

@@ -4,8 +4,10 @@ The engine's answer to a build contains `moby.buildkit.v1.StatusResponse` messag
 in several of them, and is merged by digest. A log message is a chunk of bytes, not a line.
 """
 
+import base64
 import re
 import time
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 
 from google.protobuf import message
@@ -15,6 +17,7 @@ from .messages import StatusResponse
 LOG_TAIL_BYTES = 64 * 1024
 LOG_TAIL_LINES = 20
 MOST_WARNINGS = 1000
+SHORTEST_SECRET = 6  # bytes
 
 _STEP_NAME = re.compile(
     r"^\[(?:(?P<platform>[a-z0-9]+/[a-z0-9/]+) )?(?:(?P<stage>[^\]/]+?) )?"
@@ -126,9 +129,14 @@ class _Vertex:
 
 
 class Trace:
-    """Collects status messages; `steps()` returns the steps so far."""
+    """Collects status messages; `steps()` returns the steps so far.
 
-    def __init__(self):
+    Of `secrets`, whatever a step prints of them is `…`: the whole, a line, or their base64.
+    """
+
+    def __init__(self, secrets: Iterable[bytes] = ()):
+        forms = {form for secret in secrets for form in _forms(secret)}
+        self._secrets = re.compile(b"|".join(map(re.escape, sorted(forms, key=len, reverse=True))))
         self._vertices: dict[str, _Vertex] = {}
         self._warned: dict[Warned, None] = {}
         self._latest, self._heard = 0.0, time.monotonic()
@@ -199,7 +207,17 @@ class Trace:
 
         named = [(digest, vertex) for digest, vertex in self._vertices.items() if vertex.name]
         named.sort(key=lambda item: (item[1].started is None, item[1].started or 0, depth(item[0])))
-        return tuple(_step(digest, vertex) for digest, vertex in named)
+        return tuple(_step(digest, vertex, self._without_secrets) for digest, vertex in named)
+
+    def _without_secrets(self, said: bytes) -> bytes:
+        return self._secrets.sub("…".encode(), said) if self._secrets.pattern else said
+
+
+def _forms(secret: bytes) -> Iterator[bytes]:
+    """How a step may print a secret; what is too short would hide other words."""
+    for form in (secret.strip(), *map(bytes.strip, secret.splitlines())):
+        if len(form) >= SHORTEST_SECRET:
+            yield from (form, base64.b64encode(form).rstrip(b"="))
 
 
 _RULE = re.compile(r"(\w+): (.*?)(?: \(line \d+\))?", re.DOTALL)
@@ -218,7 +236,7 @@ def _seconds(timestamp) -> float:
     return timestamp.seconds + timestamp.nanos / 1e9
 
 
-def _step(digest: str, vertex: _Vertex) -> Step:
+def _step(digest: str, vertex: _Vertex, without_secrets: Callable[[bytes], bytes]) -> Step:
     match = _STEP_NAME.match(vertex.name)
     ended = vertex.started is not None and vertex.completed is not None
     return Step(
@@ -228,8 +246,8 @@ def _step(digest: str, vertex: _Vertex) -> Step:
         started=vertex.started,
         seconds=max(0.0, vertex.completed - vertex.started) if ended else None,
         cached=vertex.cached,
-        error=vertex.error,
-        log=tail(bytes(vertex.log)),
+        error=without_secrets(vertex.error.encode()).decode(),
+        log=tail(without_secrets(bytes(vertex.log))),
         digest=digest,
         inputs=vertex.inputs,
     )

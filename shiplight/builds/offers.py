@@ -55,7 +55,8 @@ def _secret(name: str, source: str | os.PathLike) -> bytes:
         content = content if isinstance(content, bytes) else content.encode()
     else:
         try:
-            content = Path(os.path.expanduser(source)).read_bytes()
+            with open(os.path.expanduser(source), "rb") as file:  # a pipe, too: --secret src=<(…)
+                content = file.read(MOST_BYTES + 1)
         except OSError as error:
             raise UsageError(
                 f"secret {name}: {os.fspath(source)} cannot be read ({error.strerror}).",
@@ -142,9 +143,9 @@ def secrets_of(texts: Iterable[str]) -> dict[str, str | Path]:
         name, kind = said.pop("id", ""), said.pop("type", None)
         sources = [key for key in ("src", "source", "env") if key in said]
         if not name or kind not in (None, "file", "env") or len(said) != len(sources):
-            raise UsageError(f"--secret {text!r} is not understood.", hint=SECRET_HINT)
+            raise UsageError("a --secret is not understood.", hint=SECRET_HINT)
         if len(sources) > 1:
-            raise UsageError(f"--secret {text!r} names several sources.", hint=SECRET_HINT)
+            raise UsageError("a --secret names several sources.", hint=SECRET_HINT)
         value = said[sources[0]] if sources else name
         variable = sources == ["env"] or kind == "env" or (not sources and name in os.environ)
         found[name] = f"env:{value}" if variable else Path(value)

@@ -83,7 +83,7 @@ def solve(
     journal.ready()
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
     journal.write("begun", name=tag, engine=on)  # so that `clean` finds what a killed process made
-    trace, began = Trace(), time.monotonic()
+    trace, began = Trace(offer.secrets.values()), time.monotonic()
     alone = f" · {network.AWAY}" if network.away(client) else ""
 
     def draw():
@@ -97,7 +97,7 @@ def solve(
     with screen(draw) as shown:
         try:
             for _ in range(TRIES):
-                trace, engine_id = Trace(), None
+                trace, engine_id = Trace(offer.secrets.values()), None
                 try:
                     noted = _Noted(on, tag, read, trace)
                     with sending.sent(client, sources, offer, wider, **parameters) as sent:

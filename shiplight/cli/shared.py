@@ -43,7 +43,7 @@ def named_values(texts: list[str]) -> dict[str, str]:
 
     for text in texts:
         if "=" not in text[1:]:
-            raise UsageError(f"--build-arg {text!r} has no value.", hint="--build-arg NAME=VALUE")
+            raise UsageError("a --build-arg has no value.", hint="--build-arg NAME=VALUE")
     return dict(text.split("=", 1) for text in texts)
 
 

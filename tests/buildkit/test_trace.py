@@ -1,5 +1,6 @@
 """The decoder of BuildKit's status messages, on a real engine's answer and on anything else."""
 
+import base64
 import json
 import time
 
@@ -53,6 +54,20 @@ def test_what_comes_later_of_a_vertex_adds_to_what_was_known():
         2.5,
         "done",
     )
+
+
+def test_what_a_step_prints_of_a_secret_is_hidden_also_in_parts():
+    secret = b"hunter2-first\nhunter2-second\nab\n"
+    trace = Trace([secret])
+    said = (
+        b"x hunter2-first y\nand hunter2-second " + base64.b64encode(b"hunter2-first") + b"\nab\n"
+    )
+    trace.add(vertex(digest="a", name="[1/1] RUN x", error="it said hunter2-second"))
+    for part in (said[:8], said[8:]):  # a message is no line
+        log = {"vertex": "a", "msg": part}
+        trace.add(StatusResponse(logs=[log]).SerializeToString())
+    [step] = trace.steps()
+    assert step.log == ("x … y", "and … …==", "ab") and step.error == "it said …"
 
 
 def test_steps_come_in_the_order_in_which_they_started():

@@ -1,6 +1,7 @@
 """How a build's files and secrets go to an engine: by a session, or as a tar, and what is said."""
 
 import json
+import os
 import queue
 import threading
 from base64 import b64encode
@@ -261,6 +262,19 @@ def test_secrets_in_dockers_words(monkeypatch):
     for bad in ("src=f", "id=", "id=a,src=b,env=c", "id=a,type=volume", "id=a,mode=1", ""):
         with pytest.raises(UsageError, match="--secret"):
             read([bad])
+    with pytest.raises(UsageError) as refused:
+        read(["id=a,value=hunter2secret"])
+    assert "hunter2" not in refused.value.message, "what was mistyped may be the secret"
+
+
+def test_a_secret_without_end_is_refused_and_one_in_a_pipe_is_read():
+    with pytest.raises(UsageError, match="larger than BuildKit accepts"):
+        offers.read({"a": "/dev/zero"})
+    ours, theirs = os.pipe()
+    os.write(theirs, b"hunter2secret")
+    os.close(theirs)
+    assert offers.read({"a": f"/dev/fd/{ours}"}).secrets == {"a": b"hunter2secret"}
+    os.close(ours)
 
 
 def test_ssh_in_dockers_words(monkeypatch, tmp_path):
