@@ -9,13 +9,19 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
+from pathlib import Path
 
 import docker
 import docker.auth
 import docker.errors
+import docker.utils.config
 
+from .. import files
 from ..references import HUB_NAMES, registry_of
 from ..setup import say
+from ..units import visible_line
+
+MOST_BYTES = 1 << 20  # of Docker's config.json
 
 
 def login_header(api, name: str) -> dict[str, str]:
@@ -35,7 +41,7 @@ def credentials(client: docker.DockerClient | None, host: str) -> tuple[str, str
     if not host:
         return None
     environment = client.api.credstore_env if client is not None else None
-    configs = [docker.auth.load_config(credstore_env=environment)]
+    configs = [_on_disk(environment)]
     if client is not None:
         configs.insert(0, client.api._auth_configs)
     registry = docker.auth.INDEX_NAME if host in HUB_NAMES else host
@@ -49,6 +55,18 @@ def credentials(client: docker.DockerClient | None, host: str) -> tuple[str, str
         if said.get("password"):
             return said.get("username") or "", said["password"]
     return None
+
+
+def _on_disk(environment: dict | None) -> docker.auth.AuthConfig:
+    """The user's Docker configuration; an empty one, and said once, where it cannot be read."""
+    path = docker.utils.config.find_config_file()
+    try:
+        if path is not None:
+            files.read(Path(path), MOST_BYTES)  # the SDK would wait for a pipe, and read any device
+        return docker.auth.load_config(path, credstore_env=environment)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        _tell(f"{path} cannot be read ({type(error).__name__})")
+        return docker.auth.AuthConfig({}, environment)
 
 
 def login(client: docker.DockerClient | None, host: str) -> tuple[str, str] | None:
@@ -74,4 +92,4 @@ def _helper_missed() -> Iterator[None]:
 
 @cache
 def _tell(said: str) -> None:
-    say(f"{said}: registries are asked without the logins of `docker login`")
+    say(f"{visible_line(said)}: registries are asked without the logins of `docker login`")

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 
 import pytest
 import registries as tls
@@ -103,3 +104,25 @@ def test_a_helper_that_is_gone_is_said_once_in_words_of_ours(
 
 def test_a_name_that_is_none_is_the_engines_to_refuse(asking):
     assert logins.login_header(asking.api, "http://mirror.example/x") == {}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "[" * 200_000,
+        '{"auths": {"host.example": {"auth": 5}}}',
+        '{"auths": {"host.example": {"auth": "!!!x"}}}',
+        '{"auths": {"host.example": {"auth": "Ym9i"}}}',
+        None,
+    ],
+)
+def test_a_docker_configuration_that_cannot_be_read_has_no_login(
+    tmp_path, monkeypatch, capsys, text
+):
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    logins._tell.cache_clear()
+    file = tmp_path / "config.json"
+    os.mkfifo(file) if text is None else file.write_text(text)
+    assert logins.credentials(None, "host.example") is None
+    assert "config.json cannot be read" in capsys.readouterr().err
