@@ -313,16 +313,24 @@ def _says(subject: Subject, each: Compiling) -> bool | None:
     return None
 
 
+_SETS = re.compile(r"""-X[ =]*['"]?[\w./-]+=(?:\$\([^)]*\)|\$\{[^}]*\}|[^\s'"])*['"]?""")
+
+
 def _go_stripped(step: Step, each: Compiling) -> bool | None:
-    """By the words after -ldflags, or those of GOFLAGS; a variable without a value is unknown."""
+    """By what -ldflags has, or GOFLAGS; unknown with a variable that may be a flag.
+
+    The value that -X gives to a variable of the program is no flag.
+    """
     if "run" in each.command.arguments[:1]:
         return None
-    text = " ".join(each.command.words) + " " + (step.setting(each.command, "GOFLAGS") or "")
-    text = step.expand(text)
-    flags = re.findall(r"-ldflags[ =](.*)", text)
-    if flags and re.search(r"(?<![\w-])-s\b", flags[0]):  # -w alone leaves the symbol table
+    words = each.command.words
+    given = [b for a, b in pairwise(words) if re.fullmatch("--?ldflags", a)]
+    given += [w.partition("=")[2] for w in words if re.match("--?ldflags=", w)]
+    given += re.findall(r"-ldflags=([^'\"]*)", step.setting(each.command, "GOFLAGS") or "")
+    flags = _SETS.sub("", step.expand(" ".join(given)))
+    if re.search(r"(?<![\w-])-s\b", flags):  # -w alone leaves the symbol table
         return True
-    return None if "$" in (flags[0] if flags else "") else False
+    return None if "$" in flags else False
 
 
 _RUST_STRIPS = re.compile(

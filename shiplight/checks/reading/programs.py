@@ -101,6 +101,12 @@ def shipped(subject: Subject) -> list[Compiling]:
 
     Scripts and Makefiles of the context are followed: what they compile is at the step's line.
     """
+    if "shipped" not in subject.found:
+        subject.found["shipped"] = _shipped(subject)
+    return subject.found["shipped"]
+
+
+def _shipped(subject: Subject) -> list[Compiling]:
     paths: dict[Step, list[str]] = {}
     for arrival in subject.arrivals:
         paths.setdefault(arrival.step, []).append(arrival.path)
