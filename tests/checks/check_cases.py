@@ -766,7 +766,9 @@ CASES = [
     ("recommends", "by an option of one command alone", "FROM debian:trixie-slim\nRUN apt-get install -y -o APT::Install-Recommends=0 git\nRUN apt-get install -y jq", {}, FAILED, ""),
     ("recommends", "by an option of that command", "FROM debian:trixie-slim\nRUN apt-get -o APT::Install-Recommends=false install -y git", {}, PASSED, ""),
     ("recommends", "by a file in a here-document", "FROM debian:trixie-slim\nRUN cat > /etc/apt/apt.conf.d/x <<EOF\nAPT::Install-Recommends \"0\";\nEOF\nRUN apt-get install -y git", {}, PASSED, ""),
-    ("recommends", "in a stage that does not ship", "FROM debian:trixie-slim AS b\nRUN apt-get install -y git\nFROM scratch\nCOPY --from=b /x /x", {}, NONE, ""),
+    ("recommends", "in a stage that does not ship", "FROM debian:trixie-slim AS b\nRUN apt-get install -y git\nFROM scratch\nCOPY --from=b /x /x", {}, FAILED, "does not ship"),
+    ("recommends", "by the configuration of a stage below", "FROM debian:trixie-slim AS a\nRUN echo 'APT::Install-Recommends \"0\";' > /etc/apt/apt.conf.d/x\nFROM a\nRUN apt-get install -y git", {}, PASSED, ""),
+    ("recommends", "in a stage that no build needs", "FROM debian:trixie-slim AS b\nRUN apt-get install -y git\nFROM scratch\nCOPY x /x", {}, NONE, ""),
     # apk-cache
     ("apk-cache", "with the option", "FROM alpine:3.22\nRUN apk add --no-cache git", {}, PASSED, ""),
     ("apk-cache", "without", "FROM alpine:3.22\nRUN apk add git", {}, FAILED, "index"),

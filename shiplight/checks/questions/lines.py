@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ...dockerfile import BadWord, Lexer, closest, split_words
+from ...dockerfile import BadWord, Lexer, Stage, closest, split_words
 from ..reading.caches import (
     fetches_index,
     leaves_index,
@@ -31,26 +31,35 @@ _CONFIGURED = re.compile(rf"Install-Recommends\b(?!=){_NO}")  # in a file, for a
 
 
 def recommends(subject: Subject) -> Outcome:
-    """Check that apt installs only the named packages, without recommended ones."""
-    found, configured = [], False
-    steps = _runs(subject.filling_steps)
-    for step in steps:
-        configured = configured or bool(_CONFIGURED.search(step.script))
-        for command in step.commands:
-            if not (command.program in APT and verb(command) == "install"):
-                continue
-            options = step.expand(" ".join(command.words))
-            found.append((step, bool(configured or _NO_RECOMMENDS.search(options))))
+    """Check that apt installs only the named packages, without recommended ones.
+
+    In a stage that does not ship they only cost time, in every build that installs them.
+    """
+    found = [each for stage in subject.needed for each in _by_apt(subject, stage)]
     if not found:
-        return not_applicable("apt installs nothing that ships")
+        return not_applicable("apt installs nothing")
     loose = [step for step, without in found if not without]
     if not loose:
         return passed("apt installs only what is named")
+    filling = set(subject.filling_steps)
+    ships = any(step in filling for step in loose)
     return failed(
-        "apt also installs what the packages recommend",
+        "apt also installs what the packages recommend"
+        + ("" if ships else ": that does not ship, but takes time in every build"),
         [at(step, "without --no-install-recommends") for step in loose],
         "apt-get install --no-install-recommends, and name what you miss",
     )
+
+
+def _by_apt(subject: Subject, stage: Stage) -> Iterator[tuple[Step, bool]]:
+    """The RUNs of a stage that install by apt, and whether without what packages recommend."""
+    configured = False
+    for step in _runs(subject.steps(stage)):
+        configured = configured or bool(_CONFIGURED.search(step.script))
+        for command in step.commands if step.stage is stage else ():
+            if command.program in APT and verb(command) == "install":
+                options = step.expand(" ".join(command.words))
+                yield step, bool(configured or _NO_RECOMMENDS.search(options))
 
 
 def apk_cache(subject: Subject) -> Outcome:
