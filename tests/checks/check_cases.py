@@ -641,6 +641,7 @@ CASES = [
     ("supported-bases", "a company's mirror", "FROM hub.example.com/proxy/library/node:18", {}, FAILED, "node 18"),
     ("supported-bases", "unknown", "FROM registry.example.com/base:1", {}, UNSEEN, ""),
     # one-suite
+    ("one-suite", "Zig, which links no C library of its own accord", "FROM alpine:3.22 AS b\nRUN apk add zig\nCOPY . .\nRUN zig build\nFROM scratch\nCOPY --from=b /zig-out/bin/a /a", {}, UNSEEN, ""),
     ("one-suite", "CGO_ENABLED from ENV, set for the command", "FROM golang:1.26 AS b\nENV CGO_ENABLED=0\nRUN CGO_ENABLED=${CGO_ENABLED} GOOS=linux go build -o /x .\nFROM alpine:3.22\nCOPY --from=b /x /", {}, PASSED, "static"),
     ("one-suite", "CGO_ENABLED from an ARG without a value", "FROM golang:1.26 AS b\nARG CGO\nRUN CGO_ENABLED=$CGO go build -o /x .\nFROM alpine:3.22\nCOPY --from=b /x /", {}, UNSEEN, ""),
     ("one-suite", "the same suite", RUST + "FROM debian:bookworm-slim\n" + FROM_BUILD, {}, PASSED, "compatible"),

@@ -161,7 +161,7 @@ def _links(subject: Subject, step: Step, command: Command, language: str) -> str
     if language == "c":
         if _says_static(text):
             return STATIC
-        return libc if command.program not in ("cmake", "meson") else ""
+        return libc if command.program not in ("cmake", "meson", "zig") else ""
     return ""
 
 
