@@ -144,7 +144,7 @@ def _with_compilers(subject: Subject) -> tuple[_Commands, _Commands]:
     return beside[:3], alone + _running(subject.filling_steps, [commands("extensions", "maybe")])
 
 
-_WITH_C = ("pip", "uv", "poetry", "pipenv", "pdm", "npm", "yarn", "pnpm", "bundler", "gem")
+_WITH_C = ("pip", "uv", "poetry", "pipenv", "pdm", "npm", "yarn", "pnpm", "bundler", "gem", "cpan")
 
 
 def _compiles_c(package: str) -> bool:

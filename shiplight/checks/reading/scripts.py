@@ -173,7 +173,9 @@ def _generates(steps: Iterable[Step]) -> bool:
     return any(command.program in names for step in steps for command in step.commands)
 
 
-_VALUE = re.compile(r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([\w./-]+)[ \t]*$", re.MULTILINE)
+_VALUE = re.compile(
+    r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([^\n#]{1,200}?)[ \t]*$", re.MULTILINE
+)
 _CHOOSES = re.compile(r"(?m)^-?(?:ifn?def|ifn?eq|include)\b")
 _MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
 
@@ -182,7 +184,7 @@ _MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
 def _recipes(makefile: str, targets: tuple[str, ...]) -> tuple[str, bool]:
     """The commands of a Makefile's targets, and True; or all that it has, and False.
 
-    "" is the first target. Variables that have one word as their value are put in.
+    "" is the first target. Variables of one line are put in, once.
     """
     values = dict(_VALUE.findall(makefile))
     plain = re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), makefile)
