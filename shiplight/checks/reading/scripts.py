@@ -174,7 +174,7 @@ def _generates(steps: Iterable[Step]) -> bool:
 
 
 _VALUE = re.compile(
-    r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([^\n#]{1,200}?)[ \t]*$", re.MULTILINE
+    r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([^\n#]{1,200}?)[ \t]*(?:#.*)?$", re.MULTILINE
 )
 _CHOOSES = re.compile(r"(?m)^-?(?:ifn?def|ifn?eq|include)\b")
 _MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
