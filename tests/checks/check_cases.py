@@ -229,6 +229,9 @@ CASES = [
     ("only-needed", "CUDA's run time", "FROM nvcr.io/nvidia/cuda:12.8.0-runtime-ubuntu24.04\nCOPY a.py /", {}, PASSED, "no compiler"),
     ("only-needed", "CUDA's compilers", "FROM nvcr.io/nvidia/cuda:12.8.0-devel-ubuntu24.04\nCOPY a.py /", {}, FAILED, "CUDA's compiler"),
     ("only-needed", "a compiler on an image that nobody here knows", "FROM registry.example.com/base:1\nRUN apt-get install -y gcc", {}, FAILED, "gcc"),
+    ("only-needed", "a builder's whole folder, with the sources of a front end", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm run build\nFROM node:22-slim\nCOPY --from=b /app /app", {".dockerignore": ".git"}, FAILED, "sources"),
+    ("only-needed", "what a builder made of a front end", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm run build\nFROM node:22-slim\nCOPY --from=b /app/dist /app/dist", {".dockerignore": ".git"}, PASSED, ""),
+    ("only-needed", "a stage's whole folder, where nothing is compiled", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm ci --omit=dev\nFROM node:22-slim\nCOPY --from=b /app /app", {".dockerignore": ".git"}, PASSED, ""),
     ("only-needed", "a runtime library", "FROM python:3.13-slim\nRUN apt-get install -y libpq5 ffmpeg", {}, PASSED, ""),
     # stripped
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),

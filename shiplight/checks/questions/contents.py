@@ -121,12 +121,19 @@ def _shipping_copies(subject: Subject) -> list[Step]:
 
 
 def _sources(subject: Subject) -> list[Place]:
-    """Copies of a compiled program's sources that end in the final image."""
-    if not [each for each in shipped(subject) if each.language != "node"]:
-        return []
+    """Copies of sources that end in the final image beside what is compiled from them.
+
+    Those of a front end only where a builder's whole folder ships: many programs for Node are run
+    from their sources.
+    """
+    made = shipped(subject)
+    own, any_of = subject.lineage(subject.target), any(each.language != "node" for each in made)
+    builders = {each.step.stage for each in made if each.language == "node"}
+    above = {stage for builder in builders for stage in subject.lineage(builder)} - set(own)
     return [
         at(step, "sources")
         for step in _shipping_copies(subject)
+        if any_of or step.stage in above
         if any(is_all(s) or _SOURCES.search(s.rpartition("/")[2]) for s in step.sources)
         and subject.ships(step, step.destination)
     ]
