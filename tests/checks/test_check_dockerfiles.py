@@ -89,8 +89,12 @@ EXPECTED = [
     (
         "cpp-cmake",
         {"CMakeLists.txt": "", "src/a.cpp": ""},
-        {"one-suite", "reclaimable", "user", "signals", "cache-mounts", "apt-update"},
-        "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front",
+        {
+            *("one-suite", "reclaimable", "user", "signals", "cache-mounts", "apt-update"),
+            "recommends",
+        },
+        "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front, and "
+        "a builder that installs what packages recommend",
     ),
 ]  # fmt: skip
 
