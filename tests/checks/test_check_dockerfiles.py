@@ -93,8 +93,8 @@ EXPECTED = [
             *("one-suite", "reclaimable", "user", "signals", "cache-mounts", "apt-update"),
             "recommends",
         },
-        "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front, and "
-        "a builder that installs what packages recommend",
+        "trixie's glibc on bookworm, apt lists that stay and no cache for it, a shell in front, "
+        "and a builder that installs what packages recommend",
     ),
 ]  # fmt: skip
 
