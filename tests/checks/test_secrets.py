@@ -351,6 +351,12 @@ def test_variables_placeholders_and_other_values_beside_a_secret_stay():
     assert mask("ARG NPM_TOKEN NODE_ENV=production") == "ARG NPM_TOKEN NODE_ENV=production"
 
 
+def test_a_secret_that_is_longer_than_what_is_judged_is_hidden_to_its_end():
+    secret = made(54, 9000)
+    for line in ("x --token {}", "x --token={}", "TOKEN={} x", 'sh -c "P=$X TOKEN={} x"'):
+        assert mask(line.format(secret)) == line.format("…"), line
+
+
 def test_a_key_in_a_here_document_is_reported_and_not_repeated(tmp_path):
     secret = made(40, 64)
     key = KEY.format("RSA ", "\n", secret)
@@ -428,6 +434,11 @@ LONG = {
     "web tokens without a point": "eyJaaaaaaaa-",
     "keys of services": "key-",
     "packages": "pypi-",
+    "options in one word": "--token=",
+    "passwords in one word": "--password=",
+    "passwords in quotes": 'key="pass:',
+    "variables in one word": "password=$",
+    "cookies in one word": "-b=a=",
     "blocks": "password: |\n  a\n",
     "forms": "-d pass=",
     "lines of a .pgpass": "h:5432:a:b",

@@ -85,6 +85,8 @@ def is_secret_name(name: str) -> bool:
     return keys or ends or bool(_WORDS & set(words)) or of_a_host
 
 
+_JUDGED = 500  # characters of a value, to tell whether it is a secret
+
 # --- values --------------------------------------------------------------------------------------
 
 _PLACEHOLDERS = re.compile(
@@ -218,8 +220,11 @@ def secrets_in(text: str) -> Iterator[Secret]:
         for found in pattern.finditer(text):
             yield Secret(*found.span(), what, what != A_KEY or has_private_key(found[0]))
     for what, pattern in BEFORE:
+        done = 0
         for found in pattern.finditer(text):
-            yield from _after(text, found.start(), found.end(), what)
+            if secret := _after(text, found.start(), found.end(), what, done):
+                done = max(done, secret.end)
+                yield secret
     for what, pattern in AROUND:
         for found in pattern.finditer(text):
             yield from _in_the_middle(text, found, what)
@@ -240,20 +245,26 @@ def _piped(text: str) -> Iterator[Secret]:
                 yield Secret(*said.span("secret"), "a password of a user", is_value(word))
 
 
-def _after(text: str, start: int, at: int, what: str) -> Iterator[Secret]:
-    """The word at `at`, which something that began at `start` says is a secret."""
+def _after(text: str, start: int, at: int, what: str, done: int) -> Secret | None:
+    """The word at `at`, which something that began at `start` says is a secret.
+
+    Up to `done`, the text is known to be secret: no more of the word than is judged is read there.
+    """
     before = text[max(0, start - 1) : start]
     quoted = before in _INSIDE and text[at - 1 : at] == "="
-    value = (_INSIDE[before] if quoted else _VALUE).match(text, at)
+    pattern = _INSIDE[before] if quoted else _VALUE
+    value = pattern.match(text, at, at + _JUDGED)
     word = _bare(value)
     if not word or word.startswith(("-", "$")):
-        return
+        return None
     if what in NAMES:
         is_one = _has_random(word)
     else:
         is_one = what not in PROSE or _is_random(_FIRST.match(word)[0])
-    if is_one:
-        yield Secret(at, value.end(), what, _is_real(word))
+    if not is_one:
+        return None
+    end = value.end() if at < done else pattern.match(text, at).end()
+    return Secret(at, end, what, _is_real(word))
 
 
 def _is_real(word: str) -> bool:
@@ -308,13 +319,14 @@ def _named(text: str) -> Iterator[Secret]:
         if scheme := _SCHEME.match(text, at) if is_header else None:
             at = scheme.end()
         opened = quote in _INSIDE and (found["is"] == "=" or is_header)
-        value = (_INSIDE[quote] if opened else _VALUE).match(text, at)
+        pattern = _INSIDE[quote] if opened else _VALUE
+        value = pattern.match(text, at, at + _JUDGED)
         if block := _BLOCK.match(text, at) if is_header and not opened else None:
-            at, value = block.start(block.lastgroup), block
+            at = block.start(block.lastgroup)
         word = (block[block.lastgroup] if block else _bare(value)).strip()
         if word and _is_real(word) and (is_name or _has_random(word)):
             prose = is_header and not scheme and not opened and word.isalpha()  # "the token: it is"
-            done = value.end()
+            done = block.end() if block else pattern.match(text, at).end()
             yield Secret(at, done, VALUE_OF + own, is_secret(own, word) and not prose)
 
 
