@@ -50,7 +50,7 @@ _HARMLESS_ENDS = {
     *("STRATEGY", "REQUIRED", "ROUNDS", "COST", "USER", "USERNAME", "EMAIL", "FORMAT", "STDIN"),
     *("SERVICE", "SERVER", "ADDRESS", "ADDR", "SCOPE", "SCOPES", "STORE", "MANAGER", "REGEX"),
     *("PATTERN", "LEEWAY", "COLUMN", "CLASS", "NAMESPACE", "DIGEST", "CHECKSUM", "SHA256"),
-    *("STRING", "NOPASSWD"),
+    *("STRING", "NOPASSWD", "HASHER", "HASHERS", "HELPER", "HELPERS", "ENCRYPTION"),
 }
 # What may be a secret, or its name, or a switch: it is one where a program made the value.
 _PERHAPS = re.compile(
@@ -90,8 +90,9 @@ _JUDGED = 500  # characters of a value, to tell whether it is a secret
 # --- values --------------------------------------------------------------------------------------
 
 _PLACEHOLDERS = re.compile(
-    r"(?is)|\$.*|<.*>|\{\{.*|%\w+%|x+|\*+|\.+|…|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
-    r".*(?:dummy|placeholder|change[-_]?me|replace[-_]?me|build[-_]?only|not[-_]?(?:a|used|needed)|"
+    r"(?is)|[$`].*|[!*]+|<.*>|\{\{.*|%\w+%|x+|\.+|…|none|null|nil|true|false|yes|no|on|off|\d{1,2}|"
+    r".*(?:dummy|placeholder|change[-_]?(?:me|it)|replace[-_]?me|build[-_]?(?:time[-_]?)?only|"
+    r"not[-_]?(?:a|used|needed)|"
     # What `django-admin startproject` makes is a real key, whatever it calls itself.
     r"example|your[-_]|fake|notset|unset|(?<!django-)insecure|insecure(?!-\S{20})).*|"
     r"sha(?:1|256|384|512)[-:].*|"  # a digest of an image, or of what a lock file names
