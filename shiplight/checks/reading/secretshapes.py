@@ -85,7 +85,7 @@ WORD = (
 )
 BEGIN = r"(?:(?<![\w$-])(?<!\$\{)|(?<=\\[ntr]))"  # of a name, which may stand behind a \n
 _BETWEEN = r"""(?:\s*=\s*|\s+|\\?['"]\s*,?\s*(?=\\?['"]))"""  # an option and its value, in JSON too
-_LONG = r"(?<![\w-])--?(?!no-|disable|without)(?:[a-z]\w*-){0,3}"
+_LONG = r"(?<![\w-])--?(?!no-|disable|without)(?:[a-z]\w*[-.]){0,3}"
 _THEN = r"""['",\s](?:[^;&|]{0,300}?['",\s])??"""  # later in the same command
 _GAP = r"(?:\s+|\\?['\"]\s*,\s*\\?['\"])"  # between two words
 _SEP = r"(?:\s|\\n|\\t|\\r|['\"]\s*,?\s*['\"])+"
@@ -93,7 +93,7 @@ _SEP = r"(?:\s|\\n|\\t|\\r|['\"]\s*,?\s*['\"])+"
 _PLAIN = r"[^\s\\'\"]{1,200}"
 # Or what people write about, or a name: only words that a program made are secrets there.
 PROSE = {"a bearer token", "basic credentials", "a login's password", "a login's token"}
-NAMES = {"a cookie", "perhaps a token as an option"}
+NAMES = {"a cookie", "perhaps a token as an option", "perhaps a secret of Kubernetes"}
 
 # What makes the word after it a secret: (what, pattern that ends where the value begins).
 _BEFORE_THEM = [
@@ -126,8 +126,17 @@ _BEFORE_THEM = [
     ),
     (
         "a password as an argument",
-        rf"\b(?:mysqladmin{_THEN}password|rclone{_THEN}pass(?:word)?){_SEP}",
+        rf"\b(?:mysqladmin{_THEN}password{_SEP}|"
+        rf"rclone{_THEN}(?:pass(?:word)?|secret_access_key|client_secret|token)(?:{_SEP}|=))",
     ),
+    (
+        "a password as an argument",
+        r"\b(?:openssl\s+passwd\s+(?:-salt\s+\S+\s+|-(?!in\b|salt\b)\w+\s+){0,4}+|"
+        r"mkpasswd\s+(?:(?:-[mSR]|--method|--salt|--rounds)[\s=]\s*\S+\s+|-[\w=-]+\s+){0,4}+)"
+        r"(?=[^-\s<>|&;)])",
+    ),
+    ("a secret of Kubernetes", rf"\bcreate\s+secret{_THEN}--from-literal{_BETWEEN}[\w.-]{{1,99}}="),
+    ("perhaps a secret of Kubernetes", rf"(?<=\s)--from-literal{_BETWEEN}[\w.-]{{1,99}}="),
     (
         "a password in a configuration",
         r"(?:(?:(?<=['\"\n])|(?<=\\n)|(?<=echo ))requirepass|\b(?:user|owner|input)_pw)\s+",
@@ -167,7 +176,8 @@ _BEFORE_THEM = [
 _OPTIONS = [
     (r"twine|7z\w?|sshpass", "p", "attached"),
     ("redis-cli", "a", "attached"),
-    ("sqlcmd", "P", "attached"),
+    ("sqlcmd|bcp|p4", "P", "attached"),
+    (r"nuget\s+(?:add|update)\s+source", "p", ""),
     (r"mongo|mongosh|mongodump|useradd|usermod|cqlsh|ncftp\w*", "p", ""),
     ("zip|unzip", "P", ""),
     (r"ldap\w+", "w", ""),
@@ -192,6 +202,7 @@ _ARGUMENTS = {
     "a password as an argument": (
         *("rclone obscure", "ansible-vault encrypt_string", "cf auth *", "bw login *"),
         *("rabbitmqctl add_user *", "rabbitmqctl change_password *", "net user *"),
+        "wpa_passphrase *",
         *("grafana-cli admin reset-admin-password", "pulumi config set --secret *"),
     ),
     "a token in a configuration": (
@@ -234,7 +245,7 @@ BEFORE = [
 ]
 
 _TAKERS = (  # of a password, or a token, from their standard input
-    r"(?:sudo\s+-\w*S|passwd\s+(?:\S+\s+){0,3}--stdin|vncpasswd\s+-f|"
+    r"(?:sudo\s+-\w*S|(?:sudo\s+)?(?:(?:smb)?passwd|kinit)(?=\s|$)|vncpasswd\s+-f|"
     r"\w+\s+(?:\w+\s+){0,2}login\b[^|;&<]{0,200}--(?:password-stdin|with-token)|"
     r"gpg\d?\s[^|;&<]{0,200}?--passphrase-fd[\s=]0)"
 )
@@ -282,6 +293,15 @@ _AROUND_THEM = [
         r"\b(?:sqlplus|sqlldr|expdp|impdp)\s(?:-\S+\s+){0,3}['\"]?(?P<user>\w+)/(?P<secret>[^\s@'\"$/]+)",
     ),
     (
+        "a variable of Windows",
+        r"\b(?:setx\s+(?:/[mM]\s+)?|SetEnvironmentVariable\(\s{0,9})\\?['\"]?(?P<name>\w{1,60})\\?['\"]?"
+        r"(?:\s+|\s{0,9},\s{0,9})\\?['\"]?(?P<secret>[^\s'\"\\$][^'\"\\$\s]{0,299})",
+    ),
+    (
+        "a password of a connection",
+        r"\bjdbc:oracle:\w{1,9}:(?P<user>[\w.-]{1,99})/(?P<secret>[^\s@'\"$/]{1,200})(?=@)",
+    ),
+    (
         "a password in Python",
         r"\bauth\s{0,3}=\s{0,3}(?:[\w.]{0,40}Auth)?\(\s{0,9}\\?['\"](?P<user>[^\s'\"\\$]{1,99})\\?['\"]"
         r"\s{0,9},\s{0,9}\\?['\"](?P<secret>[^'\"\\$]{1,300})",
@@ -316,7 +336,14 @@ _AROUND_THEM = [
 PIPED = [
     (
         re.compile(r"\|\s*(?:[\w/]+\s+){0,2}chpasswd\b"),
-        re.compile(r"[\w.-]:(?P<secret>[^\s'\"\\]+)"),
+        re.compile(r"[\w.-]:(?!%s)(?P<secret>[^\s'\"\\]+)"),
+    ),
+    (
+        re.compile(r"\|\s*(?:[\w/]+\s+){0,2}chpasswd\b"),
+        re.compile(
+            r"(?:(?<!%)[\w.-]:%s[^\s%]{0,9}|%s:%s[^\s%]{0,9}\s+\S{1,99})\s+"
+            r"(?P<secret>[^\s'\"\\]+|'[^']+|\"[^\"]+)"
+        ),
     ),
     (
         re.compile(r"\|\s*" + _TAKERS),

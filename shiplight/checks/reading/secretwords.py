@@ -202,6 +202,8 @@ _HEADER_OPTION = re.compile(r"(?:^|\s)(?:-[A-Za-z]{0,9}H|--header)[\s=]{0,3}$")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 _FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
 
+_NEXT = re.compile(r"\s(?:&&|\|\|)\s|;\s+(?!\})")  # begins another command
+
 VALUE_OF = "the value of "  # and a name
 
 
@@ -239,7 +241,9 @@ def _piped(text: str) -> Iterator[Secret]:
         for found in taker.finditer(text):
             begin = max(0, found.start() - 300)
             echoes = [echo.end() for echo in ECHO.finditer(text, begin, found.start())]
-            for said in secret.finditer(text, echoes[-1], found.start()) if echoes else ():
+            if not echoes or _NEXT.search(text, echoes[-1], found.start()):
+                continue
+            for said in secret.finditer(text, echoes[-1], found.start()):
                 word = said["secret"]
                 if word.strip("'\"").startswith("$"):
                     continue
