@@ -389,6 +389,18 @@ def test_a_secret_that_is_longer_than_what_is_judged_is_hidden_to_its_end():
         assert mask(line.format(secret)) == line.format("…"), line
 
 
+def test_what_is_decoded_from_base64_is_hidden_if_a_secret_is_in_it(tmp_path):
+    for said in (f"password={made(55)}\n", json.dumps({"type": "x", "private_key": made(56, 900)})):
+        word = base64.b64encode(said.encode()).decode()
+        for line in (f"RUN echo {word} | base64 -d > k", f"RUN echo -n '{word}'|base64 --decode>k"):
+            found = check(tmp_path, dockerfile(line))
+            assert word[:40] not in json.dumps(found.to_list()) + mask(line)
+            assert result(found, "secrets").outcome.result == "failed"
+    for said in (b"hello: a world of words", b"password=$PASSWORD", bytes(range(128, 190))):
+        line = f"RUN echo {base64.b64encode(said).decode()} | base64 -d > k"
+        assert mask(line) == line and list(shapes(line)) == []
+
+
 def test_a_key_in_a_here_document_is_reported_and_not_repeated(tmp_path):
     secret = made(40, 64)
     key = KEY.format("RSA ", "\n", secret)
@@ -466,6 +478,8 @@ LONG = {
     "web tokens without a point": "eyJaaaaaaaa-",
     "keys of services": "key-",
     "packages": "pypi-",
+    "encoded": "echo aaaaaaaaaaaaaaaa| base64 -d ",
+    "encoded words": "echo aaaaaaaaaaaaaaaaaaaaaaaaa",
     "hashes of passwords": "openssl passwd -1 ",
     "hashes by mkpasswd": "mkpasswd -m a ",
     "literals": "create secret --from-literal=a=",

@@ -4,6 +4,7 @@ Evidence never repeats a secret. Everything that is found is masked; the check r
 values. Matching takes linear time.
 """
 
+import base64
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -202,6 +203,10 @@ _HEADER_OPTION = re.compile(r"(?:^|\s)(?:-[A-Za-z]{0,9}H|--header)[\s=]{0,3}$")
 _SCHEME = re.compile(r"(?i)\s*(?:basic|bearer|token|digest|apikey|negotiate)\s+")
 _FETCHES = re.compile(r"\b(?:curl|wget|https?|aria2c|lftp|xh)\b")
 
+_ENCODED = re.compile(
+    r"\becho\s+(?:-\w+\s+){0,2}\\?['\"]?(?P<secret>[A-Za-z0-9+/]{16,9000}+)={0,2}\\?['\"]?"
+    r"\s*\|\s*base64\s+(?:-[a-z]{0,3}[dD]|--decode)\b"
+)
 _NEXT = re.compile(r"\s(?:&&|\|\|)\s|;\s+(?!\})")  # begins another command
 
 VALUE_OF = "the value of "  # and a name
@@ -232,6 +237,7 @@ def secrets_in(text: str) -> Iterator[Secret]:
         for found in pattern.finditer(text):
             yield from _in_the_middle(text, found, what)
     yield from _piped(text)
+    yield from _encoded(text)
     yield from _named(text)
 
 
@@ -248,6 +254,18 @@ def _piped(text: str) -> Iterator[Secret]:
                 if word.strip("'\"").startswith("$"):
                     continue
                 yield Secret(*said.span("secret"), "a password of a user", is_value(word))
+
+
+def _encoded(text: str) -> Iterator[Secret]:
+    """What is decoded from base64 and has a secret in it."""
+    for found in _ENCODED.finditer(text):
+        word = found["secret"]
+        try:
+            said = base64.b64decode(word + "=" * (-len(word) % 4)).decode()
+        except ValueError:
+            continue
+        if any(secret.counts for secret in secrets_in(said)):
+            yield Secret(*found.span("secret"), "a secret in base64", True)
 
 
 def _after(text: str, start: int, at: int, what: str, done: int) -> Secret | None:
