@@ -527,7 +527,7 @@ def test_no_text_is_looked_at_for_long(piece):
     mask(text)
     mask("ENV PASSWORD=" + text)
     mask("://" + text)
-    assert time.process_time() - begun < 4
+    assert time.process_time() - begun < 10
 
 
 @pytest.mark.parametrize("end", ["HOST", "PORT", "MINUTES", "FILE", "TTL", "LENGTH", "URL"])
