@@ -76,6 +76,7 @@ def _is_member(one: Member) -> bool:
         isinstance(one.name, str)
         and _PATH.fullmatch(one.name) is not None
         and one.name != NAME
+        and (not one.name.startswith("recordings/") or one.name.endswith((".json", ".zst")))
         and type(one.bytes) is int
         and 0 <= one.bytes <= _MOST_MEMBER
         and isinstance(one.sha256, str)

@@ -196,6 +196,10 @@ BAD = {
     "a path that leads out": (lambda m: with_manifest(m, members=named("../x")), "no kit has"),
     "a path from the root": (lambda m: with_manifest(m, members=named("/etc/x")), "no kit has"),
     "a hidden file": (lambda m: with_manifest(m, members=named("a/.x")), "no kit has"),
+    "a program among the recordings": (
+        lambda m: with_manifest(m, members=named("recordings/x.py")),
+        "no kit has",
+    ),
     "a name twice": (lambda m: with_manifest(m, members=named("x", "x")), "twice"),
     "a file that is a folder": (lambda m: with_manifest(m, members=named("a", "a/b")), "a folder"),
     "a base with spaces": (lambda m: with_manifest(m, bases=["a b"]), "no image and no lesson"),
