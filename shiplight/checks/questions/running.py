@@ -9,6 +9,7 @@ from ...dockerfile import apply_rules
 from ..reading.folder import cleaned, context_copies, copied, ignored
 from ..reading.known import commands
 from ..reading.layers import own_layers
+from ..reading.roots import root_installs
 from ..reading.secretfiles import (
     SECRET_FILES,
     is_harmless,
@@ -116,6 +117,9 @@ def _user_of_base(subject: Subject) -> Outcome:
         return failed(
             f"no USER, and {base.reference} runs as root", [at_target(subject, "no USER")], _USER
         )
+    if step := root_installs(subject):
+        places = [at_target(subject, "no USER"), at(step, "only root can install packages")]
+        return failed("no USER after a step that only root can run", places, _USER)
     return unseen(f"no USER: {base.reference} decides which user runs", _USER)
 
 
