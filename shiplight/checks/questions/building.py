@@ -278,10 +278,16 @@ def _strip_advice(each: Compiling) -> str:
     }.get(each.language, "link with -s, or run strip on the program before it is copied")
 
 
+# tar's --strip-components, and --strip=1 for short, leave out folders.
+_SAYS_STRIP = re.compile(
+    r"--strip(?!-components|[ =]?[\"']?[\d$]|\w)|install-strip|-Wl,-s\b|-Wl,--strip-all"
+)
+
+
 def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
     """True, False, or None where the Dockerfile does not say."""
     text = each.step.script
-    if re.search(r"--strip\b|install-strip|-Wl,-s\b|-Wl,--strip-all", text):
+    if _SAYS_STRIP.search(text):
         return True
     said = None if each.decided_elsewhere else _says(subject, each)
     if said is not True and subject.strips:
