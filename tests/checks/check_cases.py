@@ -306,6 +306,8 @@ CASES = [
     ("cache-mounts", "crates on the folder of what is built", RUST.replace("cargo build --release", "--mount=type=cache,target=/app/target cargo fetch"), {}, FAILED, "cargo"),
     ("cache-mounts", "Gradle's task of one language", "FROM eclipse-temurin:21\nRUN ./gradlew compileKotlin", {}, FAILED, "gradle"),
     ("cache-mounts", "Gradle's task of one language, with one", "FROM eclipse-temurin:21\nRUN --mount=type=cache,target=/root/.gradle ./gradlew :app:compileJava", {}, PASSED, ""),
+    ("cache-mounts", "Gradle's task in another case", "FROM eclipse-temurin:21\nRUN chmod +x gradlew && ./gradlew bootJAR", {}, FAILED, "gradle"),
+    ("cache-mounts", "an option of Gradle, which is no task", "FROM eclipse-temurin:21\nRUN ./gradlew tasks -PonlyBuild", {}, NONE, ""),
     ("cache-mounts", "cabal and Stack", "FROM haskell:9.12\nRUN cabal update && cabal install --dependencies-only x\nRUN stack build", {}, FAILED, "cabal and stack"),
     ("cache-mounts", "cabal with one", "FROM haskell:9.12\nRUN --mount=type=cache,target=/root/.cabal cabal update", {}, PASSED, ""),
     ("cache-mounts", "make, whose Makefile fetches", "FROM alpine:3.22\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "NPM := npm\nall: install\ninstall:\n\t@$(NPM) ci || exit 1\n\tgo mod \\\n\t\tdownload\n"}, FAILED, "npm and go"),

@@ -85,9 +85,14 @@ class Command:
 
 @cache
 def _parts(pattern: str) -> tuple[Callable, tuple[Callable, ...]]:
-    """What matches the program that a pattern names, and what matches each of its other words."""
-    program, *wanted = (re.compile(translate(word)).match for word in pattern.split())
-    return program, tuple(wanted)
+    """What matches the program that a pattern names, and what matches each of its other words.
+
+    Gradle takes its tasks without their case; an option is none of them.
+    """
+    program, *wanted = pattern.split()
+    task = "(?i)(?!-)" if program == "gradle" else ""
+    parts = [("" if word.startswith("-") else task) + translate(word) for word in wanted]
+    return re.compile(translate(program)).match, tuple(re.compile(part).match for part in parts)
 
 
 def commands(instruction: Instruction) -> tuple[Command, ...]:
