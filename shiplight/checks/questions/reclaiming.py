@@ -1,7 +1,8 @@
 """The check on bytes that ship for nothing: hidden by a later instruction, or left behind."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import PurePosixPath
 
@@ -202,11 +203,29 @@ def _removed_paths(step: Step) -> dict[str, str]:
     return dict(reversed(found))  # the first way counts
 
 
+def _is_gone(path: str, removed: Iterable[str]) -> bool:
+    """Whether a path is one of those removed, is below one, or is what a pattern there matches.
+
+    >>> _is_gone("/tmp/a.tgz", ["/tmp/a*"]), _is_gone("/tmp/b/a.tgz", ["/tmp/a*", "/*.tgz"])
+    (True, False)
+    """
+    parts = path.split("/")
+    for away in removed:
+        given = away.split("/")
+        if under(path, away) or (
+            set("*?[") & set(away)
+            and len(given) <= len(parts)
+            and all(fnmatchcase(*pair) for pair in zip(parts, given, strict=False))
+        ):
+            return True
+    return False
+
+
 def _added(subject: Subject, step: Step, path: str) -> bool:
     """Whether a step brought what is at `path`, and more than a few bytes of it."""
     subject.looks.take(len(step.paths) if step.keyword in ("COPY", "ADD") else 1)
     if step.keyword == "RUN":
-        brought = path in _fetched(step) and path not in _removed_paths(step)
+        brought = path in _fetched(step) and not _is_gone(path, _removed_paths(step))
         return brought and not _SMALL.search(path)
     if step.keyword not in ("COPY", "ADD"):
         return False
@@ -320,7 +339,7 @@ def _filling(step: Step) -> Iterator[str]:
             yield from (absolute(folder, step.expand(path)) for path in given)
     gone = _removed_paths(step)
     brought = (path for path in _fetched(step) if not _SMALL.search(path))
-    yield from (path for path in brought if not any(under(path, away) for away in gone))
+    yield from (path for path in brought if not _is_gone(path, gone))
 
 
 _INSTALLERS = ("*.sh", "*.run", "tar", "bsdtar", "unzip", "pip", "conda", "mamba", "micromamba")
@@ -349,7 +368,7 @@ def _kept_archives(subject: Subject) -> list[Place]:
                 if not _ARCHIVE.search(path):
                     continue
                 subject.looks.take(len(gone))
-                if any(under(path, away) for away in gone):
+                if _is_gone(path, gone):
                     continue
                 for each in subject.final_steps[: index + 1]:
                     fetched = each.keyword == "RUN" and path in _fetched(each)
