@@ -2,14 +2,15 @@
 
 import re
 
-from .folder import cleaned, start_of
+from .folder import cleaned, is_folder, start_of
 from .secretshapes import has_private_key
 from .secretwords import is_secret, is_secret_name, shapes
 from .subject import Subject
 
 SECRET_FILES = re.compile(
     r"(?:^|/)(?:\.env(?:\.(?!(?:[\w-]{1,50}\.){0,4}(?:example|sample|template|dist|defaults?|test))[\w.-]+)?|"
-    r"id_(?:rsa|dsa|ecdsa|ed25519)|"
+    r"id_(?:rsa|dsa|ecdsa|ed25519)|(?:[\w.-]{0,50}[-_.])?private[-_]?key|"
+    r"ssh_host_(?:rsa|dsa|ecdsa|ed25519)_key|hs_ed25519_secret_key|deploy[-_]key|privkey|"
     r"\.netrc|\.git-credentials|\.aws(?:/credentials)?|\.ssh|\.pgpass|kubeconfig|\.kube/config|"
     r"\.docker/config\.json|\.pypirc|credentials\.json|service[-_]account\.json|"
     r"(?:server|tls|private|master|production|staging)\.key|secrets?\.(?:ya?ml|json|toml|env)|"
@@ -18,6 +19,7 @@ SECRET_FILES = re.compile(
 _SETTINGS = re.compile(r"(?:^|/)(?:\.env(?:\.[\w.-]+)?|secrets?\.env)$")  # NAME=value, line by line
 _TEXTS = re.compile(r"\.(?:pem|key|asc)$|(?:^|/)\.npmrc$")  # that may hold one, or something public
 _KEY_BY_NAME = re.compile(r"(?:^|/)(?:id_\w+|[\w-]+\.key)$")
+_KEY_BY_WORD = re.compile(r"(?:[-_]|private)key$|(?:^|/)privkey$")  # may be another thing, too
 _KEY_PEM = re.compile(r"(?:^|/)(?!\S*pub)(?:[\w.-]*[-_.])?(?:privkey|private|key)\d*\.pem$")
 _OF_TESTS = re.compile(
     r"(?i)(?:^|/)(?:[\w.-]+[-_.])?(?:tests?|testing|testdata|testutils?|fixtures?|specs?|"
@@ -75,7 +77,7 @@ def _holds_secret(name: str, text: str) -> bool:
     """
     if has_private_key(text):
         return True
-    if _KEY_BY_NAME.search(name) and SECRET_FILES.search(name):
+    if (_KEY_BY_NAME.search(name) or _KEY_BY_WORD.search(name)) and SECRET_FILES.search(name):
         return "-----BEGIN" not in text and bool(text.strip())
     return not name.endswith((".pem", ".key", ".asc")) and _has_values(text)
 
@@ -89,9 +91,15 @@ def is_private_key(subject: Subject, source: str) -> bool:
 
 
 def is_harmless(subject: Subject, source: str) -> bool:
-    """Return whether what a COPY names is a file of settings that is here and holds no secret."""
+    """Return whether what a COPY names is here and holds no secret, by what it contains.
+
+    That is for files of settings, and for names that other things than keys may have, too.
+    """
     name = cleaned(source)
-    text, whole = start_of(subject, name) if _SETTINGS.search(name) else (None, False)
+    if _KEY_BY_WORD.search(name) and is_folder(subject, name):
+        return True  # what is in it is looked at by itself
+    told = _SETTINGS.search(name) or _KEY_BY_WORD.search(name)
+    text, whole = start_of(subject, name) if told else (None, False)
     return whole and not _holds_secret(name, text)
 
 
