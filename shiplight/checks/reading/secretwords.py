@@ -121,8 +121,29 @@ def is_value(text: str | None) -> bool:
     return bool(plain) and not _PLACEHOLDERS.fullmatch(plain)
 
 
+# What nginx passes requests to, by its directives' names: that is no password.
+_UPSTREAM = re.compile(r"(?i)(?:\w+_)?(?:uwsgi|fastcgi|scgi|grpc)_pass|(?:nginx_)?proxy_pass")
+_HOST = re.compile(
+    r"(?:\w{1,9}://|unix:)?(?P<name>[\w./-]{1,200})(?P<port>:\d{1,5})?(?:/[\w./-]*)?"
+)
+
+
+def _is_upstream(name: str, value: str) -> bool:
+    """Whether a variable says where a server passes requests to: a host, a socket or a name."""
+    host = _HOST.fullmatch(value) if _UPSTREAM.fullmatch(name) else None
+    return bool(host) and (bool(host["port"]) or not _is_random(host["name"]))
+
+
 def is_secret(name: str, value: str | None) -> bool:
-    """Return whether a variable with that name and value is a secret; numbers may be passwords."""
+    """Return whether a variable with that name and value is a secret; numbers may be passwords.
+
+    >>> is_secret("UWSGI_PASS", "uwsgi_server"), is_secret("PROXY_PASS", "app:80")
+    (False, False)
+    >>> is_secret("HTTP_PROXY_PASS", "letmein"), is_secret("PROXY_PASS", "q7Zk21Lp9d")
+    (True, True)
+    """
+    if _is_upstream(name, (value or "")[:_JUDGED].strip("'\"")):
+        return False
     number = _NUMBER.fullmatch((value or "").strip("'\""))
     return is_value(value) and not (number and "PASS" not in name.upper())
 
