@@ -6,6 +6,7 @@ FROM_BUILD = "COPY --from=build /app/target/release/app /app\n"
 MOUNTED = "FROM debian:trixie-slim\nRUN --mount=type=bind,from=build,source=/,target=/mnt install -m 0555 /mnt/server /usr/bin/server\n"
 NODE = "FROM node:22-slim\nWORKDIR /app\nCOPY package.json ./\n"
 KEY = "-----BEGIN RSA PRIVATE KEY-----\nMIIEowIBAAKCAQEAq7Zk21Lp9dYw3Xb0\n-----END RSA PRIVATE KEY-----\n"
+RAILS = "test:\n  secret_key_base: 7d754998067691dc61859c6c3109966c44e1756a\n\nproduction:\n  secret_key_base: %s\n"
 CERTIFICATE = "-----BEGIN CERTIFICATE-----\nMIIE\n-----END CERTIFICATE-----\n"
 BUILT_APP = (
     "FROM alpine:3.22 AS b\nWORKDIR /src\nCOPY . .\nRUN make\nFROM alpine:3.22\nWORKDIR /app\n"
@@ -751,6 +752,13 @@ CASES = [
     ("secrets", "where nginx passes requests to", "FROM nginx:1.29\nENV DD_UWSGI_PASS=\"uwsgi_server\" PROXY_PASS=http://app:8080 FASTCGI_PASS=unix:/run/php.sock\nARG GRPC_PASS=10.0.0.1:50051", {}, PASSED, ""),
     ("secrets", "the password of a proxy", "FROM nginx:1.29\nENV HTTP_PROXY_PASS=letmein", {}, FAILED, "HTTP_PROXY_PASS"),
     ("secrets", "a password that has such a name", "FROM nginx:1.29\nENV PROXY_PASS=q7Zk21Lp9dYw3X", {}, FAILED, "PROXY_PASS"),
+    ("secrets", "Rails' secrets, those of production by variables", "FROM ruby:3.4-slim\nCOPY ./config /app/config\nCOPY config/secrets.yml /app/", {"config/secrets.yml": RAILS % '<%= ENV["SECRET_KEY_BASE"] %>'}, PASSED, ""),
+    ("secrets", "Rails' secrets, one of production written out", "FROM ruby:3.4-slim\nCOPY ./config /app/config", {"config/secrets.yml": RAILS % '<%= ENV["SECRET_KEY_BASE"] %>\n  api_key: q7Zk21Lp9dYw3Xb0q7Zk21Lp'}, FAILED, "config/secrets.yml"),
+    ("secrets", "Rails' secrets, all written out", "FROM ruby:3.4-slim\nCOPY config/secrets.yml /app/", {"config/secrets.yml": RAILS % "5e626815c7ef00cc5d7b46ff3099160f25e5271b"}, FAILED, "config/secrets.yml"),
+    ("secrets", "secrets of all, beside those of production by variables", "FROM ruby:3.4-slim\nCOPY ./config /app/config", {"config/secrets.yml": "shared:\n  api_key: q7Zk21Lp9dYw3Xb0q7Zk21Lp\n" + RAILS % '<%= ENV["K"] %>'}, FAILED, "config/secrets.yml"),
+    ("secrets", "Rails' secrets, with a default for production", "FROM ruby:3.4-slim\nCOPY ./config /app/config", {"config/secrets.yml": RAILS % '<%= ENV.fetch("K") { "q7Zk21Lp9dYw3Xb0" } %>'}, FAILED, "config/secrets.yml"),
+    ("secrets", "Rails' secrets, fetched for production", "FROM ruby:3.4-slim\nCOPY ./config /app/config", {"config/secrets.yml": RAILS % '<%= ENV.fetch("K") %>'}, PASSED, ""),
+    ("secrets", "Rails' secrets that are not here", "FROM ruby:3.4-slim\nCOPY config/secrets.yml /app/", {}, FAILED, "config/secrets.yml"),
     ("secrets", "an example file", "FROM alpine:3.22\nCOPY .env.example /app/", {}, PASSED, ""),
     ("secrets", "a key of Rails", "FROM alpine:3.22\nCOPY config/master.key /app/config/", {}, FAILED, "master.key"),
     ("secrets", "a key store", "FROM alpine:3.22\nCOPY app.jks /app/", {}, FAILED, "app.jks"),

@@ -17,6 +17,12 @@ SECRET_FILES = re.compile(
     r"[\w.-]+\.(?:jks|keystore|p12|pfx|ppk))$"
 )
 _SETTINGS = re.compile(r"(?:^|/)(?:\.env(?:\.[\w.-]+)?|secrets?\.env)$")  # NAME=value, line by line
+_RAILS = re.compile(r"(?:^|/)secrets\.ya?ml$")
+_OF_DEVELOPERS = re.compile(r"(?m)^(?:development|test):[^\n]*\n(?:(?:[ \t#][^\n]*)?(?:\n|\Z))*")
+_PRODUCTION = re.compile(r"(?m)^production:")
+_BY_VARIABLE = re.compile(  # and by nothing else: a default may be a secret
+    r"""<%=\s{0,9}ENV(?:\[|\.fetch[\s(]{1,3})["'][\w.-]{1,100}["'][\])]?\s{0,9}-?%>"""
+)
 _TEXTS = re.compile(r"\.(?:pem|key|asc)$|(?:^|/)\.npmrc$")  # that may hold one, or something public
 _KEY_BY_NAME = re.compile(r"(?:^|/)(?:id_\w+|[\w-]+\.key)$")
 _KEY_BY_WORD = re.compile(r"(?:[-_]|private)key$|(?:^|/)privkey$")  # may be another thing, too
@@ -79,6 +85,10 @@ def _holds_secret(name: str, text: str) -> bool:
         return True
     if (_KEY_BY_NAME.search(name) or _KEY_BY_WORD.search(name)) and SECRET_FILES.search(name):
         return "-----BEGIN" not in text and bool(text.strip())
+    production = _PRODUCTION.search(text) if _RAILS.search(name) else None
+    if production and _BY_VARIABLE.search(text, production.end()):
+        # What Rails makes for developers opens nothing.
+        text = _BY_VARIABLE.sub("", _OF_DEVELOPERS.sub("", text))
     return not name.endswith((".pem", ".key", ".asc")) and _has_values(text)
 
 
@@ -98,7 +108,7 @@ def is_harmless(subject: Subject, source: str) -> bool:
     name = cleaned(source)
     if _KEY_BY_WORD.search(name) and is_folder(subject, name):
         return True  # what is in it is looked at by itself
-    told = _SETTINGS.search(name) or _KEY_BY_WORD.search(name)
+    told = any(kind.search(name) for kind in (_SETTINGS, _KEY_BY_WORD, _RAILS))
     text, whole = start_of(subject, name) if told else (None, False)
     return whole and not _holds_secret(name, text)
 
