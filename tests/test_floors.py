@@ -21,6 +21,7 @@ FLOORS = [
     ("cli",),
     ("classroom", "kit"),
     ("lessons",),
+    ("scoring",),
     ("checks",),
     ("charts",),
     ("inspection",),

@@ -26,5 +26,6 @@ __getattr__, __dir__, __all__ = offered(
         "to_github": "reporting.github",
         "to_sarif": "reporting.sarif",
         "with_build": "reading.evidence",
+        "with_image": "reading.evidence",
     },
 )

@@ -98,6 +98,25 @@ class Context:
         elif entry.type == tarfile.REGTYPE:
             yield from _content(self.folder, entry)
 
+    def copy_to(self, target: Path) -> None:
+        """Write what is sent into a new folder, but for the Dockerfile, with modes and times.
+
+        Raises ContextError if a file changes meanwhile.
+        """
+        target.mkdir(parents=True)
+        for entry in self.entries[1:]:  # the first is the Dockerfile
+            path = target / entry.name
+            if entry.type == tarfile.SYMTYPE:
+                path.symlink_to(entry.link)
+                continue
+            if entry.type == tarfile.DIRTYPE:
+                path.mkdir(exist_ok=True)
+            else:
+                with open(path, "xb") as file:
+                    file.writelines(self.content(entry))
+            path.chmod(entry.mode | stat.S_IRWXU if path.is_dir() else entry.mode)
+            os.utime(path, (entry.mtime, entry.mtime))
+
     def digests(self) -> dict[str, str]:
         """Return a digest of each entry but the Dockerfile, by its path; times do not count.
 

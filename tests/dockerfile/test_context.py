@@ -352,6 +352,27 @@ def walked(folder: Path) -> list[Path]:
     return found
 
 
+def test_a_copy_has_what_is_sent_with_modes_and_times_and_no_dockerfile(tmp_path):
+    (tmp_path / "app" / "sub").mkdir(parents=True)
+    for name, text in {"Dockerfile": "FROM x\n", "run": "1", "sub/a": "2", "left": "3"}.items():
+        (tmp_path / "app" / name).write_text(text)
+    (tmp_path / "app" / ".dockerignore").write_text("left\n")
+    (tmp_path / "app" / "link").symlink_to("/nowhere")
+    (tmp_path / "app" / "run").chmod(0o755)
+    os.utime(tmp_path / "app" / "sub" / "a", (1000, 1000))
+    sent = read_context(tmp_path / "app")
+    sent.copy_to(tmp_path / "copy")
+    found = {
+        path.relative_to(tmp_path / "copy").as_posix() for path in (tmp_path / "copy").rglob("*")
+    }
+    assert found == {".dockerignore", "run", "sub", "sub/a", "link"}
+    assert os.readlink(tmp_path / "copy" / "link") == "/nowhere"
+    assert (tmp_path / "copy" / "run").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "copy" / "sub" / "a").stat().st_mtime == 1000
+    again = read_context(tmp_path / "copy", dockerfile_text="FROM x\n")
+    assert again.digests() == sent.digests()
+
+
 def test_equal_trees_give_equal_bytes(tmp_path):
     for folder, order in ((tmp_path / "a", 1), (tmp_path / "b", -1)):
         write(folder, {name: name for name in ["Dockerfile", "b/c", "b.txt", "a"][::order]})

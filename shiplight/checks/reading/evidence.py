@@ -33,6 +33,11 @@ def with_build(
         secrets=secrets or {},
         ssh=ssh,
     )
+    return with_image(client, subject, build)
+
+
+def with_image(client, subject: Subject, build: builds.Build) -> Subject:
+    """Return the subject with what a build of it gave: its image, and the program in that."""
     image = measure(client, build.tag)
     built = replace(subject, built=Built(image, program_of(client, image), warnings=build.warnings))
     inside = _inside(client, image, own_layers(built))
