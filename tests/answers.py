@@ -3,6 +3,7 @@
 Each exercise gets its solution with one line deleted, line by line; its start, unchanged; and the
 solutions of its neighbours, the exercises before and after it. All but a few have to be refused:
 `exercises/right.toml` argues for each of the others. What does not build says nothing of a check.
+In lesson 13 lines of every right answer are deleted, and none of that may get more points than it.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from shiplight import builds, lessons
+from shiplight import builds, lessons, scoring
 from shiplight.errors import (
     BaseNotAvailable,
     BuildCancelled,
@@ -23,7 +24,9 @@ from shiplight.errors import (
     ShipLightError,
     UsageError,
 )
-from shiplight.lessons import exercises, private_index
+from shiplight.lessons import exercises, private_index, shipping
+from shiplight.scoring import MOST
+from shiplight.scoring.points import bytes_points
 from shiplight.setup import ROOT
 
 FOLDER = ROOT / "tests" / "exercises"
@@ -31,21 +34,32 @@ FOLDER = ROOT / "tests" / "exercises"
 
 @dataclass(frozen=True)
 class Answer:
-    """A Dockerfile for one exercise, and in words how it was made. `line` is what was deleted."""
+    """A Dockerfile for one exercise, and in words how it was made.
+
+    `line` is what was deleted, and `of` the name of the right answer that it was deleted from.
+    """
 
     exercise: str
     how: str
     text: str
     line: str = ""
+    of: str = ""
 
 
-def deletions(found) -> Iterator[Answer]:
-    """The solution of an exercise with one line deleted; empty lines and comments stay."""
-    lines = found.solutions()[0].read_text(encoding="utf-8").splitlines(keepends=True)
+def deletions(found, solution: Path | None = None) -> Iterator[Answer]:
+    """A right answer with one line deleted, the first one by default; comments stay."""
+    path = solution or found.solutions()[0]
+    lines, name = path.read_text(encoding="utf-8").splitlines(keepends=True), name_of(path)
+    of = "" if solution is None else f" of {name}"
     for number, line in enumerate(lines):
         if line.strip() and not line.startswith("#"):
             text = "".join(lines[:number] + lines[number + 1 :])
-            yield Answer(found.id, f"without line {number + 1}", text, line.strip())
+            yield Answer(found.id, f"without line {number + 1}{of}", text, line.strip(), name)
+
+
+def name_of(path: Path) -> str:
+    """The name of a right answer: that of its file."""
+    return path.name.removesuffix(".Dockerfile")
 
 
 def others(found) -> Iterator[Answer]:
@@ -62,15 +76,22 @@ def made_by_rule() -> Iterator[Answer]:
     """Every wrong answer that the rules make, exercise by exercise."""
     for found in exercises.every():
         yield from deletions(found)
+        for solution in found.solutions()[1:] if found.takes_score else ():
+            yield from deletions(found, solution)
         yield from others(found)
 
 
 def in_ci() -> Iterator[Answer]:
     """Two of them for each exercise, quick ones that build: `right.toml` names their lines."""
-    for found in exercises.every():
+    for found in filter(is_in_ci, exercises.every()):
         for line in _said()["ci"][found.id]:
             [answer] = [one for one in deletions(found) if one.line.startswith(line)]
             yield answer
+
+
+def is_in_ci(found) -> bool:
+    """Whether CI tries the answers to this exercise; of lesson 13 it tries one language."""
+    return found.id in _said()["ci"]
 
 
 def why_right(answer: Answer) -> str:
@@ -97,10 +118,28 @@ def built(client, answer: Answer):
         mine = lessons.copy_of(found.app.partition("/")[0]) / "Dockerfile.mine"
         mine.write_text(answer.text, encoding="utf-8")
         return mine
+    slug = re.sub(r"[^a-z0-9]+", "-", f"{answer.exercise} {answer.how}".lower())
+    if found.takes_score:
+        return scored(client, found.app, answer.text, f"answer/{slug}")
     is_private = found.app == "private"
     given = private_index.given(client) if is_private else {"what": _place(found.app)}
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{answer.exercise} {answer.how}".lower())
     return builds.build(client, **given, text=answer.text, name=f"answer/{slug}")
+
+
+def scored(client, language: str, text: str, name: str) -> scoring.Score:
+    """The score of a Dockerfile for a service of lesson 13."""
+    limits = shipping.limits_of(language)
+    place = _place(language)
+    return scoring.score(client, place, text=text, name=name, limits=limits, token=shipping.TOKEN)
+
+
+def points_of(name: str) -> int:
+    """The points of a right answer of lesson 13: it meets everything, and its bytes are known."""
+    for language, known in shipping.shipped().items():
+        if name in known["answers"]:
+            given = bytes_points(known["answers"][name], shipping.limits_of(language))
+            return sum(MOST.values()) - MOST["bytes"] + given
+    raise KeyError(name)
 
 
 def _place(app: str) -> str:
@@ -116,19 +155,25 @@ def _made(client, answer: Answer):
         raise BuildFailed(error.message, hint=error.hint) from error
 
 
-def verdict(client, answer: Answer) -> tuple[str, str]:
-    """What becomes of an answer: `does not build`, `refused` or `accepted`, and what was said."""
+def verdict(client, answer: Answer) -> tuple[str, str, int | None]:
+    """What becomes of an answer: `does not build`, `refused` or `accepted`, and what was said.
+
+    In lesson 13 with its points, None elsewhere.
+    """
+    points = None
     try:
-        exercises.check(client, answer.exercise, _made(client, answer))
+        made = _made(client, answer)
+        points = made.points if isinstance(made, scoring.Score) else None
+        exercises.check(client, answer.exercise, made)
     except CheckFailed as error:
-        return "refused", error.message.partition(": ")[2].partition("\n")[0]
+        return "refused", error.message.partition(": ")[2].partition("\n")[0], points
     except (BaseNotAvailable, BuildFailed, ContextError, DockerfileError) as error:
-        return "does not build", error.message.partition("\n")[0]
+        return "does not build", error.message.partition("\n")[0], points
     except BuildCancelled:
         raise  # by whoever stopped the run: nobody knows what would have become of it
     except ShipLightError as error:
-        return "error", f"{type(error).__name__}: {error.message.partition(chr(10))[0]}"
-    return "accepted", ""
+        return "error", f"{type(error).__name__}: {error.message.partition(chr(10))[0]}", points
+    return "accepted", "", points
 
 
 def kept(pattern: str) -> list[Path]:

@@ -45,14 +45,17 @@ Written by `tests/exercises/try_all.py` · {setting}.
 def main(arguments: list[str]) -> int:
     client = engine.connect()
     wanted = [name for name in arguments if name != "--again"]
-    known = {} if "--again" in arguments else kept()["tried"]
+    known, points = ({}, {}) if "--again" in arguments else (kept()["tried"], kept()["points"])
     for answer in answers.made_by_rule():
         if answer.exercise in wanted or (
             not wanted and known.get(key(answer), ["error"])[0] == "error"
         ):
-            known[key(answer)] = answers.verdict(client, answer)
+            *known[key(answer)], scored = answers.verdict(client, answer)
+            if scored is not None:
+                points[key(answer)] = scored
             setting = engine.setting(client, bases="unknown").to_dict()
-            text = json.dumps({"setting": setting, "tried": known}, indent=1, ensure_ascii=False)
+            said = {"setting": setting, "tried": known, "points": points}
+            text = json.dumps(said, indent=1, ensure_ascii=False)
             KEPT.write_text(text + "\n", encoding="utf-8")
             print(
                 answer.exercise, answer.how, answer.line, *known[key(answer)], sep=" · ", flush=True
@@ -65,7 +68,7 @@ def main(arguments: list[str]) -> int:
 
 
 def kept() -> dict:
-    """What was tried: the setting of the last one, and a verdict for each answer."""
+    """What was tried: the setting of the last one, a verdict for each answer, and its points."""
     return json.loads(KEPT.read_text(encoding="utf-8"))
 
 

@@ -32,6 +32,15 @@ def test_nothing_that_was_tried_is_accepted_without_a_reason():
     assert not [one for one in try_all.tried() if one[1] in ("accepted", "error")]
 
 
+def test_nothing_that_was_made_of_a_right_answer_gets_more_points_than_it():
+    """Lesson 13: as far as they were tried, and by the points that were measured."""
+    points = try_all.kept()["points"]
+    scored = [one for one in answers.made_by_rule() if one.of and try_all.key(one) in points]
+    assert {one.exercise for one in scored} >= {"13.1"}
+    for one in scored:
+        assert points[try_all.key(one)] <= answers.points_of(one.of), one
+
+
 def test_a_run_that_is_stopped_keeps_no_verdict_of_the_answer_that_it_was_at(monkeypatch):
     def stopped(client, answer):
         raise BuildCancelled("the build was stopped.")
@@ -47,7 +56,11 @@ def test_an_answer_that_asks_for_what_its_exercise_does_not_give_does_not_build(
 
     monkeypatch.setattr(answers, "built", without_secret)
     verdict = answers.verdict(None, next(answers.made_by_rule()))
-    assert verdict == ("does not build", "line 2 requires the secret pip, which is not given.")
+    assert verdict == (
+        "does not build",
+        "line 2 requires the secret pip, which is not given.",
+        None,
+    )
 
 
 def test_what_is_kept_is_of_answers_that_the_rules_still_make():

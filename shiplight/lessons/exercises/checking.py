@@ -9,6 +9,7 @@ from ...builds import Build, recipe
 from ...errors import CheckFailed, UsageError
 from ...inspection import measure
 from ...recordings import Recorded
+from ...scoring import Score
 from .. import learned
 from ..shown import Shown
 from . import (  # noqa: F401  each registers its checks
@@ -22,6 +23,7 @@ from . import (  # noqa: F401  each registers its checks
     python,
     rust,
     scans,
+    shipping,
 )
 from .grading import ALL, Exercise
 
@@ -31,12 +33,13 @@ def every() -> list[Exercise]:
     return [ALL[name] for name in sorted(ALL)]
 
 
-def check(client, exercise_id: str, made: Build | str | os.PathLike | None) -> None:
+def check(client, exercise_id: str, made: Build | Score | str | os.PathLike | None) -> None:
     """Inspect what a learner built; show that it solves the exercise, or raise CheckFailed.
 
-    `made` is what `build` returned; for 08.1 and 08.2 it is the path of a Dockerfile. With None,
-    nothing is built yet, and the exercise is shown as open. Without an engine nothing can be built,
-    and a sentence says so. Raises UsageError for anything else, and for an unknown exercise.
+    `made` is what `build` returned; for 08.1 and 08.2 it is the path of a Dockerfile, and in lesson
+    13 what `score` returned. With None, nothing is built yet, and the exercise is shown as open.
+    Without an engine nothing can be built, and a sentence says so. Raises UsageError for anything
+    else, and for an unknown exercise.
     """
     found = named(exercise_id)
     if made is None:
@@ -73,20 +76,21 @@ def named(exercise_id: str) -> Exercise:
 
 def _refuse_other_kinds(found: Exercise, made) -> None:
     """Raise UsageError where this is not what the exercise's check can look at."""
-    if isinstance(made, Path if found.takes_file else Build):
+    if isinstance(made, Path if found.takes_file else Score if found.takes_score else Build):
         return
     if found.takes_file and isinstance(made, str) and "\n" not in made:
         return
     seen = f"{type(made).__name__} ({made})"
     if isinstance(made, str) and "FROM" in made:
         seen = "the text of a Dockerfile"
-    wants = "the path of a Dockerfile" if found.takes_file else "what `build` returns"
-    raise UsageError(
-        f"{found.id} looks at {wants}, and got {seen}.",
-        hint='(folder / "Dockerfile.mine").write_text(text), then mine = folder / "Dockerfile.mine"'
-        if found.takes_file
-        else f'mine = build(client, "{found.app}", text=text, name="{_mine(found)}")',
-    )
+    wants = "what `build` returns"
+    example = f'build(client, "{found.app}", text=text, name="{_mine(found)}")'
+    if found.takes_file:
+        wants = "the path of a Dockerfile"
+        example = 'folder / "Dockerfile.mine", after `mine.write_text(text)`'
+    if found.takes_score:
+        wants, example = "what `score` returns", "score(client, app, text=text, limits=…, token=…)"
+    raise UsageError(f"{found.id} looks at {wants}, and got {seen}.", hint=f"mine = {example}")
 
 
 def _mine(found: Exercise) -> str:

@@ -40,6 +40,11 @@ class Exercise:
         return self.id.startswith("08")
 
     @property
+    def takes_score(self) -> bool:
+        """Whether the check looks at a score, and not at a build."""
+        return self.id.startswith("13")
+
+    @property
     def start_text(self) -> str:
         """The Dockerfile that the lesson begins with."""
         return str(recipe(str(_place(self.start))))

@@ -1,0 +1,88 @@
+"""The checks of lesson 13: a service that meets everything that is asked of it, by its score."""
+
+from ...scoring import Score
+from .. import shipping
+from .grading import exercise, refuse
+
+
+@exercise("13.1")
+def _go_is_fit_to_ship(client, made: Score) -> str:
+    return _fit_to_ship("13.1", made, "go")
+
+
+@exercise("13.2")
+def _python_is_fit_to_ship(client, made: Score) -> str:
+    return _fit_to_ship("13.2", made, "python")
+
+
+@exercise("13.3")
+def _node_is_fit_to_ship(client, made: Score) -> str:
+    return _fit_to_ship("13.3", made, "node")
+
+
+@exercise("13.4")
+def _rust_is_fit_to_ship(client, made: Score) -> str:
+    return _fit_to_ship("13.4", made, "rust")
+
+
+def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
+    """Refuse what is not met, the gravest first; return the points."""
+    if made.limits != shipping.limits_of(language) or made["secret"].passed is None:
+        refuse(
+            exercise_id,
+            "this is the score of something else.",
+            hint="score it with the limits of this service, and with its token: "
+            "`limits=limits_of(language), token=TOKEN`",
+            found=made.name,
+        )
+    if not made["builds"].passed:
+        refuse(
+            exercise_id,
+            "the image does not build.",
+            hint="which step failed, and what were its last lines?",
+            found=made["builds"].measured,
+        )
+    if not made["answers"].passed:
+        refuse(
+            exercise_id,
+            "the service no longer works.",
+            hint="smaller but broken does not count: what does the program still need to run?",
+            found=made["answers"].measured,
+        )
+    if not made["secret"].passed:
+        refuse(
+            exercise_id,
+            "the token is in the image.",
+            hint="which instruction writes it there, and does a later one only hide it?",
+            found=made["secret"].measured,
+        )
+    if not made["user"].passed:
+        refuse(
+            exercise_id,
+            "it still runs as root.",
+            hint="which USER does the stage that becomes the image have?",
+            found=made["user"].measured,
+        )
+    if not made["bytes"].passed:
+        refuse(
+            exercise_id,
+            "the image is larger than its budget.",
+            hint="which files of the largest layer does the service use?",
+            found=made["bytes"].measured,
+            expected=made["bytes"].asked,
+        )
+    if not made["edit"].passed:
+        refuse(
+            exercise_id,
+            "an edit of the source installs the dependencies again.",
+            hint="what does that step depend on, and what has to be copied before it?",
+            found=made["edit"].measured,
+        )
+    if not made["findings"].passed:
+        refuse(
+            exercise_id,
+            "checks of the checklist fail.",
+            hint="`./lab check` names the line and the fix of each; lesson 08 shows how to read it",
+            found=made["findings"].measured,
+        )
+    return made.total
