@@ -7,6 +7,7 @@ gets no points for anything else: what is missing from an image is easy to make 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from ..setup import PROGRAM
 from ..units import UNKNOWN, format_bytes, format_seconds, one_line
 
 BUILDS, ANSWERS, BYTES = "builds", "answers", "bytes"
@@ -177,7 +178,7 @@ def _edit(seen: Seen, limits: Limits) -> tuple:
 
 
 def _findings(seen: Seen, limits: Limits) -> tuple:
-    asked = "`./lab check --build` finds nothing"
+    asked = f"`{PROGRAM} check --build` finds nothing"
     if limits.may_stay:
         asked += f" but what a comment may accept ({', '.join(limits.may_stay)})"
     count = len(seen.findings)
