@@ -61,6 +61,7 @@ def _set_up_renderers() -> None:
         }
     pio.renderers["png"].width, pio.renderers["png"].scale = PICTURE, 2
     pio.renderers["jpeg"] = _OnWhite(width=PICTURE, scale=2)
+    pio.renderers.default = pio.renderers.default  # which held the renderers of before
     # What a browser says last, as it ends, is no JSON; kaleido would log that into the cell.
     logging.getLogger("choreographer").setLevel(logging.CRITICAL)
 

@@ -1,7 +1,10 @@
 """How charts look: on a narrow page, on a light and on a dark one, with any text in them."""
 
 import html
+import os
 import re
+import subprocess
+import sys
 
 import plotly.io as pio
 import pytest
@@ -152,3 +155,19 @@ def test_a_jpeg_which_cannot_be_transparent_is_on_white(monkeypatch):
     assert (
         drawn[0]["layout"]["paper_bgcolor"] == "white" and "paper_bgcolor" not in figure["layout"]
     )
+
+
+def test_a_picture_that_a_lesson_stores_has_a_white_ground():
+    """Also where the environment named the renderers before ours took their places."""
+    code = (
+        "import plotly.io as pio\nfrom shiplight.charts import drawing\n"
+        "drawn = drawing.empty_chart('a', 'b', None, pixels=60).to_dict()\n"
+        "pio._renderers.to_image = pio._base_renderers.to_image = lambda fig_dict, **more: "
+        "fig_dict['layout']['paper_bgcolor'].encode()\n"
+        "import base64\nmade = pio.renderers._build_mime_bundle(drawn)\n"
+        "print(base64.b64decode(made['image/jpeg']).decode())"
+    )
+    named = {"PLOTLY_RENDERER": "plotly_mimetype+jpeg"}
+    ran = [sys.executable, "-c", code]
+    done = subprocess.run(ran, env=os.environ | named, capture_output=True, text=True, timeout=120)
+    assert done.stdout == "white\n", done.stderr
