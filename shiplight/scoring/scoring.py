@@ -292,7 +292,10 @@ def _edited(client, seen: Seen, wanted, place: Path, source: str, built, token: 
         installs = installed_again(wanted.text, made.own_steps())
         if not any(map(_COMPILES.search, installs)):
             break
-    return replace(seen, again=tuple(made.ran()), installs=installs, seconds_again=made.seconds)
+    again, installs = (
+        tuple(_without(one, token) for one in part) for part in (made.ran(), installs)
+    )
+    return replace(seen, again=again, installs=installs, seconds_again=made.seconds)
 
 
 def installed_again(text: str, steps: list[Step]) -> tuple[str, ...]:

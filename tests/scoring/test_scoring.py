@@ -1,5 +1,6 @@
 """A Dockerfile is built, looked at and scored; here without an engine."""
 
+import re
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -245,6 +246,14 @@ def test_a_comment_accepts_what_may_stay_and_nothing_else(made):
     strict = replace(LIMITS, may_stay=("supported-bases",))
     findings = scored(made, text=text, limits=strict)["findings"].measured
     assert "user" in findings and "supported-bases" not in findings
+
+
+def test_an_instruction_that_ran_again_is_named_without_its_password(made):
+    command = f"RUN pip install -i https://me:hunter2pass@host/simple x --token {SECRET}"
+    made.steps_of = lambda name: [step(command, 2, cached=False)]
+    found = scored(made, text=f"FROM x AS builder\n{command}\n")
+    assert "installed again: RUN pip install" in found["edit"].measured
+    assert not {"hunter2pass", SECRET} & set(re.split(r"[\s:@/]", found["edit"].measured))
 
 
 def test_a_score_is_kept_and_read_back_without_the_secrets_of_its_dockerfile(made):
