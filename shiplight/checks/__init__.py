@@ -18,6 +18,7 @@ __getattr__, __dir__, __all__ = offered(
         "Margin": "reporting.margins",
         "margin": "reporting.margins",
         "mask": "reading.masking",
+        "masked_text": "reading.masking",
         "patch": "patching",
         "print_checklist": "reporting.report",
         "print_summary": "reporting.report",

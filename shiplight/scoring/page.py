@@ -4,7 +4,7 @@ Every text passes through `boxes`, which shows what is invisible and escapes the
 """
 
 from ..boxes import inline, verbatim
-from ..checks import mask
+from ..checks import masked_text
 from ..units import format_bytes
 
 _MARKS = {True: ("yes", "✓"), False: ("no", "✗"), None: ("open", "–")}
@@ -42,7 +42,7 @@ def page(scored) -> str:
         f"<title>{title}</title><style>{_CSS}</style></head>\n<body><h1>{title}</h1>\n"
         f"<table>{about}</table>\n<h2>What was asked, and what was measured</h2>\n"
         f'<table class="rows"><tr><th><th>criterion<th>points<th>asked<th>measured\n{rows}</table>'
-        f"\n<h2>Dockerfile</h2>\n{verbatim(mask(scored.text)) if scored.text else ''}\n"
+        f"\n<h2>Dockerfile</h2>\n{verbatim(masked_text(scored.text)) if scored.text else ''}\n"
         "</body></html>\n"
     )
 

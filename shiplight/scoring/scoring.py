@@ -12,7 +12,7 @@ from .. import engine, files, progress, recordings
 from ..boxes import ACCENT, LITERAL, WRONG, inline
 from ..buildkit import Step
 from ..builds import Build, build, order
-from ..checks import mask, read_subject, run, with_image
+from ..checks import mask, masked_text, read_subject, run, with_image
 from ..dockerfile import Context, parse, read_context
 from ..engine import journal
 from ..errors import BuildFailed, UsageError
@@ -112,7 +112,7 @@ class Score:
 
     def to_dict(self) -> dict:
         """Return the score as JSON, without secrets."""
-        text = mask(self.text)
+        text = masked_text(self.text)
         return asdict(self) | {"text": text, "setting": self.setting and self.setting.to_dict()}
 
     @classmethod

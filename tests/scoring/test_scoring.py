@@ -263,6 +263,14 @@ def test_a_score_is_kept_and_read_back_without_the_secrets_of_its_dockerfile(mad
     assert "s3cr3t" in found.text and "s3cr3t" not in str(found.to_dict())
 
 
+@pytest.mark.parametrize("end", ["", "NONSENSE x\n"], ids=["whole", "that cannot be parsed"])
+def test_a_report_has_no_secret_of_any_line_of_its_dockerfile(made, tmp_path, end):
+    text = "FROM x\nENV API_TOKEN s3cr3t-0123456789abcdef\nRUN curl -u \\\n  me:s3cr3t-pass h\n"
+    found = replace(scored(made), text=text.replace("\\\n", "") + end if end else text)
+    page = found.report(tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "s3cr3t" not in page and "s3cr3t" not in str(found.to_dict()) and "RUN curl" in page
+
+
 def hostile(found: Score) -> Score:
     """The score with a hostile text in every field that has one."""
     rows = tuple(replace(row, asked=HOSTILE, measured=HOSTILE) for row in found.rows)

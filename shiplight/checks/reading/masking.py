@@ -7,7 +7,8 @@ import re
 from collections.abc import Callable, Iterator
 from functools import lru_cache
 
-from ...dockerfile import Dockerfile
+from ...dockerfile import Dockerfile, parse
+from ...errors import DockerfileError
 from .secretwords import has_literal, is_value, may_be_secret, secrets_in
 
 _LINE = re.compile(r"[^\n]*\n|[^\n]+")
@@ -48,6 +49,14 @@ def masked_lines(read: Dockerfile) -> list[str]:
         place = slice(found.line - 1, found.end_line)
         lines[place] = _LINE.findall(_masked_instruction("".join(lines[place])))
     return [mask(line.rstrip("\r\n")) for line in lines]
+
+
+def masked_text(text: str) -> str:
+    """Return the text of a Dockerfile with `…` for its secrets, also where it cannot be parsed."""
+    try:
+        return "\n".join(masked_lines(parse(text)))
+    except DockerfileError:
+        return "\n".join(map(mask, mask(text).split("\n")))
 
 
 def _masked_instruction(text: str) -> str:
