@@ -183,7 +183,7 @@ def _says_static(text: str) -> bool:
 def _runtime_links(step: Step, command: Command, language: str, libc: str) -> str:
     """What a release that contains its run time links: Erlang's, or that of .NET."""
     if language == "elixir":
-        return libc
+        return libc if {"release", "release,"} & set(command.words) else ""
     words = " ".join(command.words)
     if re.search(r"--self-contained(?! false)|--sc\b|PublishAot=true|SelfContained=true", words):
         return MUSL if "linux-musl" in words else libc
