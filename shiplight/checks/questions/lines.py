@@ -11,6 +11,7 @@ from ..reading.caches import (
     mounts_lists,
     removes_lists,
 )
+from ..reading.known import workdir_of
 from ..reading.programs import APT, installed_by, verb
 from ..reading.shell import Command, is_shell
 from ..reading.subject import Step, Subject
@@ -356,42 +357,38 @@ def _fails_with_pipe(subject: Subject, step: Step, left: Command) -> bool:
 
 # --- folders ------------------------------------------------------------------------------------
 
-_AT_ROOT = (
-    "node",
-    "python",
-    "ruby",
-    "debian",
-    "ubuntu",
-    "alpine",
-    "eclipse-temurin",
-    "rust",
-    "scratch",
-)
-
 
 def workdir(subject: Subject) -> Outcome:
     """Check that WORKDIR, and what is copied to a relative path, do not depend on the base."""
-    found = []
+    found, open_ = [], []
     for stage in subject.needed:
         absolute = False
         for step in subject.steps(stage):
             own = step.stage is stage
             if step.keyword == "WORKDIR":
-                value = step.expand(step.instruction.value).strip("'\"")
-                relative = not re.match(r"/|\$|[A-Za-z]:", value)
+                relative = _is_relative(step.expand(step.instruction.value).strip("'\""))
                 if own and relative and not absolute:
                     found.append(at(step, "relative to what the base sets"))
                 absolute = absolute or not relative
             elif own and step.keyword in ("COPY", "ADD") and not absolute:
-                relative = not re.match(r"/|\$|[A-Za-z]:", step.paths[-1])
-                if relative and subject.base(stage).name in _AT_ROOT:
-                    found.append(at(step, "a relative destination without WORKDIR: it goes to /"))
+                if not _is_relative(step.paths[-1]):
+                    continue
+                folder = "/" if subject.filling(stage) else workdir_of(subject.base(stage))
+                goes = f"it goes to {folder}" if folder else "the base decides where it goes"
+                place = at(step, f"a relative destination without WORKDIR: {goes}")
+                (found if folder else open_).append(place)
     if found:
-        return failed(
-            "what a path is relative to is left to the base",
-            found,
-            "WORKDIR /app before it: an absolute path says where everything goes",
-        )
+        return failed("what a path is relative to is left to the base", found, _WORKDIR)
+    if open_:
+        why = "where relative paths lead: no WORKDIR says it, and that of the base is unknown"
+        return unseen(why, _WORKDIR, *open_)
     if any(step.keyword == "WORKDIR" for step in subject.all_steps):
         return passed("every WORKDIR is absolute, or follows one that is")
     return not_applicable("nothing depends on a working folder")
+
+
+def _is_relative(path: str) -> bool:
+    return not re.match(r"/|\$|[A-Za-z]:", path)
+
+
+_WORKDIR = "WORKDIR /app before it: an absolute path says where everything goes"

@@ -110,6 +110,22 @@ def describe(reference: str) -> Known:
     return Known(reference, name, tag, digest, **fields, libc=libc, suite=suite)
 
 
+def workdir_of(image: Known) -> str:
+    """Return the folder in which an image starts; "" if that is unknown.
+
+    >>> workdir_of(describe("golang:1.26")), workdir_of(describe("php:8.4-fpm-alpine"))
+    ('/go', '/var/www/html')
+    """
+    if "onbuild" in image.tag:  # these set their own
+        return ""
+    for row in data("images")["workdir"]:
+        if any(fnmatchcase(image.name, known) for known in row["names"]):
+            tag = image.tag or ("" if image.digest else "latest")
+            if "tag" not in row or re.search(row["tag"], tag):
+                return row["folder"]
+    return ""
+
+
 def _row(name: str, tag: str | None) -> dict:
     """The first row of a name and a tag; without a tag, what all rows of the name agree on."""
     rows = [
