@@ -13,6 +13,8 @@ BUILT_APP = (
 )
 STARTS = '\nENTRYPOINT ["./docker/run.sh"]\nCMD ["x"]'
 STARTED = 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]'
+READS = 'FROM alpine:3.22\nCOPY run.sh /\nCOPY start.d /start.d/\nENTRYPOINT ["/run.sh"]'
+LOOP = '#!/bin/sh\nfor f in /start.d/*; do\n    . "$f" || exit 1\ndone\n'
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
 
 # check, what the case shows, the Dockerfile, the files beside it, the result, words of the evidence
@@ -533,7 +535,20 @@ CASES = [
     ("user", "a script that is not here, below a user", STARTED + "\nUSER app", {}, PASSED, "app"),
     ("user", "a script that is not here, below root", STARTED + "\nUSER root", {}, UNSEEN, "not available here"),
     ("user", "node's own script", 'FROM node:22\nENTRYPOINT ["docker-entrypoint.sh"]', {}, FAILED, "no USER"),
+    ("user", "a script that reads others, one of which steps down", READS, {"run.sh": LOOP, "start.d/1.sh": "A=1\n", "start.d/2.sh": "exec su-exec app x\n"}, PASSED, "ends as another user"),
+    ("user", "a script that reads others, one of which may step down", READS, {"run.sh": LOOP, "start.d/1.sh": "if x; then exec su-exec app /run.sh; fi\n", "start.d/2.sh": "exec x\n"}, UNSEEN, "may step down"),
+    ("user", "a script that reads others, of which none steps down", READS, {"run.sh": LOOP, "start.d/2.sh": "exec x\n"}, FAILED, "no USER"),
+    ("user", "a script that reads others that are not here", READS, {"run.sh": LOOP}, UNSEEN, "may step down"),
+    ("user", "a script that reads others by a pattern", STARTED, {"run.sh": "source /etc/start.d/*.sh\nexec x\n"}, UNSEEN, "may step down"),
+    ("user", "a script that reads one that it names", STARTED, {"run.sh": '. "$HOME/a.sh"\nexec x\n'}, FAILED, "no USER"),
     # signals
+    ("signals", "a script that reads others, the last of which is an exec", READS, {"run.sh": LOOP, "start.d/01.sh": "A=1\n", "start.d/99.sh": "exec x\n"}, PASSED, "exec form"),
+    ("signals", "a script that reads others, of which none is an exec", READS, {"run.sh": LOOP, "start.d/01.sh": "A=1\n", "start.d/99.sh": "/usr/bin/x\n"}, FAILED, "never calls exec"),
+    ("signals", "a script that reads others that are not here", READS, {"run.sh": LOOP}, UNSEEN, "reads scripts that it does not name"),
+    ("signals", "a script that reads others, some of another stage", "FROM alpine:3.22 AS a\n" + READS.replace("\nENTRY", "\nCOPY --from=a /x /start.d/x\nENTRY"), {"run.sh": LOOP, "start.d/9.sh": "x\n"}, UNSEEN, "reads scripts"),
+    ("signals", "a script that reads those that find names", STARTED, {"run.sh": 'find /d -type f | while read -r f; do . "$f"; done\nx\n'}, UNSEEN, "reads scripts"),
+    ("signals", "a script that reads others before its exec", STARTED + '\nCMD ["x"]', {"run.sh": 'for f in /d/*.sh; do . "$f"; done\nexec "$@"\n'}, PASSED, ""),
+    ("signals", "a script that runs others in a loop", STARTED, {"run.sh": 'for f in /d/*.sh; do "$f"; done\nx\n'}, FAILED, "never calls exec"),
     ("signals", "conda runs it as a child", 'FROM continuumio/miniconda3:25.1.1-0\nENTRYPOINT ["conda", "run", "-n", "app", "python", "main.py"]', {}, FAILED, "conda"),
     ("signals", "exec form", 'FROM alpine:3.22\nENTRYPOINT ["/app"]\nCMD ["--port", "80"]', {}, PASSED, ""),
     ("signals", "CMD in shell form", "FROM alpine:3.22\nCMD /app --port $PORT", {}, FAILED, "shell form"),

@@ -27,6 +27,7 @@ from ..reading.secretwords import (
     shapes,
 )
 from ..reading.shell import steps_down
+from ..reading.sourcing import reads_others
 from ..reading.subject import Step, Subject, pairs_of, under
 from ..reading.walk import MOST_NAMES
 from .developers import for_developers, remote_user
@@ -134,6 +135,7 @@ def _after_root(subject: Subject, *places: Place) -> Outcome | None:
     if _names(tools, starting if scripts else subject.final_steps):
         return may
     found = [None if script is None else steps_down(script, tools) for script in scripts]
+    found += [None for script in scripts if script and reads_others(script)]
     if True in found:
         return passed("root starts a script that ends as another user", *places)
     if None in scripts:

@@ -9,6 +9,7 @@ from ...units import shortened
 from ..reading.known import commands
 from ..reading.scripts import script_text
 from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script, plain_commands
+from ..reading.sourcing import reads_others, with_read
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, Place, at, failed, not_applicable, passed, shown, unseen
 
@@ -147,7 +148,11 @@ def _by_script(subject: Subject, started: list[_Started]) -> Outcome:
         if text is None:
             why = "a script starts it that is not available here"
             return unseen(why, "its last line should exec", place)
-        if (execs := ends_in_exec(text)) is False:
+        execs = ends_in_exec(text)
+        if execs is not True and reads_others(text):
+            what = "the script that starts it reads scripts that it does not name: one may exec"
+            return unseen(what, _LAST_LINE, place)
+        if execs is False:
             what = "the script that starts it never calls exec: a shell stays PID 1"
             return failed(what, [place], _LAST_LINE)
         if execs is None:
@@ -203,4 +208,5 @@ def _text_of(subject: Subject, started: _Started) -> str | None:
     if not text and started.script:
         images = commands("entrypoints").get(path.rpartition("/")[2], ())
         return 'exec "$@"' if subject.final_base.name in images else None
+    text = with_read(subject, text) if text else text
     return text if text and (started.script or is_shell_script(text)) else None
