@@ -13,6 +13,7 @@ BUILT_APP = (
 )
 STARTS = '\nENTRYPOINT ["./docker/run.sh"]\nCMD ["x"]'
 STARTED = 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]'
+TOOLS = "FROM debian:trixie-slim\nRUN apt-get install -y netcat-openbsd sudo\n"
 READS = 'FROM alpine:3.22\nCOPY run.sh /\nCOPY start.d /start.d/\nENTRYPOINT ["/run.sh"]'
 LOOP = '#!/bin/sh\nfor f in /start.d/*; do\n    . "$f" || exit 1\ndone\n'
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
@@ -240,6 +241,16 @@ CASES = [
     ("only-needed", "a builder's whole folder, with the sources of a front end", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm run build\nFROM node:22-slim\nCOPY --from=b /app /app", {".dockerignore": ".git"}, FAILED, "sources"),
     ("only-needed", "what a builder made of a front end", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm run build\nFROM node:22-slim\nCOPY --from=b /app/dist /app/dist", {".dockerignore": ".git"}, PASSED, ""),
     ("only-needed", "a stage's whole folder, where nothing is compiled", "FROM node:22-slim AS b\nWORKDIR /app\nCOPY . .\nRUN npm ci --omit=dev\nFROM node:22-slim\nCOPY --from=b /app /app", {".dockerignore": ".git"}, PASSED, ""),
+    ("only-needed", "a tool that the start script uses", TOOLS + 'COPY run.sh /\nENTRYPOINT ["tini", "--", "/run.sh"]', {"run.sh": "while ! nc -z db 5432 2>/dev/null; do sleep 1; done\nsudo -u app x\n"}, PASSED, ""),
+    ("only-needed", "a tool that a script of the start script uses", TOOLS + "COPY run.sh wait.sh /b/\nENTRYPOINT /b/run.sh", {"run.sh": "/b/wait.sh db\nexec x\n", "wait.sh": "netcat -z $1 1; sudo x\n"}, PASSED, ""),
+    ("only-needed", "tools that the start script names in comments and paths", TOOLS + 'COPY run.sh /\nENTRYPOINT ["/run.sh"]', {"run.sh": "# nc and sudo help here\ncat /etc/sudo.d/nc\nX=$nc exec x\n"}, FAILED, "netcat-openbsd and sudo"),
+    ("only-needed", "a tool that HEALTHCHECK uses", TOOLS + 'HEALTHCHECK --interval=5s CMD ["nc", "-z", "localhost", "80"]', {}, FAILED, "needs: sudo"),
+    ("only-needed", "a tool that a script of HEALTHCHECK uses", TOOLS + 'COPY check.sh /\nHEALTHCHECK CMD ["/check.sh"]', {"check.sh": "nc -z localhost 80\n"}, FAILED, "needs: sudo"),
+    ("only-needed", "tools that a compose file runs", TOOLS, {"docker-compose.yml": 'services:\n  web:\n    healthcheck:\n      test: ["CMD", "nc", "-vz", "127.0.0.1", "80"]\n    command:\n      - sudo\n      - x\n'}, PASSED, ""),
+    ("only-needed", "tools that a compose file only names", TOOLS, {"compose.yaml": "services:\n  sudo:\n    image: nc\n    test: [x]\n    volumes:\n      - nc:/sudo\n"}, FAILED, "netcat-openbsd and sudo"),
+    ("only-needed", "Docker's client, which the start script uses", "FROM debian:trixie-slim\nRUN apt-get install -y docker.io\nCOPY run.sh /\nCMD [\"/run.sh\"]", {"run.sh": "docker ps\n"}, PASSED, ""),
+    ("only-needed", "Docker's client, which the start script names", "FROM debian:trixie-slim\nRUN apt-get install -y docker.io\nCOPY run.sh /\nCMD [\"/run.sh\"]", {"run.sh": "echo 'in docker now'\n"}, FAILED, "docker.io"),
+    ("only-needed", "a compiler that the start script names", "FROM debian:trixie-slim\nRUN apt-get install -y gcc\nCMD [\"gcc\"]", {}, FAILED, "gcc"),
     ("only-needed", "a runtime library", "FROM python:3.13-slim\nRUN apt-get install -y libpq5 ffmpeg", {}, PASSED, ""),
     # stripped
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),

@@ -24,6 +24,7 @@ from ..reading.secretfiles import is_of_tests, secret_files, unread_files
 from ..reading.subject import Step, Subject
 from ..reading.walk import MOST_NAMES
 from .image import tools_in
+from .needs import is_used
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
 from .running import unread_secrets
 
@@ -93,12 +94,12 @@ def _compilers(subject: Subject) -> list[Place]:
         places.append(at_base(subject, base.compiler))
     for step in subject.filling_steps:
         found = [name for name in staying(step) if is_named(name, patterns)]
-        if found:
+        if found := [name for name in found if not is_used(subject, name)]:
             places.append(at(step, listed(found)))
     for run in _scripts(subject):
         found = staying(run.inside) if run.inside else []
         found = [name for name in found if is_named(name, patterns)]
-        if found:
+        if found := [name for name in found if not is_used(subject, name)]:
             places.append(at(run.step, f"{listed(found)} of {run.path}"))
     return places
 
