@@ -14,6 +14,7 @@ BUILT_APP = (
 STARTS = '\nENTRYPOINT ["./docker/run.sh"]\nCMD ["x"]'
 STARTED = 'FROM alpine:3.22\nCOPY run.sh /\nENTRYPOINT ["/run.sh"]'
 TOOLS = "FROM debian:trixie-slim\nRUN apt-get install -y netcat-openbsd sudo\n"
+BELOW = "FROM node:22-slim\nCOPY web /opt/web\nWORKDIR /opt/web/server\n"
 READS = 'FROM alpine:3.22\nCOPY run.sh /\nCOPY start.d /start.d/\nENTRYPOINT ["/run.sh"]'
 LOOP = '#!/bin/sh\nfor f in /start.d/*; do\n    . "$f" || exit 1\ndone\n'
 PASSED, FAILED, NONE, UNSEEN = "passed", "failed", "does not apply", "could not be seen"
@@ -97,6 +98,13 @@ CASES = [
     ("dev-dependencies", "no dev dependencies in package.json", NODE + "RUN npm ci", {"package.json": '{"dependencies": {}}'}, NONE, "has no development dependencies"),
     ("dev-dependencies", "no dev dependencies, and left out", NODE + "RUN npm ci --omit=dev", {"package.json": '{"dependencies": {}}'}, PASSED, "npm leaves them out"),
     ("dev-dependencies", "dev dependencies in package.json", NODE + "RUN npm ci", {"package.json": '{"devDependencies": {"a": "1"}}'}, FAILED, ""),
+    ("dev-dependencies", "none in the folder that came with the one above", BELOW + "RUN npm ci", {"web/server/package.json": '{"dependencies": {"a": "1"}}', "web/server/package-lock.json": "{}"}, NONE, "has no development dependencies"),
+    ("dev-dependencies", "none in the folder that a cd names", BELOW + "RUN cd /opt/web/client && yarn install", {"web/client/package.json": "{}", "web/server/package.json": '{"devDependencies": {"a": "1"}}'}, NONE, "has no development dependencies"),
+    ("dev-dependencies", "some in the folder that came with the one above", BELOW + "RUN npm ci", {"package.json": "{}", "web/server/package.json": '{"devDependencies": {"a": "1"}}'}, FAILED, "npm"),
+    ("dev-dependencies", "none in a folder of a workspace that has some", BELOW + "RUN npm ci", {"web/package.json": '{"workspaces": ["server"], "devDependencies": {"a": "1"}}', "web/server/package.json": "{}"}, FAILED, "npm"),
+    ("dev-dependencies", "none in the folder, which came from another stage", NODE.replace("slim", "slim AS a") + "COPY web /w\nFROM node:22-slim\nCOPY --from=a /w /app\nWORKDIR /app/server\nRUN npm ci", {"web/server/package.json": "{}", "package.json": '{"devDependencies": {"a": "1"}}'}, NONE, ""),
+    ("dev-dependencies", "a package.json of the folder that is not here", BELOW + "RUN npm ci", {"web/server/app.js": ""}, FAILED, "npm"),
+    ("dev-dependencies", "none in composer.json of a folder", "FROM php:8.4-cli\nCOPY web /opt/web\nRUN composer install -d /x; cd /opt/web && composer install", {"web/composer.json": '{"require-dev": {"a": "1"}}'}, FAILED, "composer"),
     ("dev-dependencies", "npm's configuration", NODE + "RUN npm config set omit dev && npm ci", {}, PASSED, ""),
     ("dev-dependencies", "npm's configuration, briefly", NODE + "RUN npm set omit=dev\nRUN npm ci", {}, PASSED, ""),
     ("dev-dependencies", "an option before the command", NODE + "RUN npm --prefix . ci", {}, FAILED, "npm"),

@@ -1,8 +1,10 @@
 """The check on development dependencies, by package manager."""
 
+import json
 import re
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import PurePosixPath
 
 from ..reading.caches import is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
@@ -230,7 +232,7 @@ def _treats(subject: Subject, step: Step, tool: str, command: Command) -> str:
         subject, step, tool, command, text
     ):
         return _LEFT_OUT
-    if not _has_dev(subject, kind):
+    if not _has_dev(subject, step, command, kind):
         return _NONE
     return _UNKNOWN if unknown else _INSTALLED
 
@@ -320,18 +322,57 @@ def _npm_configured(subject: Subject, step: Step) -> bool:
     return any(re.match(pattern, text) for text in said)
 
 
-_PROJECTS = {"npm": "package.json", "composer": "composer.json"}
+_COMPOSER = "composer.json"
+_PROJECTS = {"npm": "package.json", "composer": _COMPOSER}
+_MOST_ABOVE = 4  # folders that may hold a workspace
 
 
-def _has_dev(subject: Subject, kind: str) -> bool:
+def _has_dev(subject: Subject, step: Step, command: Command, kind: str) -> bool:
     """Whether the project has development dependencies at all; True where its file is not here."""
     if kind == "mix":
         text = text_of(subject, "mix.exs")
         return text is None or bool(re.search(r"only:\s*(?:\[\s*)?:(?:dev|test)", text))
-    name = _PROJECTS.get(kind, "pyproject.toml")
-    found = table_of(subject, name)
-    if found is None:
+    if (name := _PROJECTS.get(kind)) and (text := _project(subject, step, command, name)):
+        return _names_dev(text)
+    found = table_of(subject, name or "pyproject.toml")
+    return found is None or _has_dev_part(found)
+
+
+def _project(subject: Subject, step: Step, command: Command, name: str) -> str | None:
+    """The text of the project's file in the folder of the image that a command works in.
+
+    That of the workspace where one is above it; None where it is unknown.
+    """
+    folder, before = _folder(step, command), []
+    for each in subject.steps(step.stage):
+        if each is step:
+            break
+        before += [each] if each.keyword in ("COPY", "ADD") else []
+
+    def text_at(place: str) -> str | None:
+        return script_text(subject, before, "/", place)
+
+    text = text_at(f"{folder.rstrip('/')}/{name}")
+    for above in PurePosixPath(folder).parents[:_MOST_ABOVE] if text and name != _COMPOSER else ():
+        higher = text_at(f"{above}/{name}")
+        if higher and '"workspaces"' in higher:
+            return higher
+        if text_at(f"{above}/pnpm-workspace.yaml"):
+            return None
+    return text
+
+
+@lru_cache(maxsize=64)
+def _names_dev(text: str) -> bool:
+    """Whether a package.json or composer.json names some; True where it cannot be read."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
         return True
+    return not isinstance(found, dict) or _has_dev_part(found)
+
+
+def _has_dev_part(found: dict) -> bool:
     poetry = part_of(found, "tool", "poetry")
     keys = ("devDependencies", "require-dev", "workspaces", "dependency-groups")
     pdm = part_of(found, "tool", "pdm")

@@ -18,9 +18,9 @@ _TOOLS = {
     "net-tools": r"netstat|ifconfig|route|arp",
     "sudo": "sudo",
     "openssh-server": "sshd|ssh start|ssh restart",
-    "docker*": r"dockerd|docker\s+(?:build|compose|container|cp|create|events|exec|image|images|info|"
-    r"inspect|kill|load|login|logs|network|ps|pull|push|restart|rm|rmi|run|save|service|start|"
-    r"stats|stop|swarm|system|tag|version|volume)",
+    "docker*": r"dockerd|docker\s+(?:build|compose|container|cp|create|events|exec|image|images|"
+    r"info|inspect|kill|load|login|logs|network|ps|pull|push|restart|rm|rmi|run|save|service|"
+    r"start|stats|stop|swarm|system|tag|version|volume)",
     "tcpdump": "tcpdump",
     "strace": "strace",
     "gdb": "gdb",
