@@ -10,7 +10,8 @@ _INSTALLING = ("apt-get install", "apt install", "apk add", "dnf install", "yum 
 _AS_OTHERS = frozenset(("sudo", "doas", "su", "gosu", "su-exec", "runuser", "setpriv", "chroot",
                         "fakeroot", "unshare"))  # fmt: skip
 _MAY_BE_LEFT_OUT = re.compile(
-    r"\|\||\(\)\s*\{|(?:^|[;&|({\n\\])\s*(?:if|case|for|while|until|test|\[\[?)\s"
+    r"\|\||\(\)\s{0,9}\{|(?:^|[;&|({`\n\\])[ \t]{0,200}(?:if|case|for|while|until|test|"
+    r"\[\[?|which|type|hash|command\s+-v|grep\s+-\w*q|alias|sudo|doas)\s"
 )
 # What needs no root: it only shows or downloads, or fills another folder.
 _HARMLESS = re.compile(
