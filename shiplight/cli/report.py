@@ -323,15 +323,16 @@ def _by_origin(found: ScanReport) -> Table:
 
 
 def print_scan_comparison(found: ScanComparison) -> None:
-    """Print what is gone, kept and new, by severity and by the instruction that brought it."""
+    """Print what is gone, kept and new, by severity, and by the stage and instruction of each."""
     numbers = (*(WORDS[severity] for severity in SEVERITIES), "total")
     table = _table("", *numbers, right=numbers)
-    where = _table("", "vulnerabilities", "added by", right=("vulnerabilities",))
+    where = _table("", "vulnerabilities", "from stage", "added by", right=("vulnerabilities",))
     for fate in FATES:
         counts = found.severities(fate)
         table.add_row(fate, *map(str, [*counts.values(), sum(counts.values())]))
-        for text, count in found.instructions(fate).items():
-            where.add_row(fate, str(count), escape(one_line(text or UNKNOWN, _room(34))))
+        for (stage, text), count in found.brought(fate).items():
+            text = escape(one_line(text or UNKNOWN, _room(48)))
+            where.add_row(fate, str(count), escape(one_line(stage or "the last", 12)), text)
     title = one_line(f"{found.before} → {found.after}", _room(0))
     _print(f"[bold]{escape(title)}[/]", table)
     if found.rows:

@@ -1,5 +1,6 @@
 """Two scans compared: which vulnerabilities are gone, which are kept, which are new."""
 
+import re
 from dataclasses import asdict, dataclass, field
 
 from ..errors import UsageError
@@ -23,6 +24,15 @@ class Fate:
     packages: tuple[str, ...]
     instruction: str
 
+    @property
+    def stage(self) -> str:
+        """The stage or image that it was copied from; "" where the last stage brought it itself."""
+        named = _FROM.search(self.instruction)
+        return named[1] if named else ""
+
+
+_FROM = re.compile(r"^(?:COPY|ADD) (?:--\S+ )*--from=(\S+)")
+
 
 @dataclass(frozen=True)
 class ScanComparison:
@@ -38,10 +48,10 @@ class ScanComparison:
         found = [row.severity for row in self.rows if row.fate == fate]
         return {severity: found.count(severity) for severity in SEVERITIES}
 
-    def instructions(self, fate: str) -> dict[str, int]:
-        """Return how many of a fate each instruction brought, most first."""
-        found = [row.instruction for row in self.rows if row.fate == fate]
-        counts = {text: found.count(text) for text in dict.fromkeys(found)}
+    def brought(self, fate: str) -> dict[tuple[str, str], int]:
+        """Return how many of a fate each instruction brought, by its stage and text, most first."""
+        found = [(row.stage, row.instruction) for row in self.rows if row.fate == fate]
+        counts = {one: found.count(one) for one in dict.fromkeys(found)}
         return dict(sorted(counts.items(), key=lambda item: -item[1]))
 
     @in_one_line
@@ -55,7 +65,7 @@ class ScanComparison:
             "before": self.before,
             "after": self.after,
             "counts": {fate: self.severities(fate) for fate in FATES},
-            "rows": [asdict(row) for row in self.rows],
+            "rows": [asdict(row) | {"stage": row.stage} for row in self.rows],
             "scanned_by": self.scanned_by,
         }
 

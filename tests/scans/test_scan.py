@@ -759,18 +759,21 @@ def test_gone_kept_and_new():
     assert list(scan_frames.compared(before, after)["fate"]) == ["kept", "gone", "new"]
 
 
-def test_two_scans_say_which_instruction_brought_what_is_gone_and_what_is_new():
+def test_two_scans_say_which_stage_and_instruction_brought_what_is_gone_and_what_is_new():
     before = with_rows(row("CVE-1", "a"), row("CVE-2", "a"))
     old = replace(before, findings=tuple(
         replace(one, layer=0, instruction="RUN apt-get install a") for one in before.findings
     ))  # fmt: skip
     after = with_rows(row("CVE-2", "a"), row("CVE-3", "c"))
     new = replace(after, findings=tuple(
-        replace(one, layer=0, instruction="RUN pip install c") for one in after.findings
+        replace(one, layer=0, instruction="COPY --chown=1 --from=deps /a /a")
+        for one in after.findings
     ))  # fmt: skip
     found = scans.compare_scans(old, new)
-    assert found.instructions("gone") == {"RUN apt-get install a": 1}
-    assert found.instructions("kept") == found.instructions("new") == {"RUN pip install c": 1}
+    assert found.brought("gone") == {("", "RUN apt-get install a"): 1}
+    copied = {("deps", "COPY --chown=1 --from=deps /a /a"): 1}
+    assert found.brought("kept") == found.brought("new") == copied
+    assert [row["stage"] for row in found.to_dict()["rows"]].count("deps") == 2
     assert [sum(found.severities(fate).values()) for fate in scans.FATES] == [1, 1, 1]
     assert json.loads(json.dumps(found.to_dict()))["rows"][0]["id"] == "CVE-1"
 
@@ -785,7 +788,7 @@ def test_two_images_are_compared_on_the_command_line(fake, archive, tmp_path):
     assert sum(found["counts"]["kept"].values()) == len(GO.severities)
     assert not sum(found["counts"]["gone"].values()) + sum(found["counts"]["new"].values())
     printed = " ".join(lab("scan", str(archive), str(other), **NO_ENGINE).stdout.split())
-    assert f"kept {len(GO.severities)} COPY /app/server /server" in printed
+    assert f"kept {len(GO.severities)} the last COPY /app/server /server" in printed
     done = lab("scan", str(archive), str(other), "--fail-on", "low", **NO_ENGINE)
     assert done.returncode == 2 and "for one image" in done.stderr
     fake("sys.exit('FATAL Fatal error broken')", version="0.77.0")
