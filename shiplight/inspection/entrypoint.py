@@ -1,6 +1,7 @@
 """The programs of an image: the one that it starts, links followed, and all below a folder."""
 
 import posixpath
+import re
 
 from .. import recordings
 from ..image import Image, Program, read_program
@@ -9,15 +10,28 @@ from . import probing
 _LARGEST = 400_000_000
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _MOST_LINKS = 40
+_SHELLS = ("sh", "bash", "ash", "dash")
+_ONE_COMMAND = re.compile(r"\s*(?:exec\s+)?([\w./@+-]+)(?:\s[^;&|<>`$()]*)?", re.ASCII)
 
 
 def program_of(client, image: Image) -> Program | None:
-    """Return the program that the image starts; None if it starts a script, or nothing."""
-    words = [*image.entrypoint, *image.cmd]
+    """Return the program that the image starts; None if it starts a script, or nothing.
+
+    Of a shell that is given one command, it is what that command starts.
+    """
+    words = _without_shell([*image.entrypoint, *image.cmd])
     path = find(image, words[0]) if words else None
     if path is None or image.tree()[path][0].size > _LARGEST:
         return None
     return _program(client, image.name, path)
+
+
+def _without_shell(words: list[str]) -> list[str]:
+    """The command of `/bin/sh -c COMMAND`; nothing where that is more than a program and words."""
+    if len(words) != 3 or words[1] != "-c" or posixpath.basename(words[0]) not in _SHELLS:
+        return words
+    found = _ONE_COMMAND.fullmatch(words[2])
+    return [found[1]] if found else []
 
 
 @recordings.replayed(Program)

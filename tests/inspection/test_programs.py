@@ -7,7 +7,7 @@ import factories
 import pytest
 from factories import directory, file
 
-from shiplight.inspection import programs
+from shiplight.inspection import entrypoint, programs
 
 ARM64, AMD64 = 183, 62
 
@@ -59,3 +59,18 @@ def test_a_container_is_created_for_the_platform_of_its_image(created):
     programs(client, "app:arm64", "opt/deps")
     programs(client, "app:amd64", "opt/deps")
     assert seen == ["linux/arm64", None]
+
+
+@pytest.mark.parametrize(
+    ("command", "program"),
+    [
+        ("./server", ["./server"]),
+        ("exec /app/server --port 80", ["/app/server"]),
+        ("./migrate && ./server", []),
+        ("$APP", []),
+        ("cd /app; ./server", []),
+    ],
+)
+def test_of_a_shell_with_one_command_the_program_is_that_ones(command, program):
+    assert entrypoint._without_shell(["/bin/sh", "-c", command]) == program
+    assert entrypoint._without_shell(["/server", "-c", "x"]) == ["/server", "-c", "x"]

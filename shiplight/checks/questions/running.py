@@ -11,6 +11,7 @@ from ..reading.known import commands
 from ..reading.layers import own_layers
 from ..reading.roots import root_installs
 from ..reading.secretfiles import (
+    KEY_BY_WORD,
     SECRET_FILES,
     is_harmless,
     is_private_key,
@@ -336,6 +337,8 @@ def _secret_files(subject: Subject) -> list[Place]:
         more = {"path": f"/{path}", "bytes": size}
         if path in keys:
             found.append(at_layer(subject, layer, f"the private key /{path}", **more))
+        elif KEY_BY_WORD.search(path):
+            continue  # may be another thing: what it contains has told
         elif SECRET_FILES.search(path) and not under(f"/{path}", "/etc"):
             found.append(at_layer(subject, layer, f"the file /{path}", **more))
     return found

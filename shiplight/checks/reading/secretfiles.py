@@ -25,7 +25,7 @@ _BY_VARIABLE = re.compile(  # and by nothing else: a default may be a secret
 )
 _TEXTS = re.compile(r"\.(?:pem|key|asc)$|(?:^|/)\.npmrc$")  # that may hold one, or something public
 _KEY_BY_NAME = re.compile(r"(?:^|/)(?:id_\w+|[\w-]+\.key)$")
-_KEY_BY_WORD = re.compile(r"(?:[-_]|private)key$|(?:^|/)privkey$")  # may be another thing, too
+KEY_BY_WORD = re.compile(r"(?:[-_]|private)key$|(?:^|/)privkey$")  # may be another thing, too
 _KEY_PEM = re.compile(r"(?:^|/)(?!\S*pub)(?:[\w.-]*[-_.])?(?:privkey|private|key)\d*\.pem$")
 _OF_TESTS = re.compile(
     r"(?i)(?:^|/)(?:[\w.-]+[-_.])?(?:tests?|testing|testdata|testutils?|fixtures?|specs?|"
@@ -83,7 +83,7 @@ def _holds_secret(name: str, text: str) -> bool:
     """
     if has_private_key(text):
         return True
-    if (_KEY_BY_NAME.search(name) or _KEY_BY_WORD.search(name)) and SECRET_FILES.search(name):
+    if (_KEY_BY_NAME.search(name) or KEY_BY_WORD.search(name)) and SECRET_FILES.search(name):
         return "-----BEGIN" not in text and bool(text.strip())
     production = _PRODUCTION.search(text) if _RAILS.search(name) else None
     if production and _BY_VARIABLE.search(text, production.end()):
@@ -106,9 +106,9 @@ def is_harmless(subject: Subject, source: str) -> bool:
     That is for files of settings, and for names that other things than keys may have, too.
     """
     name = cleaned(source)
-    if _KEY_BY_WORD.search(name) and is_folder(subject, name):
+    if KEY_BY_WORD.search(name) and is_folder(subject, name):
         return True  # what is in it is looked at by itself
-    told = any(kind.search(name) for kind in (_SETTINGS, _KEY_BY_WORD, _RAILS))
+    told = any(kind.search(name) for kind in (_SETTINGS, KEY_BY_WORD, _RAILS))
     text, whole = start_of(subject, name) if told else (None, False)
     return whole and not _holds_secret(name, text)
 
