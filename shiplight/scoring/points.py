@@ -96,7 +96,7 @@ def rows_of(seen: Seen, limits: Limits) -> tuple[Row, ...]:
 
 def _rows(seen: Seen, limits: Limits) -> Iterator[Row]:
     built = f"{seen.steps} steps, {format_seconds(seen.seconds)}"
-    yield _row(BUILDS, "it builds", seen.failure or built, not seen.failure)
+    yield _row(BUILDS, "it should build", seen.failure or built, not seen.failure)
     silent = bool(seen.failure) or (limits.port is not None and not seen.answered)
     for name, asked, measured, passed, points in (
         (ANSWERS, *_answers(seen, limits)),
@@ -124,11 +124,11 @@ def _row(name: str, asked: str, measured: str, passed: bool, points: int | None 
 def _answers(seen: Seen, limits: Limits) -> tuple:
     if limits.port is None:
         return "", "", None, None
-    asked = f"it answers on port {limits.port}" + (
-        f", and finds {', '.join(limits.keeps)}" if limits.keeps else ""
+    asked = f"it should respond on port {limits.port}" + (
+        f", and find {', '.join(limits.keeps)}" if limits.keeps else ""
     )
     if not seen.answered:
-        return asked, f"no answer; its last words: {seen.last_words or 'none'}", False, 0
+        return asked, f"no response; its last words: {seen.last_words or 'none'}", False, 0
     if seen.lost:
         return asked, f"it no longer finds {', '.join(seen.lost)}", False, 0
     return asked, f"after {format_seconds(seen.seconds_to_answer)}", True, None
@@ -137,7 +137,7 @@ def _answers(seen: Seen, limits: Limits) -> tuple:
 def _bytes(seen: Seen, limits: Limits) -> tuple:
     if limits.at_most is None:
         return "", "", None, None
-    asked = f"at most {format_bytes(limits.at_most)}"
+    asked = f"it should have at most {format_bytes(limits.at_most)}"
     if limits.best is not None:
         asked += f"; all points up to {format_bytes(_full(limits))}"
     count = seen.unpacked_bytes or 0
@@ -166,7 +166,7 @@ def _full(limits: Limits) -> int:
 def _edit(seen: Seen, limits: Limits) -> tuple:
     if limits.edit is None:
         return "", "", None, None
-    asked = f"after an edit of {limits.edit}, no dependencies are installed again"
+    asked = f"an edit of {limits.edit} should install no dependencies again"
     if seen.edit_failure:
         return asked, f"it no longer builds: {seen.edit_failure}", False, 0
     again = seen.again or ()
@@ -178,23 +178,24 @@ def _edit(seen: Seen, limits: Limits) -> tuple:
 
 
 def _findings(seen: Seen, limits: Limits) -> tuple:
-    asked = f"`{PROGRAM} check --build` finds nothing"
+    asked = f"`{PROGRAM} check --build` should find nothing"
     if limits.may_stay:
-        asked += f" but what a comment may accept ({', '.join(limits.may_stay)})"
+        asked += f" that no comment accepts (it may accept {', '.join(limits.may_stay)})"
     count = len(seen.findings)
     measured = f"{count}: {', '.join(seen.findings)}" if count else "none"
     return asked, measured, not count, max(0, MOST[FINDINGS] - PER_FINDING * count)
 
 
 def _user(seen: Seen) -> tuple:
-    number = "" if seen.user_id is None else f", number {seen.user_id}"
+    number = "" if seen.user_id is None else f", UID {seen.user_id}"
     name = seen.user.partition(":")[0]
     root = seen.user_id == 0 or name in ("", "root") or (name.isdigit() and int(name) == 0)
-    return "its user is not root", f"USER {seen.user or '(none)'}{number}", not root, None
+    measured = f"USER {seen.user}{number}" if seen.user else "no USER, so root"
+    return "it should not run as root", measured, not root, None
 
 
 def _secret(seen: Seen) -> tuple:
     if seen.traces is None:
         return "", "", None, None
-    asked = "the secret is in no layer, history or variable"
+    asked = "the secret should be in no layer, history or variable"
     return asked, "; ".join(seen.traces) or "nowhere", not seen.traces, None

@@ -78,7 +78,7 @@ class Score:
 
     def __repr__(self) -> str:
         lines = [
-            f"{_MARKS[row.passed]} {row.id:<9}{row.worth:>8}  {row.asked}: {row.measured}"
+            f"{_MARKS[row.passed]} {row.id:<9}{row.worth:>8}  {row.asked} → {row.measured}"
             for row in self.rows
         ]
         head = f"Score {self.name}  {self.total}"
@@ -107,6 +107,7 @@ class Score:
 
     def report(self, path: str | os.PathLike) -> Path:
         """Write the score as a page of its own into a file; return its path."""
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
         files.write(Path(path), page(self))
         return Path(path)
 

@@ -30,8 +30,8 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
     if made.limits != shipping.limits_of(language) or made["secret"].passed is None:
         refuse(
             exercise_id,
-            "this is the score of something else.",
-            hint="score it with the limits of this service, and with its token: "
+            "this score was made with other limits, or without the token.",
+            hint="score the image with the limits of this service, and with its token: "
             "`limits=limits_of(language), token=TOKEN`",
             found=made.name,
         )
@@ -59,8 +59,8 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
     if not made["user"].passed:
         refuse(
             exercise_id,
-            "it still runs as root.",
-            hint="which USER does the stage that becomes the image have?",
+            "the image still runs as root.",
+            hint="which USER does the last stage set?",
             found=made["user"].measured,
         )
     if not made["bytes"].passed:
@@ -81,7 +81,7 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
     if not made["findings"].passed:
         refuse(
             exercise_id,
-            "checks of the checklist fail.",
+            "some checks fail.",
             hint="`./lab check` names the line and the fix of each; lesson 08 shows how to read it",
             found=made["findings"].measured,
         )
