@@ -394,7 +394,7 @@ def _packages_moved(subject: Subject, final: Known) -> Outcome:
         if builder.reference != final.reference and (verdict := _packages(subject, step, builder)):
             return verdict
     if fetched:
-        return passed("nothing that is copied from another base is linked for one")
+        return passed("nothing that is copied needs the C library of another base")
     return not_applicable("nothing is copied from one base to another")
 
 
