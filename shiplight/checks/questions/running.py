@@ -180,7 +180,7 @@ def unread_secrets(subject: Subject, copies: Iterable[Step], unread: list[str]) 
     said = listed(name for _, names in found for name in names)
     return unseen(
         f"whether a secret is in {said}: not all of it could be read",
-        "add it to .dockerignore unless the image needs it; in that case, inspect it yourself",
+        "add it to .dockerignore if the image does not need it; otherwise look into it yourself",
         *(at(step, f"copies {listed(names)}") for step, names in found),
     )
 
