@@ -86,10 +86,10 @@ def test_no_text_from_outside_is_put_into_a_command():
 
 def test_dependabot_leaves_what_the_lessons_measure_alone():
     updates = read(FOLDER / "dependabot.yml")["updates"]
-    assert {(one["package-ecosystem"], one["directory"]) for one in updates} == {
-        ("github-actions", "/"),
-        ("pip", "/"),
+    folders = {
+        one["package-ecosystem"]: one.get("directories", [one.get("directory")]) for one in updates
     }
+    assert folders == {"github-actions": ["/"], "pip": ["/", "/deploy/hub"]}
 
 
 def test_the_citation_has_the_projects_version_and_title():

@@ -215,7 +215,7 @@ def build(
     Ctrl-C, once the connection is closed; UsageError for a missing secret; BaseNotAvailable,
     DockerfileError, ContextError, EngineFailed.
     """
-    wanted, arguments = order(os.fspath(what), text=text, file=file, name=name), build_args or {}
+    wanted, arguments = order(what, text=text, file=file, name=name), build_args or {}
     offer = offers.read(secrets, ssh, output)
     wider = sending.Wider(
         caches.to_of(_several(cache_to)),
@@ -329,9 +329,17 @@ def cold_time(client, what: str) -> Cold | None:
 
 
 def order(
-    what: str, *, text: str | None = None, file: str | None = None, name: str | None = None
+    what: str | os.PathLike,
+    *,
+    text: str | None = None,
+    file: str | None = None,
+    name: str | None = None,
 ) -> Order:
-    """Resolve `what`: `app/variant` of the catalogue, or a folder or Dockerfile on disk."""
+    """Resolve `what`: `app/variant` of the catalogue, or a folder or Dockerfile on disk.
+
+    Raises UsageError for anything else, such as the result of a build.
+    """
+    what = _typed(what)
     row = None if file else catalogue.find(what)
     if row is not None:
         folder, file, app, variant = row.folder, row.dockerfile, row.app, row.variant
@@ -345,6 +353,16 @@ def order(
     return Order(folder, file, text if text is not None else _read(folder, file), app, variant)
 
 
+def _typed(what: str | os.PathLike) -> str:
+    path = what.__fspath__() if isinstance(what, os.PathLike) else what
+    if isinstance(path, str):
+        return path
+    raise UsageError(
+        f"What to build is a name, a folder or a Dockerfile, not {type(what).__name__}.",
+        hint='Write it as text, such as "go/multi" or "path/to/folder".',
+    )
+
+
 def why(
     what: str | os.PathLike, *, mask: Callable[[str], str], file: str | None = None
 ) -> reasons.Why:
@@ -353,7 +371,7 @@ def why(
     Needs no engine: the builds of this lab keep what they were given. `mask` replaces the secrets
     in an instruction (`checks.mask`). Raises UsageError where none was kept.
     """
-    return reasons.why(order(os.fspath(what), file=file).place, os.fspath(what), mask)
+    return reasons.why(order(what, file=file).place, os.fspath(what), mask)
 
 
 def image_name(client, name: str) -> str:

@@ -41,7 +41,7 @@ def build_stages(
     Every build gets the same text with the same bases, so each step runs once. A stage without a
     name gets one in that text. Raises what `build` raises.
     """
-    wanted = building.order(os.fspath(what), text=text, file=file)
+    wanted = building.order(what, text=text, file=file)
     arguments, offer = build_args or {}, offers.read(secrets, ssh, None)
     given = building.given_of(client, wanted, target, arguments, offer=offer)
     known = platforms.arguments(engine.described(client).platform) | arguments

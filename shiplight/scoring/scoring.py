@@ -150,7 +150,7 @@ def score(
     UsageError where the file to edit is not there.
     """
     limits = limits or Limits()
-    wanted = order(os.fspath(what), text=text, file=file, name=name)
+    wanted = order(what, text=text, file=file, name=name)
     sent = _sent(wanted, limits)
     tasks = progress.Tasks(f"{wanted.app}: scoring")
     with journal.workplace() as place, progress.Screen(tasks.draw):

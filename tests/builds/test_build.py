@@ -281,6 +281,13 @@ def test_what_cannot_be_built_is_answered_with_what_can(what):
         builds.order(what)
 
 
+@pytest.mark.parametrize("what", [None, 3, b"go/multi", ["go/multi"]])
+def test_what_is_no_name_is_answered_with_what_a_name_looks_like(what):
+    with pytest.raises(UsageError, match=type(what).__name__) as told:
+        builds.order(what)
+    assert "go/multi" in told.value.hint
+
+
 def test_names_of_images_come_from_folder_or_name(tmp_path):
     folder = folder_with(tmp_path, "FROM scratch\n")
     assert builds.order(str(folder)).tag.endswith("/app:latest")
