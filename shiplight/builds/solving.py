@@ -199,6 +199,11 @@ NOT_UTF8 = (
     " list it in .dockerignore; `LC_ALL=C.UTF-8 find . | grep -avx '.*'` shows such names"
 )
 
+GIT_REF = (
+    "write a slash after the folder, `COPY .git/ …`: BuildKit 0.13 takes a name that ends in .git"
+    " for the address of a repository"
+)
+
 
 def _look(said: str) -> str:
     """The usual cause of a failure like this one."""
@@ -217,6 +222,7 @@ def _look(said: str) -> str:
         ("certificate signed by unknown", proxy),
         ("exec format error", FOREIGN),
         ("executable file not found", "is that program in this stage's base?"),
+        ("can't be a git ref", GIT_REF),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
         ("not found", "is it copied or installed before this line, and not in .dockerignore?"),
