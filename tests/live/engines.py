@@ -280,7 +280,11 @@ def lessons_on(name: str, client, inside, environment: dict[str, str]) -> None:
 
 @contextmanager
 def official_place() -> Iterator:
-    """An engine that pulls all bases of the lessons by their own names, from stand-ins."""
+    """An engine that pulls all bases of the lessons by their own names, from stand-ins.
+
+    Where a proxy opens TLS, those that stages build on know its certificate: a network like that
+    has official images with it added, if RUN steps are to fetch anything.
+    """
     here = engine.connect()
     with tempfile.TemporaryDirectory() as folder:
         storage = Path(folder)
@@ -289,7 +293,7 @@ def official_place() -> Iterator:
             for base in provide(here, builds.recipes()):
                 name = references.read(base.reference)
                 print(f"putting {base.reference} into the registry", flush=True)
-                with engine.export_image(here, base.used) as chunks:
+                with engine.export_image(here, base.building or base.used) as chunks:
                     place.images.put(b"".join(chunks), name.repository, name.version)
             yield place
 
