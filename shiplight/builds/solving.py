@@ -200,8 +200,8 @@ NOT_UTF8 = (
 )
 
 GIT_REF = (
-    "write a slash after the folder, `COPY .git/ …`: BuildKit 0.13 takes a name that ends in .git"
-    " for the address of a repository"
+    "write a slash after the folder, `COPY path/name.git/ …`: BuildKit 0.13 takes a path that ends"
+    " in .git for the address of a repository"
 )
 
 

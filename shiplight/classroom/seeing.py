@@ -1,4 +1,4 @@
-"""Seeing a class: a folder of what learners handed over, and who is stuck on what in it."""
+"""Seeing a class: what learners handed over, and who is stuck on what in it."""
 
 import os
 import time
@@ -109,7 +109,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class Class:
-    """Everything that a folder says of a class. `refused` has files that were not read, and why."""
+    """Everything that folders say of a class. `refused` has files that were not read, and why."""
 
     learners: tuple[Learner, ...]
     refused: tuple[tuple[str, str], ...]
@@ -176,26 +176,38 @@ def said_of(exercise: str, mistake: str) -> str:
     return "a check of the checklist fails." if exercise[:2] == "08" else "another mistake."
 
 
-def see(folder: Path, *, with_names: bool = False) -> Class:
-    """Read a folder of what learners handed over, named by pseudonyms, or by a part of their ids.
+def see(*folders: Path, with_names: bool = False) -> Class:
+    """Read what learners handed over, named by pseudonyms, or by a part of their ids.
 
-    Files that are not what a learner's lab writes are refused, each with its reason; of two with
-    one id, the newer one counts. Raises UsageError where there is no such folder.
+    A class shares one folder, or each learner has a folder of their own: then nobody's file can
+    take the place of another's. Files that are not what a learner's lab writes are refused, each
+    with its reason; of two in a folder with one id, the newer one counts. Raises UsageError where
+    there is no such folder, or where the only one has too many files.
     """
-    if not folder.is_dir():
-        raise UsageError(
-            f"there is no folder {folder}.", hint="name the folder that your class shares"
-        )
-    newest: dict[str, tuple[float, Record]] = {}
+    for folder in folders:
+        if not folder.is_dir():
+            raise UsageError(
+                f"there is no folder {folder}.", hint="name the folder that your class shares"
+            )
+    newest: dict[tuple[str, str], tuple[float, Record]] = {}
     refused = []
-    for name in _names(folder):
+    for folder in folders:
         try:
-            arrived, record = _read(folder, name)
-        except (OSError, NotARecord) as error:
-            refused.append((one_line(name, 60), _why(error)))
+            names = _names(folder)
+        except UsageError as error:
+            if len(folders) == 1:
+                raise
+            refused.append((one_line(f"{folder.parent.name}/{folder.name}", 60), error.message))
             continue
-        if record.id not in newest or newest[record.id][0] < arrived:
-            newest[record.id] = arrived, record
+        for name in names:
+            try:
+                arrived, record = _read(folder, name)
+            except (OSError, NotARecord) as error:
+                refused.append((one_line(name, 60), _why(error)))
+                continue
+            one = record.id, str(folder)
+            if one not in newest or newest[one][0] < arrived:
+                newest[one] = arrived, record
     now = time.time()
     learners = [
         Learner(

@@ -414,9 +414,15 @@ def _teaching(add) -> None:
     seen = add(
         "class",
         "show who is stuck on what, from a folder of what learners exported",
-        "class /mnt/class --follow",
+        "class /mnt/class --follow\nclass /srv/shiplight/*/class",
     )
-    seen.add_argument("folder", type=Path, metavar="FOLDER", help="the folder that a class shares")
+    seen.add_argument(
+        "folders",
+        type=Path,
+        nargs="+",
+        metavar="FOLDER",
+        help="the folder that a class shares, or a folder of each learner",
+    )
     seen.add_argument(
         "--names", action="store_true", help="show pseudonyms, which are hidden by default"
     )

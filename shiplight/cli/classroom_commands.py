@@ -6,7 +6,7 @@ from datetime import datetime
 from ..setup import PROGRAM, ROOT
 from .shared import connect, print_json
 
-LOOK_SECONDS = 2  # between two looks at the folder
+LOOK_SECONDS = 2  # between two looks at the folders
 
 
 def do_class(given) -> int:
@@ -16,7 +16,7 @@ def do_class(given) -> int:
     page = given.page or ROOT / "out" / "class.html"
     shown = None
     while True:
-        seen = see(given.folder, with_names=given.names)
+        seen = see(*given.folders, with_names=given.names)
         write_page(seen, page, now=datetime.now())
         if (state := _state(seen)) != shown:
             if given.json:

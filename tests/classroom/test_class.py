@@ -326,6 +326,23 @@ def test_a_folder_of_too_many_files_is_named(folder, monkeypatch):
         see(folder / "nowhere")
 
 
+def test_a_folder_of_each_learner_keeps_everybody_apart(folder, three, monkeypatch):
+    """One floods a folder, one forges another's id: neither takes anything from the others."""
+    own = [folder / name for name in ("ana", "ben", "cyd")]
+    for path in own:
+        path.mkdir()
+    hand_in(own[0], three[0])
+    hand_in(own[1], replace(three[1], id=three[0].id))
+    monkeypatch.setattr("shiplight.classroom.seeing.MOST_FILES", 3)
+    for number in range(4):
+        (own[2] / f"{number}.shiplight.json").write_text("{")
+    seen = see(*own)
+    forged = replace(three[1], id=three[0].id)
+    assert [one.record for one in seen.learners] == [three[0], forged]
+    [(name, why)] = seen.refused
+    assert name.endswith("/cyd") and "more than 3 files" in why
+
+
 class Tags(HTMLParser):
     """Which tags, and which addresses, a page has."""
 
