@@ -398,9 +398,13 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
             return path, file or "Dockerfile"
     except OSError as error:
         raise _unreadable(path, error) from error
+    known, beside = [row.name for row in catalogue.rows()], []
+    with suppress(OSError):
+        beside = [str(one) for one in path.parent.iterdir() if one.is_dir()]
+    near = dockerfile.closest(str(path), known + beside)
     raise UsageError(
         f"{path} is neither in the catalogue nor a folder.",
-        hint=f"one of {', '.join(row.name for row in catalogue.rows())}, or a folder",
+        hint=f"{near} There are {', '.join(known)}, and folders".strip(),
     )
 
 

@@ -226,7 +226,10 @@ def _look(said: str) -> str:
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
         ("not found", "is it copied or installed before this line, and not in .dockerignore?"),
-        ("no such file", "is it copied before this line, and not in .dockerignore?"),
+        (
+            "no such file",
+            "is it copied or made before this line, in this stage, and not in .dockerignore?",
+        ),
     ]:
         if sign.lower() in said.lower():
             return advice

@@ -16,7 +16,15 @@ from .context import (
 )
 from .graphs import StageGraph, StageRun, draw
 from .parser import GAP, Dockerfile, Instruction, Stage, closest, fail, parse
-from .stages import STEPS, Link, image_uses, links_of, platforms_of, triggers_of
+from .stages import (
+    STEPS,
+    Link,
+    image_uses,
+    links_of,
+    needed_stages,
+    platforms_of,
+    triggers_of,
+)
 from .words import BadWord, Lexer, Room, TooLarge, split_words
 
 __all__ = [
@@ -42,6 +50,7 @@ __all__ = [
     "ignore_rules",
     "image_uses",
     "links_of",
+    "needed_stages",
     "parse",
     "platforms_of",
     "read_context",

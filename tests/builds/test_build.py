@@ -286,6 +286,13 @@ def test_what_cannot_be_built_is_answered_with_what_can(what):
         builds.order(what)
 
 
+def test_a_mistyped_folder_is_told_from_its_neighbours(tmp_path):
+    folder_with(tmp_path, "FROM scratch\n")
+    with pytest.raises(UsageError) as told:
+        builds.order(str(tmp_path / "apq"))
+    assert f"did you mean {tmp_path / 'app'}?" in told.value.hint
+
+
 @pytest.mark.parametrize("what", [None, 3, b"go/multi", ["go/multi"]])
 def test_what_is_no_name_is_answered_with_what_a_name_looks_like(what):
     with pytest.raises(UsageError, match=type(what).__name__) as told:

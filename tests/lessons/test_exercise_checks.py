@@ -6,8 +6,10 @@ import pytest
 import results
 from factories import file
 
-from shiplight.errors import CheckFailed
-from shiplight.lessons.exercises import bases, grading
+from shiplight.dockerfile import parse
+from shiplight.errors import CheckFailed, UsageError
+from shiplight.lessons import check
+from shiplight.lessons.exercises import bases, go, grading
 
 
 @pytest.mark.parametrize("exercise_id", ["05.1", "06.1"])
@@ -28,3 +30,27 @@ def test_an_image_without_a_program_is_not_told_that_its_program_links_nothing(
     with pytest.raises(CheckFailed) as refused:
         grading.ALL[exercise_id].look(None, None)
     assert says in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("run", "writes"),
+    [
+        ("head -c 5000000 /dev/zero > /zeros && rm /zeros", True),
+        ("set -e; dd if=/dev/zero of=/zeros bs=1M count=5; rm /zeros", True),
+        ("head -c5 </dev/zero >/zeros", True),
+        ("(cat /dev/zero|head -c 5) > /zeros", True),
+        ('["sh", "-c", "head -c 5 /dev/zero > /zeros"]', True),
+        ('echo "head -c 5 /dev/zero > /zeros" && echo /dev/zero', False),
+        ("printf /dev/zero > /zeros", False),
+        ("touch /zeros", False),
+    ],
+)
+def test_zeros_are_written_by_a_command_that_reads_them(run, writes):
+    [step] = parse(f"FROM busybox\nRUN {run}\n").stages[0].instructions
+    assert go._writes_zeros(step) is writes
+
+
+def test_a_check_without_its_client_says_what_comes_first():
+    with pytest.raises(UsageError) as told:
+        check("00.1", None)
+    assert told.value.hint == 'check(client, "00.1", mine)'

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from IPython.display import display
 
+from ... import catalogue
 from ...builds import Build, recipe
 from ...errors import CheckFailed, UsageError
 from ...inspection import measure
@@ -33,7 +34,7 @@ def every() -> list[Exercise]:
     return [ALL[name] for name in sorted(ALL)]
 
 
-def check(client, exercise_id: str, made: Build | Score | str | os.PathLike | None) -> None:
+def check(client, exercise_id: str, made: Build | Score | str | os.PathLike | None = None) -> None:
     """Inspect what a learner built; show that it solves the exercise, or raise CheckFailed.
 
     `made` is what `build` returned; for 08.1 and 08.2 it is the path of a Dockerfile, and in lesson
@@ -41,6 +42,11 @@ def check(client, exercise_id: str, made: Build | Score | str | os.PathLike | No
     Without an engine nothing can be built, and a sentence says so. Raises UsageError for anything
     else, and for an unknown exercise.
     """
+    if isinstance(client, str):
+        raise UsageError(
+            "check takes the client first, then the exercise, then what you built.",
+            hint=f'check(client, "{client}", mine)',
+        )
     found = named(exercise_id)
     if made is None:
         display(Shown(f"{exercise_id} is open: {found.task}", mark="○"))
@@ -84,7 +90,8 @@ def _refuse_other_kinds(found: Exercise, made) -> None:
     if isinstance(made, str) and "FROM" in made:
         seen = "the text of a Dockerfile"
     wants = "what `build` returns"
-    example = f'build(client, "{found.app}", text=text, name="{_mine(found)}")'
+    what = found.app if catalogue.find(found.app) else f"../apps/{found.app}"
+    example = f'build(client, "{what}", text=text, name="{_mine(found)}")'
     if found.takes_file:
         wants = "the path of a Dockerfile"
         example = 'folder / "Dockerfile.mine", after `mine.write_text(text)`'

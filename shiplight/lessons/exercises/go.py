@@ -1,9 +1,12 @@
 """The checks of lesson 00, the first image, and of lesson 01, Go."""
 
 import re
+import shlex
+from collections.abc import Iterator
+from contextlib import suppress
 
 from ...builds import Build
-from ...dockerfile import parse
+from ...dockerfile import Instruction, needed_stages, parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
@@ -15,6 +18,7 @@ CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 # Where Go looks for time zones: /usr/share/zoneinfo and its like, or one packed file.
 _ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/locale/TZ/.+")
 _ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
+_ENDS = ("&&", "||", ";", "|", "&", "(", ")")  # what a shell's command ends with
 
 
 @exercise("00.1")
@@ -40,10 +44,17 @@ def _zeros_do_not_ship(client, made: Build) -> str:
             found=f"/{seen[0]}, {format_bytes(own[seen[0]])}",
             expected="no such file in any layer",
         )
-    if not _writes_zeros(made.text):
+    read = parse(made.text)
+    writing = [
+        stage for stage in read.stages if any(_writes_zeros(one) for one in stage.instructions)
+    ]
+    if not writing:
         refuse("00.1", "no zeros are ever written.", hint="write them, and then delete them")
     _refuse_other_message(client, "00.1", made, image)
-    return f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
+    seen = f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
+    if not {stage.index for stage in writing} & {stage.index for stage in needed_stages(read)}:
+        seen += "; nothing uses the stage that writes them, so BuildKit skipped it"
+    return seen
 
 
 @exercise("00.2")
@@ -82,10 +93,30 @@ def _refuse_other_message(client, exercise_id: str, made: Build, image: Image) -
         )
 
 
-def _writes_zeros(text: str) -> bool:
-    """Whether an instruction of any stage writes zeros: BuildKit may well find no need for it."""
-    runs = [one for stage in parse(text).stages for one in stage.instructions]
-    return any(one.keyword == "RUN" and "/dev/zero" in one.original for one in runs)
+def _writes_zeros(run: Instruction) -> bool:
+    """Whether a command reads zeros, rather than only saying their name."""
+    if run.keyword != "RUN":
+        return False
+    words = list(run.json or _words(run.value))
+    program = ""
+    for word in words:
+        if word in _ENDS:
+            program = ""
+            continue
+        program = program or word
+        if word in ("/dev/zero", "if=/dev/zero") and program not in ("echo", "printf", ":", "true"):
+            return True
+        if program in ("sh", "/bin/sh") and " " in word and "/dev/zero" in word:
+            return True
+    return False
+
+
+def _words(text: str) -> Iterator[str]:
+    """The words of a shell's command line and what stands between commands; none of a bad one."""
+    found = shlex.shlex(text, posix=True, punctuation_chars=True)
+    found.whitespace_split = True
+    with suppress(ValueError):
+        yield from found
 
 
 @exercise("01.1")
