@@ -10,7 +10,7 @@ from .shared import connect, connect_or_say, print_json
 
 
 def do_up(given) -> int:
-    from .. import builds, dockerfile
+    from .. import builds, dockerfile, engine
     from ..builds import provide
     from ..dockerfile import stages
     from ..lessons import notebooks, shelf
@@ -23,7 +23,9 @@ def do_up(given) -> int:
         for variant in ("go/single", "go/multi"):
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
             needed += [use.reference for use in uses]
-        provide(client, needed)
+        found = provide(client, needed)
+        kinds = " and ".join(sorted({base.kind for base in found}))
+        say(f"{engine.describe(client)} runs the lessons; base images of lesson 01: {kinds}")
     shelf.trust()
     return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)
 

@@ -20,6 +20,11 @@ from .exercises import Progress, guessed
 from .shown import Shown
 
 
+# When a page gets narrower, a chart that is too wide for a moment gets a scroll bar, and plotly takes
+# the height of that for the chart's own.
+_CHARTS_KEEP_THEIR_HEIGHT = "<style>.jp-RenderedPlotly { overflow: hidden; }</style>"
+
+
 class Banner:
     """What this notebook runs on, shown by the first cell of a lesson."""
 
@@ -42,7 +47,8 @@ class Banner:
         )
 
     def _repr_html_(self) -> str:
-        return box(inline(repr(self)), edge=QUIET if self.recorded else ACCENT)
+        edge = QUIET if self.recorded else ACCENT
+        return box(inline(repr(self)), edge=edge) + _CHARTS_KEEP_THEIR_HEIGHT
 
 
 def claim(sentence: str, true: bool, evidence: str = "", *, answers: str = "") -> None:
