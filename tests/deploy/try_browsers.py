@@ -138,7 +138,10 @@ def set_up(server: Server, bases: str, kit: str) -> None:
     print("  (the engine started by hand, and base images loaded in place of a registry)")
     with open(bases, "rb") as archive:
         client.images.load(archive)
-    shutil.copytree(Path(kit).parent, server.root / "root" / "kit")
+    own_kit = server.root / "root" / "kit"
+    shutil.copytree(Path(kit).parent, own_kit)
+    (server.root / "root").chmod(0o755)
+    (own_kit / Path(kit).name).chmod(0o644)  # `docker save` lets nobody else read what it writes
     repository = server.root / "root" / "repository.git"
     subprocess.run(["git", "clone", "--quiet", "--bare", ROOT, repository], check=True)
     seconds += server.type(re.sub(r"https://\S+", "file:///root/repository.git", clone))
@@ -165,7 +168,8 @@ class Person:
         options = webdriver.ChromeOptions()
         for one in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
             options.add_argument(one)
-        self.browser = webdriver.Chrome(options=options)
+        service = webdriver.ChromeService(shutil.which("chromedriver"))
+        self.browser = webdriver.Chrome(options=options, service=service)
         self.browser.set_script_timeout(120)
 
     def wait(self, for_what, seconds: float = PAGE):

@@ -17,6 +17,7 @@ CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 
 # Where Go looks for time zones: /usr/share/zoneinfo and its like, or one packed file.
 _ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/locale/TZ/.+")
+_REGIONS = ("Africa", "America", "Asia", "Australia", "Europe", "Pacific")
 _ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
 _ENDS = ("&&", "||", ";", "|", "&", "(", ")")  # what a shell's command ends with
 
@@ -185,7 +186,24 @@ def _with_zones(client, made: Build) -> str:
             found=f"{format_bytes(extra)} beside the service and its certificates",
             expected="less than a megabyte more",
         )
-    return f"zones for {format_bytes(extra)}: {_zones_in(image)}"
+    places = _zones_in(image)
+    if not places.endswith(".zip") and (missing := _regions_missing(image)):
+        refuse(
+            "01.2",
+            "only a part of the time zones ships.",
+            hint="somebody in another part of the world looks for theirs: which one file has all?",
+            found=f"none of {', '.join(missing)}",
+        )
+    return f"zones for {format_bytes(extra)}: {places}"
+
+
+def _regions_missing(image: Image) -> list[str]:
+    """Name the regions of which a folder of zones has none; none where a file has them all."""
+    folder = image.env.get("ZONEINFO", "/none").strip("/") + "/"
+    paths = [one for one in image.tree() if one.startswith(folder) or _ZONES.fullmatch(one)]
+    if not paths:
+        return []
+    return [one for one in _REGIONS if not any(f"/{one}/" in path for path in paths)]
 
 
 def _zones_in(image: Image) -> str:

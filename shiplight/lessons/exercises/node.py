@@ -12,12 +12,13 @@ from .go import refuse_root
 from .grading import answering, exercise, own_files, refuse, stands_on
 
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/((?:@[^/]+/)?[^/@]+)/package\.json")
+_FOLDER = re.compile(r"(?:.*/)?((?:@[^/]+/)?[^/@]+)/package\.json")
 
 
 @exercise("02.1")
 def _node_not_root(client, made: Build) -> str:
     image = measure(client, made)
-    _only_what_runs("02.1", _packages(client, made, image))
+    _only_what_runs("02.1", _packages(client, made, image), _folders(client, made, image))
     if image.user.partition(":")[0] in ("", "root"):
         refuse_root("02.1", image)
     user = answering(client, "02.1", made)["user_id"]
@@ -57,10 +58,16 @@ def _packages(client, made: Build, image: Image) -> set[str]:
     return {match[1] for match in found if match}
 
 
-def _only_what_runs(exercise_id: str, installed: set[str]) -> None:
+def _folders(client, made: Build, image: Image) -> set[str]:
+    """Name every folder with a package in it, also those that a later layer hides."""
+    paths = [*own_files(client, made, image), *(one.path for one in image.buried)]
+    return {match[1] for match in map(_FOLDER.fullmatch, paths) if match}
+
+
+def _only_what_runs(exercise_id: str, installed: set[str], anywhere: set[str]) -> None:
     """Raise CheckFailed where an image has a dev dependency of the app, or lacks what runs it."""
     package = json.loads((catalogue.APPS / "node" / "package.json").read_text(encoding="utf-8"))
-    if found := sorted(installed & set(package["devDependencies"])):
+    if found := sorted(anywhere & set(package["devDependencies"])):
         refuse(
             exercise_id,
             "dev dependencies ship.",
