@@ -336,15 +336,18 @@ def published(
         told = recipe.published if recipe else {}
         whose = "rebuilt by us" if told.get("rebuilt") else "published"
         reference = recipe.reference if recipe else image.name
+        on = "an offline equivalent" if bases.stands_in(image.name) else "the image"
         sent = {"official_packed_bytes": packed.get(canonical(reference))} if answered else {}
         rows.append(
             {
                 "base": reference,
                 "unpacked_bytes": image.unpacked_bytes,
-                "of": "an offline equivalent" if bases.stands_in(image.name) else "the image",
+                "measured_on": "an offline equivalent"
+                if bases.stands_in(image.name)
+                else "the image",
                 "official_bytes": told.get("unpacked_bytes"),
-                "figure": whose if told else None,
-                "dated": told.get("date"),
+                "official_from": whose if told else None,
+                "official_date": told.get("date"),
                 **sent,
             }
         )

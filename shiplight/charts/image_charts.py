@@ -112,15 +112,16 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
     own = len(base.layers) if base is not None else 0  # the first layer that is not the base's
     table = _folded(frames.layers(image.whole()), image, own)
     total = max(1, int(table["unpacked_bytes"].sum()))
+    whole = f"{name} ({format_bytes(total)})"
     if base is not None:
         below = table["layer"] < own
         share = format_percent(base.unpacked_bytes, total)
-        title = f"{share} of {name} comes from its base image"
+        title = f"{share} of {whole} comes from its base image"
     else:
         below = table.index == int(table["unpacked_bytes"].idxmax())
         share = format_percent(int(table["unpacked_bytes"].max()), total)
         title = (
-            f"{share} of {name} comes from “{one_line(table['instruction'][below].iloc[0], 40)}”"
+            f"{share} of {whole} comes from “{one_line(table['instruction'][below].iloc[0], 40)}”"
         )
     figure = empty_chart(
         title,

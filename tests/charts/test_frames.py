@@ -126,14 +126,14 @@ def test_a_waterfall_starts_each_bar_where_the_last_one_ended():
     assert list(bars.base) == [0, 900_100, 900_100] and sum(bars.x) == LARGE.unpacked_bytes
     buried = figure.data[1]
     assert (list(buried.x), list(buried.y)) == ([900_000], [1])
-    assert title_of(figure).startswith("91 % of app/small comes from")
+    assert title_of(figure).startswith("91 % of app/small (990 kB) comes from")
     assert "&lt;b" in figure.layout.title.text or "<b" not in figure.layout.title.text
 
 
 def test_a_waterfall_with_its_base_says_what_was_there_before():
     base = image([file("a", 900_000), file("b", 100)])
     figure = charts.waterfall(LARGE, base=base, name="app")
-    assert title_of(figure).startswith("91 % of app comes from its base image")
+    assert title_of(figure).startswith("91 % of app (990 kB) comes from its base image")
     assert list(figure.data[0].marker.color) == [charts.ACCENT, charts.GREY, charts.GREY]
 
 
@@ -248,10 +248,10 @@ def test_a_base_stands_beside_what_is_published_of_it():
     assert list(table["base"]) == [
         "gcr.io/distroless/base-debian12:latest", "alpine:3.22", "somebody/else:1",
     ]  # fmt: skip
-    assert list(table["of"]) == ["an offline equivalent", "the image", "the image"]
+    assert list(table["measured_on"]) == ["an offline equivalent", "the image", "the image"]
     assert table["official_bytes"].isna().tolist() == [False, False, True]
-    assert table["dated"][1].startswith("20")
-    assert list(table["figure"][:2]) == ["rebuilt by us", "published"]
+    assert table["official_date"][1].startswith("20")
+    assert list(table["official_from"][:2]) == ["rebuilt by us", "published"]
     assert "official_packed_bytes" not in table
 
 
