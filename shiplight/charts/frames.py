@@ -342,9 +342,7 @@ def published(
             {
                 "base": reference,
                 "unpacked_bytes": image.unpacked_bytes,
-                "measured_on": "an offline equivalent"
-                if bases.stands_in(image.name)
-                else "the image",
+                "measured_on": on,
                 "official_bytes": told.get("unpacked_bytes"),
                 "official_from": whose if told else None,
                 "official_date": told.get("date"),
