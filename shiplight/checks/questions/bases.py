@@ -33,9 +33,21 @@ def smallest_base(subject: Subject) -> Outcome:
     base, name = subject.final_base, subject.final_base.reference
     if base.size == "toolchain":
         return _toolchain(subject, base)
+    static = _only_static(subject)
+    if static and _WITH_GLIBC.fullmatch(base.name):
+        return failed(
+            f"the program is static and needs no C library from {name}",
+            [at_base(subject, "a C library that nothing uses")],
+            "gcr.io/distroless/static-debian13",
+        )
+    if base.language == "elixir" and _runs_release(subject):
+        return failed(
+            f"a release contains Erlang, so it does not need the one in {name}",
+            [at_base(subject, "Erlang, a second time")],
+            "a plain debian:*-slim or alpine of the builder's suite",
+        )
     if base.size in ("empty", "distroless", "small", "service"):
         return passed(f"the final stage is based on {name}")
-    static = _only_static(subject)
     extras = {p for step in subject.filling_steps for p in installed(step)} - _DATA_ONLY
     if base.size in ("slim", "full") and not base.language and static:
         if extras:
@@ -55,6 +67,17 @@ def smallest_base(subject: Subject) -> Outcome:
     if base.size == "slim":
         return passed(f"the final stage is based on {name}")
     return unseen(f"whether something smaller than {name} would do", _BUILD_HINT)
+
+
+_WITH_GLIBC = re.compile(r"gcr\.io/distroless/(?:base|base-nossl|cc)(?:-debian\d+)?")
+
+
+def _runs_release(subject: Subject) -> bool:
+    """Whether a release of Elixir ships, and no start asks for mix or Elixir themselves."""
+    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    asked = any(c.program in ("mix", "iex", "elixir", "erl") for s in starts for c in s.commands)
+    made = (each.command.words for each in shipped(subject) if each.language == "elixir")
+    return not asked and any({"release", "release,"} & set(words) for words in made)
 
 
 def _with(base: Known) -> str:

@@ -16,10 +16,14 @@ from ... import references
 FOLDER = Path(__file__).resolve().parent / "data"
 
 # Mirrors of Docker Hub, what proxies put before an official image's name, and the images that
-# distributions have at Amazon under their own names.
+# distributions have under their own names, at Amazon and in their own registries.
 _MIRROR = re.compile(
     r"(?:registry\.(?:hub\.)?docker\.com/|mirror\.gcr\.io/|public\.ecr\.aws/docker/(?=library/)|"
     r"public\.ecr\.aws/(?:lts/(?=ubuntu$)|(\w+)/(?=(?:ubuntu|debian|amazonlinux)$)(?=\1$))|"
+    r"(?:registry\.fedoraproject\.org|quay\.io/fedora)/(?=fedora(?:-minimal)?$)|"
+    r"(?:quay\.io/)?rockylinux/(?=rockylinux$)|(?:quay\.io/almalinuxorg|almalinux)/(?=almalinux$)|"
+    r"(?:container-registry\.oracle\.com/os|ghcr\.io/oracle)/(?=oraclelinux$)|"
+    r"registry\.opensuse\.org/(?=opensuse/)|"
     r"\S*/dependency_proxy/containers/|(?=[^/]*[.:])[^/]+/(?:[^/]+/){0,4}?(?=library/)|"
     r"\$\{?\w+\}?/(?=library/))?(?:library/|(?:amd64|arm32v[5-7]|arm64v8|i386|mips64le|ppc64le|riscv64|s390x)/)?"
 )
@@ -86,6 +90,8 @@ def split(reference: str) -> tuple[str, str, str]:
     (('node', '24', ''), ('node', '24', ''))
     >>> split("public.ecr.aws/lts/ubuntu:focal"), split("public.ecr.aws/debian/debian:12")
     (('ubuntu', 'focal', ''), ('debian', '12', ''))
+    >>> split("registry.fedoraproject.org/fedora:43"), split("quay.io/rockylinux/rockylinux:9")
+    (('fedora', '43', ''), ('rockylinux', '9', ''))
     """
     one = references.read(reference)
     return one.name[_MIRROR.match(one.name).end() :], one.tag, one.digest
@@ -206,7 +212,16 @@ def release_of(image: Known, language: str) -> tuple[int, ...]:
 
 _MUSL = ("alpine", "clux/muslrust", "messense/rust-musl-cross")
 _GLIBC = (
-    *("debian", "ubuntu", "fedora", "centos", "rockylinux", "almalinux", "amazonlinux"),
+    *(
+        "debian",
+        "ubuntu",
+        "fedora",
+        "fedora-minimal",
+        "centos",
+        "rockylinux",
+        "almalinux",
+        "amazonlinux",
+    ),
     *("golang", "rust", "gcc", "buildpack-deps", "node", "python", "ruby", "lukemathwalker/*"),
     *("gcr.io/distroless/base*", "gcr.io/distroless/cc*", "gcr.io/distroless/python*"),
     *("gcr.io/distroless/nodejs*", "gcr.io/distroless/java*", "registry.access.redhat.com/ubi*"),
