@@ -8,7 +8,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ...setup import PROGRAM
-from ..reading.folder import head_of, part_of, repository, table_of
+from ..reading.folder import head_of, part_of, repository, table_of, text_of
 from ..reading.known import commands, numbers
 from ..reading.layers import own_layers
 from ..reading.programs import (
@@ -17,6 +17,7 @@ from ..reading.programs import (
     compilings,
     has_compiler,
     installed,
+    installed_by,
     is_named,
     removes_packages,
     shipped,
@@ -62,7 +63,7 @@ def separate_stages(subject: Subject) -> Outcome:
         )
     if others:
         step, command = others[0]
-        why = f"whether `{_short(command)}` compiles: a compiler comes and goes with it"
+        why = f"whether `{_short(command)}` compiles: a compiler comes and goes with it, or comes in a branch"
         return unseen(why, _PACKAGES_ELSEWHERE, at(step, "may compile here"))
     own = subject.lineage(subject.target)
     elsewhere = [
@@ -132,16 +133,51 @@ _Commands = list[tuple[Step, Command]]
 
 def _with_compilers(subject: Subject) -> tuple[_Commands, _Commands]:
     """Installs of packages beside a compiler of the distribution that stays, and of others that may
-    compile: the compiler comes and goes in their instruction.
+    compile: the compiler comes and goes in their instruction, or comes in one branch of an `if`.
 
-    It stays in its layer where a later instruction removes it.
+    It stays in its layer where a later instruction removes it. Scripts of the context count as the
+    RUNs that start them, and gems of machine code compile wherever a compiler is.
     """
-    found = [s for s in subject.filling_steps if any(map(_compiles_c, installed(s)))]
-    kept = [s for s in found if not removes_packages(s) or any(map(_compiles_c, staying(s)))]
+    steps = _with_scripts(subject)
     tools = [commands("fetch", name) for name in _WITH_C]
-    beside = _running(subject.filling_steps if kept else (), tools)
-    alone = _running([step for step in found if step not in kept], tools)
-    return beside[:3], alone + _running(subject.filling_steps, [commands("extensions", "maybe")])
+    found = [each for each in steps if any(map(_compiles_c, installed(each)))]
+    gone = [s for s in found if removes_packages(s) and not any(map(_compiles_c, staying(s)))]
+    kept = [step for step in found if step not in gone]
+    beside, alone = [], _running(gone, tools)
+    if any(_compiles_c(name) for step in kept for name in _always_installed(step)):
+        beside = _running(steps, tools)
+    elif kept:
+        alone = _running(steps, tools)
+    elif not found and _compiles_gems(subject):
+        beside = _running(steps, [commands("fetch", "bundler")])
+    alone += _running(subject.filling_steps, [commands("extensions", "maybe")])
+    return tuple([(steps[s], each) for s, each in pairs] for pairs in (beside[:3], alone))
+
+
+def _with_scripts(subject: Subject) -> dict[Step, Step]:
+    """The steps of the final stage, and scripts as steps; each with the step that is in the text."""
+    filling = set(subject.filling_steps)
+    runs = [run for run in scripts_run(subject) if run.inside and run.step in filling]
+    return {step: step for step in subject.filling_steps} | {run.inside: run.step for run in runs}
+
+
+def _always_installed(step: Step) -> list[str]:
+    """The packages that a step installs in no branch of an `if`."""
+    plain = (command for command in step.commands if not command.branch)
+    return [name for command in plain for name in installed_by(step, command)]
+
+
+_GEM = re.compile(r"(?m)^ {4}([\w-]+) \(([^)\n]{1,50})\)$")
+
+
+def _compiles_gems(subject: Subject) -> bool:
+    """Whether a base with a compiler gets gems of which Gemfile.lock says that they are sources."""
+    lock = text_of(subject, "Gemfile.lock") if subject.final_base.compiler else None
+    versions: dict[str, set[str]] = {}
+    for name, version in _GEM.findall(lock or ""):
+        versions.setdefault(name, set()).add(version)
+    native = commands("extensions", "gems")
+    return any(not any("-" in v for v in versions[name]) for name in native if name in versions)
 
 
 _WITH_C = ("pip", "uv", "poetry", "pipenv", "pdm", "npm", "yarn", "pnpm", "bundler", "gem", "cpan")

@@ -1,10 +1,11 @@
 """Split shell scripts in Dockerfiles into simple commands, in order.
 
-Nothing is run and no variable is expanded. Text that cannot be parsed gives fewer commands, never
+Nothing is run, and of variables only plain words are put in that a script sets itself. Text that cannot be parsed gives fewer commands, never
 an error: this reads other people's scripts to find things, not to check their syntax.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from fnmatch import translate
@@ -12,6 +13,7 @@ from functools import cache, cached_property, lru_cache
 from itertools import accumulate, islice, takewhile
 
 from ...dockerfile import Instruction
+from .secretwords import is_secret_name
 
 _OPERATOR = re.compile(r"&&|\|\||;;|\|&|[;&|\n(){}]")
 _REDIRECT = re.compile(r"&>>?|<<<|<<-?|<>|>>|>&|<&|>\||[<>]")
@@ -112,7 +114,42 @@ def commands(instruction: Instruction) -> tuple[Command, ...]:
 
 @lru_cache(maxsize=64)  # many instructions may start the same script
 def _first_commands(text: str) -> tuple[Command, ...]:
-    return tuple(islice(parse(text), _MOST_COMMANDS))
+    return tuple(islice(parse(_with_values(text)), _MOST_COMMANDS))
+
+
+_SETS = re.compile(  # a variable to plain words, as a command of its own
+    r"""(?:^|[;&\n{(])[ \t]*(?:export\s+|readonly\s+)?(?P<name>[A-Za-z_]\w*)="""
+    r"""(?P<value>"(?:[\w\s./:@=+,~%^*-]|\\\n){1,2000}"|'[\w\s./:@=+,~%^*-]{1,2000}'|"""
+    r"""[\w./:@=+,~%^*-]{1,200})[ \t]*(?=$|[;\n]|&&)"""
+)
+_TARGET = re.compile(r"(?<![\w$])([A-Za-z_]\w*)\+?=|\b(?:for|read|local)\s+(?:-\w+\s+)*(\w+)")
+_USE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
+_OPENS = re.compile(r"(?:^|[\s;&|(])(?:if|case|for|while|until)\s")
+_ENDS = re.compile(r"(?:^|[\s;&|])(?:fi|esac|done)(?=$|[\s;&|)])")
+
+
+def _with_values(text: str) -> str:
+    """Put in variables that a script sets once, to plain words and in no branch.
+
+    >>> _with_values('P="gcc make" && apk add $P')
+    'P="gcc make" && apk add gcc make'
+    """
+    if "=" not in text or "$" not in text:
+        return text
+    counts = Counter(one or other for one, other in _TARGET.findall(text))
+    found, opened, at = {}, 0, 0
+    for match in _SETS.finditer(text):
+        before, at = text[at : match.start()], match.start()
+        opened += len(_OPENS.findall(before)) - len(_ENDS.findall(before))
+        name = match["name"]
+        if counts[name] == 1 and opened <= 0 and not is_secret_name(name):
+            found[name] = match["value"].strip("'\"").replace("\\\n", " "), match.end()
+
+    def value(use: re.Match) -> str:
+        said, start = found.get(use[1] or use[2], ("", len(text)))
+        return said if use.start() >= start else use[0]
+
+    return _USE.sub(value, text) if found else text
 
 
 def _is_for_shell(content: str) -> bool:
