@@ -10,6 +10,7 @@ from ..reading.folder import cleaned, context_copies, copied, ignored
 from ..reading.known import commands
 from ..reading.layers import own_layers
 from ..reading.roots import root_installs
+from ..reading.scripts import script_text
 from ..reading.secretfiles import (
     KEY_BY_WORD,
     SECRET_FILES,
@@ -27,7 +28,7 @@ from ..reading.secretwords import (
     may_be_secret,
     shapes,
 )
-from ..reading.shell import steps_down
+from ..reading.shell import last_script, steps_down
 from ..reading.sourcing import reads_others
 from ..reading.subject import Step, Subject, pairs_of, under
 from ..reading.walk import MOST_NAMES
@@ -135,7 +136,7 @@ def _after_root(subject: Subject, *places: Place) -> Outcome | None:
     tools = commands("inits", "step_down")
     if _names(tools, starting if scripts else subject.final_steps):
         return may
-    found = [None if script is None else steps_down(script, tools) for script in scripts]
+    found = [script and _steps_down(subject, script) for script in scripts]
     found += [None for script in scripts if script and reads_others(script)]
     if True in found:
         return passed("root starts a script that ends as another user", *places)
@@ -143,6 +144,24 @@ def _after_root(subject: Subject, *places: Place) -> Outcome | None:
         why = "root starts it by a script that is not available here and may step down"
         return unseen(why, _USER, *places)
     return may if None in found else None
+
+
+_MOST_SCRIPTS = 5  # of which each ends in the next one
+
+
+def _steps_down(subject: Subject, script: str, more: int = _MOST_SCRIPTS) -> bool | None:
+    """Whether a script ends as another user, or the script by which it ends; None if unknown."""
+    tools = commands("inits", "step_down")
+    known, path = steps_down(script, tools), last_script(script)
+    if (
+        known is not None
+        or not path
+        or not more
+        or re.search(rf"\b(?:{'|'.join(tools)}|su)\b", script)
+    ):
+        return known
+    text = script_text(subject, subject.final_steps, subject.ending.workdir, path)
+    return _steps_down(subject, text, more - 1) if text else None
 
 
 def _names(tools: list[str], steps: Iterable[Step]) -> bool:

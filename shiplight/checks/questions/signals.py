@@ -8,7 +8,15 @@ from itertools import zip_longest
 from ...units import shortened
 from ..reading.known import commands
 from ..reading.scripts import script_text
-from ..reading.shell import Command, ends_in_exec, is_shell, is_shell_script, plain_commands
+from ..reading.shell import (
+    Command,
+    ends_in_exec,
+    is_shell,
+    is_shell_script,
+    parse,
+    passes_on,
+    plain_commands,
+)
 from ..reading.sourcing import reads_others, with_read
 from ..reading.subject import Step, Subject
 from .outcomes import Outcome, Place, at, failed, not_applicable, passed, shown, unseen
@@ -39,7 +47,7 @@ def signals(subject: Subject) -> Outcome:
                 _EXEC,
             )
     started = list(_started(present))
-    return _managed(started) or _by_script(subject, started)
+    return _managed(subject, started) or _by_script(subject, started)
 
 
 _EXEC = (
@@ -101,7 +109,7 @@ def _started(present: list[Step]) -> Iterator[_Started]:
                 break  # what follows are its arguments
 
 
-def _managed(started: list[_Started]) -> Outcome | None:
+def _managed(subject: Subject, started: list[_Started]) -> Outcome | None:
     """The verdict on a package manager, a development server or a shell as the first process."""
     for each in started:
         command = Command(each.words)
@@ -112,9 +120,35 @@ def _managed(started: list[_Started]) -> Outcome | None:
                 _OF_PACKAGES if command.program in ("npm", "yarn", "pnpm") else _DIRECTLY,
             )
         if each.inline is not None and not each.group and ends_in_exec(each.inline) is not True:
-            why = "a shell starts it and has to forward signals"
-            return unseen(why, _EXEC, at(each.step, " ".join(each.words[:2])))
+            place = at(each.step, " ".join(each.words[:2]))
+            if stays := _stays(subject, each):
+                return failed(stays, [place], _EXEC)
+            return unseen("a shell starts it and has to forward signals", _EXEC, place)
     return None
+
+
+_LAST_BLOCK = re.compile(r"(?:^|[\s;])(?:fi|done|esac)[\s;]*$")
+
+
+def _stays(subject: Subject, each: _Started) -> str:
+    """Why a shell with commands of its own is not replaced by the last of them; "" if it may be.
+
+    dash, the sh of Debian and Ubuntu, never is. bash is, but not in an `if`; BusyBox is there, too.
+    None of them is by a part of a pipe. (Tried on 2026-11-30: dash 0.5.12, bash 5.2, BusyBox 1.37.)
+    """
+    text, base = (each.inline or "").strip(), subject.final_base
+    if not text or ends_in_exec(text) is None:
+        return ""
+    if re.search(r"(?<!&)&$", text):
+        return "a shell starts it in the background, so the container ends at once"
+    run = list(parse(text)) if "$(" not in text else []
+    piped = len(run) > 1 and run[-2].piped
+    by_dash = each.words[0].endswith("/sh") or each.words[0] == "sh"
+    by_dash = by_dash and bool(base.suite) and base.suite[0] in ("debian", "ubuntu")
+    large = base.size in ("slim", "full", "toolchain", "service") and base.libc != "musl"
+    if by_dash or piped or (large and _LAST_BLOCK.search(text)):
+        return "a shell stays PID 1 and waits for what it starts"
+    return ""
 
 
 _OF_PACKAGES = 'start what the script in package.json starts, as CMD ["node", "server.js"]'
@@ -148,6 +182,9 @@ def _by_script(subject: Subject, started: list[_Started]) -> Outcome:
         if text is None:
             why = "a script starts it that is not available here"
             return unseen(why, "its last line should exec", place)
+        if passes_on(text):
+            what = "the script that starts it ends in another one without exec: a shell stays PID 1"
+            return failed(what, [place], _LAST_LINE)
         execs = ends_in_exec(text)
         if execs is not True and reads_others(text):
             what = "the script that starts it reads scripts that it does not name: one may exec"

@@ -1,7 +1,8 @@
 """Split shell scripts in Dockerfiles into simple commands, in order.
 
-Nothing is run, and of variables only plain words are put in that a script sets itself. Text that cannot be parsed gives fewer commands, never
-an error: this reads other people's scripts to find things, not to check their syntax.
+Nothing is run, and of variables only plain words are put in that a script sets itself. Text that
+cannot be parsed gives fewer commands, never an error: this reads other people's scripts to find
+things, not to check their syntax.
 """
 
 import re
@@ -388,16 +389,46 @@ def _until_exit(text: str) -> list[list[str]]:
     return run
 
 
+def last_script(text: str) -> str:
+    """Return the script by which another one ends, with exec or without; "" for none.
+
+    >>> last_script("migrate; exec ./serve.sh"), last_script("./prepare.sh; serve")
+    ('./serve.sh', '')
+    """
+    last = (_until_exit(text) or [[]])[-1]
+    word = "".join((last[1:] if last[:1] == ["exec"] else last)[:1])
+    return word if word.endswith((".sh", ".bash", "entrypoint")) else ""
+
+
+def passes_on(text: str) -> bool:
+    """Return whether a branch of an `if` ends by giving all arguments to a script, without exec."""
+    run = [(words, branch) for words, branch in _branched(text) if words]
+    plain = [Command(tuple(words), branch=branch) for words, branch in run]
+    return any(
+        one.branch
+        and "/" in one.words[0]
+        and one.words[1:] in (("$@",), ("${@}",))
+        and all(one.excludes(later) for later in plain[number:])
+        for number, one in enumerate(plain, 1)
+    )
+
+
 def plain_commands(text: str) -> Iterator[list[str]]:
     """Yield the simple commands of a script as written, without keywords and variables."""
-    words = []
+    return (words for words, _ in _branched(text))
+
+
+def _branched(text: str) -> Iterator[tuple[list[str], tuple[tuple[int, int], ...]]]:
+    """The simple commands of a script, each with its branch of every `if` that it stands in."""
+    words, branches = [], _Branches()
     for word in islice(_Script(text).words(), 20_000):
         if word is not None:
             words.append(word)
             continue
+        branch = branches.after(words)
         while words and (words[0] in _KEYWORDS or _ASSIGNMENT.fullmatch(words[0])):
             words = words[1:]
-        yield words
+        yield words, branch
         words = []
 
 
