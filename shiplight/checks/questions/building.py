@@ -63,7 +63,8 @@ def separate_stages(subject: Subject) -> Outcome:
         )
     if others:
         step, command = others[0]
-        why = f"whether `{_short(command)}` compiles: a compiler comes and goes with it, or comes in a branch"
+        how = "a compiler comes and goes with it, or comes in a branch"
+        why = f"whether `{_short(command)}` compiles: {how}"
         return unseen(why, _PACKAGES_ELSEWHERE, at(step, "may compile here"))
     own = subject.lineage(subject.target)
     elsewhere = [
@@ -155,7 +156,7 @@ def _with_compilers(subject: Subject) -> tuple[_Commands, _Commands]:
 
 
 def _with_scripts(subject: Subject) -> dict[Step, Step]:
-    """The steps of the final stage, and scripts as steps; each with the step that is in the text."""
+    """The steps of the final stage, and its scripts as steps, each with the step that runs it."""
     filling = set(subject.filling_steps)
     runs = [run for run in scripts_run(subject) if run.inside and run.step in filling]
     return {step: step for step in subject.filling_steps} | {run.inside: run.step for run in runs}

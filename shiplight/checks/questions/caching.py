@@ -119,7 +119,7 @@ def needs_no_cache(command: Command) -> bool:
     words = set(command.words)
     if words & {"--no-index", "--offline"}:
         return True
-    if command.program == "go" and any("@" in word for word in command.arguments):
+    if command.program == "go" and any(re.search(r"\w@", word) for word in command.arguments):
         return True
     if command.program == "dotnet" and {"--no-restore"} & words:
         return True

@@ -281,10 +281,9 @@ def _added_into(subject: Subject, step: Step, path: str, deep: bool) -> bool:
         return deep and any(under(folder, path) for folder in _filled(step))
     if step.keyword not in ("COPY", "ADD"):
         return False
-    by_flag = any(f.startswith("--ch") for f in step.instruction.flags)
-    if deep:
+    if deep:  # --chown does not help: a chown copies a file whose owner stays the same, too
         large = any(_is_large(subject, step, source) for source in step.sources)
-        return large and not by_flag and under(step.destination, path)
+        return large and under(step.destination, path)
     return any(
         _is_large(subject, step, source)
         and path == step.landing(source)

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
-from itertools import islice, pairwise
+from itertools import accumulate, islice, pairwise
 
 from ...dockerfile import Stage, TooLarge
 from .folder import cleaned, context_copies, text_of
@@ -176,7 +176,8 @@ def _generates(steps: Iterable[Step]) -> bool:
 _VALUE = re.compile(
     r"^(?:export[ \t]+)?(\w+)[ \t]*[:?]?=[ \t]*([^\n#]{1,200}?)[ \t]*(?:#.*)?$", re.MULTILINE
 )
-_CHOOSES = re.compile(r"(?m)^-?(?:ifn?def|ifn?eq|include)\b")
+_OPENS, _ENDS = re.compile(r"\s*ifn?(?:def|eq)\b"), re.compile(r"\s*endif\b")
+_INCLUDES = re.compile(r"\s*[-s]?include\b")
 _MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
 
 
@@ -184,26 +185,39 @@ _MAKES = re.compile(r"(?m)(?:^|[;&|]) *(?:\$[({]?MAKE[)}]?|make) ")
 def _recipes(makefile: str, targets: tuple[str, ...]) -> tuple[str, bool]:
     """The commands of a Makefile's targets, and True; or all that it has, and False.
 
-    "" is the first target. Variables of one line are put in, once.
+    "" is the first target. Variables of one line are put in, once. What stands in a condition is
+    not certain, nor is the first target below an include.
     """
-    values = dict(_VALUE.findall(makefile))
-    plain = re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), makefile)
-    lines = plain.replace("\\\n", " ").splitlines()
+    lines = makefile.replace("\\\n", " ").splitlines()
+    depths = list(accumulate(bool(_OPENS.match(x)) - bool(_ENDS.match(x)) for x in lines))
+    held = [
+        "\n".join(x for x, d in zip(lines, depths, strict=True) if (d > 0) is by)
+        for by in (False, True)
+    ]
+    always, chosen = (dict(_VALUE.findall(text)) for text in held)
+    values = {name: value for name, value in always.items() if name not in chosen}
+    lines = [re.sub(r"\$[({](\w+)[)}]", lambda it: values.get(it[1], it[0]), x) for x in lines]
     rules: dict[str, tuple[list[str], list[str]]] = {}  # what each target needs, and its recipe
     names: list[str] = []
-    for line in lines:
+    unsure: set[str] = set()
+    for line, depth in zip(lines, depths, strict=True):
         if line.startswith("\t"):
+            unsure |= set(names) if depth > 0 else set()
             for name in names:
                 rules[name][1].append(line.lstrip("\t @+-"))
+        elif _INCLUDES.match(line):
+            unsure |= set() if any(name[0] not in ".%$" for name in rules) else {""}
         elif (said := line.partition("#")[0].partition(":"))[1] and not set("=;") & set(line):
             names = said[0].split()
+            unsure |= set(names) if depth > 0 else set()
             for name in names:
                 rules.setdefault(name, ([], []))[0].extend(said[2].strip(":").split())
     first = next((name for name in rules if name[0] not in ".%$"), None)
     wanted = [name or first for name in targets]
-    if all(name in rules for name in wanted) and not _CHOOSES.search(makefile):
-        run = "\n".join(line for name in _needed(rules, wanted) for line in rules[name][1])
-        if not _MAKES.search(run):
+    if all(name in rules for name in wanted) and not unsure & set(targets):
+        needed = _needed(rules, wanted)
+        run = "\n".join(line for name in needed for line in rules[name][1])
+        if not _MAKES.search(run) and not unsure & set(needed):
             return run, True
     return "\n".join(line.lstrip("\t @+-") for line in lines if line.startswith("\t")), False
 
