@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from ...dockerfile import apply_rules
-from ..reading.folder import cleaned, context_copies, copied, ignored
+from ..reading.folder import cleaned, context_copies, copied, ignored, is_all
 from ..reading.known import commands
 from ..reading.layers import own_layers
 from ..reading.roots import root_installs
@@ -30,7 +30,7 @@ from ..reading.secretwords import (
 )
 from ..reading.shell import last_script, steps_down
 from ..reading.sourcing import reads_others
-from ..reading.subject import Step, Subject, pairs_of, under
+from ..reading.subject import Step, Subject, absolute, pairs_of, under
 from ..reading.walk import MOST_NAMES
 from .developers import for_developers, remote_user
 from .image import at_layer
@@ -238,8 +238,11 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
         names = list(dict.fromkeys(files))
         found += [f"the file {name}" for name in names[:_MOST_FILES]]
         found += [f"{more} more files"] if (more := len(names) - _MOST_FILES) > 0 else []
+    elif step.keyword == "COPY" and step in subject.shipping:
+        found += [f"the file {name}" for name in _fetched_secrets(subject, step)]
     elif step.keyword == "RUN":
-        found += [f"what is written to {path}" for path in _written(step)]
+        written = [*_written(step), *_written_arguments(subject, step)]
+        found += [f"what is written to {path}" for path in dict.fromkeys(written)]
     said = shapes(" ".join([*step.instruction.flags, step.script]))
     if step.keyword in ("ENV", "ARG"):
         known = {VALUE_OF + name for name, _ in pairs_of(step)}
@@ -287,7 +290,28 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
     """Files with secrets that a copied folder or pattern of names contains, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
-    return copied(subject, secret_files(subject), by=step)
+    found = copied(subject, secret_files(subject), by=step)
+    paths = [each.path for each in subject.arrivals if each.step is step] if found else []
+    places = {name: _places(step, name) for name in found}
+    subject.compared.take(sum(map(len, places.values())) * len(paths))
+    return [
+        name
+        for name in found
+        if any(under(at, path) or under(path, at) for at in places[name] for path in paths)
+    ]
+
+
+def _places(step: Step, name: str) -> list[str]:
+    """Where a COPY may put a file of the context that it brings along."""
+    found = []
+    for source in map(cleaned, step.sources):
+        if source and under(name, source):
+            rest = name[len(source) :].lstrip("/")
+            found += [absolute(step.destination, rest)] if rest else [step.landing(source)]
+            found += [absolute(step.destination, name)] if step.instruction.flags else []
+        elif source and set("*?[") & set(source):
+            found += [absolute(step.destination, name.rpartition("/")[2]), step.destination]
+    return found or [absolute(step.destination, name)]
 
 
 _KEPT = re.compile(
@@ -306,6 +330,54 @@ def _written(step: Step) -> list[str]:
         path
         for path in dict.fromkeys(found)
         if path not in mounted and not {posixpath.basename(path), ".ssh"} & set(away)
+    ]
+
+
+def _fetched_secrets(subject: Subject, step: Step) -> list[str]:
+    """Files of settings that a COPY takes from a stage, which has them from the context.
+
+    A RUN there that names one may have made it. What is here and holds no secret is none.
+    """
+    found = []
+    for fetch in subject.fetches(step):
+        own = subject.steps(fetch.stage)
+        made = " ".join(each.script for each in own if each.keyword == "RUN")
+        whole = [c for c in context_copies(own) if any(map(is_all, c.sources))]
+        for path in filter(SECRET_FILES.search, fetch.sources):
+            names = [path[len(c.destination) :].lstrip("/") for c in whole
+                     if under(path, c.destination)]  # fmt: skip
+            sent = [name for name in names if name and not ignored(subject, name)]
+            if posixpath.basename(path) in made or subject.context is None:
+                continue
+            found += [name for name in sent if not is_harmless(subject, name)]
+    return list(dict.fromkeys(found))
+
+
+_ADDRESS = re.compile(  # of a service, with a password in it
+    r"(?i)(?:^|_)(?:DATABASE|DB|POSTGRES(?:QL)?|PG|MYSQL|MONGO(?:DB)?|REDIS|AMQP|RABBITMQ|BROKER|"
+    r"SMTP|MAILER)_?(?:URL|URI|DSN)$|CONNECTION_?STRING$"
+)
+_INTO_FILE = re.compile(
+    r"\b(?:echo|printf)\b(?P<text>[^;&|\n>]{0,500}?\$[^;&|\n>]{0,500})>{1,2}\s*[\"']?(?P<path>[^\s;&|\"']+)"
+)
+
+
+def _written_arguments(subject: Subject, step: Step) -> list[str]:
+    """Files that ship and into which a RUN writes a build argument that is a service's address."""
+    given = {
+        name
+        for other in subject.own_steps(step.stage)
+        if other.keyword == "ARG"
+        for name, value in pairs_of(other)
+        if value is None and _ADDRESS.search(name)
+    }
+    if not given or step not in subject.filling_steps:
+        return []
+    return [
+        match["path"]
+        for match in _INTO_FILE.finditer(step.script)
+        if given & set(re.findall(r"\$\{?(\w+)", match["text"]))
+        and not match["path"].startswith("/dev/")
     ]
 
 
