@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 
 from ...dockerfile import apply_rules
 from ...setup import PROGRAM
@@ -16,12 +17,13 @@ from ..reading.folder import (
     kept,
     repository,
     sent,
+    text_of,
 )
 from ..reading.known import Known, commands
 from ..reading.programs import is_named, shipped, staying
 from ..reading.scripts import Started, scripts_run
 from ..reading.secretfiles import is_of_tests, secret_files, unread_files
-from ..reading.subject import Step, Subject
+from ..reading.subject import Step, Subject, under
 from ..reading.walk import MOST_NAMES
 from .image import tools_in
 from .needs import is_used
@@ -153,9 +155,12 @@ def _extra(subject: Subject, step: Step) -> list[str]:
     """The tests and the history that a step copies: with the whole context, or by name."""
     if any(map(is_all, step.sources)):
         return [*sent(subject, *_TESTS, ".git", by=step), *_tests_below(subject, step)]
+    if _runs_tests(subject):
+        return []
     plain = [cleaned(source.removesuffix("*")) for source in step.sources]
     named = [name for name in plain if name.rpartition("/")[2] in _TESTS_BELOW]
-    return [] if _runs_tests(subject) else [n for n in named if bytes_of(subject, n) is None]
+    named = [name for name in named if bytes_of(subject, name) is None]
+    return named + [n for n in _tests_below(subject, step) if not any(under(n, p) for p in named)]
 
 
 def _runs_tests(subject: Subject) -> bool:
@@ -184,14 +189,26 @@ _UNWANTED = (
 
 
 def dockerignore(subject: Subject) -> Outcome:
-    """Check that a copy of the whole context leaves out files that do not belong in an image."""
+    """Check that a copy of the whole context leaves out files that do not belong in an image.
+
+    And so a copy of a folder.
+    """
     copies = context_copies(subject.all_steps)
     whole = [s for s in copies if any(map(is_all, s.sources))]
     whole += [step for step in subject.all_steps if _mounts_all(step)]
     if not whole:
         if not [step for step in copies if step.sources]:
             return not_applicable("nothing is copied from the context")
-        return passed("only named files are copied from the context")
+        if below := [(step, found) for step in copies if (found := _below(subject, step))]:
+            names = list(dict.fromkeys(name for _, found in below for name in found))
+            none = subject.rules is None
+            guard = "there is no .dockerignore" if none else ".dockerignore lets that through"
+            return failed(
+                f"copied folders may contain {listed(names)}, and {guard}",
+                [at(step, f"copies {listed(found)}") for step, found in below],
+                f"add to .dockerignore: {listed(name.partition(' ')[0] for name in names)}",
+            )
+        return passed("only named files and folders are copied from the context")
     if subject.context is None:
         return unseen("the context of this Dockerfile is not available", "check it in its folder")
     alike = {step.excluded: step for step in whole}
@@ -253,8 +270,40 @@ def _unwanted(subject: Subject, whole: list[Step], step: Step) -> list[str]:
     would_go = not ignored(subject, "node_modules") and not step.excluded
     there = {"node_modules", "**/node_modules"} & set(found)
     if _is_node(subject, whole) and not there and would_go:
-        found.append("node_modules (once it is installed)")
-    return found
+        found.append(f"node_modules{_ONCE}")
+    return found + ([] if "**/node_modules" in found else _modules(subject, step))
+
+
+def _below(subject: Subject, step: Step) -> list[str]:
+    """What the folders that a step copies send, and that does not belong in an image."""
+    wanted = {cleaned(source) for source in step.sources}
+    names = dict.fromkeys([*_by_name(subject), *secret_files(subject)])
+    found = copied(subject, (name for name in names if name not in wanted), by=step)
+    return [*_together(found), *_modules(subject, step)]
+
+
+_ONCE = " (once it is installed)"
+_MOST_PROJECTS = 50  # of Node's, in one context
+
+
+def _modules(subject: Subject, step: Step) -> list[str]:
+    """The folders below which npm and the like will install packages, and that a step copies then.
+
+    A pattern without `**/` in .dockerignore holds for the top of the context alone.
+    """
+    if "modules" not in subject.found:
+        files = [name for name in subject.sends.files if name.endswith("/package.json")]
+        folders = [
+            name.removesuffix("package.json") + "node_modules"
+            for name in islice((name for name in files if not is_of_tests(name)), _MOST_PROJECTS)
+            if "ependencies" in (text_of(subject, name) or "")
+        ]
+        there = set(subject.sends.folders)
+        subject.found["modules"] = [
+            each for each in folders if each not in there and not ignored(subject, each)
+        ]
+    found = _together(copied(subject, subject.found["modules"], by=step))
+    return [name + _ONCE for name in found]
 
 
 def _by_name(subject: Subject) -> list[str]:
