@@ -54,6 +54,9 @@ def dev_dependencies(subject: Subject) -> Outcome:
         for run in makes(subject)
         for tool, command in (_installs(run.inside) if run.inside else ())
     ]
+    if tests := _test_projects(subject):
+        what = "a project of tests is built in the stage that ships"
+        return failed(what, [at(step, f"`{name}`") for step, name in tests], _TESTS_ELSEWHERE)
     if not found and made:
         return _by_make(subject, made)
     if not found:
@@ -80,6 +83,9 @@ def dev_dependencies(subject: Subject) -> Outcome:
         step, file, tools = named
         why = f"{file} names {listed(tools)}: whether that is for production is not said"
         return unseen(why, _ADVICE["pip"], at(step, file))
+    if tools := _named_in_project(subject, found):
+        why = f"pyproject.toml names {listed(tools)} beside what the project needs"
+        return unseen(why, "move them to a group for development", at(found[0][0], "installs them"))
     if all(how == _NONE for *_, how in found):
         return not_applicable("the project has no development dependencies")
     if any(how in (_INSTALLED, _UNKNOWN) for *_, how in found):
@@ -89,6 +95,25 @@ def dev_dependencies(subject: Subject) -> Outcome:
     said = [f"{listed(others)} leaves them out"] if others else []
     said += [f"pip installs what {_all_files(by_file)} names"] if by_file else []
     return passed("; ".join(said))
+
+
+_TESTS_ELSEWHERE = "build and run the tests in a stage of their own"
+_TEST_PROJECT = re.compile(r"(?:Tests?|(?:^|[/._-])tests?)\.(?:cs|fs|vb)proj$")
+
+
+def _test_projects(subject: Subject) -> list[tuple[Step, str]]:
+    """The test projects of .NET that the final stage builds, unless the image is there to test."""
+    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    if any(c.matches(commands("tests", "run")) for step in starts for c in step.commands):
+        return []
+    return [
+        (step, word)
+        for step in subject.filling_steps
+        for command in (step.commands if step.keyword == "RUN" else ())
+        if command.matches(["dotnet build", "dotnet publish"])
+        for word in command.arguments
+        if _TEST_PROJECT.search(word)
+    ]
 
 
 def _by_make(subject: Subject, made: list) -> Outcome:
@@ -138,6 +163,20 @@ def _named_in_files(subject: Subject, found: list) -> tuple[Step, str, list[str]
             if names:
                 return step, file, names
     return None
+
+
+def _named_in_project(subject: Subject, found: list) -> list[str]:
+    """The tools for developers among the dependencies of a pyproject.toml whose packages ship."""
+    shipping = [
+        tool for step, tool, command, _ in found
+        if tool in ("uv", "pdm", "poetry") and not _is_pip(command)
+        if _ships(subject, step, tool, command)
+    ]  # fmt: skip
+    table = table_of(subject, "pyproject.toml") or {} if shipping else {}
+    said = part_of(table, "project").get("dependencies")
+    names = [*part_of(table, "tool", "poetry", "dependencies")]
+    names += map(str, said) if isinstance(said, list) else []
+    return [name for name in map(_package, names) if name in _TEST_TOOLS]
 
 
 def _package(requirement: str) -> str:
