@@ -171,6 +171,12 @@ CASES = [
     ("dev-dependencies", "by make, and they ship", "FROM node:22-slim\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "all:\n\tnpm ci\n"}, UNSEEN, "whether make runs npm"),
     ("dev-dependencies", "make without them", "FROM node:22-slim\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "all:\n\ttrue\n"}, NONE, ""),
     ("dev-dependencies", "a compiled language", GO, {}, NONE, ""),
+    ("dev-dependencies", "a project of tests in .NET's only stage", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nCOPY . .\nRUN dotnet build App.UnitTests/App.UnitTests.csproj -o /app", {}, FAILED, "a project of tests"),
+    ("dev-dependencies", "a project of tests in .NET's builder", "FROM mcr.microsoft.com/dotnet/sdk:10.0 AS b\nCOPY . .\nRUN dotnet build App.Tests.csproj && dotnet publish App/App.csproj -o /o\nFROM mcr.microsoft.com/dotnet/aspnet:10.0\nCOPY --from=b /o /o", {}, NONE, ""),
+    ("dev-dependencies", "a project of tests that the image runs", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN dotnet build App.Tests.csproj\nCMD [\"dotnet\", \"test\"]", {}, NONE, ""),
+    ("dev-dependencies", "a project whose name ends in other words", "FROM mcr.microsoft.com/dotnet/sdk:10.0\nRUN dotnet build Contest/App.csproj Latest.csproj", {}, NONE, ""),
+    ("dev-dependencies", "test tools among what a project needs", "FROM python:3.13-slim\nCOPY pyproject.toml ./\nRUN python -m uv sync --frozen", {"pyproject.toml": "[project]\ndependencies = ['flask>=3', 'pytest>=8']\n"}, UNSEEN, "pyproject.toml names pytest"),
+    ("dev-dependencies", "no test tools among what a project needs", "FROM python:3.13-slim\nCOPY pyproject.toml ./\nRUN uv sync --frozen", {"pyproject.toml": "[project]\ndependencies = ['flask>=3', 'pytest-runner-of-ours']\n"}, NONE, "no development dependencies"),
     # smallest-base
     ("smallest-base", "scratch", GO + "FROM scratch\nCOPY --from=build /server /", {}, PASSED, "scratch"),
     ("smallest-base", "static on Debian", GO + "FROM debian:trixie-slim\nCOPY --from=build /server /", {}, FAILED, "static"),
@@ -340,6 +346,11 @@ CASES = [
     ("stripped", "a script of a front end that is not here", "FROM node:22 AS b\nRUN git clone https://x/a /a\nRUN /a/build.sh\nFROM nginx:1.29\nCOPY --from=b /a/x /", {}, NONE, ""),
     ("stripped", "a program that does not ship", GO + "FROM alpine:3.22\nCMD [\"sh\"]", {}, NONE, ""),
     ("stripped", "an interpreter", NODE, {}, NONE, ""),
+    ("stripped", "Crystal without debug information", "FROM crystallang/crystal:1.19 AS b\nRUN shards build --no-debug\nFROM scratch\nCOPY --from=b /bin/x /", {}, FAILED, "symbols"),
+    ("stripped", "Crystal, whose linker strips", "FROM crystallang/crystal:1.19 AS b\nRUN shards build --no-debug --link-flags '-s'\nFROM scratch\nCOPY --from=b /bin/x /", {}, PASSED, ""),
+    ("stripped", "CMake, whose file does not strip", "FROM gcc:14 AS b\nWORKDIR /src\nCOPY . .\nRUN cmake . && make -j3\nFROM debian:trixie-slim\nCOPY --from=b /src/a /a", {"CMakeLists.txt": "project(a)\nset(CMAKE_CXX_FLAGS \"-g -O0\")\nadd_executable(a a.cc)\n"}, FAILED, "symbols"),
+    ("stripped", "CMake, whose file may strip", "FROM gcc:14 AS b\nWORKDIR /src\nCOPY . .\nRUN cmake . && make -j3\nFROM debian:trixie-slim\nCOPY --from=b /src/a /a", {"CMakeLists.txt": "project(a)\nadd_link_options(-s)\n"}, UNSEEN, ""),
+    ("stripped", "CMake, whose file is not here", "FROM gcc:14 AS b\nWORKDIR /src\nCOPY . .\nRUN cmake . && make -j3\nFROM debian:trixie-slim\nCOPY --from=b /src/a /a", {}, UNSEEN, ""),
     # cache-mounts
     ("cache-mounts", "with", NODE + "RUN --mount=type=cache,target=/root/.npm npm ci", {}, PASSED, ""),
     ("cache-mounts", "without", NODE + "RUN npm ci", {}, FAILED, "npm"),
@@ -419,6 +430,8 @@ CASES = [
     ("cache-mounts", "make, one of whose targets is in a condition", "FROM golang:1.26\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "all: build\nifdef X\nbuild:\n\tgo mod download\nelse\nbuild:\n\ttrue\nendif\n"}, UNSEEN, "go"),
     ("cache-mounts", "make, with a condition for something else", "FROM golang:1.26\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "all: build\nifdef X\nF = -v\nendif\nbuild:\n\tgo build $(F) .\n"}, FAILED, "go"),
     ("cache-mounts", "make, whose program depends on a condition", "FROM golang:1.26\nWORKDIR /a\nCOPY . .\nRUN make", {"Makefile": "NPM = npm\nifdef X\nNPM = true\nendif\nall:\n\t$(NPM) ci\n"}, NONE, ""),
+    ("cache-mounts", "a package manager that Python runs", "FROM python:3.13-slim\nRUN python -m uv sync --frozen", {}, FAILED, "uv"),
+    ("cache-mounts", "a package manager that Python runs, with one", "FROM python:3.13-slim\nRUN --mount=type=cache,target=/root/.cache/uv python3.13 -m uv sync --frozen", {}, PASSED, ""),
     # scanned
     ("scanned", "nobody knows", GO, {}, UNSEEN, ""),
     ("scanned", "by a workflow", GO, {".github/workflows/ci.yml": "      - uses: aquasecurity/trivy-action@0.30\n"}, PASSED, "ci.yml"),
@@ -820,6 +833,7 @@ CASES = [
     ("one-suite", "an Elixir program without its run time", "FROM hexpm/elixir:1.18.4-erlang-27.3.4-debian-trixie-20260901-slim AS b\nRUN mix compile\nFROM debian:bookworm-slim\nCOPY --from=b /app /app", {}, PASSED, ""),
     ("one-suite", "a bundle that a server serves", "FROM node:24 AS b\nRUN npm ci && npm run build\nFROM nginx:1.30-alpine\nCOPY --from=b /app/dist /usr/share/nginx/html", {}, PASSED, "nothing"),
     ("one-suite", "one stage", RUST, {}, NONE, ""),
+    ("one-suite", "packages inside of what Next.js traces, from musl to glibc", "FROM node:22-alpine AS b\nWORKDIR /app\nCOPY . .\nRUN npm ci && npm run build\nFROM node:22-slim\nCOPY --from=b /app/.next/standalone ./", {}, UNSEEN, "compiled parts break"),
     # production-last
     ("production-last", "a production stage", "FROM alpine:3.22 AS test\nFROM alpine:3.22 AS production", {}, PASSED, ""),
     ("production-last", "a test stage", "FROM alpine:3.22 AS production\nFROM production AS test", {}, FAILED, "test"),

@@ -400,7 +400,7 @@ def _brings_libraries(subject: Subject) -> bool:
 
 _PACKAGES = re.compile(
     r"node_modules|(?:site|dist)-packages|venv|/install|/wheels|vendor|bundle|/gems|^/usr/local$|"
-    r"^/usr/local/(?:lib|bin)|\.local|^/root$|^/app$|^/opt|^/srv|^/code|^/usr/src|/env$"
+    r"/\.next/standalone$|/\.output(?:/server)?$|^/usr/local/(?:lib|bin)|\.local|^/root$|^/app$|^/opt|^/srv|^/code|^/usr/src|/env$"
 )
 
 

@@ -8,7 +8,15 @@ from functools import lru_cache
 from itertools import pairwise
 
 from ...setup import PROGRAM
-from ..reading.folder import head_of, part_of, repository, table_of, text_of
+from ..reading.folder import (
+    context_copies,
+    head_of,
+    is_all,
+    part_of,
+    repository,
+    table_of,
+    text_of,
+)
 from ..reading.known import commands, numbers
 from ..reading.layers import own_layers
 from ..reading.programs import (
@@ -25,7 +33,7 @@ from ..reading.programs import (
 )
 from ..reading.scripts import scripts_run
 from ..reading.shell import Command
-from ..reading.subject import Step, Subject
+from ..reading.subject import Step, Subject, under
 from .caching import needs_no_cache
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
 
@@ -326,7 +334,7 @@ def _is_stripped(subject: Subject, each: Compiling) -> bool | None:
     text = each.step.script
     if _SAYS_STRIP.search(text):
         return True
-    said = None if each.decided_elsewhere else _says(subject, each)
+    said = None if each.decided_elsewhere and not _by_cmake(each.step) else _says(subject, each)
     if said is not True and subject.strips:
         return _by_strip(subject, each, said)
     return said
@@ -351,9 +359,38 @@ def _says(subject: Subject, each: Compiling) -> bool | None:
         return _go_stripped(each.step, each)
     if each.language == "rust":
         return _rust_stripped(subject, each.step, each)
+    if each.language == "crystal":  # --no-debug leaves the symbols
+        return bool(re.search(r"--link-flags[= ]\S*\s*['\"]?-s\b", each.step.script))
+    if each.command.matches(["cmake --build", "make", "ninja"]) and _by_cmake(each.step):
+        return _cmake_strips(subject, each.step)
     if each.command.program in ("gcc", "g++", "cc", "c++", "clang", "clang++"):
         return True if "-s" in each.command.words else None if "-c" in each.command.words else False
     return None
+
+
+def _by_cmake(step: Step) -> bool:
+    """Whether a RUN has CMake write how its programs are linked."""
+    return any(command.program == "cmake" for command in step.commands)
+
+
+_CMAKE_STRIPS = re.compile(r"(?i)(?<![\w-])-s(?![\w-])|strip|-Wl,-s\b|include\(|MinSizeRel")
+
+
+def _cmake_strips(subject: Subject, step: Step) -> bool | None:
+    """False where neither the RUN nor the CMakeLists.txt of the context says so; None otherwise.
+
+    What CMake links has symbols, whatever its build type is.
+    """
+    text = text_of(subject, "CMakeLists.txt")
+    if text is None or not any(under(step.workdir, at) for at in _copied_to(subject, step)):
+        return None
+    return None if _CMAKE_STRIPS.search(text + step.script) else False
+
+
+def _copied_to(subject: Subject, step: Step) -> list[str]:
+    """Where the whole context is copied to in a step's stage."""
+    copies = context_copies(subject.steps(step.stage))
+    return [each.destination for each in copies if any(map(is_all, each.sources))]
 
 
 _SETS = re.compile(r"""-X[ =]*['"]?[\w./-]+=(?:\$\([^)]*\)|\$\{[^}]*\}|[^\s'"])*['"]?""")

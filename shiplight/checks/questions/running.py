@@ -358,7 +358,7 @@ _ADDRESS = re.compile(  # of a service, with a password in it
     r"SMTP|MAILER)_?(?:URL|URI|DSN)$|CONNECTION_?STRING$"
 )
 _INTO_FILE = re.compile(
-    r"\b(?:echo|printf)\b(?P<text>[^;&|\n>]{0,500}?\$[^;&|\n>]{0,500})>{1,2}\s*[\"']?(?P<path>[^\s;&|\"']+)"
+    r"""\b(?:echo|printf)\b(?P<text>[^;&|\n>]{0,1000})>{1,2}\s{0,9}["']?(?P<path>[^\s;&|"']+)"""
 )
 
 

@@ -28,6 +28,7 @@ _WRAPPERS = frozenset(("sudo", "exec", "env", "command", "nice", "nohup", "eatmy
 _RUNNING = {("pnpm", "exec"), ("pnpm", "dlx"), ("yarn", "exec"), ("yarn", "dlx"), ("npm", "exec"),
             ("bundle", "exec"), ("poetry", "run"), ("pipenv", "run"), ("pdm", "run")}  # fmt: skip
 _USUAL = {"mvnw": "mvn", "gradlew": "gradle", "pip3": "pip", "upx-ucl": "upx"}
+_MODULES = ("pip", "uv", "pipenv", "pdm", "poetry")  # package managers that python -m runs
 _SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh", "mksh"))
 _TESTS = ("[", "[[", "test")
 # A pattern of a `case` up to its parenthesis; nothing where none is, as before `esac`.
@@ -124,6 +125,7 @@ _SETS = re.compile(  # a variable to plain words, as a command of its own
     r"""[\w./:@=+,~%^*-]{1,200})[ \t]*(?=$|[;\n]|&&)"""
 )
 _TARGET = re.compile(r"(?<![\w$])([A-Za-z_]\w*)\+?=|\b(?:for|read|local)\s+(?:-\w+\s+)*(\w+)")
+_MOST_VALUES = 50_000  # characters that are put into one script
 _USE = re.compile(r"\$(?:\{(\w+)\}|(\w+))")
 _OPENS = re.compile(r"(?:^|[\s;&|(])(?:if|case|for|while|until)\s")
 _ENDS = re.compile(r"(?:^|[\s;&|])(?:fi|esac|done)(?=$|[\s;&|)])")
@@ -146,9 +148,15 @@ def _with_values(text: str) -> str:
         if counts[name] == 1 and opened <= 0 and not is_secret_name(name):
             found[name] = match["value"].strip("'\"").replace("\\\n", " "), match.end()
 
+    room = _MOST_VALUES
+
     def value(use: re.Match) -> str:
+        nonlocal room
         said, start = found.get(use[1] or use[2], ("", len(text)))
-        return said if use.start() >= start else use[0]
+        if use.start() < start or len(said) > room:
+            return use[0]
+        room -= len(said)
+        return said
 
     return _USE.sub(value, text) if found else text
 
@@ -304,8 +312,9 @@ def _unwrapped(words: list[str], variables: dict[str, str], depth: int) -> Itera
     if name in _SHELLS and flag is not None and flag + 1 < len(words) and depth < _DEEPEST:
         inside = parse(words[flag + 1], depth + 1)
         yield from (replace(each, own_shell=True) for each in inside)
-    elif re.fullmatch(r"python[\d.]*", name) and words[1:3] == ["-m", "pip"]:
-        yield Command(("pip", *words[3:]), variables)
+    elif re.fullmatch(r"python[\d.]*", name) and words[1:2] == ["-m"] and words[2:3]:
+        module = words[2:] if words[2] in _MODULES else words
+        yield Command(tuple(module), variables)
     else:
         yield Command(tuple(words), variables)
 
@@ -403,6 +412,8 @@ def last_script(text: str) -> str:
 def passes_on(text: str) -> bool:
     """Return whether a branch of an `if` ends by giving all arguments to a script, without exec."""
     run = [(words, branch) for words, branch in _branched(text) if words]
+    if len(run) > _MOST_COMMANDS:
+        return False
     plain = [Command(tuple(words), branch=branch) for words, branch in run]
     return any(
         one.branch
