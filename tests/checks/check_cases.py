@@ -90,6 +90,10 @@ CASES = [
     ("separate-stages", "gems of machine code on the slim Ruby, which cannot compile them", "FROM ruby:3.4-slim\nCOPY Gemfile Gemfile.lock ./\nRUN bundle install", {"Gemfile.lock": "GEM\n  specs:\n    puma (6.4.2)\n      nio4r (~> 2.0)\n"}, NONE, ""),
     ("separate-stages", "gems without machine code on the full Ruby", "FROM ruby:3.4\nCOPY Gemfile Gemfile.lock ./\nRUN bundle install", {"Gemfile.lock": "GEM\n  specs:\n    rack (3.1.8)\n    pg (1.6.0-x86_64-linux)\n"}, NONE, ""),
     ("separate-stages", "gems of machine code in a builder", "FROM ruby:3.4 AS b\nCOPY Gemfile Gemfile.lock ./\nRUN bundle install\nFROM ruby:3.4-slim\nCOPY --from=b /usr/local/bundle /usr/local/bundle", {"Gemfile.lock": "GEM\n  specs:\n    puma (6.4.2)\n      nio4r (~> 2.0)\n"}, PASSED, ""),
+    ("separate-stages", "a development server by a script of package.json", NODE + 'RUN npm ci\nCOPY . .\nCMD ["npm", "start"]', {"package.json": '{"scripts": {"start": "react-scripts start"}}'}, FAILED, "also compiles"),
+    ("separate-stages", "a server by a script of package.json", NODE + 'RUN npm ci\nCOPY . .\nCMD ["npm", "run", "serve"]', {"package.json": '{"scripts": {"serve": "node server.js", "start": "vite"}}'}, NONE, ""),
+    ("separate-stages", "a server for what is built", NODE + 'RUN npm ci\nCOPY . .\nCMD ["yarn", "preview"]', {"package.json": '{"scripts": {"preview": "vite preview --port 80"}}'}, NONE, ""),
+    ("separate-stages", "a script that is not in package.json", NODE + 'CMD ["npm", "start"]', {"package.json": "[1]"}, NONE, ""),
     # dev-dependencies
     ("dev-dependencies", "npm --omit=dev", NODE + "RUN npm ci --omit=dev", {}, PASSED, "npm"),
     ("dev-dependencies", "npm ci", NODE + "RUN npm ci", {}, FAILED, "npm"),

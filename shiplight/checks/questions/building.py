@@ -1,5 +1,6 @@
 """Checks on how the image is built: stages, stripping, scanning, which stage is last."""
 
+import json
 import posixpath
 import re
 from collections.abc import Iterable
@@ -31,8 +32,8 @@ from ..reading.programs import (
     shipped,
     staying,
 )
-from ..reading.scripts import scripts_run
-from ..reading.shell import Command
+from ..reading.scripts import script_text, scripts_run
+from ..reading.shell import Command, parse
 from ..reading.subject import Step, Subject, under
 from .caching import needs_no_cache
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
@@ -53,7 +54,7 @@ def separate_stages(subject: Subject) -> Outcome:
     here += [(found.step, found.command) for found in _by_scripts(subject)]
     here += _running(subject.filling_steps, [commands("extensions", "php")])
     starts = [subject.ending.entrypoint, subject.ending.cmd]
-    runs = [s for s in starts if s and any(c.matches(["go run", "cargo run"]) for c in s.commands)]
+    runs = [s for s in starts if s and any(_compiles_first(subject, c) for c in s.commands)]
     for_packages, others = _with_compilers(subject)
     if not here and for_packages:
         return failed(
@@ -90,6 +91,31 @@ def separate_stages(subject: Subject) -> Outcome:
     if unread := _unread_builds(subject, subject.filling_steps):
         return _may_compile(unread, subject)
     return not_applicable("the text shows nothing being compiled")
+
+
+def _compiles_first(subject: Subject, command: Command) -> bool:
+    """Whether a start compiles at each start: by itself, or by the script of package.json."""
+    if command.program in ("npm", "yarn", "pnpm", "bun"):
+        named = [word for word in command.arguments if word not in ("run", "run-script")][:1]
+        folder = subject.ending.workdir
+        text = script_text(subject, subject.final_steps, folder, f"{folder}/package.json")
+        return any(_serves_sources(each) for each in parse(_script_in(text or "", *named)))
+    return command.matches(["go run", "cargo run"]) or _serves_sources(command)
+
+
+def _serves_sources(command: Command) -> bool:
+    bare = command.program == "vite" and command.words[1:2] == command.options[:1]
+    return bare or command.matches(commands("trials", "compile"))
+
+
+def _script_in(text: str, name: str = "") -> str:
+    """A script that a package.json has by that name; "" for none."""
+    try:
+        found = json.loads(text) if name and text else {}
+    except (ValueError, RecursionError):
+        return ""
+    said = part_of(found, "scripts").get(name) if isinstance(found, dict) else ""
+    return said if isinstance(said, str) else ""
 
 
 def _by_scripts(subject: Subject) -> list[Compiling]:
