@@ -292,8 +292,10 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
         return []
     found = copied(subject, secret_files(subject), by=step)
     paths = [each.path for each in subject.arrivals if each.step is step] if found else []
+    if any(under(step.destination, path) for path in paths):
+        return found
+    subject.compared.take(len(found) * (1 + len(paths)) * (1 + len(step.sources)))
     places = {name: _places(step, name) for name in found}
-    subject.compared.take(sum(map(len, places.values())) * len(paths))
     return [
         name
         for name in found
@@ -302,7 +304,7 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
 
 
 def _places(step: Step, name: str) -> list[str]:
-    """Where a COPY may put a file of the context that it brings along."""
+    """Where a COPY may put a file of the context that it copies."""
     found = []
     for source in map(cleaned, step.sources):
         if source and under(name, source):
