@@ -16,10 +16,11 @@ from ..engine import journal
 from ..errors import BaseNotAvailable
 from ..references import canonical, split
 from ..units import format_bytes
-from . import solving
-from .bases import FOLDER, Base, Recipe, recipes, text_to_send
+from . import packages, solving
+from .bases import EQUIVALENTS, FOLDER, Base, Recipe, recipes, text_to_send
 
 _CA = "shiplight.ca"  # a label: the digest of the CA bundle that an image has
+_OLD_LISTS = b'Acquire::Check-Valid-Until "false";\n'  # a kit's are of the day it was packed
 CA_VARIABLES = (*files.CA_VARIABLES, "NODE_EXTRA_CA_CERTS")
 
 
@@ -44,38 +45,54 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
     return recipe.equivalent
 
 
-def ca_bundle() -> bytes:
-    """Return the CA bundle that this machine's variables name, or an empty one."""
-    path = files.named_in(*CA_VARIABLES)
-    return path.read_bytes() if path else b""
+def ca_bundle(client) -> bytes:
+    """Return the CA certificates that steps need, or nothing.
+
+    They are those that this machine's variables name, and that of the kit that builds use.
+    """
+    path, proxy = files.named_in(*CA_VARIABLES), packages.proxy_on(client)
+    return (path.read_bytes() if path else b"") + (proxy.ca.encode() if proxy else b"")
 
 
-def has_our_ca(found: dict) -> bool:
-    """Return whether an image, as the engine describes it, has this machine's current CA bundle."""
-    return engine.labels_of(found).get(_CA) == _digest(ca_bundle())
+def has_our_ca(client, found: dict) -> bool:
+    """Return whether an image, as the engine describes it, has the current CA certificates."""
+    return engine.labels_of(found).get(_CA) == _digest(ca_bundle(client))
 
 
 def _digest(bundle: bytes) -> str:
     return f"sha256:{hashlib.sha256(bundle).hexdigest()}"
 
 
-def building_name(base: Base) -> str | None:
-    """Return the name of `base` with this machine's CA bundle in it; None if it needs none."""
+def building_name(client, base: Base) -> str | None:
+    """Return the name of `base` with CA certificates in it; None if it needs none.
+
+    With a kit, official images need them too, and each lab has its own: other labs on this engine
+    may have no kit, or another one.
+    """
     recipe = recipes().get(canonical(base.reference))
-    needed = recipe is not None and recipe.builder and base.kind == "equivalent"
-    return f"{base.used}-with-ca" if needed and ca_bundle() else None
+    if recipe is None or not recipe.builder:
+        return None
+    if packages.proxy_on(client):
+        _, _, name = recipe.equivalent.partition(f"{EQUIVALENTS}/")
+        return f"shiplight/{journal.lab_id()}/with-ca/{name}"
+    return f"{base.used}-with-ca" if base.kind == "equivalent" and ca_bundle(client) else None
 
 
 def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
     """Return `base` with an image for stages that build: one more layer, with the CA bundle."""
-    name = building_name(base)
+    name = building_name(client, base)
     if name is None or base.building:
         return base
     text = (FOLDER / "with-ca" / "Dockerfile").read_text(encoding="utf-8")
     with journal.workplace() as folder:
-        bundle, content = folder / "ca.crt", ca_bundle()
-        bundle.write_bytes(content)
-        bundle.chmod(0o644)  # steps of users other than root have to read it
+        content = ca_bundle(client)
+        given = {"ca.crt": content}
+        if packages.proxy_on(client):
+            given["apt.conf"] = _OLD_LISTS
+            text += "ENV APT_CONFIG=/usr/local/share/shiplight/apt.conf\n"
+        for file, data in given.items():
+            (folder / file).write_bytes(data)
+            (folder / file).chmod(0o644)  # steps of users other than root have to read it
         solving.solve(
             client,
             read_sources(folder, dockerfile="Dockerfile", dockerfile_text=text),

@@ -16,6 +16,7 @@ from ..engine import journal
 from ..errors import UsageError
 from ..references import canonical
 from ..setup import ROOT
+from . import packages
 from .mirrors import mirrored
 
 FOLDER = ROOT / "bases"
@@ -136,6 +137,9 @@ def text_to_send(
     building = {base.reference: base.building for base in provided if base.building}
     builders = stages.building_stages(read, target, build_args) if building else ()
     froms = dict.fromkeys(builders, building)
+    if proxy := packages.proxy_on(client):
+        remarks += () if proxy.records else (packages.FROM_KIT,)
+        remarks += (packages.SHIPS_CA,) if stages.stage_of(read, target).index in builders else ()
     return stages.map_images(read, mapping, build_args=build_args, froms=froms), remarks
 
 

@@ -26,7 +26,7 @@ def provide(client, references, *, platform: str | None = None) -> list[Base]:
     """
     wanted = list(dict.fromkeys(references))
     found = {reference: here(client, reference) for reference in wanted}
-    if all(base and base.building == building_name(base) for base in found.values()):
+    if all(base and base.building == building_name(client, base) for base in found.values()):
         return list(found.values())
     tasks = progress.Tasks("Getting base images")
     with tasks.showing():
@@ -55,11 +55,11 @@ def _with_building(client, base: Base, under: dict) -> Base:
 
     That image is based on `base` and has the current CA bundle.
     """
-    name = building_name(base)
+    name = building_name(client, base)
     over = engine.find_image(client, name) if name else None
     if over is None or over["RootFS"]["Layers"][:-1] != under["RootFS"]["Layers"]:
         return base
-    return replace(base, building=name) if has_our_ca(over) else base
+    return replace(base, building=name) if has_our_ca(client, over) else base
 
 
 def foreign(client, reference: str) -> Base:

@@ -17,7 +17,7 @@ from ..engine import Transcript, journal
 from ..errors import BuildCancelled, BuildFailed, EngineFailed
 from ..setup import PROGRAM
 from ..units import format_seconds
-from . import network, offers, sending
+from . import network, offers, packages, sending
 from .lost import in_a_cache_mount
 from .offers import Offer
 
@@ -71,6 +71,8 @@ def solve(
     Raises BuildFailed, BuildCancelled, EngineFailed, ContextError.
     """
     namespace = cache_namespace or journal.cache_namespace()
+    proxy = packages.proxy_on(client)
+    through = proxy.build_args(client) if proxy else {}
     parameters = {
         "t": tag if offer.output is None else None,
         "labels": journal.labels(tag) | {journal.BASES: bases} | (labels or {}),
@@ -78,13 +80,13 @@ def solve(
         "platform": platform,
         "nocache": "1" if no_cache else None,
         "cachefrom": wider.images,
-        "buildargs": (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
+        "buildargs": through | (build_args or {}) | {"BUILDKIT_CACHE_MOUNT_NS": namespace},
     }
     journal.ready()
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
     journal.write("begun", name=tag, engine=on)  # so that `clean` finds what a killed process made
-    trace, began = Trace(offer.secrets.values()), time.monotonic()
-    alone = f" · {network.AWAY}" if network.away(client) else ""
+    trace, began, began_at = Trace(offer.secrets.values()), time.monotonic(), time.time()
+    alone = f" · {network.AWAY}" if not proxy and network.away(client) else ""
 
     def draw():
         return progress.steps_table(
@@ -117,7 +119,8 @@ def solve(
         seconds = time.monotonic() - began
         if said:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
-            raise _failed(said, steps, tag, sources.dockerfile, read)
+            missed = proxy.missed(client, began_at) if proxy else []
+            raise _failed(said, steps, tag, sources.dockerfile, read, missed)
         shown.keep = done_table(steps, title, seconds)
     return Solved(engine_id, seconds, steps, sent.way, sent.why, trace.warnings())
 
@@ -169,7 +172,9 @@ def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
     return tuple(replace(step, line=stages.line_of_step(read, step.name)) for step in steps)
 
 
-def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> BuildFailed:
+def _failed(
+    said: str, steps: tuple[Step, ...], tag: str, name: str, read, missed: list[str]
+) -> BuildFailed:
     """The error with the step, its line, its last lines of output, and where to look."""
     step = BuildFailed("", steps=steps).step
     if step is None:
@@ -187,6 +192,9 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> Bu
         message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
     seen = "\n".join([said, *step.log])
     hint = in_a_cache_mount(read, step.line, f"{step.error}\n{seen}") or _look(seen)
+    if missed:
+        message += f"\n  {packages.sentence(missed)}"
+        hint = packages.HINT
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 

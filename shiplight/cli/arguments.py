@@ -454,8 +454,8 @@ def _teaching(add) -> None:
     packed = add(
         "pack",
         "write a kit for a room without a network: base images of lessons, recordings, the "
-        "scanner's database, Python packages; not what RUN steps download",
-        "pack 00 01 03 --output class.tar\npack 00 01 --wheels linux/amd64,macos/arm64",
+        "scanner's database, Python packages, and what RUN steps download",
+        "pack 00 01 03 --packages --output class.tar\npack 00 01 --wheels linux/amd64,macos/arm64",
     )
     packed.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")
     packed.add_argument(
@@ -467,11 +467,18 @@ def _teaching(add) -> None:
         metavar="OS/ARCH[,OS/ARCH]",
         help=f"also the Python packages of `{PROGRAM}` for these machines, with this Python",
     )
+    packed.add_argument(
+        "--packages",
+        action="store_true",
+        help="also what RUN steps download: builds every variant of the lessons with nothing "
+        "cached, through a proxy that records",
+    )
     packed.add_argument("--weigh", action="store_true", help="only say what it will weigh")
 
     unpacked = add(
         "unpack",
-        "verify a kit, all of it, and then load its base images and put its files in place",
+        "verify a kit, all of it, and then load its base images, put its files in place, and let "
+        "builds download from it",
         "unpack class.tar",
     )
     unpacked.add_argument("kit", type=Path, metavar="FILE")

@@ -14,7 +14,9 @@ def do_pack(given) -> int:
 
     client = connect(given, to_make=not given.weigh)
     wheels = tuple(filter(None, given.wheels.split(",")))
-    planned = kit.plan(client, shelf.find(given.lessons), wheels_for=wheels)
+    planned = kit.plan(
+        client, shelf.find(given.lessons), wheels_for=wheels, with_packages=given.packages
+    )
     print(f"The kit will hold {planned.sentence}.", flush=True)
     if given.weigh:
         return 0
@@ -22,7 +24,9 @@ def do_pack(given) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
     made = kit.pack(client, planned, target)
     print(f"wrote {target}: {len(made.members)} files, {format_bytes(made.bytes)}")
-    say(f"it has nothing of what RUN steps download; `{PROGRAM} unpack` takes it")
+    if not planned.variants:
+        say("it has nothing of what RUN steps download; --packages adds that")
+    say(f"`{PROGRAM} unpack` takes it")
     return 0
 
 
@@ -33,6 +37,8 @@ def do_unpack(given) -> int:
     found = kit.unpack(client, given.kit)
     loaded = f"{len(found.bases)} base images are here" if client else "no engine: no base images"
     print(f"verified {len(found.members)} files; {loaded}; for {', '.join(found.lessons)}")
+    if client and kit.has_packages(found):
+        print("builds download from the kit from now on: SHIPLIGHT_PACKAGES=network does without")
     for folder in kit.wheels_of(found):
         print(f"Python packages: {folder}")
     return 0

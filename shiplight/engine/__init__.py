@@ -8,7 +8,7 @@ package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or o
 from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
 from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
-from .containers import exit_code, remove_container
+from .containers import address_of, exit_code, find_container, remove_container
 from .describing import (
     Engine,
     data_folder,
@@ -52,6 +52,7 @@ __all__ = [
     "Engine",
     "Status",
     "Transcript",
+    "address_of",
     "ask_registry",
     "connect",
     "credentials",
@@ -61,6 +62,7 @@ __all__ = [
     "exit_code",
     "export_image",
     "export_images",
+    "find_container",
     "find_image",
     "has_image",
     "held",

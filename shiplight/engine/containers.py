@@ -6,7 +6,7 @@ import docker
 import docker.auth
 import docker.errors
 
-from .answers import GONE, patience, translated, why
+from .answers import GONE, or_none, patience, translated, why
 
 
 def remove_container(container) -> None:
@@ -14,6 +14,18 @@ def remove_container(container) -> None:
     doing = f"removing the container {container.name}"
     with translated(doing), suppress(docker.errors.NotFound), patience(container.client):
         container.remove(force=True, v=True)
+
+
+def find_container(client, name: str):
+    """Return the container with this name or id; None where there is none."""
+    with translated(f"looking for the container {name}"):
+        return or_none(client.containers.get, name)
+
+
+def address_of(container) -> str:
+    """Return the address of a running container on the one network that it is in."""
+    [network] = container.attrs["NetworkSettings"]["Networks"].values()
+    return network["IPAddress"]
 
 
 def exit_code(container, *, seconds: float) -> int | None:

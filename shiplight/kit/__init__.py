@@ -8,7 +8,7 @@ at a learner's or a teacher's machine. Knows lessons, builds and the engine, and
 from .manifest import Manifest
 from .packing import Plan, pack, plan
 from .readiness import PROBLEM, Found, Ready, ready, rehearse
-from .unpacking import check_kit, unpack, wheels_of
+from .unpacking import check_kit, has_packages, unpack, wheels_of
 
 __all__ = [
     "PROBLEM",
@@ -17,6 +17,7 @@ __all__ = [
     "Plan",
     "Ready",
     "check_kit",
+    "has_packages",
     "pack",
     "plan",
     "ready",

@@ -41,6 +41,10 @@ class Manifest:
         """How much all files weigh together."""
         return sum(one.bytes for one in self.members)
 
+    def has(self, name: str) -> bool:
+        """Return whether the kit has a file of this name."""
+        return any(one.name == name for one in self.members)
+
     def to_json(self) -> str:
         """Return the manifest as the kit holds it."""
         return json.dumps({"format": FORMAT, "version": VERSION} | asdict(self), indent=1) + "\n"

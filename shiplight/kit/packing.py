@@ -1,4 +1,4 @@
-"""Packing a kit: base images, wheels, the scanner's database, recordings, in one file.
+"""Packing a kit: base images, packages, the scanner's database, recordings, in one file.
 
 What takes long is kept in this lab's folder once it is whole, so that packing again, after an
 interruption or for more lessons, begins with it.
@@ -7,6 +7,7 @@ interruption or for more lessons, begins with it.
 import hashlib
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -23,7 +24,7 @@ from ..lessons import needed_by
 from ..scans import database_folder
 from ..setup import ROOT
 from ..units import format_bytes
-from . import wheels
+from . import packages, wheels
 from .manifest import NAME, Manifest, Member
 
 BASES, BLOCK = "bases.tar.zst", 1 << 20
@@ -34,7 +35,8 @@ class Plan:
     """What a kit will hold, before anything of it is made or fetched.
 
     `missing` are the bases that are not here yet; `image_bytes` are those of the others, before
-    compression. `scanner` is where the scanner's database is, if it is here.
+    compression. `scanner` is where the scanner's database is, if it is here. `variants` are those
+    whose downloads it will have.
     """
 
     lessons: tuple[str, ...]
@@ -45,6 +47,7 @@ class Plan:
     scans: bool
     scanner: Path | None
     wheels_for: tuple[str, ...]
+    variants: tuple[str, ...] = ()
 
     @property
     def sentence(self) -> str:
@@ -59,14 +62,23 @@ class Plan:
             parts.append(f"the scanner's database, {format_bytes(files.bytes_in(self.scanner))}")
         parts.append(f"recordings, {format_bytes(files.bytes_in(ROOT / 'recordings'))}")
         parts += [f"Python packages for {one}" for one in self.wheels_for]
+        if self.variants:
+            parts.append(f"what the builds of {', '.join(self.variants)} download, not weighed yet")
         return "; ".join(parts)
 
 
-def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Plan:
-    """Return what a kit for these lessons will hold; gets nothing. Raises UsageError."""
+def plan(
+    client, lessons: list[Path], *, wheels_for: tuple[str, ...] = (), with_packages: bool = False
+) -> Plan:
+    """Return what a kit for these lessons will hold; gets nothing. Raises UsageError.
+
+    `with_packages`: also what the RUN steps of their variants download.
+    """
     wheels.refuse_unknown(wheels_for)
     needs = needed_by(*lessons)
-    found = {name: here(client, name) for name in needs.bases}
+    variants = needs.variants if with_packages else ()
+    wanted = dict.fromkeys((*needs.bases, *((packages.BASE,) if variants else ())))
+    found = {name: here(client, name) for name in wanted}
     sizes = [engine.inspect_image(client, base.used)["Size"] for base in found.values() if base]
     scanner = None
     with suppress(ScannerMissing):
@@ -74,23 +86,26 @@ def plan(client, lessons: list[Path], *, wheels_for: tuple[str, ...] = ()) -> Pl
     return Plan(
         lessons=tuple(lesson.stem for lesson in lessons),
         platform=engine.described(client).platform,
-        bases=needs.bases,
+        bases=tuple(wanted),
         missing=tuple(name for name, base in found.items() if base is None),
         image_bytes=sum(sizes),
         scans=needs.scans,
         scanner=scanner,
         wheels_for=wheels_for,
+        variants=variants,
     )
 
 
 def pack(client, planned: Plan, target: Path) -> Manifest:
     """Write the kit, whole or not at all, and return its manifest; gets the bases that are missing.
 
-    Raises BaseNotAvailable, EngineFailed, OSError.
+    With variants, it builds them with nothing cached. Raises BaseNotAvailable, BuildFailed,
+    EngineFailed, OSError.
     """
     images = [base.used for base in provide(client, planned.bases)]
     stage = files.private_folder(journal.cache("kit") / "packing")
-    sources = {BASES: _bases(client, images, stage)}
+    sources = _packages(client, planned.variants, stage)  # first: a build can fail
+    sources[BASES] = _bases(client, images, stage)
     for platform in planned.wheels_for:
         sources |= _wheels(platform, stage)
     if planned.scanner:
@@ -133,6 +148,18 @@ def _bases(client, images: list[str], stage: Path) -> Path:
                 packed.write(chunk)
                 read += len(chunk)
     return place
+
+
+def _packages(client, variants: tuple[str, ...], stage: Path) -> dict[str, Path]:
+    """What the variants download; kept for a day, while their files are the same."""
+    if not variants:
+        return {}
+    folder = stage / f"packages-{packages.key_of(variants)[:16]}"
+    if not folder.is_dir():
+        for old in stage.glob("packages-*"):
+            shutil.rmtree(old)
+        packages.record(client, variants, folder)
+    return {f"{packages.FOLDER}/{path.name}": path for path in _below(folder)}
 
 
 def _wheels(platform: str, stage: Path) -> dict[str, Path]:

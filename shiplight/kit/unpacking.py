@@ -16,6 +16,7 @@ from ..errors import ArchiveError, UsageError
 from ..references import canonical, tagged
 from ..setup import PROGRAM, ROOT
 from ..units import format_bytes, one_line
+from . import packages
 from .manifest import MOST_BYTES, NAME, Manifest, Member
 from .packing import BASES, BLOCK
 
@@ -28,13 +29,21 @@ _TAR_FAILS = (
 def unpack(client, kit: Path) -> Manifest:
     """Verify a kit, then load its bases and put its other files in their places.
 
+    Where it has what RUN steps download, all builds of this lab use that from now on.
+
     What an interrupted unpacking had verified is not read again. `client` may be None: then no
     base is loaded. Raises UsageError for what is not a whole kit, EngineFailed, LabFolderFailed.
     """
     manifest = verify(client, kit)
+    entries = []
+    if has_packages(manifest):
+        entries = packages.entries_of(_folder() / packages.INDEX, manifest)
     if client is not None:
         _load(client, manifest)
         (_folder() / BASES).unlink()
+        if entries:
+            packages.replay(client, _folder() / packages.FOLDER, entries)
+            shutil.rmtree(_folder() / packages.FOLDER)
     for member in manifest.members:
         target = _place_of(member)
         if target is not None and not target.exists():
@@ -211,6 +220,11 @@ def _put(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(source, "rb") as read, files.replacing(target) as written:
         shutil.copyfileobj(read, written, BLOCK)
+
+
+def has_packages(manifest: Manifest) -> bool:
+    """Return whether a kit has what RUN steps download."""
+    return manifest.has(packages.INDEX)
 
 
 def wheels_of(manifest: Manifest) -> list[Path]:

@@ -178,8 +178,7 @@ def _address(container) -> str:
         container.reload()
         said = container.logs().decode("utf-8", "replace")
         if "listening" in said:
-            [network] = container.attrs["NetworkSettings"]["Networks"].values()
-            return network["IPAddress"]
+            return engine.address_of(container)
         if container.status not in ("created", "running"):
             break
         time.sleep(0.05)

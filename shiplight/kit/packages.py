@@ -1,0 +1,226 @@
+"""What RUN steps download: recorded while lessons' variants are built, and replayed from a kit.
+
+In a kit, `packages/index.jsonl` has one answer a line: the method, the URL and the `Accept` that it
+answers, its status, the headers that matter, and the SHA-256 and the bytes of its body, which is
+the file of that name in `packages/`. Equal bodies are there once.
+"""
+
+import hashlib
+import io
+import json
+import re
+import shutil
+import tarfile
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from .. import catalogue, engine, files, progress
+from ..builds import assembling, build, packages, provide
+from ..dockerfile import read_sources
+from ..engine import journal
+from ..errors import EngineFailed, UsageError
+from ..units import format_bytes
+from . import proxy
+from .manifest import Manifest
+
+BASE = "python:3.13-slim"  # what the proxy runs in
+FOLDER, INDEX = "packages", f"packages/{proxy.INDEX}"
+MOST_BYTES = 20_000_000  # of the index
+_START_SECONDS = 60
+_KEYS = {"method", "url", "accept", "status", "headers", "sha256", "bytes"}
+_URL = re.compile(r"https?://[a-z0-9.-]{1,253}(?::\d{1,5})?/[!-~]{0,4000}", re.ASCII)
+_TEXT = re.compile(r"[ -~]{0,4000}", re.ASCII)
+
+
+# --- recording ---------------------------------------------------------------------------------
+
+
+def record(client, variants: Iterable[str], target: Path) -> None:
+    """Build these variants with nothing cached, and write what they download to a folder.
+
+    The folder is there whole or not at all. Raises what building raises, and EngineFailed.
+    """
+    with files.making(target) as part, recording(client) as container:
+        for variant in variants:
+            build(client, variant, no_cache=True)
+        part.mkdir(mode=0o700)
+        _get(container, part)
+
+
+def key_of(variants: Iterable[str]) -> str:
+    """Return a digest of these variants' files, and of the day: what is downloaded changes."""
+    parts = [time.strftime("%Y-%m-%d", time.gmtime())]
+    for row in map(catalogue.find, variants):
+        parts.append(row.name)
+        parts.append(read_sources(row.folder, dockerfile=row.dockerfile).context().digests())
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@contextmanager
+def recording(client) -> Iterator:
+    """Let all builds of this lab go through a proxy that records, until the block is left."""
+    trusted = assembling.ca_bundle(client)
+    given = {proxy.UPSTREAM: io.BytesIO(trusted)} if trusted else {}
+    container = _started(client, "record", given)
+    try:
+        yield container
+    finally:
+        packages.use(None)
+        engine.remove_container(container)
+
+
+def _get(container, target: Path) -> None:
+    """Copy index and answers out of a proxy's container."""
+    with tempfile.TemporaryFile() as copied:
+        for name in (proxy.INDEX, proxy.ANSWERS):
+            with engine.translated("reading what was recorded"):
+                chunks, _ = container.get_archive(f"/{FOLDER}/{name}")
+                copied.seek(0)
+                copied.truncate()
+                copied.writelines(chunks)
+            copied.seek(0)
+            with tarfile.open(fileobj=copied) as tar:
+                for member in filter(tarfile.TarInfo.isfile, tar):
+                    with open(target / Path(member.name).name, "wb") as file:
+                        shutil.copyfileobj(tar.extractfile(member), file)
+
+
+# --- replaying ---------------------------------------------------------------------------------
+
+
+def replay(client, folder: Path, entries: list[dict]) -> None:
+    """Start the proxy that answers from a folder, and let all builds of this lab use it.
+
+    One that ran before is removed. Raises EngineFailed, BaseNotAvailable.
+    """
+    names = sorted({entry["sha256"] for entry in entries})
+    given = {proxy.INDEX: folder / proxy.INDEX}
+    _started(client, "replay", given | {f"{proxy.ANSWERS}/{name}": folder / name for name in names})
+
+
+def _started(client, mode: str, given: dict[str, Path | BinaryIO]):
+    """A running proxy with these files, which builds use. Raises EngineFailed."""
+    packages.use(None)
+    if old := engine.find_container(client, _name()):
+        engine.remove_container(old)
+    [base] = provide(client, [BASE])
+    program = f"/{FOLDER}/{Path(proxy.__file__).name}"
+    with engine.translated("starting the proxy of the kit"):
+        container = client.containers.create(
+            base.used,
+            ["python", program, mode],
+            name=_name(),
+            labels=journal.made(),
+            tmpfs={"/keys": "mode=0700"},
+            cap_drop=["ALL"],
+            restart_policy={"Name": "unless-stopped"} if mode == "replay" else None,
+        )
+        try:
+            _put(container, {Path(program).name: Path(proxy.__file__)} | given)
+            container.start()
+            _wait(container)
+            ca = _file(container, proxy.CA).decode("ascii")
+            found = packages.Proxy(container.id, engine.identity(client), ca, mode == "record")
+            packages.use(found)
+        except BaseException:
+            engine.remove_container(container)
+            raise
+    return container
+
+
+def _name() -> str:
+    return f"shiplight-{journal.lab_id()}-packages"
+
+
+def _put(container, given: dict[str, Path | BinaryIO]) -> None:
+    with tempfile.TemporaryFile() as packed:
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for name, source in given.items():
+                with open(source, "rb") if isinstance(source, Path) else source as file:
+                    member = tarfile.TarInfo(f"{FOLDER}/{name}")
+                    member.size, member.mode = file.seek(0, io.SEEK_END), 0o644
+                    file.seek(0)
+                    tar.addfile(member, file)
+        size = packed.tell()
+        packed.seek(0)
+        with progress.Screen(lambda: f"Copying packages to the engine · {format_bytes(size)}"):
+            container.put_archive("/", packed)
+
+
+def _file(container, name: str) -> bytes:
+    chunks, _ = container.get_archive(f"/{FOLDER}/{name}")
+    with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
+        return tar.extractfile(tar.next()).read()
+
+
+def _wait(container) -> None:
+    """Return once it listens. Raises EngineFailed with its last lines otherwise."""
+    until, said = time.monotonic() + _START_SECONDS, ""
+    while time.monotonic() < until:
+        container.reload()
+        said = container.logs().decode("utf-8", "replace")
+        if "listening" in said:
+            return
+        if container.status not in ("created", "running"):
+            break
+        time.sleep(0.05)
+    raise EngineFailed(
+        f"the proxy of the kit did not start.\n  Last lines:\n    {said[-500:].strip()}",
+        hint="run the command again",
+    )
+
+
+# --- the index ---------------------------------------------------------------------------------
+
+
+def entries_of(index: Path, manifest: Manifest) -> list[dict]:
+    """Return the entries of a kit's index, each checked against the manifest.
+
+    Raises UsageError for an entry that the proxy does not write, or whose body is not in the kit,
+    and for a body that no entry has.
+    """
+    its = {one.name: one for one in manifest.members if one.name.startswith(f"{FOLDER}/")}
+    its.pop(INDEX, None)
+    bodies = {name.removeprefix(f"{FOLDER}/"): member for name, member in its.items()}
+    if any(member.sha256 != name for name, member in bodies.items()):
+        raise _refused("a package is not named by its digest")
+    found = []
+    with suppress(OSError, UnicodeError, ValueError, RecursionError):
+        found = [json.loads(line) for line in files.read(index, MOST_BYTES).splitlines()]
+    if not found:
+        raise _refused("the index of its packages cannot be read")
+    for entry in found:
+        if not _is_entry(entry):
+            raise _refused("the index of its packages has a line that no kit has")
+        body = bodies.get(entry["sha256"])
+        if body is None or body.bytes != entry["bytes"]:
+            raise _refused("the index of its packages names one that it does not have")
+    if bodies.keys() - {entry["sha256"] for entry in found}:
+        raise _refused("it has a package that its index does not name")
+    return found
+
+
+def _is_entry(entry) -> bool:
+    if not isinstance(entry, dict) or not _KEYS <= entry.keys() <= _KEYS | {"length"}:
+        return False
+    texts, headers = ("method", "url", "accept", "sha256"), entry["headers"]
+    numbers = ("status", "bytes", *({"length"} & entry.keys()))
+    return (
+        all(isinstance(entry[one], str) for one in texts)
+        and all(type(entry[one]) is int and entry[one] >= 0 for one in numbers)
+        and entry["method"] in ("GET", "HEAD")
+        and _URL.fullmatch(entry["url"]) is not None
+        and _TEXT.fullmatch(entry["accept"]) is not None
+        and entry["status"] in proxy.KEPT_STATUS
+        and isinstance(headers, dict)
+        and headers.keys() <= set(proxy.KEPT_HEADERS)
+        and all(isinstance(one, str) and _TEXT.fullmatch(one) for one in headers.values())
+    )
+
+
+def _refused(why: str) -> UsageError:
+    return UsageError(f"this is not a kit that can be used: {why}.", hint="ask for the kit again")
