@@ -473,15 +473,25 @@ def _teaching(add) -> None:
         help="also what RUN steps download: builds every variant of the lessons with nothing "
         "cached, through a proxy that records",
     )
+    packed.add_argument(
+        "--serve",
+        type=Path,
+        metavar="FILE",
+        help="pack nothing; hand out this kit over HTTP, to everybody who can reach this machine",
+    )
+    packed.add_argument("--port", type=_port, default=8900, help="for --serve (default: 8900)")
     packed.add_argument("--weigh", action="store_true", help="only say what it will weigh")
 
     unpacked = add(
         "unpack",
         "verify a kit, all of it, and then load its base images, put its files in place, and let "
         "builds download from it",
-        "unpack class.tar",
+        "unpack class.tar\nunpack http://192.168.1.7:8900/kit.tar --sha256 0123456789abcdef",
     )
-    unpacked.add_argument("kit", type=Path, metavar="FILE")
+    unpacked.add_argument("kit", metavar="FILE|URL", help="a kit, or where one is served")
+    unpacked.add_argument(
+        "--sha256", default="", metavar="DIGITS", help="what its SHA-256 begins with, for a URL"
+    )
 
     is_ready = add(
         "ready",

@@ -1,6 +1,7 @@
 """The commands before a class: pack, unpack, ready and rehearse."""
 
 from dataclasses import asdict
+from pathlib import Path
 
 from ..setup import ROOT
 from .shared import connect, print_json
@@ -12,6 +13,8 @@ def do_pack(given) -> int:
     from ..setup import PROGRAM, say
     from ..units import format_bytes
 
+    if given.serve:
+        return _serve(given)
     client = connect(given, to_make=not given.weigh)
     wheels = tuple(filter(None, given.wheels.split(",")))
     planned = kit.plan(
@@ -30,11 +33,28 @@ def do_pack(given) -> int:
     return 0
 
 
+def _serve(given) -> int:
+    from .. import kit
+    from ..setup import PROGRAM
+
+    server, digest = kit.serve(given.serve, given.port)
+    there = f"http://ADDRESS:{given.port}/kit.tar --sha256 {digest[:16]}"
+    print(f"serving {given.serve}, SHA-256 {digest}, until Ctrl-C; on each laptop, with this")
+    print(f"machine's address: {PROGRAM} unpack {there}", flush=True)
+    with server:
+        server.serve_forever()
+    return 0
+
+
 def do_unpack(given) -> int:
     from .. import kit
 
     client = _client_or_none(given, to_make=True)
-    found = kit.unpack(client, given.kit)
+    is_far = given.kit.startswith(("http:", "https:"))
+    file = kit.fetch(given.kit, given.sha256) if is_far else Path(given.kit)
+    found = kit.unpack(client, file)
+    if is_far:
+        file.unlink()
     loaded = f"{len(found.bases)} base images are here" if client else "no engine: no base images"
     print(f"verified {len(found.members)} files; {loaded}; for {', '.join(found.lessons)}")
     if client and kit.has_packages(found):

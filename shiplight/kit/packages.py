@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import catalogue, engine, files, progress
-from ..builds import assembling, build, packages, provide
+from .. import engine, files, progress
+from ..builds import assembling, build, order, packages, provide
 from ..dockerfile import read_sources
 from ..engine import journal
 from ..errors import EngineFailed, UsageError
@@ -40,9 +40,9 @@ _TEXT = re.compile(r"[ -~]{0,4000}", re.ASCII)
 
 
 def record(client, variants: Iterable[str], target: Path) -> None:
-    """Build these variants with nothing cached, and write what they download to a folder.
+    """Build these variants, or folders, with nothing cached; write what they download to a folder.
 
-    The folder is there whole or not at all. Raises what building raises, and EngineFailed.
+    That folder is there whole or not at all. Raises what building raises, and EngineFailed.
     """
     with files.making(target) as part, recording(client) as container:
         for variant in variants:
@@ -54,9 +54,9 @@ def record(client, variants: Iterable[str], target: Path) -> None:
 def key_of(variants: Iterable[str]) -> str:
     """Return a digest of these variants' files, and of the day: what is downloaded changes."""
     parts = [time.strftime("%Y-%m-%d", time.gmtime())]
-    for row in map(catalogue.find, variants):
-        parts.append(row.name)
-        parts.append(read_sources(row.folder, dockerfile=row.dockerfile).context().digests())
+    for one in map(order, variants):
+        sources = read_sources(one.folder, dockerfile=one.dockerfile)
+        parts.append([one.tag, one.text, sources.context().digests()])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

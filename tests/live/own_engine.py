@@ -29,7 +29,7 @@ mkdir /run/cgroup
 mount --rbind /sys/fs/cgroup /run/cgroup
 mount -t sysfs sysfs /sys
 mount --rbind /run/cgroup /sys/fs/cgroup
-mount -t tmpfs -o size=$SIZE tmpfs $FOLDER/data
+[ -z "$SIZE" ] || mount -t tmpfs -o size=$SIZE tmpfs $FOLDER/data
 ip link set lo up
 echo ready
 sleep infinity & wait  # and so reap what is left over, as an init does
@@ -37,7 +37,7 @@ sleep infinity & wait  # and so reap what is left over, as an init does
 
 
 class OwnEngine:
-    """One engine in `folder`, its data on a memory disk of `size`."""
+    """One engine in `folder`, its data on a memory disk of `size`; with "", in that folder."""
 
     def __init__(self, *, size: str = "256m"):
         self.folder = Path(tempfile.mkdtemp(prefix="slengine"))
