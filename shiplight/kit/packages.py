@@ -8,7 +8,6 @@ the file of that name in `packages/`. Equal bodies are there once.
 import hashlib
 import io
 import json
-import re
 import shutil
 import tarfile
 import tempfile
@@ -31,9 +30,6 @@ BASE = "python:3.13-slim"  # what the proxy runs in
 FOLDER, INDEX = "packages", f"packages/{proxy.INDEX}"
 MOST_BYTES = 20_000_000  # of the index
 _START_SECONDS = 60
-_KEYS = {"method", "url", "accept", "status", "headers", "sha256", "bytes"}
-_URL = re.compile(r"https?://[a-z0-9.-]{1,253}(?::\d{1,5})?/[!-~]{0,4000}", re.ASCII)
-_TEXT = re.compile(r"[ -~]{0,4000}", re.ASCII)
 
 
 # --- recording ---------------------------------------------------------------------------------
@@ -112,7 +108,7 @@ def _started(client, mode: str, given: dict[str, Path | BinaryIO]):
     with engine.translated("starting the proxy of the kit"):
         container = client.containers.create(
             base.used,
-            ["python", program, mode],
+            ["python", program, mode, str(packages.PORT)],
             name=_name(),
             labels=journal.made(),
             tmpfs={"/keys": "mode=0700"},
@@ -194,7 +190,7 @@ def entries_of(index: Path, manifest: Manifest) -> list[dict]:
     if not found:
         raise _refused("the index of its packages cannot be read")
     for entry in found:
-        if not _is_entry(entry):
+        if not proxy.is_entry(entry):
             raise _refused("the index of its packages has a line that no kit has")
         body = bodies.get(entry["sha256"])
         if body is None or body.bytes != entry["bytes"]:
@@ -202,24 +198,6 @@ def entries_of(index: Path, manifest: Manifest) -> list[dict]:
     if bodies.keys() - {entry["sha256"] for entry in found}:
         raise _refused("it has a package that its index does not name")
     return found
-
-
-def _is_entry(entry) -> bool:
-    if not isinstance(entry, dict) or not _KEYS <= entry.keys() <= _KEYS | {"length"}:
-        return False
-    texts, headers = ("method", "url", "accept", "sha256"), entry["headers"]
-    numbers = ("status", "bytes", *({"length"} & entry.keys()))
-    return (
-        all(isinstance(entry[one], str) for one in texts)
-        and all(type(entry[one]) is int and entry[one] >= 0 for one in numbers)
-        and entry["method"] in ("GET", "HEAD")
-        and _URL.fullmatch(entry["url"]) is not None
-        and _TEXT.fullmatch(entry["accept"]) is not None
-        and entry["status"] in proxy.KEPT_STATUS
-        and isinstance(headers, dict)
-        and headers.keys() <= set(proxy.KEPT_HEADERS)
-        and all(isinstance(one, str) and _TEXT.fullmatch(one) for one in headers.values())
-    )
 
 
 def _refused(why: str) -> UsageError:

@@ -1,6 +1,6 @@
 """The proxy through which RUN steps download: it records answers, or replays them with no way out.
 
-    python proxy.py record|replay
+    python proxy.py record|replay PORT
 
 It runs in a container of the kit's own Python image, beside `index.jsonl` and `answers/`, and uses
 the standard library and that image's `openssl`. It is our own, and not mitmproxy, because it has to
@@ -29,6 +29,7 @@ import http.client
 import ipaddress
 import json
 import os
+import re
 import shutil
 import ssl
 import subprocess
@@ -39,7 +40,6 @@ from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-PORT = 8899
 INDEX, ANSWERS, CA, UPSTREAM = "index.jsonl", "answers", "ca.crt", "upstream.crt"
 MISSING = "missing"  # begins the line of what is not in the kit
 KEPT_HEADERS = (
@@ -51,6 +51,9 @@ _NOT_SENT = (  # those that concern one connection, and those that ask for a par
     "keep-alive", "proxy-authorization", "proxy-connection", "range", "te", "trailer",
     "transfer-encoding", "upgrade",
 )  # fmt: skip
+_KEYS = {"method", "url", "accept", "status", "headers", "sha256", "bytes"}
+_URL = re.compile(r"https?://[a-z0-9.-]{1,253}(?::\d{1,5})?/[!-~]{0,4000}", re.ASCII)
+_TEXT = re.compile(r"[ -~]{0,4000}", re.ASCII)
 _BLOCK, _SECONDS, _DAYS, _MOST_ASKED = 1 << 16, 60, 397, 8_000_000
 
 
@@ -171,7 +174,7 @@ class Proxy(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, keys: Path, *, record: bool, port: int = PORT):
+    def __init__(self, folder: Path, keys: Path, *, record: bool, port: int):
         self.store, self.certificates = Store(folder), Certificates(folder, keys)
         self.is_recording, self.hosts = record, frozenset(self.store.hosts)
         trusted = folder / UPSTREAM
@@ -238,7 +241,8 @@ class Handler(BaseHTTPRequestHandler):
         """What is asked for, as a whole URL; None for what no proxy is asked."""
         if self.origin and self.path.startswith("/"):
             return self.origin + self.path
-        return self.path if self.path.startswith("http://") else None
+        host, _, path = self.path.removeprefix("http://").partition("/")
+        return f"http://{host.lower()}/{path}" if self.path.startswith("http://") else None
 
     def _body(self) -> bytes | None:
         length = self.headers.get("Content-Length", "0")
@@ -298,7 +302,9 @@ class Handler(BaseHTTPRequestHandler):
             return "near"
         if self.command == "POST" or entry["status"] not in KEPT_STATUS:
             return f"passed-{entry['status']}"
-        return "private" if {"Authorization", "Cookie"} & {*map(str.title, self.headers)} else ""
+        if {"Authorization", "Cookie"} & {*map(str.title, self.headers)}:
+            return "private"
+        return "" if is_entry(entry) else "odd"
 
     def _ask(self, url: str, body: bytes, part: Path) -> dict:
         """Write the body of the origin's answer to `part`, whole; return its entry."""
@@ -343,6 +349,25 @@ class Handler(BaseHTTPRequestHandler):
         """Print nothing more: each request has its line."""
 
 
+def is_entry(entry) -> bool:
+    """Return whether this is a line of an index as `record` writes it, and as a kit may have it."""
+    if not isinstance(entry, dict) or not _KEYS <= entry.keys() <= _KEYS | {"length"}:
+        return False
+    texts, headers = ("method", "url", "accept", "sha256"), entry["headers"]
+    numbers = ("status", "bytes", *({"length"} & entry.keys()))
+    return (
+        all(isinstance(entry[one], str) for one in texts)
+        and all(type(entry[one]) is int and entry[one] >= 0 for one in numbers)
+        and entry["method"] in ("GET", "HEAD")
+        and _URL.fullmatch(entry["url"]) is not None
+        and _TEXT.fullmatch(entry["accept"]) is not None
+        and entry["status"] in KEPT_STATUS
+        and isinstance(headers, dict)
+        and headers.keys() <= set(KEPT_HEADERS)
+        and all(isinstance(one, str) and _TEXT.fullmatch(one) for one in headers.values())
+    )
+
+
 def is_near(host: str | None) -> bool:
     """Return whether a host is an address of this machine's own networks, and not a name."""
     with suppress(ValueError):
@@ -350,13 +375,14 @@ def is_near(host: str | None) -> bool:
     return False
 
 
-def main(mode: str, folder: Path, keys: Path) -> None:
-    """Serve until the container is stopped."""
-    server = Proxy(folder, keys, record=mode == "record")
+def main(mode: str, port: str) -> None:
+    """Serve what is beside this file, until the container is stopped."""
+    folder, keys = Path(__file__).resolve().parent, Path("/keys")
+    server = Proxy(folder, keys, record=mode == "record", port=int(port))
     print("listening", flush=True)
     server.serve_forever()
 
 
 if __name__ == "__main__":
     os.umask(0o077)
-    main(sys.argv[1], Path(__file__).resolve().parent, Path("/keys"))
+    main(*sys.argv[1:])

@@ -19,7 +19,7 @@ from ..inspection import probe
 from ..lessons import needed_by, shelf
 from ..setup import PROGRAM
 from ..units import format_bytes, parse_bytes
-from .unpacking import check_kit
+from .unpacking import check_kit, has_packages
 
 OK, PROBLEM, NOTE = "ok", "problem", "note"
 SMALL = ("multi", "fixed")  # variants of which one is built and asked, for its language
@@ -236,6 +236,7 @@ def _kit(kit: Path, lessons: list[Path]) -> Found:
         seen = f"it has no {', '.join(absent)}"
         return Found("kit", PROBLEM, seen, f"`{PROGRAM} pack {ids}` writes one that has")
     seen = f"whole: {len(manifest.members)} files, {format_bytes(manifest.bytes)}"
+    seen += ", with what RUN steps download" if has_packages(manifest) else ", no packages"
     return Found("kit", OK, f"{seen}, for {manifest.platform}")
 
 

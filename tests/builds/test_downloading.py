@@ -4,8 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from shiplight import engine
-from shiplight.builds import packages
+from shiplight import dockerfile, engine
+from shiplight.builds import assembling, bases, packages
 from shiplight.errors import EngineFailed, UsageError
 
 PROXY = packages.Proxy("c0ffee", "engine-1", "-----BEGIN CERTIFICATE-----\n", False)
@@ -75,6 +75,38 @@ def test_builds_get_the_address_in_the_arguments_that_are_no_part_of_the_cache_k
     assert given == dict.fromkeys(
         ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"), "http://172.17.0.9:8899"
     )
+
+
+def test_with_a_kit_official_bases_that_build_get_its_certificate_too(container, monkeypatch):
+    monkeypatch.setattr("shiplight.engine.journal.lab_id", lambda: "mine")
+    named = {
+        kind: bases.Base("golang:1.23", used, kind)
+        for kind, used in [
+            ("official", "golang:1.23"),
+            ("equivalent", "shiplight/base/golang:1.23"),
+        ]
+    }
+    runs = bases.Base("scratchy.example/none:1", "scratchy.example/none:1", "official")
+    assert assembling.building_name("engine-1", named["official"]) is None
+    packages.use(PROXY)
+    for base in named.values():
+        found = assembling.building_name("engine-1", base)
+        assert found == "shiplight/mine/with-ca/golang:1.23"
+    assert assembling.building_name("engine-1", runs) is None
+    assert assembling.ca_bundle("engine-1").endswith(PROXY.ca.encode())
+    assert not assembling.ca_bundle("engine-2").endswith(PROXY.ca.encode())
+
+
+def test_an_image_says_that_it_ships_the_certificate(container, monkeypatch):
+    packages.use(PROXY)
+    base = bases.Base(
+        "golang:1.23", "golang:1.23", "official", "shiplight/mine/with-ca/golang:1.23"
+    )
+    single = dockerfile.parse("FROM golang:1.23\nRUN go mod download\n")
+    text, remarks = bases.text_to_send("engine-1", single, [base], {})
+    assert base.building in text and remarks == (packages.FROM_KIT, packages.SHIPS_CA)
+    multi = dockerfile.parse("FROM golang:1.23 AS b\nRUN true\nFROM scratch\nCOPY --from=b /a /\n")
+    assert bases.text_to_send("engine-1", multi, [base], {})[1] == (packages.FROM_KIT,)
 
 
 def test_a_proxy_that_somebody_removed_is_named(container):

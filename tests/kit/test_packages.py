@@ -12,6 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from shiplight.builds import packages as noted
 from shiplight.errors import UsageError
 from shiplight.kit import packages, proxy
 from shiplight.kit.manifest import Manifest, Member
@@ -176,6 +177,7 @@ def test_what_is_not_in_the_kit_is_refused_and_named(origin, started, capsys):
         ("/a", "POST", {}),
         ("/a", "GET", {"Authorization": "Basic eDp5"}),
         ("/a", "GET", {"cookie": "a=b"}),
+        ("/a", "GET", {"Accept": "a" * 5000}),
     ],
 )
 def test_what_cannot_be_replayed_or_is_somebodys_own_is_not_kept(
@@ -221,6 +223,16 @@ def test_an_address_nearby_goes_through_and_is_not_kept(origin, started):
         assert ask(running, url)[2] == b"/near as "
         assert not running.store.find("GET", url, "")
     assert len(origin.asked) == 2
+
+
+def test_a_password_in_a_url_is_not_kept(origin, started):
+    recorder = started("record")
+    ask(recorder, at(origin, "/a").replace("//", "//me:secret@"))
+    assert origin.asked and not list((started.folder / proxy.ANSWERS).iterdir())
+
+
+def test_builds_know_the_line_of_what_is_missing():
+    assert proxy.MISSING == noted.MISSING
 
 
 @pytest.mark.parametrize("host", ["8.8.8.8", "93.184.215.14", "example.com", "10.example", None])
