@@ -483,3 +483,80 @@ def test_the_archive_of_bases_is_whole_and_compressed(lab, packed):
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(content)) as reader:
         assert reader.read() == ARCHIVE
     assert len(content) < len(ARCHIVE) / 10
+
+
+# --- what RUN steps download ---------------------------------------------------------------------
+
+
+@pytest.fixture
+def downloads(lab, monkeypatch):
+    """What is recorded is one answer; and what was recorded for which variants, and replayed."""
+    seen = SimpleNamespace(recorded=[], replayed=[], index=None)
+    body = b"a package"
+    entry = {
+        "method": "GET",
+        "url": "https://example.com/a",
+        "accept": "",
+        "status": 200,
+        "headers": {},
+        "sha256": hashlib.sha256(body).hexdigest(),
+        "bytes": len(body),
+    }
+    seen.entry = entry
+
+    def record(client, variants, target):
+        seen.recorded.append(variants)
+        target.mkdir()
+        (target / "index.jsonl").write_text(json.dumps(seen.index or entry) + "\n")
+        (target / entry["sha256"]).write_bytes(body)
+
+    def replay(client, folder, entries):
+        files = {path.name: path.read_bytes() for path in folder.iterdir()}
+        seen.replayed.append((entries, files[entry["sha256"]]))
+
+    monkeypatch.setattr(packing.packages, "record", record)
+    monkeypatch.setattr(packing.packages, "replay", replay)
+    return seen
+
+
+def test_a_kit_with_packages_has_the_image_of_the_proxy_and_what_the_variants_download(
+    lab, downloads, tmp_path
+):
+    planned = kit.plan("client", [GO], with_packages=True)
+    assert planned.bases == ("golang:1.23", "busybox:latest", "python:3.13-slim")
+    assert planned.sentence.endswith("download, not weighed yet") and not downloads.recorded
+    made = kit.pack("client", planned, tmp_path / "class.tar")
+    assert downloads.recorded == [("go/single", "go/multi", "go/hardened")]
+    assert kit.has_packages(made) and f"packages/{downloads.entry['sha256']}" in {
+        one.name for one in made.members
+    }
+    kit.pack("client", planned, tmp_path / "again.tar")
+    assert len(downloads.recorded) == 1  # of the same files, on the same day
+
+
+def test_what_was_recorded_on_another_day_is_recorded_again(lab, downloads, tmp_path, monkeypatch):
+    planned = kit.plan("client", [GO], with_packages=True)
+    for day in ("2026-11-30", "2026-12-01"):
+        monkeypatch.setattr(packing.packages.time, "strftime", lambda *_, day=day: day)
+        kit.pack("client", planned, tmp_path / "class.tar")
+    assert len(downloads.recorded) == 2
+
+
+def test_a_kit_without_packages_has_no_proxy_and_is_unpacked_without_one(lab, downloads, packed):
+    assert not kit.has_packages(kit.unpack("client", packed)) and not downloads.replayed
+
+
+def test_unpacking_starts_the_proxy_and_leaves_no_second_copy(lab, downloads, tmp_path):
+    kit.pack("client", kit.plan("client", [GO], with_packages=True), tmp_path / "class.tar")
+    lab.images.add("python:3.13-slim")
+    kit.unpack("client", tmp_path / "class.tar")
+    assert downloads.replayed == [([downloads.entry], b"a package")]
+    assert not (unpacking._folder() / "packages").exists()
+
+
+def test_a_hostile_index_is_refused_before_anything_is_loaded(lab, downloads, tmp_path):
+    downloads.index = downloads.entry | {"sha256": "../../../../etc/passwd"}
+    kit.pack("client", kit.plan("client", [GO], with_packages=True), tmp_path / "class.tar")
+    with pytest.raises(UsageError, match="the index of its packages"):
+        kit.unpack("client", tmp_path / "class.tar")
+    assert not lab.loaded and not downloads.replayed
