@@ -54,9 +54,12 @@ class Proxy:
         return dict.fromkeys(_VARIABLES, address)
 
     def missed(self, client, since: float) -> list[str]:
-        """Return the URLs that steps asked for since a time, and that the kit does not have."""
+        """Return the URLs that steps asked for since a time, and that the kit does not have.
+
+        That time is one of the engine's clock, as those of steps are: seconds since 1970.
+        """
         with engine.translated("reading the log of the kit's proxy"):
-            said = self._container(client).logs(since=int(since)).decode("utf-8", "replace")
+            said = self._container(client).logs(since=float(since)).decode("utf-8", "replace")
         lines = [line.split(" ", 2) for line in said.splitlines()]
         found = [line[2] for line in lines if line[0] == MISSING and len(line) == 3]
         return list(dict.fromkeys(found))

@@ -85,7 +85,7 @@ def solve(
     journal.ready()
     on = engine.identity(client)  # now: an engine that goes away in mid-build cannot be asked
     journal.write("begun", name=tag, engine=on)  # so that `clean` finds what a killed process made
-    trace, began, began_at = Trace(offer.secrets.values()), time.monotonic(), time.time()
+    trace, began = Trace(offer.secrets.values()), time.monotonic()
     alone = f" · {network.AWAY}" if not proxy and network.away(client) else ""
 
     def draw():
@@ -119,8 +119,8 @@ def solve(
         seconds = time.monotonic() - began
         if said:
             shown.keep = progress.steps_table(steps, title=f"Failed: {title}")
-            missed = proxy.missed(client, began_at) if proxy else []
-            raise _failed(said, steps, tag, sources.dockerfile, read, missed)
+            failed = _failed(said, steps, tag, sources.dockerfile, read)
+            raise _not_in_the_kit(client, proxy, failed) if proxy else failed
         shown.keep = done_table(steps, title, seconds)
     return Solved(engine_id, seconds, steps, sent.way, sent.why, trace.warnings())
 
@@ -172,9 +172,7 @@ def _with_lines(steps: tuple[Step, ...], read) -> tuple[Step, ...]:
     return tuple(replace(step, line=stages.line_of_step(read, step.name)) for step in steps)
 
 
-def _failed(
-    said: str, steps: tuple[Step, ...], tag: str, name: str, read, missed: list[str]
-) -> BuildFailed:
+def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> BuildFailed:
     """The error with the step, its line, its last lines of output, and where to look."""
     step = BuildFailed("", steps=steps).step
     if step is None:
@@ -192,10 +190,17 @@ def _failed(
         message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
     seen = "\n".join([said, *step.log])
     hint = in_a_cache_mount(read, step.line, f"{step.error}\n{seen}") or _look(seen)
-    if missed:
-        message += f"\n  {packages.sentence(missed)}"
-        hint = packages.HINT
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
+
+
+def _not_in_the_kit(client, proxy: packages.Proxy, failed: BuildFailed) -> BuildFailed:
+    """The same error with the URLs that the step asked the kit for in vain, if there are any."""
+    step = failed.step
+    missed = proxy.missed(client, step.started) if step and step.started else []
+    if not missed:
+        return failed
+    message = f"{failed.message}\n  {packages.sentence(missed)}"
+    return BuildFailed(message, steps=failed.steps, line=failed.line, hint=packages.HINT)
 
 
 FOREIGN = (

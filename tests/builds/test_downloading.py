@@ -119,7 +119,7 @@ def test_a_proxy_that_somebody_removed_is_named(container):
 def test_what_a_step_asked_for_in_vain_is_read_from_the_proxys_log(container):
     missed = PROXY.missed("engine-1", 12.9)
     assert missed == ["https://example.com/b?c=d", "https://other.example/"]
-    assert container.since == 12
+    assert container.since == 12.9
     assert packages.sentence(missed) == (
         "This step asked for https://example.com/b?c=d, https://other.example/, which the kit does "
         "not have."
