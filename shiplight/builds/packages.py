@@ -32,13 +32,18 @@ _VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 class Proxy:
     """A running proxy: the id of its container, on which engine, and its CA's certificate (PEM).
 
-    `records`: whether it asks the network for what it does not have.
+    `kit` is the digest of the index that it answers from; "" for one that records.
     """
 
     container: str
     engine: str
     ca: str
-    records: bool
+    kit: str
+
+    @property
+    def records(self) -> bool:
+        """Whether it asks the network for what it does not have."""
+        return not self.kit
 
     def build_args(self, client) -> dict[str, str]:
         """Return the build arguments that make RUN steps use it; start it if it is stopped.
@@ -63,6 +68,10 @@ class Proxy:
         lines = [line.split(" ", 2) for line in said.splitlines()]
         found = [line[2] for line in lines if line[0] == MISSING and len(line) == 3]
         return list(dict.fromkeys(found))
+
+    def is_there(self, client) -> bool:
+        """Return whether its container still is on the engine."""
+        return engine.find_container(client, self.container) is not None
 
     def _container(self, client):
         found = engine.find_container(client, self.container)

@@ -61,7 +61,7 @@ def recording(client) -> Iterator:
     """Let all builds of this lab go through a proxy that records, until the block is left."""
     trusted = assembling.ca_bundle(client)
     given = {proxy.UPSTREAM: io.BytesIO(trusted)} if trusted else {}
-    container = _started(client, "record", given)
+    container = _started(client, given)
     try:
         yield container
     finally:
@@ -91,15 +91,24 @@ def _get(container, target: Path) -> None:
 def replay(client, folder: Path, entries: list[dict]) -> None:
     """Start the proxy that answers from a folder, and let all builds of this lab use it.
 
-    One that ran before is removed. Raises EngineFailed, BaseNotAvailable.
+    One of another kit is removed; one of this kit stays, and with it its CA and what was built with
+    that. Raises EngineFailed, BaseNotAvailable.
     """
+    index, running = folder / proxy.INDEX, packages.proxy_on(client)
+    kit = hashlib.sha256(files.read(index, MOST_BYTES)).hexdigest()
+    if running is not None and running.kit == kit and running.is_there(client):
+        return
     names = sorted({entry["sha256"] for entry in entries})
-    given = {proxy.INDEX: folder / proxy.INDEX}
-    _started(client, "replay", given | {f"{proxy.ANSWERS}/{name}": folder / name for name in names})
+    bodies = {f"{proxy.ANSWERS}/{name}": folder / name for name in names}
+    _started(client, {proxy.INDEX: index} | bodies, kit=kit)
 
 
-def _started(client, mode: str, given: dict[str, Path | BinaryIO]):
-    """A running proxy with these files, which builds use. Raises EngineFailed."""
+def _started(client, given: dict[str, Path | BinaryIO], *, kit: str = ""):
+    """A running proxy with these files, which builds use; without `kit`, it records.
+
+    Raises EngineFailed, BaseNotAvailable.
+    """
+    mode = "replay" if kit else "record"
     packages.use(None)
     if old := engine.find_container(client, _name()):
         engine.remove_container(old)
@@ -113,15 +122,14 @@ def _started(client, mode: str, given: dict[str, Path | BinaryIO]):
             labels=journal.made(),
             tmpfs={"/keys": "mode=0700"},
             cap_drop=["ALL"],
-            restart_policy={"Name": "unless-stopped"} if mode == "replay" else None,
+            restart_policy={"Name": "unless-stopped"} if kit else None,
         )
         try:
             _put(container, {Path(program).name: Path(proxy.__file__)} | given)
             container.start()
             _wait(container)
             ca = _file(container, proxy.CA).decode("ascii")
-            found = packages.Proxy(container.id, engine.identity(client), ca, mode == "record")
-            packages.use(found)
+            packages.use(packages.Proxy(container.id, engine.identity(client), ca, kit))
         except BaseException:
             engine.remove_container(container)
             raise

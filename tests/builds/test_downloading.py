@@ -8,7 +8,7 @@ from shiplight import dockerfile, engine
 from shiplight.builds import assembling, bases, packages
 from shiplight.errors import EngineFailed, UsageError
 
-PROXY = packages.Proxy("c0ffee", "engine-1", "-----BEGIN CERTIFICATE-----\n", False)
+PROXY = packages.Proxy("c0ffee", "engine-1", "-----BEGIN CERTIFICATE-----\n", "d1gest")
 LOG = b"""listening
 kit GET https://example.com/a
 missing GET https://example.com/b?c=d

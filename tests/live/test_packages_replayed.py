@@ -60,5 +60,9 @@ def test_a_build_with_no_way_out_downloads_from_the_kit(client, cut_off, tmp_pat
     again = build(cut_off, tmp_path, build_args=elsewhere)
     assert [step.cached for step in again.own_steps()] == [True] * 3
 
+    kit.unpack(cut_off, tmp_path / "class.tar")  # the same kit again: nothing is built again
+    assert noted.proxy_on(cut_off) == proxy
+    assert build(cut_off, tmp_path).ran() == []
+
     with pytest.raises(BuildFailed, match=r"asked for \S+/simple/six/, which the kit does not"):
         build(cut_off, tmp_path, text=TEXT.replace("idna==3.10", "six"))
