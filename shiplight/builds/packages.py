@@ -1,11 +1,11 @@
 """Where RUN steps download from: the network, or the proxy of a kit on this engine.
 
 The proxy is a container, so steps reach it on the engine's own bridge, and no port of the machine
-is needed: tried on Docker 20.10 and 28.5 on Linux; rootless engines and Docker Desktop have that
-bridge too, and were not tried. Whoever starts it notes it here, in this lab's folder, and all
-builds use it from then on. They get its address by the build arguments that BuildKit predefines for
-proxies, which are no part of the cache key; the certificate of its CA is in the images of bases for
-stages that build. SHIPLIGHT_PACKAGES=network builds without it.
+is needed. That was tried on Docker 20.10, 26.1 and 28.5 on Linux; rootless engines and Docker
+Desktop have that bridge too, and were not tried. Whoever starts it notes it here, in this lab's
+folder, and all builds use it from then on. They get its address by the build arguments that
+BuildKit predefines for proxies, which are no part of the cache key; the certificate of its CA is in
+the images of bases for stages that build. SHIPLIGHT_PACKAGES=network builds without it.
 """
 
 import json
