@@ -18,7 +18,7 @@ from .building import Build, build, image_name, order, recipe, why
 from .joining import Index, join
 from .mirrors import mirrored, named
 from .platforms import another, arguments
-from .providing import here, provide, sources
+from .providing import here, provide, provide_for, sources
 from .pushing import Pushed, push
 from .reasons import Reason, Why
 from .refusals import Refusal, refusal
@@ -54,6 +54,7 @@ __all__ = [
     "order",
     "own_cache",
     "provide",
+    "provide_for",
     "published",
     "push",
     "recipe",

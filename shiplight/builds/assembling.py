@@ -14,10 +14,12 @@ from .. import dockerfile, engine, files, progress, setup
 from ..dockerfile import read_sources, stages
 from ..engine import journal
 from ..errors import BaseNotAvailable
+from ..image import platform_inspected
 from ..references import canonical, split
 from ..units import format_bytes
 from . import packages, solving
 from .bases import EQUIVALENTS, FOLDER, Base, Recipe, recipes, text_to_send
+from .platforms import plain
 
 _CA = "shiplight.ca"  # a label: the digest of the CA bundle that an image has
 _OLD_LISTS = b'Acquire::Check-Valid-Until "false";\n'  # a kit's are of the day it was packed
@@ -33,7 +35,7 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
         return recipe.equivalent
     _check_machine(client, recipe)
     for needed in recipe.needs:
-        assemble(client, recipes()[needed], tasks)
+        assemble(client, recipes()[needed].on(recipe.platform), tasks)
     tasks.begin(recipe.equivalent, "assembling from packages")
     try:
         make = _from_rootfs if recipe.kind == "rootfs" else _from_dockerfile
@@ -100,6 +102,7 @@ def add_ca(client, base: Base, tasks: progress.Tasks) -> Base:
             tag=name,
             title=name,
             build_args={"BASE": base.used},
+            platform=base.platform,
             labels={_CA: _digest(content)},
             screen=tasks.screen,
         )
@@ -113,15 +116,19 @@ def unassembled(client, recipe: Recipe) -> str:
     """
     if engine.has_image(client, recipe.equivalent):
         return ""
-    platform = engine.described(client).platform
-    if platform != recipe.platform:
-        return f"exists for {recipe.platform} only; this engine is {platform}"
+    if (platform := _platform(client, recipe)) not in recipe.platforms:
+        return f"exists for {' and '.join(recipe.platforms)} only, not for {platform}"
     if recipe.kind == "rootfs" and not (
         setup.is_root() and (_has_mmdebstrap() or setup.on_debian())
     ):
         return "needs root on Debian or Ubuntu"
-    reasons = (unassembled(client, recipes()[needed]) for needed in recipe.needs)
-    return next(filter(None, reasons), "")
+    needed = (recipes()[one].on(recipe.platform) for one in recipe.needs)
+    return next(filter(None, (unassembled(client, one) for one in needed)), "")
+
+
+def _platform(client, recipe: Recipe) -> str:
+    """The platform that a recipe's image is for: its own, or else that of the engine."""
+    return recipe.platform or engine.described(client).platform
 
 
 def _has_mmdebstrap() -> bool:
@@ -144,8 +151,13 @@ def _check_machine(client, recipe: Recipe) -> None:
 
 def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     """A Debian root file system, made by mmdebstrap and streamed into the engine."""
-    folder = str(FOLDER / recipe.recipe)
-    command = [part.replace("{recipe}", folder) for part in recipe.rootfs["arguments"]]
+    folder, architecture = str(FOLDER / recipe.recipe), _platform(client, recipe).partition("/")[2]
+    command = [
+        part.replace("{recipe}", folder).replace("{architecture}", architecture)
+        for part in recipe.rootfs["arguments"]
+    ]
+    if recipe.platform:  # mmdebstrap would copy an emulator in; the kernel has one, or none helps
+        command.insert(0, "--skip=check/qemu")
     journal.ready()
     name, tag = split(recipe.equivalent)
     changes = [*recipe.rootfs["changes"]]
@@ -161,7 +173,12 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
         )
         try:
             engine.import_rootfs(
-                client, _counted(process, recipe, tasks), name, tag, changes=changes
+                client,
+                _counted(process, recipe, tasks),
+                name,
+                tag,
+                changes=changes,
+                platform=recipe.platform,
             )
         except BaseException:
             _end(process)
@@ -171,7 +188,20 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             engine.remove_image(client, recipe.equivalent)
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
+    _refuse_mislabelled(client, recipe)
     engine.remember_image(client, recipe.equivalent)
+
+
+def _refuse_mislabelled(client, recipe: Recipe) -> None:
+    """Remove an image that the engine imported for its own platform, which it is not for."""
+    found = plain(platform_inspected(engine.inspect_image(client, recipe.equivalent)))
+    if recipe.platform not in (None, found):
+        engine.remove_image(client, recipe.equivalent)
+        raise BaseNotAvailable(
+            f"this engine imports root file systems for {found} only, so it cannot have"
+            f" {recipe.equivalent}.",
+            hint="use a newer engine: Docker 20.10 does this, 28 does not",
+        )
 
 
 # A shell that forwards TERM to its whole process group: a signal to mmdebstrap alone would not
@@ -229,12 +259,12 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     text = (FOLDER / recipe.recipe / "Dockerfile").read_text(encoding="utf-8")
     read = dockerfile.parse(text)
     uses = stages.image_uses(read, recipe.target, recipe.args)
-    provided = [_equivalent(use.reference) for use in uses]
+    provided = [_equivalent(use.reference, recipe.platform) for use in uses]
     text, _ = text_to_send(client, read, provided, recipe.args, recipe.target)
     with journal.workplace() as folder:
         context = folder / "context"
         shutil.copytree(FOLDER / recipe.recipe, context)
-        for download in recipe.downloads:
+        for download in _downloads(recipe, _platform(client, recipe)):
             tasks.tell(recipe.equivalent, f"downloading {download['package']}")
             shutil.copyfile(_downloaded(download), context / download["file"])
         tasks.tell(recipe.equivalent, "building")
@@ -246,13 +276,23 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             title=recipe.equivalent,
             target=recipe.target,
             build_args=recipe.args,
+            platform=recipe.platform,
             bases="equivalent",
             screen=tasks.screen,
         )
 
 
-def _equivalent(reference: str) -> Base:
-    return Base(reference, recipes()[canonical(reference)].equivalent, "equivalent")
+def _equivalent(reference: str, platform: str | None) -> Base:
+    recipe = recipes()[canonical(reference)].on(platform)
+    return Base(reference, recipe.equivalent, "equivalent", platform=platform)
+
+
+_WHEELS = {"linux/amd64": "_x86_64", "linux/arm64": "_aarch64"}  # how their tags end
+
+
+def _downloads(recipe: Recipe, platform: str) -> list[dict]:
+    """The downloads of a recipe that are for this platform."""
+    return [one for one in recipe.downloads if one["platform"].endswith(_WHEELS[platform])]
 
 
 def _downloaded(download: dict) -> Path:
@@ -265,7 +305,7 @@ def _downloaded(download: dict) -> Path:
                 [
                     *(sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"),
                     *("--only-binary=:all:", "--dest", folder),
-                    *("--platform", download.get("platform", "manylinux_2_17_x86_64")),
+                    *("--platform", download["platform"]),
                     *("--python-version", "3.11"),
                     wheel,
                 ],

@@ -7,7 +7,7 @@ images have their own names (`shiplight/base/...`); only the text that is sent c
 import os
 import tomllib
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 
 from .. import dockerfile, engine
@@ -26,13 +26,17 @@ EQUIVALENTS = "shiplight/base"  # the namespace of what is assembled
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to assemble an equivalent, and how to check it: one table of a `bases/*/base.toml`."""
+    """How to assemble an equivalent, and how to check it: one table of a `bases/*/base.toml`.
+
+    `platform` is another one than the engine's own; None for that.
+    """
 
     reference: str
     equivalent: str
     recipe: str
     kind: str
-    platform: str
+    platforms: tuple[str, ...]
+    platform: str | None = None
     differs: str = ""
     builder: bool = False
     target: str | None = None
@@ -43,18 +47,31 @@ class Recipe:
     contract: dict = field(default_factory=dict)
     rootfs: dict = field(default_factory=dict)
 
+    def on(self, platform: str | None) -> "Recipe":
+        """Return the recipe for another platform than the engine's own; itself for None.
+
+        Its image has a name of its own, so that neither of the two ever replaces the other.
+        """
+        if platform is None:
+            return self
+        name = self.equivalent.removeprefix(f"{EQUIVALENTS}/")
+        named = f"{EQUIVALENTS}/{platform.partition('/')[2]}/{name}"
+        return replace(self, platform=platform, equivalent=named)
+
 
 @dataclass(frozen=True)
 class Base:
     """A base on the engine: the name in the Dockerfile, and the image that is used for it.
 
-    `building` is the image for stages that build, if it is a different one.
+    `building` is the image for stages that build, if it is a different one. `platform` is that of
+    an equivalent that is for another platform than the engine's own.
     """
 
     reference: str
     used: str
     kind: str
     building: str | None = None
+    platform: str | None = None
 
 
 @cache

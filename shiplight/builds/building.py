@@ -299,14 +299,18 @@ def given_of(
 
 
 def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.Base]:
-    """Get the bases for this engine's platform; BuildKit pulls those for other platforms."""
-    own, others = [], []
+    """Get the bases for this engine's platform; of others, equivalents or what BuildKit pulls."""
+    own, others = [], {}
     for use in uses:
-        asked = (use.platform,) if use.platform else wanted
-        same = {platforms.plain(one) for one in asked} == {platforms.plain(native)}
-        (own if same else others).append(use.reference)
+        asked = {platforms.plain(one) for one in ((use.platform,) if use.platform else wanted)}
+        if asked == {platforms.plain(native)}:
+            own.append(use.reference)
+        else:
+            others.setdefault(use.reference, set()).update(asked)
     return provide(client, own) + [
-        foreign(client, name) for name in dict.fromkeys(others) if name not in own
+        foreign(client, name, *asked if len(asked) == 1 else ())
+        for name, asked in others.items()
+        if name not in own
     ]
 
 

@@ -19,7 +19,7 @@ from .pulling import pull
 from .refusals import TOO_MANY, Refusal, refusal
 
 
-def provide(client, references, *, platform: str | None = None) -> list[Base]:
+def provide(client, references) -> list[Base]:
     """Get one Base for each of `references` onto the engine.
 
     Raises BaseNotAvailable with what was tried. Shows its progress.
@@ -30,7 +30,20 @@ def provide(client, references, *, platform: str | None = None) -> list[Base]:
         return list(found.values())
     tasks = progress.Tasks("Getting base images")
     with tasks.showing():
-        bases = [found[name] or _get(client, name, platform, tasks) for name in wanted]
+        bases = [found[name] or _get(client, name, tasks) for name in wanted]
+        return [add_ca(client, base, tasks) for base in bases]
+
+
+def provide_for(client, references, platform: str) -> list[Base]:
+    """Assemble the equivalents of `references` for another platform than the engine's own.
+
+    The machine has to run programs for that platform, emulated. Raises BaseNotAvailable.
+    """
+    tasks = progress.Tasks(f"Getting base images for {platform}")
+    with tasks.showing():
+        for recipe in (recipes()[canonical(name)].on(platform) for name in references):
+            assemble(client, recipe, tasks)
+        bases = [_assembled_for(client, name, platform) for name in references]
         return [add_ca(client, base, tasks) for base in bases]
 
 
@@ -62,11 +75,14 @@ def _with_building(client, base: Base, under: dict) -> Base:
     return replace(base, building=name) if has_our_ca(client, over) else base
 
 
-def foreign(client, reference: str) -> Base:
-    """Return a base for another platform, which BuildKit pulls itself.
+def foreign(client, reference: str, platform: str | None = None) -> Base:
+    """Return a base for another platform: an equivalent that is here, or one that BuildKit pulls.
 
+    `platform` is None where several are asked for, since an equivalent is for one.
     Raises BaseNotAvailable if SHIPLIGHT_BASES asks for a kind that no registry has.
     """
+    if platform and (base := _assembled_for(client, reference, platform)):
+        return base
     for candidate, name in sources(reference):
         return Base(reference, name, candidate)
     if _nearest(reference) is None and engine.has_image(client, reference):
@@ -81,6 +97,17 @@ def foreign(client, reference: str) -> Base:
     )
 
 
+def _assembled_for(client, reference: str, platform: str) -> Base | None:
+    """The equivalent for another platform that is on the engine, if its kind is allowed."""
+    recipe = recipes().get(canonical(reference))
+    if recipe is None or wanted_kind() not in (None, "equivalent"):
+        return None
+    recipe = recipe.on(platform)
+    found = engine.find_image(client, recipe.equivalent)
+    base = Base(reference, recipe.equivalent, "equivalent", platform=platform)
+    return _with_building(client, base, found) if found else None
+
+
 def sources(reference: str) -> list[tuple[str, str]]:
     """Return kind and name of each image that may be pulled for a base, in order."""
     kind = wanted_kind()
@@ -88,14 +115,14 @@ def sources(reference: str) -> list[tuple[str, str]]:
     return [(one, name) for one, name in found if name and kind in (None, one)]
 
 
-def _get(client, reference: str, platform: str | None, tasks: progress.Tasks) -> Base:
+def _get(client, reference: str, tasks: progress.Tasks) -> Base:
     """Pull the base from its mirror or its own registry, or assemble its equivalent."""
     kind, recipe = wanted_kind(), recipes().get(canonical(reference))
     refused = []
     for candidate, name in sources(reference):
         tasks.begin(name, "pulling: waiting for its registry")
         try:
-            pull(client, name, platform, tasks)
+            pull(client, name, tasks)
         except EngineFailed as error:
             if "disk is full" in error.hint:
                 raise

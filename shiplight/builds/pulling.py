@@ -19,7 +19,7 @@ _STATES = {  # of a layer, by what engines call them
 }
 
 
-def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None:
+def pull(client, name: str, tasks: progress.Tasks) -> None:
     """Pull one image and write it to the journal. Raises EngineFailed.
 
     A failed pull leaves no image of that name unless there was one before.
@@ -33,7 +33,7 @@ def pull(client, name: str, platform: str | None, tasks: progress.Tasks) -> None
             tasks.tell(name, said)
 
     try:
-        engine.pull(client, name, platform=platform, tell=tell)
+        engine.pull(client, name, tell=tell)
         if not engine.has_image(client, name):
             said = "it is here only in part"
             raise EngineFailed(f"the engine failed while pulling {name}: {said}", said=said)

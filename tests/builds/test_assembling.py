@@ -50,6 +50,14 @@ def test_every_download_is_pinned_by_hash_and_a_root_file_system_by_a_signature(
             assert not [word for word in entry["rootfs"]["arguments"] if "://" in word]
 
 
+@pytest.mark.parametrize("platform", ["linux/amd64", "linux/arm64"])
+def test_each_platform_has_its_own_toolchain_under_a_name_of_its_own(platform):
+    for recipe in bases.recipes().values():
+        assert len(assembling._downloads(recipe, platform)) == bool(recipe.downloads)
+    kept = {(o["file"], o["sha256"]) for r in bases.recipes().values() for o in r.downloads}
+    assert len({file for file, _ in kept}) == len({sha256 for _, sha256 in kept}) == len(kept)
+
+
 @pytest.fixture
 def download(tmp_path, monkeypatch):
     """A download of which pip gets what `served` holds."""
@@ -63,7 +71,8 @@ def download(tmp_path, monkeypatch):
     monkeypatch.setattr(journal, "ROOT", tmp_path)
     monkeypatch.setattr(assembling.subprocess, "run", pip)
     sha256 = hashlib.sha256(WHEEL).hexdigest()
-    return {"package": "x", "version": "1", "sha256": sha256, "file": "x.whl"}, served
+    wanted = {"package": "x", "version": "1", "platform": "any", "sha256": sha256, "file": "x.whl"}
+    return wanted, served
 
 
 def test_another_file_than_the_recipe_names_is_refused_and_not_kept(download):

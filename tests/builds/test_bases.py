@@ -44,3 +44,15 @@ def test_every_recipe_stays_out_of_official_name_spaces():
         assert recipe.contract["paths"] and recipe.differs
         for download in recipe.downloads:
             assert len(download["sha256"]) == 64
+
+
+def test_an_equivalent_for_another_platform_has_another_name_and_stands_on_others():
+    known = bases.recipes()
+    names = {recipe.equivalent for recipe in known.values()}
+    for recipe in known.values():
+        other = recipe.on("linux/arm64")
+        assert other.equivalent not in names and bases.stands_in(other.equivalent)
+        assert other.equivalent.endswith(recipe.equivalent.removeprefix("shiplight/base"))
+        assert recipe.on(None) == recipe
+        if "linux/arm64" in recipe.platforms:
+            assert all("linux/arm64" in known[needed].platforms for needed in recipe.needs)

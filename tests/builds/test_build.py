@@ -21,7 +21,10 @@ from shiplight.errors import (
     UsageError,
 )
 
-HERE = (r"/images/.*/json", {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}})
+IMAGE = {"Id": "sha256:1", "RootFS": {"Layers": []}, "Config": {}}
+HERE = (r"/images/.*/json", IMAGE)
+NATIVE = (r"/images/(?!shiplight/base/).*/json", IMAGE)
+HERE_FOR_ARM64 = (r"/images/shiplight/base/arm64/.*/json", IMAGE)
 
 
 @pytest.fixture
@@ -256,12 +259,31 @@ def test_a_base_for_another_platform_is_of_the_kind_that_is_asked_for(
 ):
     monkeypatch.setenv("SHIPLIGHT_BASES", kind)
     monkeypatch.setenv("SHIPLIGHT_MIRROR", "gcr.io=mirror.example")
-    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), HERE)
+    client, seen = replayed((r"/build", recorded("answer-20.10-multi")), NATIVE)
     folder = folder_with(tmp_path, "FROM --platform=linux/arm64 debian:bookworm-slim\n")
     with pytest.raises(BaseNotAvailable) as refused:
         builds.build(client, str(folder))
     assert says in str(refused.value)
     assert not [path for _, path, _ in seen if path.startswith("/build")]
+
+
+FOR_ARM64 = "shiplight/base/arm64/debian:bookworm-slim"
+
+
+@pytest.mark.parametrize(
+    ("platform", "used"),
+    [("linux/arm64", FOR_ARM64), ("linux/arm64/v8", FOR_ARM64), ("linux/s390x", None)],
+)
+def test_an_equivalent_for_another_platform_is_used_for_that_one_only(
+    replayed, tmp_path, monkeypatch, platform, used
+):
+    monkeypatch.setenv("SHIPLIGHT_BASES", "auto")
+    client, _ = replayed((r"/build", recorded("answer-20.10-multi")), HERE_FOR_ARM64, NATIVE)
+    folder = folder_with(tmp_path, "FROM debian:bookworm-slim\n")
+    build = builds.build(client, str(folder), platform=platform)
+    assert build.bases == {"debian:bookworm-slim": used or "debian:bookworm-slim"}
+    own = builds.build(client, str(folder), platform="linux/amd64")
+    assert own.bases == {"debian:bookworm-slim": "debian:bookworm-slim"}
 
 
 def test_official_alone_takes_no_mirror_for_another_platform(replayed, tmp_path, monkeypatch):

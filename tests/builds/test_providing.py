@@ -244,6 +244,20 @@ def test_what_assembling_needs_is_judged_before_and_when_it_is_tried(
     assert not made
 
 
+@pytest.mark.parametrize("imported", ["amd64", "arm64"])
+def test_an_engine_that_imports_for_its_own_platform_only_keeps_no_wrong_base(client_of, imported):
+    recipe = bases.recipes()["debian:bookworm-slim"].on("linux/arm64")
+    there = image(recipe.equivalent) | {"Architecture": imported}
+    gone = (rf"/images/{recipe.equivalent}$", [{"Untagged": recipe.equivalent}])
+    client, seen = client_of((rf"/images/{recipe.equivalent}/json", there), gone)
+    if imported == "arm64":
+        assembling._refuse_mislabelled(client, recipe)
+    else:
+        with pytest.raises(BaseNotAvailable, match="for linux/amd64 only"):
+            assembling._refuse_mislabelled(client, recipe)
+    assert len([how for how, _, _ in seen if how == "DELETE"]) == (imported == "amd64")
+
+
 def test_the_reason_of_the_first_failure_stays_in_the_line_of_progress(
     client_of, monkeypatch, capsys
 ):
