@@ -1,5 +1,6 @@
 """Base images: their names, their kinds, and the Dockerfile that is sent."""
 
+import contracts
 import pytest
 
 from shiplight.builds import bases
@@ -56,3 +57,14 @@ def test_an_equivalent_for_another_platform_has_another_name_and_stands_on_other
         assert recipe.on(None) == recipe
         if "linux/arm64" in recipe.platforms:
             assert all("linux/arm64" in known[needed].platforms for needed in recipe.needs)
+
+
+def test_a_contract_names_files_as_its_platform_does():
+    golang, node = (bases.recipes()[name] for name in ("golang:1.23", "node:22-alpine"))
+    assert contracts.contract(golang, "linux/amd64") == golang.contract
+    go, found = (contracts.contract(one, "linux/arm64") for one in (golang, node))
+    assert "/usr/local/go/pkg/tool/linux_arm64/link" in go["paths"]
+    assert "/usr/local/go/src/runtime/race/race_linux_arm64.syso" in go["paths"]
+    assert {"run": ["gcc", "-dumpmachine"], "prints": "aarch64-linux-gnu"} in go["commands"]
+    assert "/usr/local/include/node/openssl/archs/linux-aarch64" in found["paths"]
+    assert "/usr/local/include/node/openssl/archs/linux-x86_64" in found["absent"]

@@ -5,6 +5,7 @@ import lzma
 import re
 from xml.etree import ElementTree
 
+import arm64
 import pytest
 from engines import NOT_OURS, TABLE, TABLES, held, pack_layers, with_table
 from other_engines import OTHERS
@@ -43,6 +44,49 @@ def test_the_table_of_engines_is_of_the_recorded_results():
     for mark in (mark for marks in TABLES.values() for mark in marks):
         assert text.count(mark) == 1
     assert with_table(text) == text
+
+
+def test_what_was_not_reached_for_arm64_is_an_empty_cell_and_says_why(tmp_path, monkeypatch):
+    about = {"engine": "Docker 1", "store": "graph driver x", "emulator": "QEMU 1"}
+    about |= {"when": "2026-01-02T03:04:05+00:00"}
+    whole = about | {"seconds": 61.04, "unpacked_bytes": 7_000_000, "platform": "linux/arm64"}
+    unlike = {"files": ["/x"], "commands": []}
+    asked = {"programs": {"arm64": 2}, "answered": True, "seconds_to_answer": 0.5}
+    tried = {
+        "bases": {"busybox": whole | {"unlike": {"files": []}}, "b": whole | {"unlike": unlike}},
+        "variants": {
+            "go/multi": whole | asked | {"unlike": {"exit_code": [0, 2]}},
+            "node/multi": about | {"failed": "npm could not"},
+        },
+    }
+    monkeypatch.setattr(arm64, "TRIED", tmp_path / "tried.json")
+    arm64.TRIED.write_text(json.dumps(tried))
+    assert arm64.table()[2:] == [
+        "| `busybox` | 61.0 s | 7.00 MB | nothing |",
+        "| `b` | 61.0 s | 7.00 MB | `/x` |",
+        "",
+        "| variant | built in | unpacked | programs | `/healthz` |",
+        "|---|---|---|---|---|",
+        "| go/multi | 61.0 s | 7.00 MB | 2 for arm64 | after 500 ms |",
+        "| node/multi |  |  |  |  |",
+        "| python/slimmest |  |  |  |  |",
+        "| rust/static |  |  |  |  |",
+        "",
+        "Emulated on Docker 1, graph driver x, by QEMU 1 (2026-01-02).",
+        "",
+        "What failed or was different:",
+        "",
+        "- node/multi: npm could not",
+        "- python/slimmest: not tried yet",
+        "- rust/static: not tried yet",
+        "- go/multi: `exit_code` is 2, and 0 on amd64",
+    ]
+
+
+def test_what_a_base_is_based_on_is_assembled_before_it():
+    names = [one.equivalent for one in arm64.recipes_of(arm64.bases_of("go/multi"))]
+    last = ["buildpack-deps:bookworm-scm", "golang:1.23"]
+    assert names == [f"shiplight/base/arm64/{one}" for one in ["debian:bookworm-slim", *last]]
 
 
 def test_only_the_claims_of_cells_that_passed_held(tmp_path):

@@ -5,6 +5,7 @@
     python tests/live/engines.py lessons [ENGINE…]  all lessons on each: docs/engines.md
                                      on `official`, on images that have Docker Hub's names
     python tests/live/engines.py paths       where images come from, tried by tests: docs/engines.md
+    python tests/live/engines.py arm64 [VARIANT…]  built for arm64, emulated: docs/engines.md
     python tests/live/engines.py fixtures        answers and archives of each: tests/fixtures/
 
 The engines are those of other_engines.py and the machine's own. Linux, root, a few minutes.
@@ -36,6 +37,7 @@ sys.path.insert(0, str(ROOT))
 
 sys.path.insert(0, str(ROOT / "tests"))
 
+import arm64
 import guarded
 from other_engines import OTHERS, running
 from places import placed
@@ -62,7 +64,7 @@ TABLES = {  # what stands around each table in docs/engines.md, by the command t
     "live": ("<!-- tests/live/engines.py writes this -->", "<!-- up to here -->"),
     **{
         name: (f"<!-- tests/live/engines.py {name} writes this -->", f"<!-- up to here, {name} -->")
-        for name in ("lessons", "paths")
+        for name in ("lessons", "paths", "arm64")
     },
 }
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
@@ -378,7 +380,8 @@ def with_table(text: str) -> str:
     if notes:
         lines += ["", "Skipped or failed, and why:", ""]
         lines += [f"- {why}: {'; '.join(engines)}" for why, engines in notes.items()]
-    for name, found in (("live", lines), ("lessons", _lessons()), ("paths", _paths())):
+    others = {"lessons": _lessons(), "paths": _paths(), "arm64": arm64.table()}
+    for name, found in ({"live": lines} | others).items():
         text = _between(text, TABLES[name], found)
     return text
 
@@ -435,6 +438,14 @@ def _passed(row: dict) -> str:
     return f"{', '.join([passed, *counts])} ({row['when'][:10]})"
 
 
+# --- arm64 -----------------------------------------------------------------------------------
+
+
+def try_arm64(names: list[str], *, keep: bool) -> None:
+    """Build variants for linux/arm64, and write the table after each."""
+    arm64.try_variants(names, keep=keep, written=write_table)
+
+
 # --- fixtures --------------------------------------------------------------------------------
 
 
@@ -472,33 +483,36 @@ def answer_of(client, **build_args: str) -> tuple[bytes, str]:
         return b"".join(json.dumps(line).encode() + b"\n" for line in lines), tag
 
 
+COMMANDS = {
+    "sizes": record_sizes,
+    "live": try_all,
+    "lessons": try_lessons,
+    "paths": try_paths,
+    "arm64": try_arm64,
+    "fixtures": write_fixtures,
+}
+
+
 def main() -> None:
     """Read the command line; afterwards nothing of this lab is left on the machine's engine."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("command", choices=["sizes", "live", "lessons", "paths", "fixtures"])
+    parser.add_argument("command", choices=list(COMMANDS))
     parser.add_argument(
         "engines",
         nargs="*",
         metavar="ENGINE",
-        help=f"of {[HERE, *OTHERS]}; of paths, of {list(PATHS)}",
+        help=f"of {[HERE, *OTHERS]}; of paths, of {list(PATHS)}; of arm64, of {arm64.VARIANTS}",
     )
     parser.add_argument("--keep", action="store_true", help="keep their data for the next time")
     asked = parser.parse_args()
-    there_are = list(PATHS) if asked.command == "paths" else [HERE, *OTHERS]
-    there_are += [OFFICIAL] if asked.command == "lessons" else []
+    own = {"paths": list(PATHS), "arm64": arm64.VARIANTS, "lessons": [HERE, *OTHERS, OFFICIAL]}
+    there_are = own.get(asked.command, [HERE, *OTHERS])
     if unknown := set(asked.engines) - set(there_are):
         parser.error(f"not known: {sorted(unknown)}; there are {there_are}")
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     try:
-        do = {
-            "sizes": record_sizes,
-            "live": try_all,
-            "lessons": try_lessons,
-            "paths": try_paths,
-            "fixtures": write_fixtures,
-        }[asked.command]
-        do(asked.engines or there_are, keep=asked.keep)
+        COMMANDS[asked.command](asked.engines or there_are, keep=asked.keep)
     finally:
         cleaning.clean(engine.connect())
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from shiplight import engine
 
 HUB = "-hub"  # ends the name of an engine with registries of its own
+EMULATED = "-arm64"  # ends the name of one that builds for another platform
 ROOTS = Path("/var/lib/engines")
 RUNS = Path("/run/engines")
 START_SECONDS, STOP_SECONDS, MAKE_SECONDS = 60, 30, 900
@@ -38,8 +39,9 @@ class Other:
     @property
     def number(self) -> int:
         """Tells this engine's network from the others'."""
-        named = self.name.removesuffix(HUB)
-        return list(OTHERS).index(named) + 1 + (len(OTHERS) if named != self.name else 0)
+        named = self.name.removesuffix(HUB).removesuffix(EMULATED)
+        round_of = ["", HUB, EMULATED].index(self.name.removeprefix(named))
+        return list(OTHERS).index(named) + 1 + round_of * len(OTHERS)
 
     @property
     def root(self) -> Path:
