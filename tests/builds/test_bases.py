@@ -68,3 +68,4 @@ def test_a_contract_names_files_as_its_platform_does():
     assert {"run": ["gcc", "-dumpmachine"], "prints": "aarch64-linux-gnu"} in go["commands"]
     assert "/usr/local/include/node/openssl/archs/linux-aarch64" in found["paths"]
     assert "/usr/local/include/node/openssl/archs/linux-x86_64" in found["absent"]
+    assert "arm64" in [command["prints"] for command in found["commands"]]

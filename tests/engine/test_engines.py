@@ -14,6 +14,7 @@ from replay import FIXTURES, engine_of, recorded
 from shiplight import builds, engine
 from shiplight.errors import BuildFailed
 from shiplight.image import read_image
+from shiplight.references import canonical
 from shiplight.setup import ROOT
 
 SMALL = FIXTURES / "small"
@@ -81,6 +82,14 @@ def test_what_was_not_reached_for_arm64_is_an_empty_cell_and_says_why(tmp_path, 
         "- rust/static: not tried yet",
         "- go/multi: `exit_code` is 2, and 0 on amd64",
     ]
+
+
+def test_a_recipe_names_arm64_only_if_it_was_assembled_for_it():
+    named = {k for k, one in builds.recipes().items() if "linux/arm64" in one.platforms}
+    held = arm64.tried()["bases"]
+    assert named == {canonical(one) for one in held}
+    assert {row["platform"] for row in held.values()} == {"linux/arm64"}
+    assert not [one for row in held.values() for found in row["unlike"].values() for one in found]
 
 
 def test_what_a_base_is_based_on_is_assembled_before_it():

@@ -20,6 +20,7 @@ ON_ARM64 = {
     "race/internal/amd64v1/race_linux.syso": "race/race_linux_arm64.syso",
     "linux_amd64": "linux_arm64",
     "x86_64": "aarch64",
+    '"x64"': '"arm64"',  # as Node calls it
 }
 
 

@@ -31,8 +31,9 @@ def busybox(folder: Path) -> Path:
 def emulated(program: Path) -> Iterator[str]:
     """Let the kernel run programs for arm64; yield by what.
 
-    Where it runs `program`, which is one, already, nothing is registered. With the flag F, the
-    emulator is opened here: no container needs to have it.
+    Where it runs `program`, which is one, already, nothing is registered. With the flag P, a
+    program knows by what name it was called: BusyBox needs that. With F, the emulator is opened
+    here: no container needs to have it.
     """
     folder = program.parent
     try:
@@ -50,7 +51,7 @@ def emulated(program: Path) -> Iterator[str]:
     kernel.mkdir()
     subprocess.run(["mount", "-t", "binfmt_misc", "binfmt_misc", str(kernel)], check=True)
     try:
-        (kernel / "register").write_text(f":{NAME}:M::{MAGIC}:{MASK}:{emulator}:F")
+        (kernel / "register").write_text(f":{NAME}:M::{MAGIC}:{MASK}:{emulator}:PF")
         try:
             yield f"QEMU {said.stdout.split('version ')[1].split()[0]}"
         finally:
