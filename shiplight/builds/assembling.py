@@ -75,7 +75,8 @@ def building_name(client, base: Base) -> str | None:
     if recipe is None or not recipe.builder:
         return None
     if packages.proxy_on(client):
-        _, _, name = recipe.equivalent.partition(f"{EQUIVALENTS}/")
+        known = base.used if base.kind == "equivalent" else recipe.equivalent
+        _, _, name = known.partition(f"{EQUIVALENTS}/")
         return f"shiplight/{journal.lab_id()}/with-ca/{name}"
     return f"{base.used}-with-ca" if base.kind == "equivalent" and ca_bundle(client) else None
 
