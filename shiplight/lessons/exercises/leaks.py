@@ -7,6 +7,7 @@ from ...inspection import (
     ENVIRONMENT,
     HISTORY,
     Found,
+    measure,
     search,
 )
 from .. import private_index
@@ -60,6 +61,13 @@ def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
             hint="run `run_once(client, mine)`: what does the container print?",
             found=said.splitlines()[-1] if said else "it printed nothing",
             expected=private_index.GREETING,
+        )
+    if not measure(client, made).find("*shiplight_greeting-*.dist-info/*"):
+        refuse(
+            exercise_id,
+            "the package was not installed from the private index.",
+            hint="pip leaves a folder `….dist-info` beside what it installs: did it install this?",
+            found="no such folder in the image",
         )
 
 
