@@ -67,8 +67,9 @@ def try_variants(names: list[str], *, keep: bool, written: Callable[[], None]) -
                 continue
             command = other.inside(sys.executable, __file__, name)
             how = {"cwd": ROOT, "env": other.environment, "timeout": LIMIT_SECONDS}
-            said = subprocess.run(command, check=True, stdout=subprocess.PIPE, **how).stdout
-            note("variants", name, json.loads(said))
+            done = subprocess.run(command, stdout=subprocess.PIPE, **how)
+            lost = {"failed": f"its script ended with exit code {done.returncode}"}
+            note("variants", name, lost if done.returncode else json.loads(done.stdout))
 
 
 def tried() -> dict[str, dict[str, dict]]:
