@@ -947,6 +947,9 @@ CASES = [
     ("secrets", "an address that is written into a file", "FROM alpine:3.22\nARG DATABASE_URL\nRUN echo \"DATABASE_URL=$DATABASE_URL\" > .env", {}, FAILED, "what is written to .env"),
     ("secrets", "an address that is printed", "FROM alpine:3.22\nARG DATABASE_URL\nRUN echo \"$DATABASE_URL\" && echo x > .env", {}, PASSED, ""),
     ("secrets", "a version that is written into a file", "FROM alpine:3.22\nARG VERSION\nRUN echo \"VERSION=$VERSION\" > .env", {}, PASSED, ""),
+    ("secrets", "a word that a build asks for", "FROM ruby:3.4-slim\nRUN APP_SECRET_TOKEN=secret bundle exec rake assets:precompile", {}, PASSED, ""),
+    ("secrets", "that word in the image", "FROM ruby:3.4-slim\nENV APP_SECRET_TOKEN=secret", {}, FAILED, "ENV APP_SECRET_TOKEN"),
+    ("secrets", "a password that a build gets", "FROM ruby:3.4-slim\nRUN DB_PASSWORD=password rake db:setup", {}, FAILED, "DB_PASSWORD"),
     # recommends
     ("recommends", "with the option", "FROM debian:trixie-slim\nRUN apt-get update && apt-get install -y --no-install-recommends git", {}, PASSED, ""),
     ("recommends", "without", "FROM debian:trixie-slim\nRUN apt-get update && apt-get install -y git", {}, FAILED, "recommend"),

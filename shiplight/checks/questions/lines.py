@@ -74,7 +74,7 @@ def apk_cache(subject: Subject) -> Outcome:
     return failed(
         "apk leaves its index in the layer",
         [at(step, "apk without --no-cache") for step in loose],
-        "apk add --no-cache, which also makes `apk update` unnecessary",
+        "apk add --no-cache, without `apk update`, which keeps an index whatever comes after it",
     )
 
 

@@ -247,9 +247,24 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
     if step.keyword in ("ENV", "ARG"):
         known = {VALUE_OF + name for name, _ in pairs_of(step)}
         said = [what for what in said if what not in known]
+    made_up = _made_up(step) if said and step.keyword == "RUN" else ()
+    said = [what for what in said if what not in made_up]
     lines = _lines_of(step) if said else {}
     found += [f"{what} in line {lines[what]}" if what in lines else what for what in said]
     return [at(step, what) for what in dict.fromkeys(found)]
+
+
+def _made_up(step: Step) -> set[str]:
+    """What a RUN gives to one command because that asks for it: SECRET_TOKEN=secret and the like.
+
+    No password: one that is like that may be in use.
+    """
+    return {
+        VALUE_OF + name
+        for command in step.commands
+        for name, value in command.variables.items()
+        if value.lower() in name.lower().split("_") and "PASS" not in name.upper()
+    }
 
 
 def _lines_of(step: Step) -> dict[str, int]:
