@@ -11,6 +11,7 @@ BASES and KIT are the archives of try_hub.py. Pictures of the learners' pages go
 It ends with 1 at the first sentence that is not true. Linux, root, slirp4netns, 20 GB of disk.
 """
 
+import json
 import os
 import re
 import shutil
@@ -164,7 +165,7 @@ class Person:
     """Somebody with a browser of their own and a password."""
 
     def __init__(self, name: str):
-        self.name, self.password = name, f"a long password of {name}"
+        self.name, self.password, self.typed = name, f"a long password of {name}", 0
         options = webdriver.ChromeOptions()
         for one in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
             options.add_argument(one)
@@ -211,8 +212,10 @@ class Person:
         self.wait(lambda page: page.find_element(By.CSS_SELECTOR, card)).click()
         self.wait(lambda page: page.find_element(By.CSS_SELECTOR, ".jp-Terminal textarea"))
         time.sleep(3)  # for the shell's prompt
-        self.press(f"{line} && touch ~/typed-a-line", Keys.ENTER)
-        self.wait(lambda _: self.fetched("typed-a-line"), seconds)
+        self.typed += 1
+        done = f"typed-{self.typed}"
+        self.press(f"{line} && touch ~/{done}", Keys.ENTER)
+        self.wait(lambda _: self.fetched(done), seconds)
 
     def open(self, path: str) -> None:
         """Open a notebook in JupyterLab, and wait until its kernel is idle."""
@@ -316,6 +319,9 @@ def finishes(person: Person) -> dict:
         cell = person.runs(code, LESSON, RUN)
         seen["errors"] += output_errors(cell)
         seen["solved"] += [exercise] * (not output_errors(cell))
+    person.types_into_a_terminal(
+        f"cd ~/ship-light && ./lab progress --export ~/class --as {person.name}", PAGE
+    )
     return seen | {"seconds": round(time.monotonic() - since)}
 
 
@@ -333,6 +339,7 @@ def inside(bases: str, kit: str, pictures: str = "") -> int:
         teacher, *learners = map(Person, ("teacher", *LEARNERS))
         try:
             in_class(teacher, learners)
+            seeing(server)
         finally:
             for person in (teacher, *learners):
                 if pictures:
@@ -360,6 +367,20 @@ def in_class(teacher: Person, learners: list[Person]) -> None:
         true(f"{learner.name} runs lesson 01 in a browser, without an error", whole, what)
         solved = tuple(found["solved"]) == EXERCISES
         true(f"and {learner.name}'s answers are accepted", solved, ", ".join(found["solved"]))
+
+
+def seeing(server: Server) -> None:
+    """See the class from the server, as docs/hub.md says."""
+    text = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
+    install, look = re.findall(
+        r"(?m)^    (\S.*)$", text.partition("On the server, the teacher")[2]
+    )[:2]
+    server.type(install)
+    server.type(f"{look.replace(' --follow', '')} --names --json >/root/class.json")
+    seen = json.loads((server.root / "root" / "class.json").read_text(encoding="utf-8"))
+    solved = {one["name"]: one["solved"] for one in seen["learners"]}
+    right = set(solved) == set(LEARNERS) and not seen["refused"]
+    true("the teacher sees each of them in the class", right, solved)
 
 
 def on_a_network_of_its_own(arguments: list[str]) -> int:
