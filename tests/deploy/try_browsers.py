@@ -372,9 +372,8 @@ def in_class(teacher: Person, learners: list[Person]) -> None:
 def seeing(server: Server) -> None:
     """See the class from the server, as docs/hub.md says."""
     text = (ROOT / "docs" / "hub.md").read_text(encoding="utf-8")
-    install, look = re.findall(
-        r"(?m)^    (\S.*)$", text.partition("On the server, the teacher")[2]
-    )[:2]
+    asked = text.partition("On the server, the teacher")[2]
+    install, look = re.findall(r"(?m)^    (\S.*)$", asked)[:2]
     server.type(install)
     server.type(f"{look.replace(' --follow', '')} --names --json >/root/class.json")
     seen = json.loads((server.root / "root" / "class.json").read_text(encoding="utf-8"))
