@@ -239,6 +239,7 @@ class Person:
 
     def runs_all(self, path: str) -> list[dict]:
         """Run all cells of the notebook that is open; the code cells, as saved afterwards."""
+        self.choose("Edit", "Clear Outputs of All Cells")  # those of the recorded run
         started = self.code_cells(path)
         self.choose("Run", "Run All Cells")
         last = len(started) - 1
@@ -273,8 +274,10 @@ class Person:
     def fetched(self, path: str) -> dict | None:
         """Return what this person's own server says of a file; None where there is none."""
         return self.browser.execute_async_script(
-            "const done = arguments[1];"
-            "fetch(arguments[0]).then(r => r.ok ? r.json() : null).then(done, () => done(null))",
+            "const [path, done] = arguments;"
+            "const token = (document.cookie.match(/_xsrf=([^;]+)/) || [])[1];"
+            "fetch(path, {headers: {'X-XSRFToken': token}})"
+            ".then(r => r.ok ? r.json() : null).then(done, () => done(null))",
             f"/user/{self.name}/api/contents/{path}",
         )
 
