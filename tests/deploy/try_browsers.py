@@ -255,8 +255,8 @@ class Person:
         """Run code in a new cell at the end of the notebook; that cell, as saved afterwards."""
         self.press(Keys.ESCAPE, "b")
         time.sleep(2)  # for the cell
-        self.browser.find_element(By.CSS_SELECTOR, ".jp-Cell.jp-mod-active .cm-content").click()
-        time.sleep(1)
+        self.press(Keys.ENTER)
+        time.sleep(2)  # for its editor
         # Pasted: the editor would indent lines that are typed one by one, and close their brackets.
         self.browser.execute_cdp_cmd("Input.insertText", {"text": code})
         time.sleep(1)
