@@ -7,7 +7,8 @@ import subprocess
 import time
 
 import pytest
-from test_assembled_bases import container, on_this_machine
+from contracts import container
+from test_assembled_bases import on_this_machine
 
 from shiplight import builds, dockerfile
 from shiplight.builds.bases import text_to_send
