@@ -38,6 +38,7 @@ from shiplight.errors import BuildCancelled, ShipLightError
 from shiplight.lessons import shelf
 
 pytest_plugins = ["reporting"]  # how long it takes, how far it is, what was slow
+collect_ignore = ["tests/deploy/try_browsers.py"]  # it needs selenium, which no test has
 WORKER = os.environ.get("PYTEST_XDIST_WORKER")  # None where one process runs all
 
 # Drawn anew in every run, or not ours: claims and tables are compared, and charts by their data.
