@@ -59,9 +59,13 @@ def _packages(client, made: Build, image: Image) -> set[str]:
 
 
 def _folders(client, made: Build, image: Image) -> set[str]:
-    """Name every folder with a package in it, also those that a later layer hides."""
+    """Name every package, wherever its folder is, also where a later layer hides it.
+
+    What packages themselves contain, such as tests for other tools, is not installed.
+    """
     paths = [*own_files(client, made, image), *(one.path for one in image.buried)]
-    return {match[1] for match in map(_FOLDER.fullmatch, paths) if match}
+    found = (_PACKAGE.fullmatch(p) if "node_modules/" in p else _FOLDER.fullmatch(p) for p in paths)
+    return {match[1] for match in found if match}
 
 
 def _only_what_runs(exercise_id: str, installed: set[str], anywhere: set[str]) -> None:
