@@ -41,7 +41,9 @@ def test_an_image_without_a_program_is_not_told_that_its_program_links_nothing(
         ("(cat /dev/zero|head -c 5) > /zeros", True),
         ('["sh", "-c", "head -c 5 /dev/zero > /zeros"]', True),
         ('echo "head -c 5 /dev/zero > /zeros" && echo /dev/zero', False),
+        ("<<E\nhead -c 5 /dev/zero > /zeros\nE", True),
         ("printf /dev/zero > /zeros", False),
+        ('echo "</dev/zero" > /zeros && ls', False),
         ("touch /zeros", False),
     ],
 )

@@ -1,11 +1,9 @@
 """The checks of lesson 00, the first image, and of lesson 01, Go."""
 
 import re
-import shlex
-from collections.abc import Iterator
-from contextlib import suppress
 
 from ...builds import Build
+from ...checks import commands
 from ...dockerfile import Instruction, needed_stages, parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
@@ -19,7 +17,8 @@ CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
 _ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/locale/TZ/.+")
 _REGIONS = ("Africa", "America", "Asia", "Australia", "Europe", "Pacific")
 _ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
-_ENDS = ("&&", "||", ";", "|", "&", "(", ")")  # what a shell's command ends with
+_ZEROS = {"/dev/zero", "if=/dev/zero"}
+_SAY, _READ = ("echo", "printf", ":", "true"), ("cat", "cp", "dd", "head", "tail", "tee", "tr")
 
 
 @exercise("00.1")
@@ -98,26 +97,12 @@ def _writes_zeros(run: Instruction) -> bool:
     """Whether a command reads zeros, rather than only saying their name."""
     if run.keyword != "RUN":
         return False
-    words = list(run.json or _words(run.value))
-    program = ""
-    for word in words:
-        if word in _ENDS:
-            program = ""
-            continue
-        program = program or word
-        if word in ("/dev/zero", "if=/dev/zero") and program not in ("echo", "printf", ":", "true"):
-            return True
-        if program in ("sh", "/bin/sh") and " " in word and "/dev/zero" in word:
-            return True
-    return False
-
-
-def _words(text: str) -> Iterator[str]:
-    """The words of a shell's command line and what stands between commands; none of a bad one."""
-    found = shlex.shlex(text, posix=True, punctuation_chars=True)
-    found.whitespace_split = True
-    with suppress(ValueError):
-        yield from found
+    redirected = re.search(r"<\s*/dev/zero\b", run.value)
+    return any(
+        (_ZEROS.intersection(one.words) and one.program not in _SAY)
+        or (redirected and one.program in _READ)
+        for one in commands(run)
+    )
 
 
 @exercise("01.1")
