@@ -8,7 +8,13 @@ package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or o
 from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
 from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
-from .containers import address_of, exit_code, find_container, remove_container
+from .containers import (
+    address_of,
+    exit_code,
+    find_container,
+    remove_container,
+    wait_until_listening,
+)
 from .describing import (
     Engine,
     data_folder,
@@ -93,4 +99,5 @@ __all__ = [
     "tag_image",
     "translated",
     "wait_until_answers",
+    "wait_until_listening",
 ]

@@ -1,11 +1,13 @@
 """The few calls about containers that everything else is made of."""
 
+import time
 from contextlib import suppress
 
 import docker
 import docker.auth
 import docker.errors
 
+from ..errors import EngineFailed
 from .answers import GONE, or_none, patience, translated, why
 
 
@@ -26,6 +28,25 @@ def address_of(container) -> str:
     """Return the address of a running container on the one network that it is in."""
     [network] = container.attrs["NetworkSettings"]["Networks"].values()
     return network["IPAddress"]
+
+
+def wait_until_listening(container, what: str, *, hint: str, seconds: float = 60) -> None:
+    """Return once a container's log says that it is listening; its attributes are up to date then.
+
+    Raises EngineFailed with its last lines where it has ended, or says nothing in that time.
+    """
+    until, said = time.monotonic() + seconds, ""
+    while time.monotonic() < until:
+        container.reload()
+        said = container.logs().decode("utf-8", "replace")
+        if "listening" in said:
+            return
+        if container.status not in ("created", "running"):
+            break
+        time.sleep(0.05)
+    raise EngineFailed(
+        f"{what} did not start.\n  Last lines:\n    {said[-500:].strip()}", hint=hint
+    )
 
 
 def exit_code(container, *, seconds: float) -> int | None:

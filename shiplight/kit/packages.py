@@ -21,7 +21,7 @@ from .. import engine, files, progress
 from ..builds import assembling, build, order, packages, provide
 from ..dockerfile import read_sources
 from ..engine import journal
-from ..errors import EngineFailed, UsageError
+from ..errors import UsageError
 from ..units import format_bytes
 from . import proxy
 from .manifest import Manifest
@@ -29,7 +29,6 @@ from .manifest import Manifest
 BASE = "python:3.13-slim"  # what the proxy runs in
 FOLDER, INDEX = "packages", f"packages/{proxy.INDEX}"
 MOST_BYTES = 20_000_000  # of the index
-_START_SECONDS = 60
 
 
 # --- recording ---------------------------------------------------------------------------------
@@ -127,7 +126,9 @@ def _started(client, given: dict[str, Path | BinaryIO], *, kit: str = ""):
         try:
             _put(container, {Path(program).name: Path(proxy.__file__)} | given)
             container.start()
-            _wait(container)
+            engine.wait_until_listening(
+                container, "the proxy of the kit", hint="run the command again"
+            )
             ca = _file(container, proxy.CA).decode("ascii")
             packages.use(packages.Proxy(container.id, engine.identity(client), ca, kit))
         except BaseException:
@@ -159,23 +160,6 @@ def _file(container, name: str) -> bytes:
     chunks, _ = container.get_archive(f"/{FOLDER}/{name}")
     with tarfile.open(fileobj=io.BytesIO(b"".join(chunks))) as tar:
         return tar.extractfile(tar.next()).read()
-
-
-def _wait(container) -> None:
-    """Return once it listens. Raises EngineFailed with its last lines otherwise."""
-    until, said = time.monotonic() + _START_SECONDS, ""
-    while time.monotonic() < until:
-        container.reload()
-        said = container.logs().decode("utf-8", "replace")
-        if "listening" in said:
-            return
-        if container.status not in ("created", "running"):
-            break
-        time.sleep(0.05)
-    raise EngineFailed(
-        f"the proxy of the kit did not start.\n  Last lines:\n    {said[-500:].strip()}",
-        hint="run the command again",
-    )
 
 
 # --- the index ---------------------------------------------------------------------------------

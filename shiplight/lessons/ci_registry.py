@@ -4,7 +4,6 @@ Its port is on the engine's own loopback, since engines use a registry there wit
 nobody else reaches it.
 """
 
-import time
 from dataclasses import dataclass, field
 
 from .. import engine, recordings
@@ -14,7 +13,6 @@ from ..errors import EngineFailed
 from ..setting import Kept, Setting
 
 PORT, LOOPBACK = "5000/tcp", "127.0.0.1"
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -87,18 +85,7 @@ def _name() -> str:
 
 
 def _address(container) -> str:
-    """Return its address once it listens. Raises EngineFailed with its last lines otherwise."""
-    until, said = time.monotonic() + _START_SECONDS, ""
-    while time.monotonic() < until:
-        container.reload()
-        said = container.logs().decode("utf-8", "replace")
-        [bound] = container.ports.get(PORT) or [None]
-        if "listening on" in said and bound:
-            return f"{bound['HostIp']}:{bound['HostPort']}"
-        if container.status not in ("created", "running"):
-            break
-        time.sleep(0.05)
-    raise EngineFailed(
-        f"the registry did not start.\n  Last lines:\n    {said[-500:].strip()}",
-        hint="run the cell again",
-    )
+    """Return where it listens. Raises EngineFailed with its last lines if it does not."""
+    engine.wait_until_listening(container, "the registry", hint="run the cell again")
+    [bound] = container.ports[PORT]
+    return f"{bound['HostIp']}:{bound['HostPort']}"

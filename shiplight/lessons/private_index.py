@@ -26,7 +26,6 @@ BASE, PORT, USER = "python:3.13-slim", 8000, "reader"
 PACKAGE, VERSION = "shiplight-greeting", "1.0"
 SECRET = "pip"  # the id of the one that the check of an exercise gives
 GREETING = "hello from a private package"
-_START_SECONDS = 30
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,8 @@ def start_index(client) -> Index:
         try:
             container.put_archive("/", _files())
             container.start()
-            host = _address(container)
+            engine.wait_until_listening(container, "the package index", hint="run the cell again")
+            host = engine.address_of(container)
         except BaseException:
             engine.remove_container(container)
             raise
@@ -169,23 +169,6 @@ def _containers(client) -> list:
     wanted = {"name": f"^/?{_name()}$", "label": journal.label_of_made()}
     with engine.translated("looking for the package index"):
         return client.containers.list(all=True, filters=wanted)
-
-
-def _address(container) -> str:
-    """Return its address once it listens. Raises EngineFailed with its last lines otherwise."""
-    until = time.monotonic() + _START_SECONDS
-    while time.monotonic() < until:
-        container.reload()
-        said = container.logs().decode("utf-8", "replace")
-        if "listening" in said:
-            return engine.address_of(container)
-        if container.status not in ("created", "running"):
-            break
-        time.sleep(0.05)
-    raise EngineFailed(
-        f"the package index did not start.\n  Last lines:\n    {said[-500:].strip()}",
-        hint="run the cell again",
-    )
 
 
 def _files() -> bytes:
