@@ -408,7 +408,7 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
     near = dockerfile.closest(str(path), known + beside)
     raise UsageError(
         f"{path} is neither in the catalogue nor a folder.",
-        hint=f"{near} There are {', '.join(known)}, and folders".strip(),
+        hint=f"{near} Known are {', '.join(known)}; a folder works, too".strip(),
     )
 
 

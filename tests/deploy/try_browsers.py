@@ -31,7 +31,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from try_hub import HUB, ROOT, true, wait_for
+from try_hub import HUB, ROOT, in_its_network, true, wait_for
 
 SUITE = "trixie"
 SETTINGS = {"DISK": "6G", "KIT": "/root/kit"}
@@ -400,25 +400,12 @@ def on_a_network_of_its_own(arguments: list[str]) -> int:
         env=os.environ | {"PYTHONUNBUFFERED": "1"},
         text=True,
     )
-    network = None
     try:
         process.stdout.readline()
-        slirp = ["slirp4netns", "--configure", "--mtu=1400", "--disable-host-loopback"]
-        network = subprocess.Popen(
-            [*slirp, str(process.pid), "tap0"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        )
-        time.sleep(2)
-        process.stdin.write("here\n")
-        process.stdin.flush()
-        for line in process.stdout:
-            print(line, end="", flush=True)
-        return process.wait()
+        return in_its_network(process, str(process.pid))
     finally:
         process.kill()
         process.wait()
-        if network:
-            network.kill()
-            network.wait()
 
 
 if __name__ == "__main__":

@@ -69,29 +69,34 @@ def on_a_bare_server(arguments: list[str]) -> int:
             env=os.environ | {"FOLDER": folder, "DOCKER_HOST": SOCKET, "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
-        network = None
         try:
             assert server.stdout.readline() == "ready\n", "no namespaces on this machine"
             first = Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()[0]
-            network = subprocess.Popen(
-                [
-                    *("slirp4netns", "--configure", "--mtu=1400", "--disable-host-loopback"),
-                    *(first, "tap0"),
-                ],
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            time.sleep(2)
-            server.stdin.write("here\n")
-            server.stdin.flush()
-            for line in server.stdout:
-                print(line, end="", flush=True)
-            return server.wait()
+            return in_its_network(server, first)
         finally:
             server.kill()
             server.wait()
-            if network:
-                network.kill()
-                network.wait()
+
+
+def in_its_network(server: subprocess.Popen, process: str) -> int:
+    """Give a process's network namespace a way out, let `server` go on, and print what it says."""
+    network = subprocess.Popen(
+        [
+            *("slirp4netns", "--configure", "--mtu=1400", "--disable-host-loopback"),
+            *(process, "tap0"),
+        ],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        time.sleep(2)
+        server.stdin.write("here\n")
+        server.stdin.flush()
+        for line in server.stdout:
+            print(line, end="", flush=True)
+        return server.wait()
+    finally:
+        network.kill()
+        network.wait()
 
 
 class Engine:
