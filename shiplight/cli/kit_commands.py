@@ -55,7 +55,7 @@ def do_unpack(given) -> int:
     found = kit.unpack(client, file)
     if is_far:
         file.unlink()
-    loaded = f"{len(found.bases)} base images are here" if client else "no engine: no base images"
+    loaded = f"base images here: {len(found.bases)}" if client else "no engine: no base images"
     print(f"verified {len(found.members)} files; {loaded}; for {', '.join(found.lessons)}")
     if client and kit.has_packages(found):
         print("builds download from the kit from now on: SHIPLIGHT_PACKAGES=network does without")

@@ -52,7 +52,8 @@ class Plan:
     @property
     def sentence(self) -> str:
         """What it weighs at most, part by part."""
-        parts = [f"{len(self.bases)} base images, {format_bytes(self.image_bytes)} before "
+        images = "1 base image" if len(self.bases) == 1 else f"{len(self.bases)} base images"
+        parts = [f"{images}, {format_bytes(self.image_bytes)} before "
                  "compression"]  # fmt: skip
         if self.missing:
             parts.append(f"not here yet and not weighed: {', '.join(self.missing)}")

@@ -88,10 +88,11 @@ def fetch(url: str, sha256: str) -> Path:
         try:
             _fetch(url, part)
         except (OSError, ValueError, TypeError, http.client.HTTPException) as error:
-            why = one_line(str(getattr(error, "reason", None) or error), 200)
+            told = getattr(error, "reason", None) or error
+            why = one_line(str(getattr(told, "strerror", None) or told), 200)
             raise UsageError(
                 f"the kit could not be fetched from {one_line(url, 200)}: {why}.",
-                hint="is it still being served? Run the command again: it goes on where it stopped",
+                hint="see whether it is still served; the same command goes on where it stopped",
             ) from error
         with open(part, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()

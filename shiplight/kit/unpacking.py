@@ -238,4 +238,6 @@ def _folder() -> Path:
 
 
 def _damaged(why: str) -> UsageError:
-    return UsageError(f"this is not a whole kit: {why}.", hint="copy it again, and unpack it again")
+    return UsageError(
+        f"this is not a whole kit: {why}.", hint="copy it again from where it was packed"
+    )
