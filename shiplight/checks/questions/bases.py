@@ -74,7 +74,7 @@ _WITH_GLIBC = re.compile(r"gcr\.io/distroless/(?:base|base-nossl|cc)(?:-debian\d
 
 def _runs_release(subject: Subject) -> bool:
     """Whether a release of Elixir ships, and no start asks for mix or Elixir themselves."""
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    starts = subject.ending.starts
     asked = any(c.program in ("mix", "iex", "elixir", "erl") for s in starts for c in s.commands)
     made = (each.command.words for each in shipped(subject) if each.language == "elixir")
     return not asked and any({"release", "release,"} & set(words) for words in made)

@@ -53,8 +53,8 @@ def separate_stages(subject: Subject) -> Outcome:
     here = [(found.step, found.command) for found in compilings(subject, subject.filling_steps)]
     here += [(found.step, found.command) for found in _by_scripts(subject)]
     here += _running(subject.filling_steps, [commands("extensions", "php")])
-    starts = [subject.ending.entrypoint, subject.ending.cmd]
-    runs = [s for s in starts if s and any(_compiles_first(subject, c) for c in s.commands)]
+    starts = subject.ending.starts
+    runs = [s for s in starts if any(_compiles_first(subject, c) for c in s.commands)]
     for_packages, others = _with_compilers(subject)
     if not here and for_packages:
         return failed(
@@ -256,7 +256,7 @@ def production_last(subject: Subject) -> Outcome:
     if tests and tests[-1] is subject.ending.cmd and not _is_product(subject, tests[-1]):
         what = "the last stage runs tests, and a plain `docker build` builds that one"
         return failed(what, [at(tests[-1], "runs tests")], _LAST)
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    starts = subject.ending.starts
     trials = [s for s in starts if any(c.matches(commands("trials", "start")) for c in s.commands)]
     if trials:
         what = "the last stage starts a development server, and a plain `docker build` builds it"

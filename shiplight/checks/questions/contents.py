@@ -26,7 +26,7 @@ from ..reading.secretfiles import is_of_tests, secret_files, unread_files
 from ..reading.subject import Step, Subject, under
 from ..reading.walk import MOST_NAMES
 from .image import tools_in
-from .needs import is_used
+from .needs import is_used, runs_tests
 from .outcomes import Outcome, Place, at, at_base, failed, listed, not_applicable, passed, unseen
 from .running import unread_secrets
 
@@ -155,19 +155,12 @@ def _extra(subject: Subject, step: Step) -> list[str]:
     """The tests and the history that a step copies: with the whole context, or by name."""
     if any(map(is_all, step.sources)):
         return [*sent(subject, *_TESTS, ".git", by=step), *_tests_below(subject, step)]
-    if _runs_tests(subject):
+    if runs_tests(subject):
         return []
     plain = [cleaned(source.removesuffix("*")) for source in step.sources]
     named = [name for name in plain if name.rpartition("/")[2] in _TESTS_BELOW]
     named = [name for name in named if bytes_of(subject, name) is None]
     return named + [n for n in _tests_below(subject, step) if not any(under(n, p) for p in named)]
-
-
-def _runs_tests(subject: Subject) -> bool:
-    """Whether the image is there to run tests, by what it starts or by its Dockerfile's name."""
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
-    run = any(c.matches(commands("tests", "run")) for step in starts for c in step.commands)
-    return run or bool(re.search(r"(?i)test|e2e", subject.path.name + (subject.target.name or "")))
 
 
 def _tests_below(subject: Subject, step: Step) -> list[str]:

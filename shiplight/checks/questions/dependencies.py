@@ -12,6 +12,7 @@ from ..reading.known import commands
 from ..reading.scripts import makes, script_text
 from ..reading.shell import Command
 from ..reading.subject import Arrival, Step, Subject, absolute, under
+from .needs import runs_tests
 from .outcomes import Outcome, at, failed, listed, not_applicable, passed, unseen
 
 _NODE = ("npm", "yarn", "pnpm", "bun")
@@ -103,8 +104,7 @@ _TEST_PROJECT = re.compile(r"(?:Tests?|(?:^|[/._-])tests?)\.(?:cs|fs|vb)proj$")
 
 def _test_projects(subject: Subject) -> list[tuple[Step, str]]:
     """The test projects of .NET that the final stage builds, unless the image is there to test."""
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
-    if any(c.matches(commands("tests", "run")) for step in starts for c in step.commands):
+    if runs_tests(subject):
         return []
     return [
         (step, word)

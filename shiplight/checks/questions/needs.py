@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 from itertools import islice
 
 from ..reading.folder import text_of
+from ..reading.known import commands
 from ..reading.scripts import script_of, script_text
 from ..reading.shell import Command, parse
 from ..reading.subject import Subject
@@ -47,10 +48,16 @@ def is_used(subject: Subject, package: str) -> bool:
     return any(used.search(text) for text in subject.found["started"])
 
 
+def runs_tests(subject: Subject) -> bool:
+    """Return whether the image is there to run tests, by what it starts or by its name."""
+    starts = subject.ending.starts
+    run = any(c.matches(commands("tests", "run")) for step in starts for c in step.commands)
+    return run or bool(re.search(r"(?i)test|e2e", subject.path.name + (subject.target.name or "")))
+
+
 def _texts(subject: Subject) -> Iterator[str]:
     """What starts the image and what checks its health, with the scripts; and compose files."""
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
-    for step in starts:
+    for step in subject.ending.starts:
         yield " ".join(step.instruction.json or [step.instruction.value])
         yield from _scripts(subject, step.commands)
     for step in [step for step in subject.final_steps if step.keyword == "HEALTHCHECK"][-1:]:

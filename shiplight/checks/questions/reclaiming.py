@@ -97,7 +97,7 @@ _COMPILING = {"gradle": "gradle", "mvn": "maven", "sbt": "sbt", "go": "go", "car
 def _caches(subject: Subject, step: Step) -> list[str]:
     """The caches of package managers that a RUN leaves in its layer, and no start needs."""
     found = []
-    starts = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    starts = subject.ending.starts
     needed = {_COMPILING.get(command.program) for each in starts for command in each.commands}
     for tool, command in fetching(step):
         if tool in needed:

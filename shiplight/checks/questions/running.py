@@ -132,7 +132,7 @@ def _after_root(subject: Subject, *places: Place) -> Outcome | None:
     if subject.configured_by.user == "steps down" and subject.ending.entrypoint is None:
         return may
     scripts = entry_scripts(subject)
-    starting = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    starting = subject.ending.starts
     tools = commands("inits", "step_down")
     if _names(tools, starting if scripts else subject.final_steps):
         return may

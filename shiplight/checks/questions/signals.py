@@ -232,7 +232,7 @@ _LAST_LINE = 'let its last line be exec "$@" or exec PROGRAM'
 
 def entry_scripts(subject: Subject) -> list[str | None]:
     """Return the texts of scripts that ENTRYPOINT or CMD start; None for one that is not here."""
-    steps = [step for step in (subject.ending.entrypoint, subject.ending.cmd) if step]
+    steps = subject.ending.starts
     started = list(_started([step for step in steps if step.instruction.json]))
     texts = [(each, _text_of(subject, each)) for each in started]
     return [text for each, text in texts if each.script or text]

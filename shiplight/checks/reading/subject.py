@@ -157,6 +157,11 @@ class Ending:
     workdir: str = "/"
     values: dict = field(default_factory=dict)
 
+    @property
+    def starts(self) -> tuple[Step, ...]:
+        """The ENTRYPOINT and the CMD, those that there are."""
+        return tuple(filter(None, (self.entrypoint, self.cmd)))
+
 
 @dataclass(frozen=True)
 class Fetch:
