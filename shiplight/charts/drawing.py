@@ -166,8 +166,9 @@ def empty_chart(
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """The text in lines of at most `width` characters, a number and its unit in the same one."""
-    return [plain(line) for line in textwrap.wrap(_UNIT.sub("\u00a0", text), width)]
+    """The text in lines of at most `width` characters, which no unit and no `·` begins."""
+    whole = _UNIT.sub("\u00a0", text).replace(" · ", "\u00a0· ")
+    return [plain(line) for line in textwrap.wrap(whole, width)]
 
 
 def places(groups: Sequence) -> list[float]:

@@ -374,7 +374,7 @@ def with_names(dockerfile: Dockerfile) -> str:
     for instruction, line in instructions_of(dockerfile.text):
         stage = next((one for one in dockerfile.stages if one.line == instruction.line), None)
         if stage and stage.name is None and instruction.keyword == "FROM":
-            name = f"unnamed-{stage.index}"
+            name = f"stage-{stage.index}"  # what BuildKit calls it
             while name in dockerfile.text.lower():
                 name += "-"
             end = line.places[len(line.text.rstrip()) - 1]

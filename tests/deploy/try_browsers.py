@@ -31,7 +31,7 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.ui import WebDriverWait
-from try_hub import HUB, ROOT, in_its_network, true, wait_for
+from try_hub import HUB, ROOT, given_paths, in_its_network, true, wait_for
 
 SUITE = "trixie"
 SETTINGS = {"DISK": "6G", "KIT": "/root/kit"}
@@ -411,4 +411,4 @@ def on_a_network_of_its_own(arguments: list[str]) -> int:
 if __name__ == "__main__":
     if sys.argv[1] == "--inside":
         sys.exit(inside(*sys.argv[2:]))
-    sys.exit(on_a_network_of_its_own([str(Path(name).resolve()) for name in sys.argv[1:]]))
+    sys.exit(on_a_network_of_its_own(given_paths()))

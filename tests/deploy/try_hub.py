@@ -564,7 +564,16 @@ def inside(bases: str, kit: str = "") -> int:
     return 0
 
 
+def given_paths() -> list[str]:
+    """Return the paths on the command line; ends the script where BASES or KIT is no file."""
+    paths = [Path(name).resolve() for name in sys.argv[1:]]
+    for name, path in zip(("BASES", "KIT"), paths, strict=False):
+        if not path.is_file():
+            sys.exit(f"{name} is an archive of images, and {path} is no file.")
+    return [str(path) for path in paths]
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "--inside":
         sys.exit(inside(*sys.argv[2:]))
-    sys.exit(on_a_bare_server([str(Path(name).resolve()) for name in sys.argv[1:]]))
+    sys.exit(on_a_bare_server(given_paths()))

@@ -684,10 +684,10 @@ def test_a_stage_from_a_stage_has_no_step_for_its_from():
 
 def test_each_stage_without_a_name_gets_one_and_nothing_else_changes():
     text = "FROM a\nRUN <<EOF\nFROM x\nEOF\n"
-    text += "FROM --platform=$BUILDPLATFORM \\\n  b  \nFROM c AS unnamed-0\n"
+    text += "FROM --platform=$BUILDPLATFORM \\\n  b  \nFROM c AS stage-0\n"
     named = stages.with_names(df.parse(text))
-    assert named == text.replace("FROM a\n", "FROM a AS unnamed-0-\n").replace(
-        "  b  \n", "  b AS unnamed-1  \n"
+    assert named == text.replace("FROM a\n", "FROM a AS stage-0-\n").replace(
+        "  b  \n", "  b AS stage-1  \n"
     )
     assert [stage.line for stage in df.parse(named).stages] == [1, 5, 7]
     assert stages.with_names(df.parse(named)) == named
