@@ -236,6 +236,7 @@ def _look(said: str) -> str:
         ("exec format error", FOREIGN),
         ("executable file not found", "is that program in this stage's base?"),
         ("can't be a git ref", GIT_REF),
+        ("unknown flag", engine.OLD_FRONTEND),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
         ("not found", "is it copied or installed before this line, and not in .dockerignore?"),

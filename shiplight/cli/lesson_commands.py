@@ -8,6 +8,8 @@ from contextlib import suppress
 from ..setup import ROOT, say
 from .shared import connect, connect_or_say, print_json
 
+SUITE_BYTES = 16_000_000_000  # of a private engine, after all tests: see docs/maintaining.md
+
 
 def do_up(given) -> int:
     from .. import builds, dockerfile, engine
@@ -46,6 +48,7 @@ def do_test(given) -> int:
             client = private.connect_or_start(may_start=may_start)
             command += [*lessons, "--nbval-lax"]
             if not given.rest:
+                _say_if_too_full(client)
                 if not sys.stderr.isatty():
                     say("getting the missing base images")
                 provide(client, list(recipes()))  # here, where its progress is seen
@@ -60,6 +63,17 @@ def do_test(given) -> int:
     # The tests start hundreds of processes: none compiles again what another one has compiled.
     environment = os.environ | {"PYTHONDONTWRITEBYTECODE": ""}
     return _run_to_its_end([*command, *given.rest], environment)
+
+
+def _say_if_too_full(client) -> None:
+    """Say beforehand where the engine's disk may become full before the last test."""
+    from .. import engine
+    from ..units import format_bytes
+
+    free = engine.describe(client).free_bytes
+    if free is not None and free < SUITE_BYTES:
+        needed = f"all tests, with nothing there yet, need {format_bytes(SUITE_BYTES)}"
+        say(f"{format_bytes(free)} free on the engine’s disk; {needed}")
 
 
 def _run_to_its_end(command: list[str], environment: dict[str, str] | None = None) -> int:

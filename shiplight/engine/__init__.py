@@ -5,7 +5,7 @@ what this lab made, and removing that again. What the SDK or the connection rais
 package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or of lessons.
 """
 
-from .answers import DISK_FULL, NO_CACHE_EXPORT, not_an_answer, translated
+from .answers import DISK_FULL, NO_CACHE_EXPORT, OLD_FRONTEND, not_an_answer, translated
 from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import (
@@ -54,6 +54,7 @@ __all__ = [
     "ANSWER_TIMEOUT",
     "DISK_FULL",
     "NO_CACHE_EXPORT",
+    "OLD_FRONTEND",
     "Cleaned",
     "Engine",
     "Status",

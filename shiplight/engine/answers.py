@@ -25,6 +25,10 @@ NO_CACHE_EXPORT = (
     "this engine's graph driver exports inline caches only, and builds for one platform;\n"
     "       the containerd store can (from engine 23 the feature containerd-snapshotter)"
 )
+OLD_FRONTEND = (
+    "this engine's Dockerfile frontend is older than that: Docker 23 or later has `COPY --link` and\n"
+    "       here-documents; a first line `# syntax=docker/dockerfile:1` gets a newer frontend"
+)
 GONE = (
     requests.exceptions.ConnectionError,
     requests.exceptions.ChunkedEncodingError,

@@ -71,11 +71,11 @@ def claim(sentence: str, true: bool, evidence: str = "", *, answers: str = "") -
 def not_here(sentence: str, why: str | BuildFailed) -> None:
     """Show `○ sentence` with the reason why this engine cannot show whether it is true.
 
-    `why` may be the error of a build that exports a cache as only other engines can; any other
-    error is raised again.
+    `why` may be the error of a build that asks for what only other engines can do: another export
+    of a cache, another Dockerfile frontend. Any other error is raised again.
     """
     if isinstance(why, BuildFailed):
-        if why.hint != engine.NO_CACHE_EXPORT:
+        if why.hint not in (engine.NO_CACHE_EXPORT, engine.OLD_FRONTEND):
             raise why
         why = " ".join(why.hint.split())
     display(Shown(sentence, f"Not tested here: {why}", mark="○"))

@@ -569,7 +569,7 @@ def given_paths() -> list[str]:
     paths = [Path(name).resolve() for name in sys.argv[1:]]
     for name, path in zip(("BASES", "KIT"), paths, strict=False):
         if not path.is_file():
-            sys.exit(f"{name} is an archive of images, and {path} is no file.")
+            sys.exit(f"{name} is an archive of images, and {path} is not a file.")
     return [str(path) for path in paths]
 
 

@@ -298,9 +298,11 @@ def test_an_exercise_has_two_hints_a_level_and_a_start_that_is_not_its_solution(
 
 def test_what_an_engine_cannot_show_is_said_with_its_reason_and_no_other_failure_is(capsys):
     lessons.not_here("A cache is exported.", BuildFailed("no", hint=engine.NO_CACHE_EXPORT))
+    lessons.not_here("A flag is known.", BuildFailed("no", hint=engine.OLD_FRONTEND))
     lessons.not_here("A disk is read.", "it is elsewhere")
     said = capsys.readouterr().out
     assert "○ A cache is exported." in said and "graph driver" in said
+    assert "○ A flag is known." in said and "Docker 23 or later" in said
     assert "○ A disk is read.\n  Not tested here: it is elsewhere" in said
     with pytest.raises(BuildFailed, match="pip failed"):
         lessons.not_here("A cache is exported.", BuildFailed("pip failed", hint="look"))

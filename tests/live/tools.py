@@ -1,6 +1,6 @@
 """Time other package managers against the usual ones, on the same sources and bases; print a table.
 
-    python tests/live/tools.py [pip npm]
+    python tests/live/tools.py [pip npm cargo]
 
 The Dockerfiles of a pair differ in their tool only. Both are built cold once; then, in turns, three
 times after an edit of the source, and three times after a change of the file that names the
@@ -58,6 +58,13 @@ PAIRS = {
         ("npm", "pnpm"),
         ("src/server.ts", "import Fastify", "// {}\nimport Fastify"),
         ("package.json", '"description": "', '"description": "{} '),
+    ),
+    "cargo": Pair(
+        "rust",
+        8080,
+        ("cargo", "chef"),
+        ("src/main.rs", "fn main()", "// {}\nfn main()"),
+        ("Cargo.toml", 'description = "', 'description = "{} '),
     ),
 }
 
