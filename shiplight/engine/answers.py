@@ -26,7 +26,7 @@ NO_CACHE_EXPORT = (
     "       the containerd store can (from engine 23 the feature containerd-snapshotter)"
 )
 OLD_FRONTEND = (
-    "this engine's Dockerfile frontend is older than that: Docker 23 or later has `COPY --link` and\n"
+    "this engine's Dockerfile frontend is too old: Docker 23 or later has `COPY --link` and\n"
     "       here-documents; a first line `# syntax=docker/dockerfile:1` gets a newer frontend"
 )
 GONE = (

@@ -565,7 +565,7 @@ def inside(bases: str, kit: str = "") -> int:
 
 
 def given_paths() -> list[str]:
-    """Return the paths on the command line; ends the script where BASES or KIT is no file."""
+    """Return the paths on the command line; ends the script where BASES or KIT is not a file."""
     paths = [Path(name).resolve() for name in sys.argv[1:]]
     for name, path in zip(("BASES", "KIT"), paths, strict=False):
         if not path.is_file():
