@@ -26,8 +26,9 @@ NO_CACHE_EXPORT = (
     "       the containerd store can (from engine 23 the feature containerd-snapshotter)"
 )
 OLD_FRONTEND = (
-    "this engine's Dockerfile frontend is too old: Docker 23 or later has `COPY --link` and\n"
-    "       here-documents; a first line `# syntax=docker/dockerfile:1` gets a newer frontend"
+    "this engine's own Dockerfile frontend is too old: `COPY --link` and here-documents need\n"
+    "       Docker 23, `COPY --exclude` 28.5; a first line `# syntax=docker/dockerfile:1` gets\n"
+    "       a newer frontend"
 )
 GONE = (
     requests.exceptions.ConnectionError,
