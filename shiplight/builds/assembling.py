@@ -179,6 +179,7 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
                 name,
                 tag,
                 changes=changes,
+                message=f"{recipe.reference}, assembled from packages",
                 platform=recipe.platform,
             )
         except BaseException:

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = offered(
         "CHECKS": "checklist",
         "Checklist": "checklist",
         "baseline": "baseline",
+        "Command": "reading.shell",
         "commands": "reading.shell",
         "find_dockerfiles": "checklist",
         "Margin": "reporting.margins",

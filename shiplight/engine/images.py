@@ -121,13 +121,22 @@ def post_build(client: docker.DockerClient, body, **parameters) -> Iterator[Iter
 
 
 def import_rootfs(
-    client, chunks, repository: str, tag: str, *, changes: list[str], platform: str | None = None
+    client,
+    chunks,
+    repository: str,
+    tag: str,
+    *,
+    changes: list[str],
+    message: str = "",
+    platform: str | None = None,
 ) -> str:
     """Make an image of one layer from the chunks of a root file system's tar; its engine id.
 
-    `platform` is another one than the engine's own. Docker 20.10 takes no notice of it.
+    `message` is what its history says in place of an instruction. `platform` is another one than
+    the engine's own. Docker 20.10 takes no notice of it.
     """
     params = {"fromSrc": "-", "repo": repository, "tag": tag, "changes": changes}
+    params |= {"message": message} if message else {}
     params |= {"platform": platform} if platform else {}
     _send(client, "/images/create", params, chunks, f"importing {repository}:{tag}")
     return inspect_image(client, f"{repository}:{tag}")["Id"]

@@ -20,12 +20,13 @@ from .exercises import Progress, guessed
 from .shown import Shown
 
 # When a page gets narrower, a chart that is too wide for a moment gets a scroll bar, and plotly
-# takes what that leaves for the chart's height. The style goes into the page's head, because
-# JupyterLab takes outputs that cannot be seen out of the page.
+# takes what that leaves for the chart's height. After a reload there are pictures of charts, which
+# keep the width that the page had. The style goes into the page's head, because JupyterLab takes
+# outputs that cannot be seen out of the page.
 _CHARTS_KEEP_THEIR_HEIGHT = (
     "<script>document.getElementById('shiplight') || document.head.append(Object.assign("
     "document.createElement('style'), {id: 'shiplight', textContent: "
-    "'.jp-RenderedPlotly { overflow: hidden; }'}));</script>"
+    "'.jp-RenderedPlotly { overflow: hidden; } .plot-img { max-width: 100%; }'}));</script>"
 )
 
 

@@ -176,7 +176,8 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
         ("01.1", float("nan"), "MB", "a number of MB, 0 or more, not nan MB"),
         ("01.1", float("inf"), "MB", "a number of MB, 0 or more, not inf MB"),
         ("01.1", -1, "MB", "a number of MB, 0 or more, not -1 MB"),
-        ("01.1", 1, "GB", "a number of MB, 0 or more, not 1 GB"),
+        ("01.1", 1, "TB", "a number of MB, 0 or more, not 1 TB"),
+        ("01.1", "1", "GB", "a number of MB, 0 or more, not '1' GB"),
         ("01.1", "about 80", "MB", "a number of MB, 0 or more, not 'about 80' MB"),
         ("01.2", 2.5, "files", "a whole number, 0 or more, not 2.5 files"),
         ("01.2", True, "files", "a whole number, 0 or more, not True files"),
@@ -201,6 +202,11 @@ def test_a_guess_gets_the_unit_of_its_question(question, value, said):
     assert repr(guess(question, value)) == f"▸ Your guess: {said}."
 
 
+def test_a_guess_in_gb_is_one_in_mb_and_a_full_stop_is_not_doubled():
+    assert repr(guess("01.1", 1.2, "GB")) == "▸ Your guess: 1200.0 MB."
+    assert repr(guess("00.2", "No.")) == "▸ Your guess: No."
+
+
 def test_a_guess_for_no_question_is_refused():
     with pytest.raises(UsageError, match=r"no question '99\.9'"):
         guess("99.9", 5)
@@ -213,6 +219,21 @@ def test_every_question_of_a_lesson_is_known_with_its_unit():
             if found := re.fullmatch(r'guess\("(.+?)", None(?:, "(.+)")?\)', cell.source):
                 asked[found[1]] = found[2] or ""
     assert guessing.questions() == asked
+
+
+def test_each_question_is_answered_by_a_claim_or_by_a_chart():
+    by_claims = set()
+    for path in shelf.lessons():
+        text = shelf.original(path) or path.read_text()
+        for cell in nbformat.reads(text, as_version=4).cells:
+            by_claims |= set(re.findall(r'answers="(.+?)"', cell.source))
+    assert set(guessing.answered_by_charts()) == set(guessing.questions()) - by_claims
+
+
+def test_a_guess_that_a_claim_answers_is_beside_no_chart():
+    guess("00.1", "wrote")
+    image = results.image([file("server", 1000)])
+    assert "your guess" not in results.texts(charts.waterfall(image))
 
 
 def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not():

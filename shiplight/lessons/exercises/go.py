@@ -1,10 +1,12 @@
 """The checks of lesson 00, the first image, and of lesson 01, Go."""
 
 import re
+from collections.abc import Iterator
+from math import prod
 
 from ...builds import Build
-from ...checks import commands
-from ...dockerfile import Instruction, needed_stages, parse
+from ...checks import Command, commands
+from ...dockerfile import Instruction, Stage, needed_stages, parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
@@ -18,6 +20,9 @@ _ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/loca
 _REGIONS = ("Africa", "America", "Asia", "Australia", "Europe", "Pacific")
 _ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
 _ZEROS = {"/dev/zero", "if=/dev/zero"}
+_NOWHERE = re.compile(r"(?:>|\bof=)\s*/dev/null\b")
+_NUMBER = re.compile(r"(\d+)(k|kB|K|KiB|M|MiB|MB)?")
+_TIMES = {"k": 1024, "K": 1024, "KiB": 1024, "kB": 1000, "M": 1 << 20, "MiB": 1 << 20, "MB": 10**6}
 _SAY, _READ = ("echo", "printf", ":", "true"), ("cat", "cp", "dd", "head", "tail", "tee", "tr")
 
 
@@ -45,11 +50,17 @@ def _zeros_do_not_ship(client, made: Build) -> str:
             expected="no such file in any layer",
         )
     read = parse(made.text)
-    writing = [
-        stage for stage in read.stages if any(_writes_zeros(one) for one in stage.instructions)
-    ]
+    writing = [stage for stage in read.stages if any(_writing_zeros(stage))]
     if not writing:
         refuse("00.1", "no zeros are ever written.", hint="write them, and then delete them")
+    written = [_zeros_of(one) for stage in writing for one in _writing_zeros(stage)]
+    if None not in written and sum(written) < FIVE_MEGABYTES:
+        refuse(
+            "00.1",
+            "fewer than five million zeros are written to a file.",
+            hint="leave what is written as it is: the task is about where it goes afterwards",
+            found=f"{sum(written):,} zeros",
+        )
     _refuse_other_message(client, "00.1", made, image)
     seen = f"{format_bytes(image.unpacked_bytes)} unpacked, nothing hidden, no zeros in any layer"
     if not {stage.index for stage in writing} & {stage.index for stage in needed_stages(read)}:
@@ -93,16 +104,30 @@ def _refuse_other_message(client, exercise_id: str, made: Build, image: Image) -
         )
 
 
-def _writes_zeros(run: Instruction) -> bool:
-    """Whether a command reads zeros, rather than only saying their name."""
-    if run.keyword != "RUN":
-        return False
-    redirected = re.search(r"<\s*/dev/zero\b", run.value)
-    return any(
-        (_ZEROS.intersection(one.words) and one.program not in _SAY)
-        or (redirected and one.program in _READ)
-        for one in commands(run)
-    )
+def _writing_zeros(stage: Stage) -> Iterator[tuple[Instruction, Command]]:
+    """Yield the commands of a stage that read zeros, rather than only saying their name."""
+    for run in (one for one in stage.instructions if one.keyword == "RUN"):
+        redirected = re.search(r"<\s*/dev/zero\b", run.value)
+        for one in commands(run):
+            named = _ZEROS.intersection(one.words) and one.program not in _SAY
+            if named or (redirected and one.program in _READ):
+                yield run, one
+
+
+def _zeros_of(found: tuple[Instruction, Command]) -> int | None:
+    """How many zeros a command of a RUN asks for; 0 if to no file, None if that is unknown."""
+    run, one = found
+    if _NOWHERE.search(run.value):
+        return 0
+    words = " ".join(one.words)
+    if one.program == "dd":
+        said = [re.search(rf"\b{name}=(\S+)", words) for name in ("bs", "count")]
+    else:
+        said = [re.search(r"(?:-c|--bytes)[ =]?(\S+)", words)]
+    numbers = [each and _NUMBER.fullmatch(each[1]) for each in said]
+    if not all(numbers):
+        return None
+    return prod(int(each[1]) * _TIMES.get(each[2], 1) for each in numbers)
 
 
 @exercise("01.1")
@@ -142,9 +167,9 @@ def _with_zones(client, made: Build) -> str:
     if not asked["time_zones"]:
         refuse(
             "01.2",
-            "the service still finds no time zone.",
+            "the service does not find the time zone Europe/Paris.",
             hint="Go looks at the path in the variable ZONEINFO, at /usr/share/zoneinfo, "
-            "and in the program itself",
+            "where the toolchain was, and in the program itself",
         )
     if image.find("*/bin/go"):
         refuse(

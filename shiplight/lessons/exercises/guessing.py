@@ -23,17 +23,27 @@ _WANTED = {
 _guesses: dict[str, str] = {}  # of this process, as they are shown, by the id of their question
 
 
-@cache
 def questions() -> dict[str, str]:
     """Return the unit of every question by its id; "" where words are asked for."""
+    return _described()["questions"]
+
+
+def answered_by_charts() -> list[str]:
+    """Return the ids of the questions that a chart answers; the others are answered by claims."""
+    return _described()["answered"]["charts"]
+
+
+@cache
+def _described() -> dict:
     text = Path(__file__).with_name("questions.toml").read_text(encoding="utf-8")
-    return tomllib.loads(text)["questions"]
+    return tomllib.loads(text)
 
 
 def guess(question: str, value=None, unit: str = "") -> Shown:
     """Keep what you guess before you measure, to be shown beside what was measured.
 
-    The next chart shows it after its subtitle, or the claim that answers it in its evidence.
+    The next chart shows it after its subtitle, or the claim that answers it in its evidence:
+    `questions.toml` names the questions that charts answer.
     `question` is the lesson and the number of the question, such as `"01.2"`; `value` is a number,
     with its `unit`, or words. None means no guess; later cells run without one. A value that does
     not fit the question is not kept, and a sentence says what does. Raises UsageError for an
@@ -48,13 +58,16 @@ def guess(question: str, value=None, unit: str = "") -> Shown:
     say_beside(question)
     if value is None:
         return Shown("No guess yet: replace `None` with one.", mark="○")
+    if (questions()[question], unit) == ("MB", "GB") and _is_number(value, MOST):
+        value, unit = value * 1000, "MB"
     if wanted := _wanted_instead(question, value, unit):
         return Shown(f"No guess yet: {question} asks for {wanted}.", mark="○")
     said = f"{value} {questions()[question]}".strip()
     learned.note_guess(question, said)
     _guesses[question] = f"your guess: {said}"
-    say_beside(question, _guesses[question])
-    return Shown(f"Your guess: {said}.", mark="▸")
+    if question in answered_by_charts():
+        say_beside(question, _guesses[question])
+    return Shown(f"Your guess: {said.rstrip('.')}.", mark="▸")
 
 
 def guessed(question: str) -> str:

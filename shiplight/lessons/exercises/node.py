@@ -7,7 +7,7 @@ from ... import catalogue
 from ...builds import Build
 from ...image import Image
 from ...inspection import measure
-from ...units import format_bytes
+from ...units import format_bytes, one_line
 from .go import refuse_root
 from .grading import answering, exercise, own_files, refuse, stands_on
 
@@ -45,11 +45,17 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "the bundle is not the only file of your own.",
-            hint="copy the file itself, not the folder that it is in",
-            found=", ".join(f"/{path}" for path in [*own][:5]) or "no file of your own",
+            hint="start a new stage, and copy the bundle itself, not the folder that it is in",
+            found=_some_of(own) if own else "no file of your own",
         )
     [(path, size)] = own.items()
     return f"/{path}, {format_bytes(size)}, and the service responds"
+
+
+def _some_of(own: dict[str, int]) -> str:
+    """How many files there are, and which is the largest."""
+    largest = max(own, key=own.get)
+    return f"{len(own)} files, the largest /{one_line(largest, 60)}"
 
 
 def _packages(client, made: Build, image: Image) -> set[str]:

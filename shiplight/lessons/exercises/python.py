@@ -3,7 +3,7 @@
 from ...builds import Build
 from ...inspection import measure
 from ...units import format_bytes
-from .grading import answering, exercise, refuse
+from .grading import answering, exercise, own_files, refuse, stands_on
 
 
 @exercise("03.1")
@@ -26,6 +26,12 @@ def _environment_copied(client, made: Build) -> str:
             "there is no virtual environment.",
             hint="`python -m venv` creates one: in which stage, and which folder do you copy?",
         )
+    if not stands_on(client, made, image, "python:3.13-slim"):
+        refuse(
+            "03.1",
+            "this is not python:3.13-slim.",
+            hint="keep the base of the last stage: which one does your last FROM name?",
+        )
     answering(client, "03.1", made)
     return f"{format_bytes(image.unpacked_bytes)} unpacked, no wheels, and the service responds"
 
@@ -42,6 +48,13 @@ def _pure_on_distroless(client, made: Build) -> str:
             "pip ships.",
             hint="copy the folder that you installed into, not the builder's own packages",
             found=f"/{next(iter(pip))}",
+        )
+    if compiled := [path for path in own_files(client, made, image) if path.endswith(".so")]:
+        refuse(
+            "03.2",
+            "a compiled package ships.",
+            hint="two files name the packages of this service: in which one is nothing compiled?",
+            found=f"/{compiled[0]}",
         )
     answering(client, "03.2", made)
     return (
