@@ -45,7 +45,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "the bundle is not the only file of your own.",
-            hint="start a new stage, and copy the bundle itself, not the folder that it is in",
+            hint="copy the file itself into a new stage, not the folder that it is in",
             found=_some_of(own) if own else "no file of your own",
         )
     [(path, size)] = own.items()
