@@ -3,6 +3,7 @@
     python tests/live/engines.py sizes       one image, loaded into each: recordings/engines.json
     python tests/live/engines.py live [ENGINE…]  the live tests on each: docs/engines.md
     python tests/live/engines.py lessons [ENGINE…]  all lessons on each: docs/engines.md
+                                     with `--only 07 09`, these lessons
                                      on `official`, on images that have Docker Hub's names
     python tests/live/engines.py paths       where images come from, tried by tests: docs/engines.md
     python tests/live/engines.py arm64 [VARIANT…]  built for arm64, emulated: docs/engines.md
@@ -253,22 +254,24 @@ def reported(inside, environment: dict[str, str], arguments: list[str]) -> Eleme
 # --- the lessons -----------------------------------------------------------------------------
 
 
-def try_lessons(names: list[str], *, keep: bool) -> None:
-    """Run every lesson on each engine, and write down after each what held."""
+def try_lessons(names: list[str], *, keep: bool, only: tuple[str, ...] = ()) -> None:
+    """Run every lesson, or only some, on each engine; write down after each what held."""
     for name in names:
         if name == OFFICIAL:
             with official_place() as place:
-                lessons_on(name, place.client, place.inside, place.environment | ASKED_FOR)
+                lessons_on(name, place.client, place.inside, place.environment | ASKED_FOR, only)
             continue
         with engine_named(name, keep=keep) as client:
             if name != HERE:
                 bring(engine.connect(), client, builds.recipes())
-            lessons_on(name, client, *way_to(name))
+            lessons_on(name, client, *way_to(name), only)
 
 
-def lessons_on(name: str, client, inside, environment: dict[str, str]) -> None:
+def lessons_on(name: str, client, inside, environment: dict[str, str], only=()) -> None:
     """Run the lessons where `inside` puts a command; the table is written after each."""
     for lesson in sorted((ROOT / "notebooks").glob("*.ipynb")):
+        if only and lesson.stem[:2] not in only:
+            continue
         report = reported(inside, environment, [str(lesson), "--nbval-lax", *NBVAL])
         tried = json.loads(LESSONS_TRIED.read_text("utf-8"))
         row = tried.get(name, {"lessons": {}}) | asdict(engine.setting(client))
@@ -504,6 +507,7 @@ def main() -> None:
         help=f"of {[HERE, *OTHERS]}; of paths, of {list(PATHS)}; of arm64, of {arm64.VARIANTS}",
     )
     parser.add_argument("--keep", action="store_true", help="keep their data for the next time")
+    parser.add_argument("--only", nargs="+", metavar="LESSON", help="of lessons, such as 07")
     asked = parser.parse_args()
     own = {"paths": list(PATHS), "arm64": arm64.VARIANTS, "lessons": [HERE, *OTHERS, OFFICIAL]}
     there_are = own.get(asked.command, [HERE, *OTHERS])
@@ -512,7 +516,8 @@ def main() -> None:
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     try:
-        COMMANDS[asked.command](asked.engines or there_are, keep=asked.keep)
+        some = {"only": tuple(asked.only)} if asked.only else {}
+        COMMANDS[asked.command](asked.engines or there_are, keep=asked.keep, **some)
     finally:
         cleaning.clean(engine.connect())
 
