@@ -9,11 +9,13 @@ from ..lazily import offered
 __getattr__, __dir__, __all__ = offered(
     __name__,
     {
+        "LOST": "points",
         "MOST": "points",
         "Limits": "points",
         "Row": "points",
         "Score": "scoring",
         "Seen": "points",
+        "UNREACHED": "points",
         "points_of": "charting",
         "rows_of": "points",
         "score": "scoring",

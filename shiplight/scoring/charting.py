@@ -24,7 +24,7 @@ def points_of(*scores: Score):
     best = max(scores, key=lambda one: one.points)
     figure = empty_chart(
         f"{best.name} gets {best.total}",
-        "points for each criterion; dark: all that there are",
+        "points for each criterion; blue: all that there are",
         together(*(one.setting for one in scores)),
         rows=where[-1] + 1,
     )

@@ -15,6 +15,8 @@ EDIT, FINDINGS, USER, SECRET = "edit", "findings", "user", "secret"
 MOST = {BUILDS: 10, ANSWERS: 15, BYTES: 25, EDIT: 15, FINDINGS: 15, USER: 10, SECRET: 10}
 NEAR = 1.05  # of the best bytes: up to there all points are given
 PER_FINDING = 3  # points that each finding costs
+UNREACHED = "no step ran again: nothing in the image is made from that file"
+LOST = "it no longer finds"
 _WIDTH = 160  # characters of what was seen
 
 
@@ -130,7 +132,7 @@ def _answers(seen: Seen, limits: Limits) -> tuple:
     if not seen.answered:
         return asked, f"no response; its last words: {seen.last_words or 'none'}", False, 0
     if seen.lost:
-        return asked, f"it no longer finds {', '.join(seen.lost)}", False, 0
+        return asked, f"{LOST} {', '.join(seen.lost)}", False, 0
     return asked, f"after {format_seconds(seen.seconds_to_answer)}", True, None
 
 
@@ -170,6 +172,8 @@ def _edit(seen: Seen, limits: Limits) -> tuple:
     if seen.edit_failure:
         return asked, f"it no longer builds: {seen.edit_failure}", False, 0
     again = seen.again or ()
+    if not again:
+        return asked, UNREACHED, False, 0
     measured = f"{len(again)} of {seen.steps} steps ran again in "
     measured += format_seconds(seen.seconds_again)
     if seen.installs:

@@ -119,3 +119,10 @@ def test_each_finding_costs_points_down_to_none():
         for count in range(8)
     ]
     assert given == [15, 12, 9, 6, 3, 0, 0, 0]
+
+
+def test_an_edit_that_nothing_is_made_from_is_no_quick_rebuild():
+    seen = Seen(steps=0, seconds=1.0, answered=True, again=(), seconds_again=0.1, user="65532")
+    row = rows_of(seen, Limits(edit="main.go"))[3]
+    assert not row.passed and row.points == 0
+    assert "nothing in the image is made from that file" in row.measured

@@ -1,6 +1,6 @@
 """The checks of lesson 13: a service that meets everything that is asked of it, by its score."""
 
-from ...scoring import Score
+from ...scoring import LOST, UNREACHED, Score
 from .. import shipping
 from .grading import exercise, refuse
 
@@ -32,7 +32,7 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             exercise_id,
             "this score was made with other limits, or without the token.",
             hint="score the image with the limits of this service, and with its token: "
-            "`limits=limits_of(language), token=TOKEN`",
+            f'`limits=limits_of("{language}"), token=TOKEN`',
             found=made.name,
         )
     if not made["builds"].passed:
@@ -41,6 +41,14 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             "the image does not build.",
             hint="which step failed, and what were its last lines?",
             found=made["builds"].measured,
+        )
+    if LOST in made["answers"].measured:
+        refuse(
+            exercise_id,
+            "the service responds, but no longer finds a file that it needs.",
+            hint="smaller but broken does not count: a builder has that file, so what does your "
+            "last stage copy?",
+            found=made["answers"].measured,
         )
     if not made["answers"].passed:
         refuse(
@@ -70,6 +78,13 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             hint="which files of the largest layer does the service use?",
             found=made["bytes"].measured,
             expected=made["bytes"].asked,
+        )
+    if made["edit"].measured == UNREACHED:
+        refuse(
+            exercise_id,
+            "an edit of the source changes nothing in the image.",
+            hint="which instruction copies the source, and which one makes the service of it?",
+            found=made["edit"].measured,
         )
     if not made["edit"].passed:
         refuse(
