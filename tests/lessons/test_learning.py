@@ -165,7 +165,7 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     assert "No guess yet" in repr(guess("01.1"))
     assert "your guess" not in results.texts(charts.waterfall(image))
     guess("01.1", 80, "MB")
-    assert "your guess: 80\u00a0MB" in results.texts(charts.waterfall(image))
+    assert "your guess:\u00a080\u00a0MB" in results.texts(charts.waterfall(image))
     assert "your guess" not in results.texts(charts.waterfall(image))
     assert learned.guesses() == {"01.1": "80 MB"}
 
@@ -241,7 +241,7 @@ def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not()
     guess("04.1", 20, "%")
     guess("04.2", "slower")
     shown = results.texts(charts.waterfall(image))
-    assert "your guess: 20\u00a0%" in shown and "your guess: slower" in shown
+    assert "your guess:\u00a020\u00a0%" in shown and "your guess:\u00a0slower" in shown
     guess("04.1", 20, "%")
     guess("04.1")
     assert "your guess" not in results.texts(charts.waterfall(image))
