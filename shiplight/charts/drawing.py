@@ -68,7 +68,6 @@ def _set_up_renderers() -> None:
 
 _set_up_renderers()
 
-WHOLE = 40  # characters of what is said beside, at most, that stay in one line
 _beside: dict[str, str] = {}  # what the next chart says beside its subtitle, by what it is about
 
 
@@ -76,7 +75,7 @@ def say_beside(about: str, text: str = "") -> None:
     """Let the next chart that is drawn say this too, behind its subtitle; "" takes it back."""
     _beside.pop(about, None)
     if text:
-        _beside[about] = text.replace(" ", "\u00a0") if len(text) < WHOLE else text
+        _beside[about] = text.replace(": ", ":\u00a0", 1)
 
 
 # --- words ------------------------------------------------------------------------------------
