@@ -159,7 +159,7 @@ def test_a_copied_git_folder_that_is_taken_for_a_repository_gets_a_slash():
 
 def test_a_flag_that_the_frontend_does_not_know_is_told_as_that():
     said = "failed to solve: dockerfile parse error line 13: unknown flag: link"
-    assert "need Docker 23" in solving._look(said)
+    assert "frontend is too old" in solving._look(said)
 
 
 @pytest.mark.parametrize(

@@ -48,8 +48,27 @@ def test_an_image_without_a_program_is_not_told_that_its_program_links_nothing(
     ],
 )
 def test_zeros_are_written_by_a_command_that_reads_them(run, writes):
-    [step] = parse(f"FROM busybox\nRUN {run}\n").stages[0].instructions
-    assert go._writes_zeros(step) is writes
+    [stage] = parse(f"FROM busybox\nRUN {run}\n").stages
+    assert bool([*go._writing_zeros(stage)]) is writes
+
+
+@pytest.mark.parametrize(
+    ("run", "count"),
+    [
+        ("head -c 5000000 /dev/zero > /zeros && rm /zeros", 5_000_000),
+        ("head --bytes=5M </dev/zero >/zeros", 5 << 20),
+        ("dd if=/dev/zero of=/zeros bs=1kB count=10", 10_000),
+        ("head -c10 /dev/zero > /zeros", 10),
+        ("head -c 5000000 /dev/zero > /dev/null", 0),
+        ("dd if=/dev/zero of=/dev/null bs=1M count=5", 0),
+        ("head -c $COUNT /dev/zero > /zeros", None),
+        ("tr x y < /dev/zero > /zeros", None),
+    ],
+)
+def test_how_many_zeros_a_command_writes_is_known_where_it_says_so(run, count):
+    [stage] = parse(f"FROM busybox\nRUN {run}\n").stages
+    [found] = go._writing_zeros(stage)
+    assert go._zeros_of(found) == count
 
 
 def test_a_check_without_its_client_says_what_comes_first():
