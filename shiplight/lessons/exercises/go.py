@@ -20,7 +20,8 @@ _ZONES = re.compile(r"(?:usr/share/|usr/share/lib/|etc/)zoneinfo/.+|usr/lib/loca
 _REGIONS = ("Africa", "America", "Asia", "Australia", "Europe", "Pacific")
 _ZIP = re.compile(r"(?:.*/)?zoneinfo\.zip")
 _ZEROS = {"/dev/zero", "if=/dev/zero"}
-_NOWHERE = re.compile(r"(?:>|\bof=)\s*/dev/null\b")
+_NOWHERE = re.compile(r"/dev/zero\b[^|;&\n]*?(?<!\d)>\s*/dev/null\b")  # and not 2>/dev/null
+_AGAIN = re.compile(r"\b(?:for|while|until|xargs)\b")
 _NUMBER = re.compile(r"(\d+)(k|kB|K|KiB|M|MiB|MB)?")
 _TIMES = {"k": 1024, "K": 1024, "KiB": 1024, "kB": 1000, "M": 1 << 20, "MiB": 1 << 20, "MB": 10**6}
 _SAY, _READ = ("echo", "printf", ":", "true"), ("cat", "cp", "dd", "head", "tail", "tee", "tr")
@@ -117,7 +118,9 @@ def _writing_zeros(stage: Stage) -> Iterator[tuple[Instruction, Command]]:
 def _zeros_of(found: tuple[Instruction, Command]) -> int | None:
     """How many zeros a command of a RUN asks for; 0 if to no file, None if that is unknown."""
     run, one = found
-    if _NOWHERE.search(run.value):
+    if _AGAIN.search(run.value):
+        return None
+    if "of=/dev/null" in one.words or _NOWHERE.search(run.value):
         return 0
     words = " ".join(one.words)
     if one.program == "dd":
