@@ -218,10 +218,15 @@ GIT_REF = (
 )
 
 
+_NEWER_FLAG = re.compile(r"unknown flag: (?:--)?(?:link|exclude)\b")
+
+
 def _look(said: str) -> str:
     """The usual cause of a failure like this one."""
     if network.is_named_in(said):
         return network.LOOK
+    if _NEWER_FLAG.search(said):
+        return engine.OLD_FRONTEND
     proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
     for sign, advice in [
         ("unknown cache exporter", engine.NO_CACHE_EXPORT),
@@ -236,7 +241,6 @@ def _look(said: str) -> str:
         ("exec format error", FOREIGN),
         ("executable file not found", "is that program in this stage's base?"),
         ("can't be a git ref", GIT_REF),
-        ("unknown flag", engine.OLD_FRONTEND),
         ("parse error", "the line that the engine names"),
         ("unknown instruction", "the line that the engine names; heredocs need engine 23 or later"),
         ("not found", "is it copied or installed before this line, and not in .dockerignore?"),

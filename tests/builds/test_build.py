@@ -157,9 +157,16 @@ def test_a_copied_git_folder_that_is_taken_for_a_repository_gets_a_slash():
     assert "COPY path/name.git/" in solving._look(said)
 
 
-def test_a_flag_that_the_frontend_does_not_know_is_told_as_that():
-    said = "failed to solve: dockerfile parse error line 13: unknown flag: link"
+@pytest.mark.parametrize("flag", ["link", "--link", "exclude", "--exclude"])
+def test_a_flag_that_is_newer_than_the_frontend_is_told_as_that(flag):
+    said = f"failed to solve: dockerfile parse error line 13: unknown flag: {flag}"
     assert "frontend is too old" in solving._look(said)
+
+
+@pytest.mark.parametrize("flag", ["frm", "--linked"])
+def test_a_flag_that_no_frontend_knows_is_told_by_its_line(flag):
+    said = f"failed to solve: dockerfile parse error line 13: unknown flag: {flag}"
+    assert solving._look(said) == "the line that the engine names"
 
 
 @pytest.mark.parametrize(
