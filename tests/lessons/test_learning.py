@@ -203,7 +203,7 @@ def test_a_guess_gets_the_unit_of_its_question(question, value, said):
 
 
 def test_a_guess_in_gb_is_one_in_mb_and_a_full_stop_is_not_doubled():
-    assert repr(guess("01.1", 1.2, "GB")) == "▸ Your guess: 1200.0 MB."
+    assert repr(guess("01.1", 1.2, "GB")) == "▸ Your guess: 1200 MB."
     assert repr(guess("00.2", "No.")) == "▸ Your guess: No."
     guess("01.1")
 

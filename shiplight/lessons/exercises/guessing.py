@@ -59,7 +59,7 @@ def guess(question: str, value=None, unit: str = "") -> Shown:
     if value is None:
         return Shown("No guess yet: replace `None` with one.", mark="○")
     if (questions()[question], unit) == ("MB", "GB") and _is_number(value, MOST):
-        value, unit = value * 1000, "MB"
+        value, unit = round(value * 1000), "MB"
     if wanted := _wanted_instead(question, value, unit):
         return Shown(f"No guess yet: {question} asks for {wanted}.", mark="○")
     said = f"{value} {questions()[question]}".strip()
