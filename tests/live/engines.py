@@ -513,10 +513,17 @@ def main() -> None:
     there_are = own.get(asked.command, [HERE, *OTHERS])
     if unknown := set(asked.engines) - set(there_are):
         parser.error(f"not known: {sorted(unknown)}; there are {there_are}")
+    some = {}
+    if asked.only:
+        if asked.command != "lessons":
+            parser.error("--only is for lessons")
+        numbers = {path.stem[:2] for path in (ROOT / "notebooks").glob("[0-9]*.ipynb")}
+        if unknown := set(asked.only) - numbers:
+            parser.error(f"no such lessons: {sorted(unknown)}; there are {sorted(numbers)}")
+        some = {"only": tuple(asked.only)}
     os.environ |= {"LAB_ID": LAB, "SHIPLIGHT_PROGRESS": "off"}
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     try:
-        some = {"only": tuple(asked.only)} if asked.only else {}
         COMMANDS[asked.command](asked.engines or there_are, keep=asked.keep, **some)
     finally:
         cleaning.clean(engine.connect())

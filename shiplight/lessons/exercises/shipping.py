@@ -42,7 +42,7 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             hint="which step failed, and what were its last lines?",
             found=made["builds"].measured,
         )
-    if LOST in made["answers"].measured:
+    if made["answers"].measured.startswith(LOST):
         refuse(
             exercise_id,
             "the service responds, but no longer finds a file that it needs.",
