@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from shiplight.scoring import MOST, Limits, Seen, rows_of
-from shiplight.scoring.points import bytes_points
+from shiplight.scoring.points import PER_FINDING, bytes_points
+from shiplight.setup import ROOT
 
 LIMITS = Limits(
     at_most=20_000_000, best=8_000_000, port=8080, keeps=("ca_certificates",), edit="main.go"
@@ -126,3 +127,9 @@ def test_an_edit_that_nothing_is_made_from_is_no_quick_rebuild():
     row = rows_of(seen, Limits(edit="main.go"))[3]
     assert not row.passed and row.points == 0
     assert "nothing in the image is made from that file" in row.measured
+
+
+def test_the_lesson_says_what_a_finding_costs():
+    text = next((ROOT / "notebooks").glob("13-*.ipynb")).read_text(encoding="utf-8")
+    words = ("no", "one", "two", "three", "four", "five")
+    assert f"**findings**, and costs {words[PER_FINDING]} points." in text
