@@ -223,13 +223,14 @@ def test_what_the_engine_says_against_an_archive_is_an_error_with_what_was_done(
     nowhere, monkeypatch
 ):
     refused = b'{"status": "Loading"}\n{"error": "unexpected EOF"}\n'
-    with engine_of(nowhere, (r"/images/(load|create)\?", refused)) as (url, _):
+    with engine_of(nowhere, (r"/images/(load|create)\?", refused)) as (url, seen):
         monkeypatch.setenv("DOCKER_HOST", url)
         client = engine.connect()
         with pytest.raises(EngineFailed, match="while loading images: unexpected EOF"):
             engine.load_images(client, iter([b"x"]))
         with pytest.raises(EngineFailed, match="while importing a/b:1: unexpected EOF"):
-            engine.import_rootfs(client, iter([b"x"]), "a/b", "1", changes=[])
+            engine.import_rootfs(client, iter([b"x"]), "a/b", "1", changes=[], message="made+here")
+    assert "message=made%2Bhere" in seen[-1][1]
 
 
 def test_a_push_tells_how_far_it_is_and_fails_in_the_registrys_words(nowhere, monkeypatch):
