@@ -218,7 +218,7 @@ GIT_REF = (
 )
 
 
-_NEWER_FLAG = re.compile(r"unknown flag: (?:--)?(?:link|exclude)\b")
+_NEWER_FLAG = re.compile(r"unknown flag: (?:--)?(?:link|exclude)\b", re.IGNORECASE)
 
 
 def _look(said: str) -> str:
