@@ -18,7 +18,7 @@ from .building import Build, build, image_name, order, recipe, why
 from .joining import Index, join
 from .mirrors import mirrored, named
 from .platforms import another, arguments
-from .providing import here, provide, provide_for, sources
+from .providing import here, outdated, provide, provide_for, sources
 from .pushing import Pushed, push
 from .reasons import Reason, Why
 from .refusals import Refusal, refusal
@@ -52,6 +52,7 @@ __all__ = [
     "mirrored",
     "named",
     "order",
+    "outdated",
     "own_cache",
     "provide",
     "provide_for",

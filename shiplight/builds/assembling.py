@@ -18,24 +18,27 @@ from ..image import platform_inspected
 from ..references import canonical, split
 from ..units import format_bytes
 from . import packages, solving
-from .bases import EQUIVALENTS, FOLDER, Base, Recipe, recipes, text_to_send
+from .bases import EQUIVALENTS, FOLDER, Base, Recipe, made_from, recipes, text_to_send
 from .platforms import plain
 
 _CA = "shiplight.ca"  # a label: the digest of the CA bundle that an image has
+_RECIPE = "shiplight.recipe"  # a label: the digest of what an equivalent was made from
 _OLD_LISTS = b'Acquire::Check-Valid-Until "false";\n'  # a kit's are of the day it was packed
 CA_VARIABLES = (*files.CA_VARIABLES, "NODE_EXTRA_CA_CERTS")
 
 
-def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
+def assemble(client, recipe: Recipe, tasks: progress.Tasks, *, renew: bool = False) -> str:
     """Assemble `recipe` and what it needs; return the image's name. Raises BaseNotAvailable.
 
-    What is already there is reused, so an interrupted run continues where it stopped.
+    What is already there is reused, so an interrupted run continues where it stopped. With `renew`,
+    what is outdated is made again; its image stays until the new one has its name.
     """
-    if engine.has_image(client, recipe.equivalent):
+    old = engine.find_image(client, recipe.equivalent)
+    if old is not None and not (renew and _differs(old, recipe)):
         return recipe.equivalent
     _check_machine(client, recipe)
     for needed in recipe.needs:
-        assemble(client, recipes()[needed].on(recipe.platform), tasks)
+        assemble(client, recipes()[needed].on(recipe.platform), tasks, renew=renew)
     tasks.begin(recipe.equivalent, "assembling from packages")
     try:
         make = _from_rootfs if recipe.kind == "rootfs" else _from_dockerfile
@@ -43,8 +46,30 @@ def assemble(client, recipe: Recipe, tasks: progress.Tasks) -> str:
     except BaseException:
         tasks.end(recipe.equivalent, "failed", state="failed")
         raise
+    if old is not None:
+        _drop_nameless(client, old["Id"])
     tasks.end(recipe.equivalent, "offline equivalent")
     return recipe.equivalent
+
+
+def _drop_nameless(client, image_id: str) -> None:
+    """Remove what was renewed, unless somebody gave it another name or a container has it."""
+    found = engine.find_image(client, image_id)
+    if found is not None and not found.get("RepoTags"):
+        engine.remove_image(client, image_id)
+
+
+def is_outdated(client, recipe: Recipe) -> bool:
+    """Return whether the equivalent that is here was made from another recipe than today's.
+
+    One that does not say what it was made from is taken for today's.
+    """
+    found = engine.find_image(client, recipe.equivalent)
+    return found is not None and _differs(found, recipe)
+
+
+def _differs(found: dict, recipe: Recipe) -> bool:
+    return engine.labels_of(found).get(_RECIPE, today := made_from(recipe)) != today
 
 
 def ca_bundle(client) -> bytes:
@@ -160,9 +185,10 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     if recipe.platform:  # mmdebstrap would copy an emulator in; the kernel has one, or none helps
         command.insert(0, "--skip=check/qemu")
     journal.ready()
-    name, tag = split(recipe.equivalent)
+    unfinished = f"{recipe.equivalent}-unfinished"  # what ends in the middle never has its name
+    name, tag = split(unfinished)
     changes = [*recipe.rootfs["changes"]]
-    labels = journal.labels(recipe.equivalent) | {journal.BASES: "equivalent"}
+    labels = journal.labels(recipe.equivalent) | _labels(recipe) | {journal.BASES: "equivalent"}
     changes += [f"LABEL {key}={value}" for key, value in labels.items()]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
@@ -184,21 +210,28 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             )
         except BaseException:
             _end(process)
-            engine.remove_image(client, recipe.equivalent)
+            engine.remove_image(client, unfinished)
             raise
         if process.wait() != 0:
-            engine.remove_image(client, recipe.equivalent)
+            engine.remove_image(client, unfinished)
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
-    _refuse_mislabelled(client, recipe)
+    try:
+        _refuse_mislabelled(client, recipe, unfinished)
+        engine.tag_image(client, unfinished, recipe.equivalent)
+    finally:
+        engine.remove_image(client, unfinished)
     engine.remember_image(client, recipe.equivalent)
 
 
-def _refuse_mislabelled(client, recipe: Recipe) -> None:
-    """Remove an image that the engine imported for its own platform, which it is not for."""
-    found = plain(platform_inspected(engine.inspect_image(client, recipe.equivalent)))
+def _labels(recipe: Recipe) -> dict[str, str]:
+    return {_RECIPE: made_from(recipe)}
+
+
+def _refuse_mislabelled(client, recipe: Recipe, imported: str) -> None:
+    """Refuse an image that the engine imported for its own platform, which it is not for."""
+    found = plain(platform_inspected(engine.inspect_image(client, imported)))
     if recipe.platform not in (None, found):
-        engine.remove_image(client, recipe.equivalent)
         raise BaseNotAvailable(
             f"this engine imports root file systems for {found} only, so it cannot have"
             f" {recipe.equivalent}.",
@@ -280,6 +313,7 @@ def _from_dockerfile(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             build_args=recipe.args,
             platform=recipe.platform,
             bases="equivalent",
+            labels=_labels(recipe),
             screen=tasks.screen,
         )
 

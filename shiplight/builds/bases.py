@@ -4,6 +4,8 @@ Dockerfiles name official images and stay as a reader would write them. Equivale
 images have their own names (`shiplight/base/...`); only the text that is sent contains them.
 """
 
+import hashlib
+import json
 import os
 import tomllib
 import warnings
@@ -83,6 +85,25 @@ def recipes() -> dict[str, Recipe]:
             entry["published"]["date"] = str(entry["published"]["date"])  # JSON has no dates
             found[canonical(entry["reference"])] = Recipe(recipe=path.parent.name, **entry)
     return found
+
+
+def made_from(recipe: Recipe) -> str:
+    """Return the digest of what an equivalent is made from: its recipe and those of its bases.
+
+    What is only said of it (`contract`, `published`, `differs`) is no part of it.
+    """
+    folder = FOLDER / recipe.recipe
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    told = {
+        "how": [recipe.kind, recipe.target, recipe.args, recipe.rootfs, recipe.downloads],
+        "files": {
+            path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+            for path in files
+            if path.name != "base.toml"
+        },
+        "bases": [made_from(recipes()[needed]) for needed in recipe.needs],
+    }
+    return f"sha256:{hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()}"
 
 
 def wanted_kind() -> str | None:

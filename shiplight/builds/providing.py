@@ -9,29 +9,64 @@ kind.
 from dataclasses import replace
 
 from .. import engine, progress
-from ..errors import BaseNotAvailable, EngineFailed
+from ..errors import BaseNotAvailable, BuildCancelled, EngineFailed, ShipLightError
 from ..references import canonical, read, registry_of, tagged
 from ..setup import PROGRAM
-from .assembling import add_ca, assemble, building_name, has_our_ca, unassembled
+from .assembling import (
+    add_ca,
+    assemble,
+    building_name,
+    has_our_ca,
+    is_outdated,
+    unassembled,
+)
 from .bases import Base, Recipe, recipes, wanted_kind
 from .mirrors import mirrored
 from .pulling import pull
 from .refusals import TOO_MANY, Refusal, refusal
 
 
-def provide(client, references) -> list[Base]:
+def provide(client, references, *, renew: bool = False) -> list[Base]:
     """Get one Base for each of `references` onto the engine.
 
-    Raises BaseNotAvailable with what was tried. Shows its progress.
+    With `renew`, equivalents whose recipe has changed are made again; those that cannot be made
+    stay as they are. Raises BaseNotAvailable with what was tried. Shows its progress.
     """
     wanted = list(dict.fromkeys(references))
     found = {reference: here(client, reference) for reference in wanted}
-    if all(base and base.building == building_name(client, base) for base in found.values()):
+    old = {name for name, base in found.items() if renew and base and outdated(client, base)}
+    if not old and all(
+        base and base.building == building_name(client, base) for base in found.values()
+    ):
         return list(found.values())
     tasks = progress.Tasks("Getting base images")
     with tasks.showing():
-        bases = [found[name] or _get(client, name, tasks) for name in wanted]
-        return [add_ca(client, base, tasks) for base in bases]
+        for name in wanted:
+            if name in old:
+                found[name] = _renewed(client, name, tasks)
+            else:
+                found[name] = found[name] or _get(client, name, tasks)
+        return [add_ca(client, base, tasks) for base in found.values()]
+
+
+def outdated(client, base: Base) -> bool:
+    """Return whether a base is an equivalent that was made from another recipe than today's."""
+    recipe = recipes().get(canonical(base.reference))
+    return base.kind == "equivalent" and recipe is not None and is_outdated(client, recipe)
+
+
+def _renewed(client, reference: str, tasks: progress.Tasks) -> Base:
+    """The base made again from today's recipe; as it was where that fails."""
+    recipe = recipes()[canonical(reference)]
+    tasks.begin(recipe.equivalent, "its recipe has changed")
+    try:
+        assemble(client, recipe, tasks, renew=True)
+    except BuildCancelled:
+        raise
+    except ShipLightError as error:
+        why = error.message.partition("\n")[0]
+        tasks.end(recipe.equivalent, f"kept, outdated: {why}", state="cached")
+    return here(client, reference)
 
 
 def provide_for(client, references, platform: str) -> list[Base]:

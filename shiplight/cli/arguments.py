@@ -327,7 +327,8 @@ def _images(add) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="a Dockerfile, a folder that contains Dockerfiles, or - for standard input",
+        help="a Dockerfile, a folder that contains Dockerfiles, a variant such as go/multi, or - "
+        "for standard input",
     )
     check.add_argument("--build", action="store_true", help="also build it, and inspect the image")
     check.add_argument(

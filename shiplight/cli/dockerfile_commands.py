@@ -128,7 +128,8 @@ def _check_all(given) -> int:
 
     found, problem = [], False
     known = baseline.read(given.baseline) if given.baseline else None
-    named = (os.path.normpath(name) for path in given.paths for name in find_dockerfiles(path))
+    given_paths = [name if os.path.exists(name) else _path_of(name) for name in given.paths]
+    named = (os.path.normpath(name) for path in given_paths for name in find_dockerfiles(path))
     paths = list(dict.fromkeys(named))
     if len(paths) > 1 and given.build:
         raise UsageError("--build builds one Dockerfile.", hint="name one")

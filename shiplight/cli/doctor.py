@@ -12,6 +12,7 @@ from ..builds import (
     here,
     mirrored,
     named,
+    outdated,
     recipes,
     refusal,
     solve,
@@ -234,14 +235,16 @@ def _judged(asked: list[tuple[str, Refusal | None]], needed: list[str]) -> Itera
 
 def _bases(client) -> Finding:
     """Which of the bases of `bases/` are on the engine."""
-    found = [
-        f"{canonical(base.reference)} ({base.kind})"
-        for base in (here(client, reference) for reference in recipes())
-        if base is not None
-    ]
+    found = [base for reference in recipes() if (base := here(client, reference)) is not None]
     if not found:
         return Finding("base images", "note", "none yet", f"`{PROGRAM} bases get` gets them")
-    return Finding("base images", "ok", ", ".join(found))
+    old = {base.reference for base in found if outdated(client, base)}
+    kinds = {base.reference: "outdated" if base.reference in old else base.kind for base in found}
+    seen = ", ".join(f"{canonical(reference)} ({kind})" for reference, kind in kinds.items())
+    if old:
+        advice = f"recipes have changed since: `{PROGRAM} bases get` makes those bases again"
+        return Finding("base images", "note", seen, advice)
+    return Finding("base images", "ok", seen)
 
 
 def _scanner(client=None) -> Finding:

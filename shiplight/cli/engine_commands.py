@@ -30,7 +30,7 @@ def do_bases(given) -> int:
     client = connect(given, to_make=given.do == "get")
     wanted = [canonical(reference) for reference in given.references] or list(recipes())
     if given.do == "get":
-        provide(client, wanted)
+        provide(client, wanted, renew=True)
     rows = report.base_rows(client, wanted)
     print_json(rows) if given.json else report.print_bases(rows)
     return 0

@@ -8,7 +8,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ..builds import Build, here, recipes
+from .. import progress
+from ..builds import Build, here, outdated, recipes
 from ..catalogue import Row
 from ..engine import Cleaned, Status
 from ..image import FIRST, SAME, SECOND, WHERE, Comparison, Image, LayerComparison, Published
@@ -422,25 +423,34 @@ def print_verdicts(found: tuple[Verdict, ...]) -> None:
 
 
 def base_rows(client, references: list[str]) -> list[dict]:
-    """Return one row for each base: its image here, its bytes here and published, its contents."""
-    rows = []
-    for reference in references:
-        recipe, base = recipes().get(reference), here(client, reference)
-        row = {"reference": reference, "kind": base.kind if base else None, "image": None}
-        row["published"] = recipe.published if recipe else {}
-        row["differs"] = recipe.differs if recipe else ""
-        if base:
-            image = measure(client, base.used)
-            row |= {
-                "image": base.used,
-                "unpacked_bytes": image.unpacked_bytes,
-                "packed_bytes": image.packed_bytes,
-                "packed_is_estimate": image.packed_is_estimate,
-                "created": image.created,
-                "contents": contents(image),
-            }
-        rows.append(row)
-    return rows
+    """Return one row for each base: its image here, its bytes here and published, its contents.
+
+    Shows what it is measuring.
+    """
+    tasks = progress.Tasks("Measuring base images")
+    with tasks.showing():
+        return [_base_row(client, reference, tasks) for reference in references]
+
+
+def _base_row(client, reference: str, tasks: progress.Tasks) -> dict:
+    recipe, base = recipes().get(reference), here(client, reference)
+    row = {"reference": reference, "kind": base.kind if base else None, "image": None}
+    row["published"] = recipe.published if recipe else {}
+    row["differs"] = recipe.differs if recipe else ""
+    if base:
+        tasks.begin(base.used, "reading its layers")
+        image = measure(client, base.used)
+        tasks.end(base.used, format_bytes(image.unpacked_bytes))
+        row |= {
+            "image": base.used,
+            "outdated": outdated(client, base),
+            "unpacked_bytes": image.unpacked_bytes,
+            "packed_bytes": image.packed_bytes,
+            "packed_is_estimate": image.packed_is_estimate,
+            "created": image.created,
+            "contents": contents(image),
+        }
+    return row
 
 
 def print_bases(rows: list[dict]) -> None:
@@ -449,7 +459,7 @@ def print_bases(rows: list[dict]) -> None:
     for row in rows:
         table.add_row(
             f"[bold]{escape(one_line(row['reference'], _room(46)))}[/]",
-            row["kind"] or UNKNOWN,
+            "outdated" if row.get("outdated") else row["kind"] or UNKNOWN,
             format_bytes(row.get("unpacked_bytes")),
             packed(row.get("packed_bytes"), row.get("packed_is_estimate", False)),
             _age(row.get("created")),
@@ -468,6 +478,8 @@ def print_bases(rows: list[dict]) -> None:
         if holds:
             name = escape(row["reference"])
             _print(f"{name} contains {escape(holds)}. [dim]{escape(differs)}[/]")
+    if any(row.get("outdated") for row in rows):
+        _print(f"Outdated: the recipe has changed since. `{PROGRAM} bases get` makes them again.")
 
 
 def _age(created: str | None) -> str:

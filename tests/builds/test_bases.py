@@ -1,5 +1,8 @@
 """Base images: their names, their kinds, and the Dockerfile that is sent."""
 
+import shutil
+from dataclasses import replace
+
 import contracts
 import pytest
 
@@ -69,3 +72,19 @@ def test_a_contract_names_files_as_its_platform_does():
     assert "/usr/local/include/node/openssl/archs/linux-aarch64" in found["paths"]
     assert "/usr/local/include/node/openssl/archs/linux-x86_64" in found["absent"]
     assert "arm64" in [command["prints"] for command in found["commands"]]
+
+
+def test_a_recipe_is_known_by_what_it_makes_and_by_its_bases(tmp_path, monkeypatch):
+    """What is only said of an equivalent changes nothing in it."""
+    recipe = bases.recipes()["golang:1.23"]
+    known = bases.made_from(recipe)
+    assert known == bases.made_from(replace(recipe, differs="x", contract={}, published={}))
+    assert known != bases.made_from(replace(recipe, args={"X": "1"}))
+    shutil.copytree(bases.FOLDER, tmp_path / "bases")
+    monkeypatch.setattr(bases, "FOLDER", tmp_path / "bases")
+    assert bases.made_from(recipe) == known
+    for changed in ("golang", "buildpack-deps"):
+        with open(tmp_path / "bases" / changed / "Dockerfile", "a", encoding="utf-8") as file:
+            file.write("# another\n")
+        assert bases.made_from(recipe) != known
+        known = bases.made_from(recipe)

@@ -247,15 +247,47 @@ def test_what_assembling_needs_is_judged_before_and_when_it_is_tried(
 @pytest.mark.parametrize("imported", ["amd64", "arm64"])
 def test_an_engine_that_imports_for_its_own_platform_only_keeps_no_wrong_base(client_of, imported):
     recipe = bases.recipes()["debian:bookworm-slim"].on("linux/arm64")
-    there = image(recipe.equivalent) | {"Architecture": imported}
-    gone = (rf"/images/{recipe.equivalent}$", [{"Untagged": recipe.equivalent}])
-    client, seen = client_of((rf"/images/{recipe.equivalent}/json", there), gone)
+    name = f"{recipe.equivalent}-unfinished"
+    client, _ = client_of((rf"/images/{name}/json", image(name) | {"Architecture": imported}))
     if imported == "arm64":
-        assembling._refuse_mislabelled(client, recipe)
+        assembling._refuse_mislabelled(client, recipe, name)
     else:
         with pytest.raises(BaseNotAvailable, match="for linux/amd64 only"):
-            assembling._refuse_mislabelled(client, recipe)
-    assert len([how for how, _, _ in seen if how == "DELETE"]) == (imported == "amd64")
+            assembling._refuse_mislabelled(client, recipe, name)
+
+
+@pytest.mark.parametrize("label", ["today", "another", None])
+def test_an_equivalent_is_outdated_where_it_says_that_another_recipe_made_it(client_of, label):
+    """What was assembled before recipes were labelled does not say, and stays as it is."""
+    recipe = bases.recipes()["busybox:latest"]
+    made = bases.made_from(recipe) if label == "today" else label
+    labels = {"shiplight.recipe": made} if label else {}
+    there = image(recipe.equivalent) | {"Config": {"Labels": labels}}
+    client, _ = client_of((rf"/images/{recipe.equivalent}/json", there))
+    assert assembling.is_outdated(client, recipe) is (label == "another")
+
+
+def test_what_cannot_be_made_again_is_kept_and_said(client_of, monkeypatch, capsys):
+    """In a room without a network, `bases get` takes nothing away."""
+    monkeypatch.setenv("SHIPLIGHT_BASES", "equivalent")
+    monkeypatch.setenv("SHIPLIGHT_PROGRESS", "on")
+    recipe = bases.recipes()["busybox:latest"]
+    labels = {"Config": {"Labels": {"shiplight.recipe": "another"}}}
+    client, seen = client_of(
+        (rf"/images/{recipe.equivalent}/json", image(recipe.equivalent) | labels)
+    )
+
+    def fails(*_):
+        raise BaseNotAvailable("Debian's packages cannot be reached.\n  Last lines: …")
+
+    for way in ("_from_rootfs", "_from_dockerfile", "_check_machine"):
+        monkeypatch.setattr(assembling, way, fails)
+    assert providing.provide(client, ["busybox"])[0].used == recipe.equivalent
+    assert not capsys.readouterr().err, "a build does not ask"
+    assert providing.provide(client, ["busybox"], renew=True)[0].used == recipe.equivalent
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert "kept, outdated: Debian's packages cannot be reached." in last
+    assert not [how for how, _, _ in seen if how == "DELETE"]
 
 
 def test_the_reason_of_the_first_failure_stays_in_the_line_of_progress(

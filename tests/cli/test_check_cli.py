@@ -35,6 +35,15 @@ def test_what_failed_is_exit_code_1_and_comes_first():
     assert re.search(r"\d+ failed · \d+ could not be seen · \d+ passed", done.stdout)
 
 
+def test_a_variant_is_its_dockerfile_and_a_path_that_is_there_is_itself(tmp_path, monkeypatch):
+    assert lab("check", "go/single").stdout == lab("check", SINGLE).stdout
+    assert "node has no variant 'nosuch'" in lab("check", "node/nosuch").stderr
+    (tmp_path / "go" / "single").mkdir(parents=True)
+    checking.write(tmp_path / "go" / "single", RIGHT)
+    monkeypatch.chdir(tmp_path)
+    assert commands.main(["check", "go/single"]) == 0
+
+
 def test_nothing_failed_is_exit_code_0(tmp_path):
     checking.write(tmp_path, RIGHT)
     assert lab("check", str(tmp_path)).returncode == 0

@@ -7,14 +7,15 @@ import socket
 import subprocess
 import threading
 import time
+from dataclasses import replace
 
 import contracts
 import pytest
 from contracts import Inside
 from guarded import program, registry
 
-from shiplight import builds, dockerfile, engine
-from shiplight.builds import bases
+from shiplight import builds, dockerfile, engine, progress
+from shiplight.builds import assembling, bases
 from shiplight.builds.providing import provide
 from shiplight.dockerfile import stages
 from shiplight.engine import cleaning, journal
@@ -61,6 +62,40 @@ def test_an_equivalent_weighs_what_is_published_or_says_why_not(stood_for):
     close = abs(inside.image.unpacked_bytes - published) <= published / 10
     said = "twice as large" in recipe.differs or "smaller than" in recipe.differs
     assert close != said, inside.image
+
+
+# --- made again ------------------------------------------------------------------------------
+
+
+def test_what_a_changed_recipe_makes_replaces_the_equivalent_and_what_fails_does_not(client):
+    """The old image has its name until the new one takes it, and goes then."""
+    name = f"{bases.EQUIVALENTS}/renewed:{os.getpid()}"
+    small = ["--variant=extract", "--architectures={architecture}", "--include=busybox-static"]
+    debian = bases.recipes()["debian:bookworm-slim"]
+
+    def recipe(*arguments):
+        told = debian.rootfs | {"arguments": [*small, *arguments]}
+        return replace(debian, equivalent=name, rootfs=told)
+
+    first, second = recipe("bookworm", "-"), recipe("--include=media-types", "bookworm", "-")
+    wrong = recipe("--include=there-is-no-such-package", "bookworm", "-")
+    if why := builds.unassembled(client, first):
+        pytest.skip(f"not for this machine: an equivalent {why}")
+    try:
+        assembling.assemble(client, first, progress.Tasks(""))
+        old = engine.find_image(client, name)["Id"]
+        assert not assembling.is_outdated(client, first) and assembling.is_outdated(client, second)
+        with pytest.raises(BaseNotAvailable, match="mmdebstrap could not assemble"):
+            assembling.assemble(client, wrong, progress.Tasks(""), renew=True)
+        assembling.assemble(client, second, progress.Tasks(""))
+        assert engine.find_image(client, name)["Id"] == old, "a build does not make it again"
+        assembling.assemble(client, second, progress.Tasks(""), renew=True)
+        assert not assembling.is_outdated(client, second)
+        assert measure(client, name).find("etc/mime.types")
+        assert engine.find_image(client, old) is None
+    finally:
+        engine.remove_image(client, name)
+    assert not engine.has_image(client, f"{name}-unfinished")
 
 
 # --- a mirror --------------------------------------------------------------------------------
