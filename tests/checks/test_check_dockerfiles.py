@@ -188,6 +188,19 @@ def test_what_is_odd_is_read_all_the_same(tmp_path, data):
     assert "user" in checking.failed(found)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM haskell:9.8\nCOPY . .\nRUN ghc -O2 Main\n",
+        "FROM haskell:9.8\nCOPY . .\nRUN cabal new-install --lib lens\n",
+        "FROM nginx:1.29-alpine\nRUN apk add --no-cache hugo\nCOPY . .\nRUN hugo\n",
+        "FROM elixir:1.19-slim\nCOPY . .\nRUN mix deps.get\nCMD mix phx.server\n",
+    ],
+)
+def test_other_languages_compile_where_they_ship_too(tmp_path, text):
+    assert "separate-stages" in checking.failed(checking.check(tmp_path, text, {}))
+
+
 def test_a_script_that_many_instructions_start_is_parsed_once(tmp_path):
     begun = time.process_time()
     text = "FROM golang:1.26\nWORKDIR /a\nCOPY . .\n" + "RUN ./s.sh\n" * 200

@@ -440,6 +440,39 @@ def test_files_beyond_what_is_read_of_a_context_are_named(tmp_path, monkeypatch)
         assert "e/secrets.env and f/secrets.env" in outcome.evidence
 
 
+# Taken apart, so that no scanner of repositories finds one here.
+TOKENS = {"AKIA": "Q7ZK21LP9DYW3XB0", "ghp_": "q7Zk21Lp9dYw3Xb0" * 3, "sk-": "6678b3438d024f27" * 2}
+
+
+@pytest.mark.parametrize(("begin", "rest"), TOKENS.items())
+def test_a_token_in_sources_is_found_where_they_ship(tmp_path, begin, rest):
+    files = {"src/settings.py": f'key = "{begin}{rest}"\n'}
+    secrets, dockerignore = of_secrets(tmp_path, files)
+    assert secrets.result == "failed" and "a token in src/settings.py" in secrets.evidence
+    assert rest not in repr(secrets)
+    assert dockerignore.result == "passed", "sources are meant to be sent"
+    two = "FROM alpine:3.22 AS build\nCOPY . /app\nFROM alpine:3.22\nCOPY --from=build /app/x /x\n"
+    assert result(check(tmp_path, two, {}), "secrets").outcome.result == "passed"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        (
+            "src/settings.py",
+            'key = os.environ["AKIA_TOKEN"]\nrisk-taking-is-what-somebody-does\n',
+        ),
+        ("src/settings.py", f"# such as {'AKIA'}IOSFODNN7EXAMPLE\n"),
+        ("tests/settings.py", f'key = "{"AKIA"}{TOKENS["AKIA"]}"\n'),
+        ("web/map.js", f'key = "{"AIza"}{"q7Zk21Lp9dYw3Xb0"}{"q7Zk21Lp9dYw3Xb0abc"}"\n'),
+        ("package-lock.json", f'{{"integrity": "{"sk-"}{TOKENS["sk-"]}"}}\n'),
+    ],
+    ids=["names", "an example", "of tests", "a map's, which is public", "a lock file"],
+)
+def test_what_is_no_token_of_a_service_stays_unsaid(tmp_path, name, text):
+    assert of_secrets(tmp_path, {name: text})[0].result == "passed"
+
+
 def test_a_file_of_secrets_that_stays_out_of_the_image_need_not_be_read(tmp_path):
     files = {"secrets.env": "# more\n" * 200_000, ".dockerignore": ".git\nsecrets.env\n"}
     found = check(tmp_path, "FROM alpine:3.22\nCOPY . /app\n", files)

@@ -14,6 +14,7 @@ from ..reading.scripts import script_text
 from ..reading.secretfiles import (
     KEY_BY_WORD,
     SECRET_FILES,
+    code_with_tokens,
     is_harmless,
     is_private_key,
     secret_files,
@@ -236,7 +237,9 @@ def _secrets_in(subject: Subject, step: Step) -> list[Place]:
         files = [source for source in step.sources if _is_secret_file(subject, step, source)]
         files += _sent_along(subject, step)
         names = list(dict.fromkeys(files))
-        found += [f"the file {name}" for name in names[:_MOST_FILES]]
+        code = set(code_with_tokens(subject))
+        kinds = ("a token in" if name in code else "the file" for name in names)
+        found += [f"{kind} {name}" for kind, name in zip(kinds, names[:_MOST_FILES], strict=False)]
         found += [f"{more} more files"] if (more := len(names) - _MOST_FILES) > 0 else []
     elif step.keyword == "COPY" and step in subject.shipping:
         found += [f"the file {name}" for name in _fetched_secrets(subject, step)]
@@ -305,7 +308,8 @@ def _sent_along(subject: Subject, step: Step) -> list[str]:
     """Files with secrets that a copied folder or pattern of names contains, and that ship."""
     if step.origin or step not in subject.shipping:
         return []
-    found = copied(subject, secret_files(subject), by=step)
+    told = [*secret_files(subject), *code_with_tokens(subject)]
+    found = copied(subject, list(dict.fromkeys(told)), by=step)
     paths = [each.path for each in subject.arrivals if each.step is step] if found else []
     if any(under(step.destination, path) for path in paths):
         return found

@@ -3,7 +3,7 @@
 import re
 
 from .folder import cleaned, is_folder, start_of
-from .secretshapes import has_private_key
+from .secretshapes import TOKENS, has_private_key
 from .secretwords import is_secret, is_secret_name, shapes
 from .subject import Subject
 
@@ -74,6 +74,59 @@ def _search(subject: Subject) -> None:
         elif not whole:
             unread.append(name)
     subject.found.update(secrets=found, unread=unread)
+
+
+_CODE = re.compile(
+    r"\.(?:py|[cm]?[jt]sx?|go|rb|php|java|kt|cs|rs|ex|sh|ya?ml|json|toml|ini|cfg|conf|properties)$"
+)
+_OTHERS = re.compile(r"(?:^|/)(?:node_modules|vendor|dist|docs?)/|\.min\.js$|[-.]lock\b")
+_PLACEHOLDER = re.compile(r"(?i)example|placeholder|your|x{5}|0{8}|1234")
+_MOST_OF_CODE = 2_000_000  # bytes that are read for it: a few hundredths of a second
+_LARGEST_OF_CODE = 200_000
+# Tokens that nobody writes down by chance, and that name no public thing as a map's key does; how
+# each begins tells where it is worth looking.
+_BEGINNINGS = {
+    "an AWS access key": ("AKIA", "ASIA"),
+    "a GitHub token": ("ghp_", "gho_", "ghs_", "ghu_", "ghr_", "github_pat_"),
+    "a GitLab token": ("glpat-",),
+    "an npm token": ("npm_",),
+    "a Slack token": ("xoxb-", "xoxp-", "xoxa-"),
+    "an Anthropic key": ("sk-ant-",),
+    "an OpenAI key": ("sk-",),
+    "a Stripe key": ("sk_live_", "rk_live_"),
+    "a SendGrid key": ("SG.",),
+}
+
+
+def code_with_tokens(subject: Subject) -> list[str]:
+    """Return the sources and settings that the context sends and that have a token in them.
+
+    Their names do not give them away, so of a large context only a part is read.
+    """
+    if "code" not in subject.found:
+        found, left = [], _MOST_OF_CODE
+        for name in subject.sends.files:
+            if not _CODE.search(name) or _OTHERS.search(name) or is_of_tests(name):
+                continue
+            text, whole = start_of(subject, name)
+            if text is None or not whole or len(text) > min(left, _LARGEST_OF_CODE):
+                continue
+            left -= len(text)
+            found += [name] if _has_token(text) else []
+        subject.found["code"] = found
+    return subject.found["code"]
+
+
+def _has_token(text: str) -> bool:
+    """Whether one of those tokens is in a text, and is no placeholder."""
+    for what, pattern in TOKENS:
+        begins = _BEGINNINGS.get(what, ())
+        if any(begin in text for begin in begins):
+            said = (match[0] for match in pattern.finditer(text))
+            real = (token for token in said if not _PLACEHOLDER.search(token))
+            if any(token.startswith(begins) and any(shapes(token)) for token in real):
+                return True
+    return False
 
 
 def _holds_secret(name: str, text: str) -> bool:
