@@ -25,6 +25,7 @@ from .searching import (
     search_folder,
 )
 from .tracing import trace
+from .watching import Health, health
 
 __all__ = [
     "AMBIGUOUS",
@@ -43,6 +44,7 @@ __all__ = [
     "Budget",
     "Flow",
     "Found",
+    "Health",
     "Origin",
     "Origins",
     "Probe",
@@ -54,6 +56,7 @@ __all__ = [
     "file_in",
     "files_in",
     "follow",
+    "health",
     "in_registries",
     "keep_to",
     "linked",

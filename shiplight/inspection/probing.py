@@ -147,7 +147,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
             f"{image} cannot be probed: the engine runs elsewhere and publishes its ports there.",
             hint=f"use an engine on this machine: `{PROGRAM} doctor` tells you which one is in use",
         )
-    with _container(client, image, ports=_published(port)) as container:
+    with created(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         if _start(container) or _wait(container, port, clock) is None:
             return None
@@ -156,7 +156,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
 
 def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
     local = engine.is_local(client)  # asked before the clock runs
-    with _container(client, image, ports=_published(port), command=command) as container:
+    with created(client, image, ports=_published(port), command=command) as container:
         clock = time.monotonic()
         problem = _start(container)
         answered = _wait(container, port, clock) if local and not problem else None
@@ -189,8 +189,8 @@ def _is_running(container) -> bool:
 
 
 @contextmanager
-def _container(client, image: str, **options) -> Iterator:
-    """A container of this lab, not started; removed at the end of the block, however that comes."""
+def created(client, image: str, **options) -> Iterator:
+    """Create a container of this lab, not started; it goes with the block, however that ends."""
     with engine.translated(f"creating a container of {image}"):
         options |= of_its_platform(client, image)
         container = client.containers.create(image, labels=journal.made(), **options)
@@ -228,7 +228,7 @@ def _published(port: int) -> dict:
 def _runs_read_only(client, image: str, port: int, command: list[str] | None) -> bool:
     """Whether a second container answers although its root file system is read-only."""
     options = {"ports": _published(port), "command": command, "read_only": True}
-    with _container(client, image, **options) as container:
+    with created(client, image, **options) as container:
         clock = time.monotonic()
         return not _start(container) and _wait(container, port, clock) is not None
 
@@ -346,7 +346,7 @@ def run_once(client, what) -> str:
 
     Raises ProbeFailed where it does not end, EngineFailed.
     """
-    with _container(client, getattr(what, "tag", what)) as container:
+    with created(client, getattr(what, "tag", what)) as container:
         container.start()
         return _words(container, getattr(what, "tag", what)).strip()
 
@@ -373,7 +373,7 @@ def beside(client, what, script: str, *, port: int | None = None) -> list[str]:
     [helper] = provide(client, [HELPER])
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    with _container(client, image, ports=_published(port)) as container:
+    with created(client, image, ports=_published(port)) as container:
         clock = time.monotonic()
         if problem := _start(container):
             raise ProbeFailed(f"{image} does not start: {problem}")
@@ -389,6 +389,6 @@ def _said(client, image: str, script: str, place: str) -> list[str]:
         "network_mode": place,
         "cap_add": ["SYS_PTRACE"],  # to look into /proc of another's processes
     }
-    with _container(client, image, **options) as container:
+    with created(client, image, **options) as container:
         container.start()
         return _words(container, "the script").splitlines()
