@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from shiplight import builds, lessons, scoring
+from shiplight import lessons, scoring
 from shiplight.errors import (
     BaseNotAvailable,
     BuildCancelled,
@@ -24,7 +24,7 @@ from shiplight.errors import (
     ShipLightError,
     UsageError,
 )
-from shiplight.lessons import exercises, private_index, shipping
+from shiplight.lessons import exercises, shipping
 from shiplight.scoring import MOST
 from shiplight.scoring.points import bytes_points
 from shiplight.setup import ROOT
@@ -109,28 +109,10 @@ def _said() -> dict:
 
 
 def built(client, answer: Answer):
-    """What an answer builds; in lesson 08, the file itself, beside its app.
-
-    In lesson 10 it is given what the lesson gives: a package index, and a token in every way.
-    """
+    """What an answer builds, as its lesson builds it."""
     found = next(one for one in exercises.every() if one.id == answer.exercise)
-    if found.takes_file:
-        mine = lessons.copy_of(found.app.partition("/")[0]) / "Dockerfile.mine"
-        mine.write_text(answer.text, encoding="utf-8")
-        return mine
     slug = re.sub(r"[^a-z0-9]+", "-", f"{answer.exercise} {answer.how}".lower())
-    if found.takes_score:
-        return scored(client, found.app, answer.text, f"answer/{slug}")
-    is_private = found.app == "private"
-    given = private_index.given(client) if is_private else {"what": _place(found.app)}
-    return builds.build(client, **given, text=answer.text, name=f"answer/{slug}")
-
-
-def scored(client, language: str, text: str, name: str) -> scoring.Score:
-    """The score of a Dockerfile for a service of lesson 13."""
-    limits = shipping.limits_of(language)
-    place = _place(language)
-    return scoring.score(client, place, text=text, name=name, limits=limits, token=shipping.TOKEN)
+    return lessons.answered(client, found, answer.text, name=f"answer/{slug}")
 
 
 def points_of(name: str) -> int:
@@ -140,11 +122,6 @@ def points_of(name: str) -> int:
             given = bytes_points(known["answers"][name], shipping.limits_of(language))
             return sum(MOST.values()) - MOST["bytes"] + given
     raise KeyError(name)
-
-
-def _place(app: str) -> str:
-    """What `build` is called with: a variant of the catalogue, or a folder below `apps/`."""
-    return app if "/" in app else str(ROOT / "apps" / app)
 
 
 def _made(client, answer: Answer):

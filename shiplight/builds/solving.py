@@ -73,6 +73,8 @@ def solve(
     namespace = cache_namespace or journal.cache_namespace()
     proxy = packages.proxy_on(client)
     through = proxy.build_args(client) if proxy else {}
+    if proxy and proxy.records:  # what a cache mount already has would not be asked for
+        namespace = f"{namespace}/{proxy.container[:12]}"
     parameters = {
         "t": tag if offer.output is None else None,
         "labels": journal.labels(tag) | {journal.BASES: bases} | (labels or {}),

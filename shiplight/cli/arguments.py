@@ -471,8 +471,8 @@ def _teaching(add) -> None:
     packed.add_argument(
         "--packages",
         action="store_true",
-        help="also what RUN steps download: builds every variant of the lessons with nothing "
-        "cached, through a proxy that records",
+        help="also what RUN steps download: builds the lessons' variants with nothing cached and "
+        "the solutions of their exercises, and runs the lessons, through a proxy that records",
     )
     packed.add_argument(
         "--serve",

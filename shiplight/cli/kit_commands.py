@@ -27,7 +27,7 @@ def do_pack(given) -> int:
     target.parent.mkdir(parents=True, exist_ok=True)
     made = kit.pack(client, planned, target)
     print(f"wrote {target}: {len(made.members)} files, {format_bytes(made.bytes)}")
-    if not planned.variants:
+    if not planned.has_packages:
         say("it has nothing of what RUN steps download; --packages adds that")
     say(f"`{PROGRAM} unpack` takes it")
     return 0

@@ -17,12 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import engine, files, progress
+from .. import engine, files, progress, setup
 from ..builds import assembling, build, order, packages, provide
 from ..dockerfile import read_sources
 from ..engine import journal
 from ..errors import UsageError
-from ..units import format_bytes
+from ..lessons import answered, exercises, run, shelf
+from ..units import format_bytes, one_line
 from . import proxy
 from .manifest import Manifest
 
@@ -34,24 +35,44 @@ MOST_BYTES = 20_000_000  # of the index
 # --- recording ---------------------------------------------------------------------------------
 
 
-def record(client, variants: Iterable[str], target: Path) -> None:
+def record(client, variants: Iterable[str], target: Path, *, lessons: Iterable[Path] = ()) -> None:
     """Build these variants, or folders, with nothing cached; write what they download to a folder.
 
-    That folder is there whole or not at all. Raises what building raises, and EngineFailed.
+    Of `lessons`, the solutions of their exercises are built too, and then they are run, since other
+    cells may build something. One that does not come to its end is told, and the others are run.
+    The folder is there whole or not at all. Raises what building raises, and EngineFailed.
     """
     with files.making(target) as part, recording(client) as container:
         for variant in variants:
             build(client, variant, no_cache=True)
+        for lesson in lessons:
+            for found, text in solutions_of(lesson):
+                answered(client, found, text, name=f"kit/{found.id}")
+            if failure := run(lesson).failure:
+                setup.say(f"{lesson.stem} did not come to its end: {one_line(failure, 300)}")
+                setup.say("  the kit has what it downloaded until then")
         part.mkdir(mode=0o700)
         _get(container, part)
 
 
-def key_of(variants: Iterable[str]) -> str:
-    """Return a digest of these variants' files, and of the day: what is downloaded changes."""
+def solutions_of(lesson: Path) -> Iterator[tuple[exercises.Exercise, str]]:
+    """Yield every solution that is kept for the exercises of a lesson, with its exercise."""
+    for found in exercises.every():
+        if found.id.startswith(lesson.stem[:2]):
+            for path in found.solutions():
+                yield found, path.read_text(encoding="utf-8")
+
+
+def key_of(variants: Iterable[str], lessons: Iterable[Path] = ()) -> str:
+    """Return a digest of what is built, and of the day: what is downloaded changes."""
     parts = [time.strftime("%Y-%m-%d", time.gmtime())]
     for one in map(order, variants):
         sources = read_sources(one.folder, dockerfile=one.dockerfile)
         parts.append([one.tag, one.text, sources.context().digests()])
+    for lesson in lessons:
+        cells = shelf.committed(lesson).cells
+        parts.append([lesson.stem, [cell.source for cell in cells if cell.cell_type == "code"]])
+        parts.append([text for _, text in solutions_of(lesson)])
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 

@@ -35,8 +35,8 @@ class Plan:
     """What a kit will hold, before anything of it is made or fetched.
 
     `missing` are the bases that are not here yet; `image_bytes` are those of the others, before
-    compression. `scanner` is where the scanner's database is, if it is here. `variants` are those
-    whose downloads it will have.
+    compression. `scanner` is where the scanner's database is, if it is here. `variants` and `runs`,
+    of lessons, are those whose downloads it will have.
     """
 
     lessons: tuple[str, ...]
@@ -48,6 +48,12 @@ class Plan:
     scanner: Path | None
     wheels_for: tuple[str, ...]
     variants: tuple[str, ...] = ()
+    runs: tuple[Path, ...] = ()
+
+    @property
+    def has_packages(self) -> bool:
+        """Whether it will have anything of what RUN steps download."""
+        return bool(self.variants or self.runs)
 
     @property
     def sentence(self) -> str:
@@ -63,8 +69,10 @@ class Plan:
             parts.append(f"the scanner's database, {format_bytes(files.bytes_in(self.scanner))}")
         parts.append(f"recordings, {format_bytes(files.bytes_in(ROOT / 'recordings'))}")
         parts += [f"Python packages for {one}" for one in self.wheels_for]
-        if self.variants:
-            parts.append(f"what the builds of {', '.join(self.variants)} download, not weighed yet")
+        if self.runs:
+            named = ", ".join(lesson.stem[:2] for lesson in self.runs)
+            what = f"what the builds of {named} and the solutions of their exercises download"
+            parts.append(f"{what}, not weighed yet")
         return "; ".join(parts)
 
 
@@ -73,12 +81,12 @@ def plan(
 ) -> Plan:
     """Return what a kit for these lessons will hold; gets nothing. Raises UsageError.
 
-    `with_packages`: also what the RUN steps of their variants download.
+    `with_packages`: also what the RUN steps of their builds download.
     """
     wheels.refuse_unknown(wheels_for)
     needs = needed_by(*lessons)
     variants = needs.variants if with_packages else ()
-    wanted = dict.fromkeys((*needs.bases, *((packages.BASE,) if variants else ())))
+    wanted = dict.fromkeys((*needs.bases, *((packages.BASE,) if with_packages else ())))
     found = {name: here(client, name) for name in wanted}
     sizes = [engine.inspect_image(client, base.used)["Size"] for base in found.values() if base]
     scanner = None
@@ -94,18 +102,19 @@ def plan(
         scanner=scanner,
         wheels_for=wheels_for,
         variants=variants,
+        runs=tuple(lessons) if with_packages else (),
     )
 
 
 def pack(client, planned: Plan, target: Path) -> Manifest:
     """Write the kit, whole or not at all, and return its manifest; gets the bases that are missing.
 
-    With variants, it builds them with nothing cached. Raises BaseNotAvailable, BuildFailed,
-    EngineFailed, OSError.
+    With packages, it builds all that with nothing cached, and runs the lessons. Raises
+    BaseNotAvailable, BuildFailed, EngineFailed, OSError.
     """
     images = [base.used for base in provide(client, planned.bases)]
     stage = files.private_folder(journal.cache("kit") / "packing")
-    sources = _packages(client, planned.variants, stage)  # first: a build can fail
+    sources = _packages(client, planned, stage)  # first: a build can fail
     sources[BASES] = _bases(client, images, stage)
     for platform in planned.wheels_for:
         sources |= _wheels(platform, stage)
@@ -151,15 +160,15 @@ def _bases(client, images: list[str], stage: Path) -> Path:
     return place
 
 
-def _packages(client, variants: tuple[str, ...], stage: Path) -> dict[str, Path]:
-    """What the variants download; kept for a day, while their files are the same."""
-    if not variants:
+def _packages(client, planned: Plan, stage: Path) -> dict[str, Path]:
+    """What the builds download; kept for a day, while their files are the same."""
+    if not planned.has_packages:
         return {}
-    folder = stage / f"packages-{packages.key_of(variants)[:16]}"
+    folder = stage / f"packages-{packages.key_of(planned.variants, planned.runs)[:16]}"
     if not folder.is_dir():
         for old in stage.glob("packages-*"):
             shutil.rmtree(old)
-        packages.record(client, variants, folder)
+        packages.record(client, planned.variants, folder, lessons=planned.runs)
     return {f"{packages.FOLDER}/{path.name}": path for path in _below(folder)}
 
 

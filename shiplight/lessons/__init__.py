@@ -10,10 +10,12 @@ from ..lazily import offered
 __getattr__, __dir__, __all__ = offered(
     __name__,
     {
+        "answered": "answering",
         "asked_of_index": "private_index",
         "Banner": "lesson",
         "believe": "believing",
         "Run": "notebooks",
+        "run": "notebooks",
         "Shown": "shown",
         "Verdict": "judging",
         "build_times": "board_charts",

@@ -504,8 +504,8 @@ def downloads(lab, monkeypatch):
     }
     seen.entry = entry
 
-    def record(client, variants, target):
-        seen.recorded.append(variants)
+    def record(client, variants, target, *, lessons):
+        seen.recorded.append((variants, lessons))
         target.mkdir()
         (target / "index.jsonl").write_text(json.dumps(seen.index or entry) + "\n")
         (target / entry["sha256"]).write_bytes(body)
@@ -524,14 +524,54 @@ def test_a_kit_with_packages_has_the_image_of_the_proxy_and_what_the_variants_do
 ):
     planned = kit.plan("client", [GO], with_packages=True)
     assert planned.bases == ("golang:1.23", "busybox:latest", "python:3.13-slim")
-    assert planned.sentence.endswith("download, not weighed yet") and not downloads.recorded
+    what = "what the builds of 01 and the solutions of their exercises download, not weighed yet"
+    assert planned.sentence.endswith(what) and not downloads.recorded
     made = kit.pack("client", planned, tmp_path / "class.tar")
-    assert downloads.recorded == [("go/single", "go/multi", "go/hardened")]
+    assert downloads.recorded == [(("go/single", "go/multi", "go/hardened"), (GO,))]
     assert kit.has_packages(made) and f"packages/{downloads.entry['sha256']}" in {
         one.name for one in made.members
     }
     kit.pack("client", planned, tmp_path / "again.tar")
     assert len(downloads.recorded) == 1  # of the same files, on the same day
+
+
+def test_all_of_a_lesson_is_recorded_once_with_cold_caches(monkeypatch, tmp_path, capsys):
+    """Its variants with nothing cached, then the solutions of its exercises, then its cells."""
+    did = []
+
+    @contextmanager
+    def recording(client):
+        yield "container"
+
+    def run(lesson):
+        did.append(("run", lesson.stem))
+        return SimpleNamespace(failure="a cell failed\nbecause" if lesson == GO else "")
+
+    def answered(client, found, text, name):
+        did.append((found.id, name))
+
+    recorder = packing.packages
+    monkeypatch.setattr(recorder, "recording", recording)
+    monkeypatch.setattr(recorder, "build", lambda _, name, no_cache: did.append((name, no_cache)))
+    monkeypatch.setattr(recorder, "answered", answered)
+    monkeypatch.setattr(recorder, "run", run)
+    monkeypatch.setattr(recorder, "_get", lambda container, target: None)
+    recorder.record(
+        "client", ["go/multi"], tmp_path / "x", lessons=[GO, GO.with_name("00-first.ipynb")]
+    )
+    solved = [one for one in did if one[0][:2] in ("00", "01")]
+    assert did[0] == ("go/multi", True) and ("run", "00-first") in did
+    assert {name for name, _ in solved} == {"00.1", "00.2", "01.1", "01.2"}
+    said = capsys.readouterr().err
+    assert "01-go did not come to its end: a cell failed" in said and "00-first" not in said
+
+
+def test_another_solution_or_cell_is_recorded_again(monkeypatch):
+    key_of = packing.packages.key_of
+    known = key_of(["go/multi"], [GO])
+    assert known == key_of(["go/multi"], [GO]) != key_of(["go/multi"])
+    monkeypatch.setattr(packing.packages, "solutions_of", lambda lesson: iter([("01.1", "FROM x")]))
+    assert key_of(["go/multi"], [GO]) != known
 
 
 def test_what_was_recorded_on_another_day_is_recorded_again(lab, downloads, tmp_path, monkeypatch):

@@ -1,11 +1,12 @@
 """Rehearse a room without a network: unpack a kit, build from it and run lessons, with no way out.
 
-    python tests/live/without_network.py KIT [--variants] [--lessons] [--recorded]
+    python tests/live/without_network.py KIT [--variants] [--exercises] [--lessons] [--recorded]
 
 The engine and every command live in a network namespace that has no route. First a build of the
 same engine has to fail there without the kit, or nothing would be shown. `--variants` builds the
-variants of the kit's lessons with nothing cached, `--lessons` runs its lessons live, `--recorded`
-runs the tests that need no engine. Linux, root. Prints a line of JSON for each part.
+variants of the kit's lessons with nothing cached, `--exercises` has every solution of theirs
+checked, `--lessons` runs them live, `--recorded` runs the tests that need no engine. Prints a line
+of JSON for each part. Linux, root.
 """
 
 import argparse
@@ -21,7 +22,8 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]
 
 from own_engine import OwnEngine
 
-from shiplight import kit
+from shiplight import engine, kit, lessons
+from shiplight.errors import ShipLightError
 from shiplight.kit import packages
 from shiplight.lessons import needed_by, shelf
 
@@ -61,7 +63,7 @@ class Room:
 def rehearse(file: Path, asked) -> bool:
     """Do all of it; whether nothing was missing."""
     manifest = kit.check_kit(file)
-    lessons = [lesson for lesson in shelf.lessons() if lesson.stem in manifest.lessons]
+    chosen = [lesson for lesson in shelf.lessons() if lesson.stem in manifest.lessons]
     own = OwnEngine(size="")
     room = Room(own)
     try:
@@ -71,11 +73,15 @@ def rehearse(file: Path, asked) -> bool:
         print(json.dumps({"kit": manifest.bytes, "packages": weighed}), flush=True)
         well = [room.shown("unpack", str(file))]
         if asked.variants:
-            names = needed_by(*lessons).variants
+            names = needed_by(*chosen).variants
             well += [not room.shown("build", names[0], "--no-cache", SHIPLIGHT_PACKAGES="network")]
             well += [room.shown("build", name, "--no-cache") for name in names]
+        if asked.exercises:
+            here = os.environ | {"DOCKER_HOST": own.url, "LAB_ID": LAB}
+            command = own.inside(sys.executable, __file__, str(file), "--check-solutions")
+            well.append(subprocess.run(command, cwd=ROOT, env=here).returncode == 0)
         if asked.lessons:
-            ids = [lesson.stem[:2] for lesson in lessons]
+            ids = [lesson.stem[:2] for lesson in chosen]
             well += [room.shown("run", one, SHIPLIGHT_MODE="live") for one in ids]
         if asked.recorded:
             well.append(room.shown("test", "--recorded"))
@@ -85,13 +91,32 @@ def rehearse(file: Path, asked) -> bool:
         own.close()
 
 
+def check_solutions(file: Path) -> bool:
+    """Build and check every solution of the kit's lessons on this engine; whether all passed."""
+    client, passed = engine.connect(), True
+    for lesson in (one for one in shelf.lessons() if one.stem in kit.check_kit(file).lessons):
+        for found, text in packages.solutions_of(lesson):
+            began, row = time.monotonic(), {"exercise": found.id}
+            try:
+                made = lessons.answered(client, found, text, name=f"answer/{found.id}")
+                lessons.check(client, found.id, made)
+            except ShipLightError as error:
+                passed, row = False, row | {"failed": error.message[:2000]}
+            print(json.dumps(row | {"seconds": round(time.monotonic() - began, 1)}), flush=True)
+    lessons.stop_index(client)
+    return passed
+
+
 def main() -> None:
     """Read the command line; the exit code says whether nothing was missing."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("kit", type=Path)
-    for part in ("variants", "lessons", "recorded"):
+    for part in ("variants", "exercises", "lessons", "recorded"):
         parser.add_argument(f"--{part}", action="store_true")
+    parser.add_argument("--check-solutions", action="store_true", help=argparse.SUPPRESS)
     asked = parser.parse_args()
+    if asked.check_solutions:  # this script calls itself in the room
+        sys.exit(0 if check_solutions(asked.kit) else 1)
     sys.exit(0 if rehearse(asked.kit.resolve(), asked) else 1)
 
 

@@ -8,11 +8,13 @@ with the tests, and each has to meet its own hint.
 """
 
 from .checking import check, every, named
+from .grading import Exercise
 from .guessing import guess, guessed, questions
 from .helping import Progress, hint, solution
 from .naming import mistakes
 
 __all__ = [
+    "Exercise",
     "Progress",
     "check",
     "every",

@@ -47,7 +47,7 @@ class Exercise:
     @property
     def start_text(self) -> str:
         """The Dockerfile that the lesson begins with."""
-        return str(recipe(str(_place(self.start))))
+        return str(recipe(str(place_of(self.start))))
 
     def solutions(self) -> list[Path]:
         """Return every right answer that is kept: first the one that a learner is shown."""
@@ -64,8 +64,8 @@ def _described() -> dict[str, dict]:
     return {entry["id"]: entry for entry in tomllib.loads(text)["exercise"]}
 
 
-def _place(name: str) -> str | Path:
-    """`app/variant` as it is; a folder or Dockerfile of `apps/` as its path."""
+def place_of(name: str) -> str | Path:
+    """Return `app/variant` as it is, and a folder or Dockerfile of `apps/` as its path."""
     path = catalogue.APPS / name
     return path if path.exists() else name
 
