@@ -131,6 +131,11 @@ CASES = [
     ("dev-dependencies", "mix", "FROM elixir:1.18\nRUN mix deps.get", {}, FAILED, "mix"),
     ("dev-dependencies", "mix for production", "FROM elixir:1.18\nENV MIX_ENV=prod\nRUN mix deps.get", {}, PASSED, ""),
     ("dev-dependencies", "test tools by their names", "FROM python:3.13-slim\nRUN pip install flask pytest black", {}, FAILED, "pip"),
+    ("dev-dependencies", "an image that is there to run the tool", "FROM python:3.13-slim\nRUN pip install black==19.10b0\nENTRYPOINT [\"black\"]", {}, PASSED, ""),
+    ("dev-dependencies", "Bun takes no notice of NODE_ENV", "FROM oven/bun:1.3\nENV NODE_ENV=production\nCOPY package.json ./\nRUN bun install", {"package.json": '{"devDependencies": {"vite": "7"}}'}, FAILED, "bun"),
+    ("dev-dependencies", "Bun is told to leave them out", "FROM oven/bun:1.3\nCOPY package.json ./\nRUN bun install --production", {"package.json": '{"devDependencies": {"vite": "7"}}'}, PASSED, ""),
+    ("dev-dependencies", "a tool of PHP by its name", "FROM php:8.4-cli-alpine\nRUN composer global require phpstan/phpstan", {}, NONE, ""),
+    ("dev-dependencies", "composer require takes those of the project along", "FROM php:8.4-cli-alpine\nCOPY composer.json ./\nRUN composer require a/b", {"composer.json": '{"require-dev": {"phpunit/phpunit": "12"}}'}, FAILED, "composer"),
     ("dev-dependencies", "packages that are added by their names", NODE + "RUN pnpm add express && yarn add left-pad && bun add hono", {}, NONE, ""),
     ("dev-dependencies", "named packages are chosen", NODE + "RUN npm install express && npm install -g pnpm", {}, NONE, ""),
     ("dev-dependencies", "all of node_modules is copied", NODE.replace("slim", "slim AS build") + "RUN npm ci\nFROM node:22-slim\nCOPY --from=build /app/node_modules ./node_modules", {}, FAILED, ""),
@@ -297,6 +302,8 @@ CASES = [
     ("only-needed", "tests in a folder that stays in a builder", GO.replace("COPY go.mod", "COPY app ./app\nCOPY go.mod") + "FROM scratch\nCOPY --from=build /server /", {"app/tests/a": ""}, PASSED, ""),
     ("only-needed", "tests in a folder, left out", "FROM python:3.13-slim\nCOPY app ./app", {"app/tests/test_a.py": "", "app/a.py": "", ".dockerignore": "**/tests"}, PASSED, ""),
     # stripped
+    ("stripped", "a tool of a given version", "FROM rust:1.90\nRUN cargo install sqlx-cli --version 0.8.6 --locked", {}, FAILED, ""),
+    ("stripped", "a compiler that is asked for its version", "FROM rust:1.90\nRUN rustc --version", {}, NONE, ""),
     ("stripped", "by a Makefile", "FROM golang:1.26 AS b\nRUN make build\nFROM scratch\nCOPY --from=b /x /x", {}, UNSEEN, "does not show whether the program is stripped"),
     ("stripped", "a script that may build", "FROM ubuntu:24.04\nRUN apt-get install -y g++\nRUN ./build.sh", {}, UNSEEN, "whether ./build.sh compiles"),
     ("stripped", "an installer from the network", "FROM ubuntu:24.04\nRUN apt-get install -y g++ && wget https://x/conda.sh -O ~/conda.sh && bash ~/conda.sh -b", {}, NONE, ""),
@@ -510,6 +517,7 @@ CASES = [
     ("reclaimable", "Bun's cache, which is linked", "FROM oven/bun:1-slim\nRUN bun install --production", {}, PASSED, ""),
     ("reclaimable", "Bun's cache, which is copied", "FROM oven/bun:1-slim\nRUN bun install --production --backend=copyfile", {}, FAILED, "Bun's cache"),
     # dockerignore
+    ("dockerignore", "a clone has a history of its own", "FROM debian:13-slim\nRUN git clone https://example.com/a.git && cd a && git submodule update --init\nCOPY . /app", {".git/HEAD": "ref: refs/heads/main\n", ".dockerignore": "out\n"}, FAILED, ".git"),
     ("dockerignore", "none", "FROM python:3.13-slim\nCOPY . .", {"app.py": ""}, FAILED, "no .dockerignore"),
     ("dockerignore", "one", "FROM python:3.13-slim\nCOPY . .", {"app.py": "", ".dockerignore": ".git"}, PASSED, ""),
     ("dockerignore", "one for this Dockerfile", "FROM python:3.13-slim\nCOPY . .", {"app.py": "", "Dockerfile.dockerignore": ".git"}, PASSED, ""),
@@ -634,6 +642,7 @@ CASES = [
     ("user", "a script that ends in another, which steps down", STARTED.replace("COPY run.sh /", "COPY run.sh serve.sh /"), {"run.sh": "migrate\n/serve.sh\n", "serve.sh": "exec gosu app x\n"}, PASSED, "ends as another user"),
     ("user", "a script that ends in another, which is not here", STARTED, {"run.sh": "migrate\n/serve.sh\n"}, UNSEEN, "may step down"),
     # signals
+    ("signals", "a script that ends in a runner of scripts", "FROM oven/bun:1.3\nCOPY run.sh /\nCMD [\"sh\", \"/run.sh\"]", {"run.sh": "#!/bin/sh\nexec bun run start\n"}, FAILED, "bun is PID 1"),
     ("signals", "a script that reads others, the last of which is an exec", READS, {"run.sh": LOOP, "start.d/01.sh": "A=1\n", "start.d/99.sh": "exec x\n"}, PASSED, "exec form"),
     ("signals", "a script that reads others, of which none is an exec", READS, {"run.sh": LOOP, "start.d/01.sh": "A=1\n", "start.d/99.sh": "/usr/bin/x\n"}, FAILED, "never calls exec"),
     ("signals", "a script that reads others that are not here", READS, {"run.sh": LOOP}, UNSEEN, "reads scripts that it does not name"),
@@ -839,6 +848,10 @@ CASES = [
     ("one-suite", "one stage", RUST, {}, NONE, ""),
     ("one-suite", "packages inside of what Next.js traces, from musl to glibc", "FROM node:22-alpine AS b\nWORKDIR /app\nCOPY . .\nRUN npm ci && npm run build\nFROM node:22-slim\nCOPY --from=b /app/.next/standalone ./", {}, UNSEEN, "compiled parts break"),
     # production-last
+    ("production-last", "one stage, a development server", "FROM python:3.13-slim\nCMD [\"python\", \"manage.py\", \"runserver\"]", {}, FAILED, "the only stage starts a development server"),
+    ("production-last", "one stage, and a script that ends in one", "FROM python:3.13-slim\nCOPY run.sh /\nENTRYPOINT [\"/run.sh\"]", {"run.sh": "#!/bin/sh\npython manage.py migrate\nexec python manage.py runserver 0.0.0.0:80\n"}, FAILED, "development server"),
+    ("production-last", "one stage, and a script of package.json", "FROM node:24-alpine\nWORKDIR /app\nCOPY . .\nCMD npm start", {"package.json": '{"scripts": {"start": "docusaurus start"}}'}, FAILED, "development server"),
+    ("production-last", "one stage, and a server for production", "FROM node:24-alpine\nWORKDIR /app\nCOPY . .\nCMD npm start", {"package.json": '{"scripts": {"start": "node server.js"}}'}, NONE, "one stage"),
     ("production-last", "a production stage", "FROM alpine:3.22 AS test\nFROM alpine:3.22 AS production", {}, PASSED, ""),
     ("production-last", "a test stage", "FROM alpine:3.22 AS production\nFROM production AS test", {}, FAILED, "test"),
     ("production-last", "a debug stage", "FROM alpine:3.22 AS a\nFROM a AS debug", {}, FAILED, "debug"),

@@ -33,10 +33,11 @@ from ..reading.programs import (
     staying,
 )
 from ..reading.scripts import script_text, scripts_run
-from ..reading.shell import Command, parse
+from ..reading.shell import Command, last_command, parse
 from ..reading.subject import Step, Subject, under
 from .caching import needs_no_cache
 from .outcomes import Outcome, at, at_target, failed, listed, not_applicable, passed, unseen
+from .signals import entry_scripts
 
 _TRIAL = re.compile(
     r"(?:^|[-_.])(?:(?:pr-?)?tests?\d*|testing|tester|dev|devel|development|debug|debugger|lint|linter|"
@@ -95,12 +96,18 @@ def separate_stages(subject: Subject) -> Outcome:
 
 def _compiles_first(subject: Subject, command: Command) -> bool:
     """Whether a start compiles at each start: by itself, or by the script of package.json."""
-    if command.program in ("npm", "yarn", "pnpm", "bun"):
-        named = [word for word in command.arguments if word not in ("run", "run-script")][:1]
-        folder = subject.ending.workdir
-        text = script_text(subject, subject.final_steps, folder, f"{folder}/package.json")
-        return any(_serves_sources(each) for each in parse(_script_in(text or "", *named)))
-    return command.matches(["go run", "cargo run"]) or _serves_sources(command)
+    found = _of_package(subject, command)
+    return any(map(_serves_sources, found)) or command.matches(["go run", "cargo run"])
+
+
+def _of_package(subject: Subject, command: Command) -> list[Command]:
+    """The commands of a script of package.json that a command runs; else that command."""
+    if command.program not in ("npm", "yarn", "pnpm", "bun"):
+        return [command]
+    named = [word for word in command.arguments if word not in ("run", "run-script")][:1]
+    folder = subject.ending.workdir
+    text = script_text(subject, subject.final_steps, folder, f"{folder}/package.json")
+    return list(parse(_script_in(text or "", *named)))
 
 
 def _serves_sources(command: Command) -> bool:
@@ -240,8 +247,12 @@ def _short(command) -> str:
 
 def production_last(subject: Subject) -> Outcome:
     """Check that a plain `docker build` builds the stage that is meant for production."""
+    trials = _trials(subject)
     if len(subject.read.stages) == 1:
-        return not_applicable("there is one stage only")
+        if not trials:
+            return not_applicable("there is one stage only")
+        what = "the only stage starts a development server"
+        return failed(what, [at(trials[0], "for development")], _PRODUCTION)
     if subject.target_named:
         return not_applicable(f"the stage {subject.target.label} was asked for")
     name = subject.target.name or ""
@@ -256,12 +267,24 @@ def production_last(subject: Subject) -> Outcome:
     if tests and tests[-1] is subject.ending.cmd and not _is_product(subject, tests[-1]):
         what = "the last stage runs tests, and a plain `docker build` builds that one"
         return failed(what, [at(tests[-1], "runs tests")], _LAST)
-    starts = subject.ending.starts
-    trials = [s for s in starts if any(c.matches(commands("trials", "start")) for c in s.commands)]
     if trials:
         what = "the last stage starts a development server, and a plain `docker build` builds it"
         return failed(what, [at(trials[0], "for development")], _LAST)
     return passed(f"the last stage is {subject.target.label}")
+
+
+def _trials(subject: Subject) -> list[Step]:
+    """What starts a development server: itself, by package.json, or as the end of a script."""
+    starts = subject.ending.starts
+    began = [(step, command) for step in starts for command in step.commands]
+    ends = [last_command(text) for text in entry_scripts(subject) if text]
+    began += [(starts[0], command) for command in ends if command]
+    wanted = commands("trials", "start")
+    return [
+        step
+        for step, command in began
+        if any(one.matches(wanted) for one in (command, *_of_package(subject, command)))
+    ]
 
 
 def _is_product(subject: Subject, step: Step) -> bool:
@@ -271,6 +294,7 @@ def _is_product(subject: Subject, step: Step) -> bool:
     return any(command.program in landed for command in step.commands)
 
 
+_PRODUCTION = "start what is meant for production, such as gunicorn, nginx or the built program"
 _LAST = (
     "move the production stage to the end of the file; others are built with --target "
     f"(and check those with `{PROGRAM} check --target NAME`)"

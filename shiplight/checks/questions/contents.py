@@ -245,8 +245,21 @@ def _unseen_history(subject: Subject, whole: list[Step]) -> Outcome | None:
     return unseen(why, "add to .dockerignore: .git", *places) if sending else None
 
 
+_OF_HISTORY = ["describe", "rev-parse", "rev-list", "log", "show", "status", "diff", "name-rev",
+               "branch", "tag", "symbolic-ref", "shortlog", "submodule"]  # fmt: skip
+
+
 def _asks_history(subject: Subject) -> bool:
-    return any(c.program == "git" for step in subject.all_steps for c in step.commands)
+    """Whether a step asks git for the history of the context; that of a clone is another one."""
+    asking, steps = [f"git {word}" for word in _OF_HISTORY], subject.all_steps
+    clone = ["git clone", "git init"]
+    cloned = {step.stage.index for step in steps if any(c.matches(clone) for c in step.commands)}
+    return any(
+        command.matches(asking)
+        for step in steps
+        if step.stage.index not in cloned
+        for command in step.commands
+    )
 
 
 def _mounts_all(step: Step) -> bool:

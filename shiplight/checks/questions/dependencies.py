@@ -6,7 +6,7 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import PurePosixPath
 
-from ..reading.caches import is_bare_yarn
+from ..reading.caches import fetching, is_bare_yarn
 from ..reading.folder import part_of, table_of, text_of
 from ..reading.known import commands
 from ..reading.scripts import makes, script_text
@@ -220,6 +220,8 @@ def _names_packages(tool: str, command: Command) -> bool:
     """Whether a command installs packages by name, or tools: those are chosen one by one."""
     if set(command.words) & {"-g", "--global", "--location=global"}:
         return True
+    if command.matches(["composer global require", "composer create-project"]):
+        return True
     verbs = {"ci", "install", "i", "clean-install", "fetch", "."}
     named = [word for word in command.arguments if word not in ({".", "./"} | verbs)]
     if tool in _NODE and named:
@@ -243,6 +245,13 @@ def _test_tools(command: Command) -> set[str]:
     return set(map(_package, command.arguments)) & _TEST_TOOLS
 
 
+def _is_product(subject: Subject, tools: set[str]) -> bool:
+    """Whether an image is there to run such a tool: pip installs nothing else in it."""
+    installs = [c for s in subject.filling_steps for tool, c in fetching(s) if tool == "pip"]
+    named = {_package(word) for c in installs for word in c.arguments[1:]}
+    return named <= tools | {"pip", "setuptools", "wheel"} and not any(map(_pip_files, installs))
+
+
 def _pip_files(command: Command) -> list[str]:
     """What pip is told to install besides named packages: requirement files, the project itself."""
     words = command.words
@@ -257,7 +266,10 @@ def _treats(subject: Subject, step: Step, tool: str, command: Command) -> str:
     text = step.expand(" ".join(command.words))
     if _is_pip(command):
         files = _pip_files(command)
-        named = _test_tools(command) or any(_DEV_FILE.search(file) for file in files)
+        tools = _test_tools(command)
+        if tools and not files and _is_product(subject, tools):
+            return _LEFT_OUT
+        named = tools or any(_DEV_FILE.search(file) for file in files)
         return _INSTALLED if named else _LEFT_OUT
     if re.search(r"--(?:group|with|only-group)[= ]\S*\b(?:dev|test|lint)", text):
         return _INSTALLED
@@ -283,7 +295,8 @@ def _leaves_out(subject: Subject, step: Step, tool: str, command: Command, text:
         return False
     if re.search(_WITHOUT[kind], text) or (tool == "pnpm" and "-P" in command.words):
         return True
-    for name, value in _SWITCHES[kind]:
+    # Bun installs them whatever these say: 1.4.5 did with NODE_ENV=production.
+    for name, value in _SWITCHES[kind] if tool != "bun" else ():
         said = step.setting(command, name)
         if said is not None and (value in said):
             return True

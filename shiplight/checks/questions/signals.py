@@ -13,6 +13,7 @@ from ..reading.shell import (
     ends_in_exec,
     is_shell,
     is_shell_script,
+    last_command,
     parse,
     passes_on,
     plain_commands,
@@ -195,6 +196,11 @@ def _by_script(subject: Subject, started: list[_Started]) -> Outcome:
         if execs is None:
             what = "the script that starts it does not always end in exec: a shell may stay PID 1"
             return unseen(what, _LAST_LINE, place)
+        last = last_command(text)
+        if last and last.matches(commands("processes", "start")):
+            what = f"the script that starts it ends in `exec {' '.join(last.words[:3])}`: "
+            what += f"{last.program} is PID 1 and does not forward signals"
+            return failed(what, [place], _DIRECTLY)
         if not _is_given(each, started) and (outcome := _without_arguments(text, place)):
             return outcome
     return passed("exec form", *(at(each.step, "exec form") for each in started[:1]))

@@ -41,10 +41,16 @@ class Compiling:
 _ASKS = {"--version", "-version", "-V", "--help", "-h", "-dumpversion", "-dumpmachine"}
 
 
+def _only_asks(command: Command) -> bool:
+    """Whether a command asks a program for something; an option with a value does not."""
+    pairs = pairwise((*command.words, "-"))
+    return any(word in _ASKS and after.startswith("-") for word, after in pairs)
+
+
 @lru_cache(maxsize=4096)
 def _language_of(command: Command) -> str:
     """The language that a command compiles; "" where it compiles nothing."""
-    if _ASKS & set(command.words):
+    if _only_asks(command):
         return ""
     for language, patterns in commands("compile").items():
         if command.matches(patterns):
@@ -58,7 +64,7 @@ def compilings(subject: Subject, steps) -> list[Compiling]:
     for step in steps:
         for command in step.commands if step.keyword == "RUN" else ():
             language = _language_of(command)
-            if _is_runner(command) and not _ASKS & set(command.words):
+            if _is_runner(command) and not _only_asks(command):
                 if step.stage.index not in by_stage:
                     by_stage[step.stage.index] = _compiled_in(subject, step.stage)
                 language = by_stage[step.stage.index]

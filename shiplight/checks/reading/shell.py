@@ -398,14 +398,25 @@ def _until_exit(text: str) -> list[list[str]]:
     return run
 
 
+def last_command(text: str) -> Command | None:
+    """Return the command by which a script ends, with exec or without; None for none.
+
+    >>> last_command("migrate; exec ./serve.sh 80").words
+    ('./serve.sh', '80')
+    """
+    words = (_until_exit(text) or [[]])[-1]
+    words = words[1:] if words[:1] == ["exec"] else words
+    return Command(tuple(words)) if words else None
+
+
 def last_script(text: str) -> str:
     """Return the script by which another one ends, with exec or without; "" for none.
 
     >>> last_script("migrate; exec ./serve.sh"), last_script("./prepare.sh; serve")
     ('./serve.sh', '')
     """
-    last = (_until_exit(text) or [[]])[-1]
-    word = "".join((last[1:] if last[:1] == ["exec"] else last)[:1])
+    last = last_command(text)
+    word = last.words[0] if last else ""
     return word if word.endswith((".sh", ".bash", "entrypoint")) else ""
 
 
