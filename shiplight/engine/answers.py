@@ -10,7 +10,7 @@ import docker.errors
 import requests
 import urllib3
 
-from ..errors import EngineFailed
+from ..errors import EngineFailed, UsageError
 from ..setup import PROGRAM
 
 DISK_FULL = (
@@ -82,8 +82,14 @@ def patience(client: docker.DockerClient) -> Iterator[None]:
         client.api.timeout = before
 
 
-def engine_failed(doing: str, said: str) -> EngineFailed:
-    """Return what the engine said, with the way out of the commonest: a full disk."""
+def engine_failed(doing: str, said: str) -> EngineFailed | UsageError:
+    """Return what the engine said, with the way out of the commonest: a full disk.
+
+    That an image is empty is no failure of the engine's: UsageError.
+    """
+    if "empty export" in said:
+        why = f"{doing}: the image has no layers, and this engine exports none without."
+        return UsageError(why, hint="put something into its last stage, by COPY or RUN")
     hint = f"`{PROGRAM} doctor` checks the engine"
     if "no space left" in said.lower():
         hint = DISK_FULL

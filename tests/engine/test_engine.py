@@ -10,7 +10,13 @@ from replay import FIXTURES, INFO, VERSION, engine_of
 
 from shiplight import engine
 from shiplight.engine import answers, connecting, describing, disk, endpoints
-from shiplight.errors import EngineFailed, EngineNotReachable, ImageNotFound, ProbeFailed
+from shiplight.errors import (
+    EngineFailed,
+    EngineNotReachable,
+    ImageNotFound,
+    ProbeFailed,
+    UsageError,
+)
 from shiplight.inspection import probing
 
 
@@ -113,6 +119,13 @@ def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
 )
 def test_what_helps_is_told_by_what_the_engine_says(said, says):
     assert says in answers.engine_failed("looking", said).hint
+
+
+def test_that_an_image_is_empty_is_no_failure_of_the_engine():
+    """As Docker 20.10 says it of a `FROM scratch` into which nothing is copied."""
+    told = answers.engine_failed("exporting x", "empty export - not implemented")
+    assert isinstance(told, UsageError)
+    assert "exporting x: the image has no layers" in told.message and "COPY" in told.hint
 
 
 @pytest.mark.parametrize(
