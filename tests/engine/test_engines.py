@@ -58,6 +58,7 @@ def test_what_was_not_reached_for_arm64_is_an_empty_cell_and_says_why(tmp_path, 
         "variants": {
             "go/multi": whole | asked | {"unlike": {"exit_code": [0, 2]}},
             "node/multi": about | {"failed": "npm could not"},
+            arm64.CROSSED: whole | {"programs": {"amd64": 1}, "said": "x"},
         },
     }
     monkeypatch.setattr(arm64, "TRIED", tmp_path / "tried.json")
@@ -72,6 +73,7 @@ def test_what_was_not_reached_for_arm64_is_an_empty_cell_and_says_why(tmp_path, 
         "| node/multi |  |  |  |  |",
         "| python/slimmest |  |  |  |  |",
         "| rust/static |  |  |  |  |",
+        "| platforms/cross-rust | 61.0 s | 7.00 MB | 1 for amd64 |  |",
         "",
         "Emulated on Docker 1, graph driver x, by QEMU 1 (2026-01-02).",
         "",
@@ -81,6 +83,7 @@ def test_what_was_not_reached_for_arm64_is_an_empty_cell_and_says_why(tmp_path, 
         "- python/slimmest: not tried yet",
         "- rust/static: not tried yet",
         "- go/multi: `exit_code` is 2, and 0 on amd64",
+        "- platforms/cross-rust: compiled for amd64 by a builder for arm64; on amd64, it said `x`",
     ]
 
 
