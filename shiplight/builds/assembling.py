@@ -185,8 +185,11 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
     if recipe.platform:  # mmdebstrap would copy an emulator in; the kernel has one, or none helps
         command.insert(0, "--skip=check/qemu")
     journal.ready()
-    unfinished = f"{recipe.equivalent}-unfinished"  # what ends in the middle never has its name
-    name, tag = split(unfinished)
+    imported = recipe.equivalent
+    if engine.has_image(client, imported):  # which stays until the new one is whole
+        imported += "-unfinished"
+        engine.remove_image(client, imported)  # of a run that was killed
+    name, tag = split(imported)
     changes = [*recipe.rootfs["changes"]]
     labels = journal.labels(recipe.equivalent) | _labels(recipe) | {journal.BASES: "equivalent"}
     changes += [f"LABEL {key}={value}" for key, value in labels.items()]
@@ -210,17 +213,16 @@ def _from_rootfs(client, recipe: Recipe, tasks: progress.Tasks) -> None:
             )
         except BaseException:
             _end(process)
-            engine.remove_image(client, unfinished)
+            engine.remove_image(client, imported)
             raise
         if process.wait() != 0:
-            engine.remove_image(client, unfinished)
+            engine.remove_image(client, imported)
             errors.seek(0)
             raise _mmdebstrap_failed(recipe, errors.read())
-    try:
-        _refuse_mislabelled(client, recipe, unfinished)
-        engine.tag_image(client, unfinished, recipe.equivalent)
-    finally:
-        engine.remove_image(client, unfinished)
+    _refuse_mislabelled(client, recipe, imported)
+    if imported != recipe.equivalent:
+        engine.tag_image(client, imported, recipe.equivalent)
+        engine.remove_image(client, imported)  # the name: the image has another one
     engine.remember_image(client, recipe.equivalent)
 
 
@@ -229,9 +231,10 @@ def _labels(recipe: Recipe) -> dict[str, str]:
 
 
 def _refuse_mislabelled(client, recipe: Recipe, imported: str) -> None:
-    """Refuse an image that the engine imported for its own platform, which it is not for."""
+    """Remove an image that the engine imported for its own platform, which it is not for."""
     found = plain(platform_inspected(engine.inspect_image(client, imported)))
     if recipe.platform not in (None, found):
+        engine.remove_image(client, imported)
         raise BaseNotAvailable(
             f"this engine imports root file systems for {found} only, so it cannot have"
             f" {recipe.equivalent}.",

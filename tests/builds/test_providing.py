@@ -247,13 +247,16 @@ def test_what_assembling_needs_is_judged_before_and_when_it_is_tried(
 @pytest.mark.parametrize("imported", ["amd64", "arm64"])
 def test_an_engine_that_imports_for_its_own_platform_only_keeps_no_wrong_base(client_of, imported):
     recipe = bases.recipes()["debian:bookworm-slim"].on("linux/arm64")
-    name = f"{recipe.equivalent}-unfinished"
-    client, _ = client_of((rf"/images/{name}/json", image(name) | {"Architecture": imported}))
+    name = recipe.equivalent
+    gone = (rf"/images/{name}$", [{"Untagged": name}])
+    there = image(name) | {"Architecture": imported}
+    client, seen = client_of((rf"/images/{name}/json", there), gone)
     if imported == "arm64":
         assembling._refuse_mislabelled(client, recipe, name)
     else:
         with pytest.raises(BaseNotAvailable, match="for linux/amd64 only"):
             assembling._refuse_mislabelled(client, recipe, name)
+    assert len([how for how, _, _ in seen if how == "DELETE"]) == (imported == "amd64")
 
 
 @pytest.mark.parametrize("label", ["today", "another", None])
