@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import stat
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -196,12 +197,16 @@ def bytes_in(folder: Path) -> int:
     return total
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what processes left in a folder that were killed while they wrote a file."""
+def remove_parts(folder: Path, *, deep: bool = False, seconds: float = 0) -> None:
+    """Remove what processes left in a folder that were killed while they wrote a file.
+
+    `deep`: also in the folders below it. `seconds`: only what is older, and that nobody writes now.
+    """
     with suppress(OSError):
-        for part in folder.glob(f".*{PARTS}"):
+        for part in (folder.rglob if deep else folder.glob)(f".*{PARTS}"):
             with suppress(OSError):
-                shutil.rmtree(part) if part.is_dir() else part.unlink()
+                if time.time() - part.lstat().st_mtime >= seconds:
+                    shutil.rmtree(part) if part.is_dir() else part.unlink()
 
 
 def named_in(*variables: str) -> Path | None:

@@ -309,3 +309,16 @@ def test_a_process_that_is_killed_while_it_writes_leaves_a_whole_file(tmp_path):
         assert len(text) == 200_000 and len(set(text)) == 1
     files.remove_parts(tmp_path)
     assert [p.name for p in tmp_path.iterdir()] == ["kept"]
+
+
+def test_what_is_being_written_now_is_no_leftover(tmp_path):
+    """`clean` looks into folders in which somebody may be recording."""
+    old, new = (tmp_path / "deep" / f".{name}{files.PARTS}" for name in ("old", "new"))
+    old.parent.mkdir()
+    for part in (old, new):
+        part.write_text("x")
+    os.utime(old, (0, 0))
+    files.remove_parts(tmp_path, seconds=10)
+    assert old.exists(), "not in this folder"
+    files.remove_parts(tmp_path, deep=True, seconds=10)
+    assert new.exists() and not old.exists()

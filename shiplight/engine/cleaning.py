@@ -396,6 +396,10 @@ def _forget(
     journal.revise(rest_of)
 
 
+_WRITTEN = ("docs", "notebooks", "out", "recordings")  # folders that `record` and `run` write to
+_WRITING_SECONDS = 10  # and each file in far less
+
+
 def _remove_files() -> list[Left]:
     """Remove the lab's caches and downloads, where it made these folders; say which stay."""
     left = []
@@ -408,6 +412,9 @@ def _remove_files() -> list[Left]:
         elif folder.exists():
             left.append(Left(str(folder), PERHAPS, files.bytes_in(folder), f"rm -r {folder}"))
     files.remove_parts(journal.path())
+    files.remove_parts(journal.ROOT, seconds=_WRITING_SECONDS)
+    for name in _WRITTEN:
+        files.remove_parts(journal.ROOT / name, deep=True, seconds=_WRITING_SECONDS)
     with contextlib.suppress(OSError):  # the folder of a lab with an id of its own, when empty
         journal.path().rmdir()
     return left

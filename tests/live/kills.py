@@ -141,9 +141,15 @@ def recording_killed(copy: Path, seconds: float) -> None:
     for name in changed:
         if name.endswith((".json", ".ipynb")):
             json.loads((copy / name).read_text(encoding="utf-8"))
+    for part in copy.rglob(f".*{files.PARTS}"):
+        os.utime(
+            part, (0, 0)
+        )  # as if it had been there for a while: `clean` spares what is written
     cleaned = [sys.executable, "-m", "shiplight", "clean"]
     subprocess.run(cleaned, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, check=True)
     assert not [place for place in copy.glob(f".lab/**/{journal.WORK}/*") if place.is_dir()]
+    stored = [copy.glob(f".*{files.PARTS}"), (copy / "recordings").rglob(f".*{files.PARTS}")]
+    assert not [part for found in stored for part in found]
 
 
 def checked_out(copy: Path) -> Path:
