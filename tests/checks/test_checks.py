@@ -473,6 +473,18 @@ def test_what_is_no_token_of_a_service_stays_unsaid(tmp_path, name, text):
     assert of_secrets(tmp_path, {name: text})[0].result == "passed"
 
 
+def test_of_large_sources_not_even_the_beginning_is_read(tmp_path, monkeypatch):
+    """A context may hold gigabytes of JSON."""
+    read, begin = [], secretfiles.start_of
+    monkeypatch.setattr(
+        secretfiles, "start_of", lambda subject, name: read.append(name) or begin(subject, name)
+    )
+    token = "ghp_" + TOKENS["ghp_"]
+    files = {"large.json": token + " " * 300_000, "small.json": "{}", "empty.json": ""}
+    assert of_secrets(tmp_path, files)[0].result == "passed"
+    assert read == ["small.json"]
+
+
 def test_a_file_of_secrets_that_stays_out_of_the_image_need_not_be_read(tmp_path):
     files = {"secrets.env": "# more\n" * 200_000, ".dockerignore": ".git\nsecrets.env\n"}
     found = check(tmp_path, "FROM alpine:3.22\nCOPY . /app\n", files)

@@ -2,7 +2,7 @@
 
 import re
 
-from .folder import cleaned, is_folder, start_of
+from .folder import bytes_of, cleaned, is_folder, start_of
 from .secretshapes import TOKENS, has_private_key
 from .secretwords import is_secret, is_secret_name, shapes
 from .subject import Subject
@@ -108,11 +108,12 @@ def code_with_tokens(subject: Subject) -> list[str]:
         for name in subject.sends.files:
             if not _CODE.search(name) or _OTHERS.search(name) or is_of_tests(name):
                 continue
-            text, whole = start_of(subject, name)
-            if text is None or not whole or len(text) > min(left, _LARGEST_OF_CODE):
+            size = bytes_of(subject, name) or 0
+            if not 0 < size <= min(left, _LARGEST_OF_CODE):
                 continue
-            left -= len(text)
-            found += [name] if _has_token(text) else []
+            left -= size
+            text, _ = start_of(subject, name)
+            found += [name] if text and _has_token(text) else []
         subject.found["code"] = found
     return subject.found["code"]
 
