@@ -1,12 +1,12 @@
 """Watching an image's own health check: what the engine says of a container that runs it."""
 
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 from .. import engine, recordings
 from ..engine import journal
 from ..errors import ProbeFailed
-from ..setting import Setting
+from ..setting import Kept, Setting
 from ..units import in_one_line
 from . import probing
 
@@ -14,7 +14,7 @@ MOST_SECONDS = 90.0  # a check that says nothing for so long is left alone
 
 
 @dataclass(frozen=True)
-class Health:
+class Health(Kept):
     """What came of an image's HEALTHCHECK: the engine's `status`, and what the last check `said`.
 
     The status is `healthy`, `unhealthy`, or `starting` where neither was known in time.
@@ -28,16 +28,6 @@ class Health:
     @in_one_line
     def __repr__(self) -> str:
         return f"Health {self.image}  {self.status}" + (f", said: {self.said}" if self.said else "")
-
-    def to_dict(self) -> dict:
-        """Return it as JSON holds it."""
-        return asdict(self) | {"setting": self.setting and self.setting.to_dict()}
-
-    @classmethod
-    def from_dict(cls, data: dict) -> "Health":
-        """Return what `to_dict` wrote."""
-        setting = Setting.from_dict(data["setting"]) if data.get("setting") else None
-        return cls(**data | {"setting": setting})
 
 
 @recordings.replayed(Health)
