@@ -33,6 +33,7 @@ from shiplight.units import format_bytes, format_seconds
 TRIED = ROOT / "recordings" / "arm64-tried.json"
 PLATFORM = "linux/arm64"
 CROSSED = "platforms/cross-rust"  # compiled for amd64 by a builder for arm64, as on a Mac
+PLATFORMS, CROSS = ROOT / "apps" / "platforms", "Dockerfile.cross-rust"
 VARIANTS = ["go/multi", "node/multi", "python/slimmest", "rust/static", CROSSED]  # the slowest last
 LIMIT_SECONDS = 5400
 
@@ -108,10 +109,9 @@ def assembled(client, recipe: Recipe) -> dict:
 
 def bases_of(name: str) -> list[str]:
     """The bases of a variant that are for arm64, each once."""
-    if name == CROSSED:
-        return ["rust:1.82"]
-    row = catalogue.find(name)
-    read = dockerfile.parse((row.folder / row.dockerfile).read_text(encoding="utf-8"))
+    row = catalogue.find(name) if name != CROSSED else None
+    file = row.folder / row.dockerfile if row else PLATFORMS / CROSS
+    read = dockerfile.parse(file.read_text(encoding="utf-8"))
     return list(dict.fromkeys(use.reference for use in image_uses(read)))
 
 
@@ -147,9 +147,8 @@ def crossed(client) -> dict:
     known = arguments(PLATFORM, "linux/amd64")
     given = {name: value for name, value in known.items() if name.startswith("BUILD") and value}
     try:
-        how = {"file": "Dockerfile.cross-rust", "build_args": given, "name": CROSSED}
-        folder = ROOT / "apps" / "platforms"
-        built = builds.build(client, folder, platform="linux/amd64", no_cache=True, **how)
+        how = {"file": CROSS, "build_args": given, "name": CROSSED}
+        built = builds.build(client, PLATFORMS, platform="linux/amd64", no_cache=True, **how)
         found = [one.architecture for one in programs(client, built, "/")]
         image = measure(client, built)
         return {

@@ -137,14 +137,12 @@ def recording_killed(copy: Path, seconds: float) -> None:
         cwd=copy, capture_output=True, text=True, check=True,
     )  # fmt: skip
     changed = [line[3:] for line in said.stdout.splitlines()]
-    assert not [name for name in changed if files.PARTS in name]
+    assert not [name for name in changed if files.PARTS in name], "git overlooks it"
     for name in changed:
         if name.endswith((".json", ".ipynb")):
             json.loads((copy / name).read_text(encoding="utf-8"))
     for part in copy.rglob(f".*{files.PARTS}"):
-        os.utime(
-            part, (0, 0)
-        )  # as if it had been there for a while: `clean` spares what is written
+        os.utime(part, (0, 0))  # `clean` spares what is new: somebody may be writing it
     cleaned = [sys.executable, "-m", "shiplight", "clean"]
     subprocess.run(cleaned, cwd=copy, env=os.environ | {"PYTHONPATH": str(copy)}, check=True)
     assert not [place for place in copy.glob(f".lab/**/{journal.WORK}/*") if place.is_dir()]
