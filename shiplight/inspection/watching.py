@@ -34,7 +34,7 @@ class Health(Kept):
 def health(client, what) -> Health:
     """Start a container of a build or image, wait for its health check, and remove it.
 
-    Raises ProbeFailed if the image has no health check, or if the container ends before it.
+    Raises ProbeFailed if the image has no health check, or if the container ends before that.
     """
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
@@ -56,11 +56,13 @@ def _judged(container, image: str) -> tuple[str, str]:
     while True:
         container.reload()
         state = container.attrs["State"]
+        if (
+            state["Status"] != "running"
+        ):  # the engine calls it unhealthy then, as if a check had failed
+            words = container.logs(tail=1).decode("utf-8", "replace").strip()
+            raise ProbeFailed(f"{image} ended before its health was known: {words}")
         seen = state.get("Health") or {"Status": "starting"}
         if seen["Status"] != "starting" or time.monotonic() - begun > MOST_SECONDS:
             said = seen["Log"][-1]["Output"] if seen.get("Log") else ""
             return seen["Status"], said.strip()
-        if state["Status"] != "running":
-            words = container.logs(tail=1).decode("utf-8", "replace").strip()
-            raise ProbeFailed(f"{image} ended before its first health check: {words}")
         time.sleep(0.2)

@@ -37,9 +37,11 @@ def test_a_check_that_nobody_runs_is_left_alone(monkeypatch):
     assert watching._judged(Container({"Status": "running"}), "x") == ("starting", "")
 
 
-def test_a_container_that_ends_before_its_check_is_told_with_its_last_word(monkeypatch):
-    ended = Container(state("starting", runs="exited"))
-    with pytest.raises(ProbeFailed, match="x ended before its first health check: no such module"):
+@pytest.mark.parametrize("status", ["starting", "unhealthy"])
+def test_a_container_that_ends_before_its_check_is_told_with_its_last_word(status):
+    """Docker 20.10 calls a container unhealthy as soon as it ends, without a check."""
+    ended = Container(state(status, runs="exited"))
+    with pytest.raises(ProbeFailed, match="x ended before its health was known: no such module"):
         watching._judged(ended, "x")
 
 
