@@ -51,6 +51,7 @@ def pytest_addoption(parser):
     parser.addoption("--live", action="store_true", help="fail if anything cannot run live")
     parser.addoption("--recorded", action="store_true", help="as on a machine without an engine")
     parser.addoption("--unit", action="store_true", help="only tests that need no engine")
+    parser.addoption("--keep", action="store_true", help="leave what the tests made on the engine")
 
 
 def pytest_configure(config):
@@ -209,7 +210,9 @@ def pytest_sessionfinish(session, exitstatus):
 
 def pytest_unconfigure(config):
     """Clean up, also after workers that were ended: their labs, and then what those shared."""
-    if WORKER or not (lab := os.environ["LAB_ID"]).startswith("test"):
+    if WORKER or config.getoption("--keep"):
+        return
+    if not (lab := os.environ["LAB_ID"]).startswith("test"):
         return
     for left in [*journal.path().parent.glob(f"{lab}gw*"), journal.path()]:
         os.environ["LAB_ID"] = left.name

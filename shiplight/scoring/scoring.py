@@ -13,7 +13,7 @@ from ..boxes import ACCENT, LITERAL, WRONG, inline
 from ..buildkit import Step
 from ..builds import Build, build, order
 from ..checks import mask, masked_text, read_subject, run, with_image
-from ..dockerfile import Context, parse, read_context
+from ..dockerfile import Context, Instruction, parse, read_context
 from ..engine import journal
 from ..errors import BuildFailed, UsageError
 from ..image import Image, instruction_of
@@ -290,8 +290,9 @@ def _edited(client, seen: Seen, wanted, place: Path, source: str, built, token: 
         except BuildFailed as error:
             return replace(seen, edit_failure=_without(error.message, token))
         engine.remove_image(client, made.tag)
-        installs = installed_again(wanted.text, made.own_steps())
-        if not any(map(_COMPILES.search, installs)):
+        steps = made.own_steps()
+        installs = installed_again(wanted.text, steps)
+        if not _fills_mount(wanted.text, steps, installs):
             break
     again, installs = (
         tuple(_without(one, token) for one in part) for part in (made.ran(), installs)
@@ -305,7 +306,7 @@ def installed_again(text: str, steps: list[Step]) -> tuple[str, ...]:
     Of each stage the first one that installs anything counts: after it the rest finds them. One
     that compiles with a cache mount, and downloaded nothing, found them too.
     """
-    lines = {one.line: one for stage in parse(text).stages for one in stage.instructions}
+    lines = _instructions(text)
     first: dict[str, Step] = {}
     for step in steps:
         if step.instruction.startswith("RUN ") and _INSTALLS.search(step.instruction):
@@ -313,12 +314,27 @@ def installed_again(text: str, steps: list[Step]) -> tuple[str, ...]:
     return tuple(step.instruction for step in first.values() if not _kept(step, lines))
 
 
-def _kept(step: Step, lines: dict) -> bool:
+def _fills_mount(text: str, steps: list[Step], installs: tuple[str, ...]) -> bool:
+    """Whether one of these compiled into a cache mount, where the next build would find that."""
+    lines = _instructions(text)
+    return any(step.instruction in installs and _compiles_in_mount(step, lines) for step in steps)
+
+
+def _kept(step: Step, lines: dict[int, Instruction]) -> bool:
     """Whether the dependencies of a step came from a cache: its layer's, or that of a compiler."""
+    found = _compiles_in_mount(step, lines) and not any(map(_FETCHED.search, step.log))
+    return step.cached or found
+
+
+def _compiles_in_mount(step: Step, lines: dict[int, Instruction]) -> bool:
     mounts = lines[step.line].mounts if step.line in lines else ()
     mounted = any(mount.get("type") == "cache" for mount in mounts)
-    compiles = mounted and _COMPILES.search(step.instruction)
-    return step.cached or (bool(compiles) and not any(map(_FETCHED.search, step.log)))
+    return mounted and bool(_COMPILES.search(step.instruction))
+
+
+def _instructions(text: str) -> dict[int, Instruction]:
+    """The instructions of a Dockerfile by their lines."""
+    return {one.line: one for stage in parse(text).stages for one in stage.instructions}
 
 
 def _without(said: str, token: str) -> str:

@@ -186,6 +186,13 @@ def test_a_mount_that_was_emptied_meanwhile_is_filled_by_one_edit_and_found_by_t
     assert scored(made, text=text)["edit"].passed and not ran
 
 
+def test_what_compiles_without_a_mount_is_not_edited_twice(made):
+    text = TEXT.replace("--mount=type=cache,target=/root/.cache/go-build ", "")
+    assert text != TEXT
+    made.steps_of = lambda name: steps(download=False)[2:]
+    assert not scored(made, text=text)["edit"].passed and len(made.given) == 2
+
+
 def test_an_image_that_starts_nothing_does_not_answer(made):
     made.image = replace(made.image, config={"User": "65532"})
     found = scored(made)
