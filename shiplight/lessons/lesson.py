@@ -207,7 +207,11 @@ def _clear(client, tags: list[str], *, yes: bool) -> None:
 
 def _remove(client, tags: list[str]) -> None:
     if isinstance(client, recordings.Recorded):
-        display(Shown("Nothing was built in this recorded run, so nothing is removed.", mark="▸"))
+        display(
+            Shown(
+                "This run was recorded: it made no images, so there are none to remove.", mark="▸"
+            )
+        )
         return
     before = disk.Gauge(client)
     gone = [tag for tag in tags if engine.remove_image(client, tag)]
