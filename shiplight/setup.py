@@ -138,12 +138,16 @@ def _has_ensurepip() -> bool:
 _QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "check": False}
 
 
-def add(requirements: str) -> None:
-    """Install what a file pins by hash into the environment that runs this. Raises SetupFailed."""
+def add(requirements: str, *, folder: Path | None = None) -> None:
+    """Install what a file pins by hash into the environment that runs this.
+
+    With `folder`, from the packages in it alone. Raises SetupFailed.
+    """
     if sys.prefix == sys.base_prefix:
         raise SetupFailed(f"{sys.executable} is not in a virtual environment.\n  Try: {PROGRAM}")
     with _lock():
-        _install(Path(sys.executable), ROOT / requirements, "--only-binary", ":all:")
+        source = ("--no-index", "--find-links", str(folder)) if folder else ()
+        _install(Path(sys.executable), ROOT / requirements, "--only-binary", ":all:", *source)
 
 
 def _install(python: Path, requirements: Path, *options: str) -> None:

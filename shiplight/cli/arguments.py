@@ -455,7 +455,7 @@ def _teaching(add) -> None:
     packed = add(
         "pack",
         "write a kit for a room without a network: base images of lessons, recordings, the "
-        "scanner's database, Python packages, and what RUN steps download",
+        "scanner and its database, Python packages, and what RUN steps download",
         "pack 00 01 03 --packages --output class.tar\npack 00 01 --wheels linux/amd64,macos/arm64",
     )
     packed.add_argument("lessons", nargs="*", metavar="LESSON", help="(default: all)")

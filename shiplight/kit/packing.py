@@ -21,13 +21,15 @@ from ..builds import here, provide
 from ..engine import journal
 from ..errors import ScannerMissing
 from ..lessons import needed_by
-from ..scans import database_folder
+from ..scans import REQUIREMENTS, database_folder
 from ..setup import ROOT
 from ..units import format_bytes
 from . import packages, wheels
 from .manifest import NAME, Manifest, Member
 
 BASES, BLOCK = "bases.tar.zst", 1 << 20
+SCANNER = "scanner"  # the folder with its package, which there is for one platform
+SCANNER_FOR = "linux/amd64"
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,11 @@ class Plan:
         return bool(self.variants or self.runs)
 
     @property
+    def has_program(self) -> bool:
+        """Whether it will have the scanner itself."""
+        return self.scans and self.platform == SCANNER_FOR
+
+    @property
     def sentence(self) -> str:
         """What it weighs at most, part by part."""
         images = "1 base image" if len(self.bases) == 1 else f"{len(self.bases)} base images"
@@ -67,6 +74,8 @@ class Plan:
             parts.append("no database of the scanner, which is not here")
         if self.scanner:
             parts.append(f"the scanner's database, {format_bytes(files.bytes_in(self.scanner))}")
+        if self.has_program:
+            parts.append("the scanner itself")
         parts.append(f"recordings, {format_bytes(files.bytes_in(ROOT / 'recordings'))}")
         parts += [f"Python packages for {one}" for one in self.wheels_for]
         if self.runs:
@@ -117,7 +126,10 @@ def pack(client, planned: Plan, target: Path) -> Manifest:
     sources = _packages(client, planned, stage)  # first: a build can fail
     sources[BASES] = _bases(client, images, stage)
     for platform in planned.wheels_for:
-        sources |= _wheels(platform, stage)
+        name = f"wheels/{platform.replace('/', '-')}"
+        sources |= _wheels(name, platform, "requirements.txt", stage)
+    if planned.has_program:
+        sources |= _wheels(SCANNER, SCANNER_FOR, REQUIREMENTS, stage)
     if planned.scanner:
         for name in ("trivy.db", "metadata.json"):
             sources[f"trivy/db/{name}"] = planned.scanner / "db" / name
@@ -172,15 +184,14 @@ def _packages(client, planned: Plan, stage: Path) -> dict[str, Path]:
     return {f"{packages.FOLDER}/{path.name}": path for path in _below(folder)}
 
 
-def _wheels(platform: str, stage: Path) -> dict[str, Path]:
-    locked = (ROOT / "requirements.txt").read_bytes()
-    key = hashlib.sha256(locked).hexdigest()[:16]
-    name = platform.replace("/", "-")
-    folder = stage / f"wheels-{name}-{key}"
+def _wheels(name: str, platform: str, requirements: str, stage: Path) -> dict[str, Path]:
+    """What a locked file has for a platform, for a folder of the kit; kept while it is the same."""
+    key = hashlib.sha256((ROOT / requirements).read_bytes()).hexdigest()[:16]
+    folder = stage / f"{name.replace('/', '-')}-{key}"
     if not folder.is_dir():
         with files.making(folder) as part:
-            wheels.download(part, platform)
-    return {f"wheels/{name}/{path.name}": path for path in _below(folder)}
+            wheels.download(part, platform, requirements)
+    return {f"{name}/{path.name}": path for path in _below(folder)}
 
 
 def _member(name: str, path: Path) -> Member:

@@ -3,22 +3,25 @@
 import hashlib
 import itertools
 import os
+import platform
 import shutil
+import sys
 import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from .. import engine, files, image, progress
+from .. import engine, files, image, progress, setup
 from ..builds import mirrored, recipes
 from ..engine import journal
 from ..errors import ArchiveError, UsageError
 from ..references import canonical, tagged
+from ..scans import REQUIREMENTS, has_scanner
 from ..setup import PROGRAM, ROOT
 from ..units import format_bytes, one_line
 from . import packages
 from .manifest import MOST_BYTES, NAME, Manifest, Member
-from .packing import BASES, BLOCK
+from .packing import BASES, BLOCK, SCANNER
 
 # tarfile raises many errors over bad headers: of numbers, sizes and headers that follow each other.
 _TAR_FAILS = (
@@ -29,7 +32,8 @@ _TAR_FAILS = (
 def unpack(client, kit: Path) -> Manifest:
     """Verify a kit, then load its bases and put its other files in their places.
 
-    Where it has what RUN steps download, all builds of this lab use that from now on.
+    Where it has what RUN steps download, all builds of this lab use that from now on. Where it has
+    the scanner, and there is none here, that is installed.
 
     What an interrupted unpacking had verified is not read again. `client` may be None: then no
     base is loaded. Raises UsageError for what is not a whole kit, EngineFailed, LabFolderFailed.
@@ -48,6 +52,8 @@ def unpack(client, kit: Path) -> Manifest:
         target = _place_of(member)
         if target is not None and not target.exists():
             _put(_folder() / member.name, target)
+    if any(one.name.startswith(f"{SCANNER}/") for one in manifest.members):
+        _install_scanner(client)
     return manifest
 
 
@@ -220,6 +226,17 @@ def _put(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     with open(source, "rb") as read, files.replacing(target) as written:
         shutil.copyfileobj(read, written, BLOCK)
+
+
+def _install_scanner(client) -> None:
+    """Install the scanner where there is none and its package is for this machine."""
+    here = sys.platform, platform.machine()
+    if here != ("linux", "x86_64") or has_scanner(client):
+        return
+    try:
+        setup.add(REQUIREMENTS, folder=_folder() / SCANNER)
+    except setup.SetupFailed as error:
+        setup.say(f"the scanner could not be installed: {error}")
 
 
 def has_packages(manifest: Manifest) -> bool:

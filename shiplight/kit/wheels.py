@@ -1,4 +1,4 @@
-"""The learner's Python packages for machines of other platforms, by pip and with its hashes.
+"""Python packages for machines of other platforms, by pip and with its hashes.
 
 What has no wheel comes as its source, with setuptools to build it.
 """
@@ -69,13 +69,13 @@ def refuse_unknown(platforms: Iterable[str]) -> None:
             raise UsageError(f"there are no wheels for {platform!r}.", hint=f"one of {known}")
 
 
-def download(folder: Path, platform: str) -> None:
-    """Download into a folder what `./lab` installs on this platform, with this version of Python.
+def download(folder: Path, platform: str, requirements: str = "requirements.txt") -> None:
+    """Download into a folder what a locked file of ours has for a platform.
 
-    Raises UsageError where pip cannot get everything.
+    They are for this version of Python. Raises UsageError where pip cannot get everything.
     """
     python = machine.python_version()  # to the patch: a marker can depend on it
-    text = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+    text = (ROOT / requirements).read_text(encoding="utf-8")
     lines = requirements_of(text, platform, python).splitlines()
     wanted, sources = {line.partition("==")[0]: line for line in lines}, {}
     folder.mkdir(parents=True, exist_ok=True)
@@ -125,5 +125,5 @@ def _download(folder: Path, wanted: Iterable[str], options: list[str]) -> str:
 def _failed(platform: str, why: str) -> UsageError:
     return UsageError(
         f"pip could not get the packages for {platform}: {why}",
-        hint="check that Python's package registry can be reached, or pack without wheels",
+        hint="check that Python's package registry can be reached, then pack again",
     )

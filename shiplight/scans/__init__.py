@@ -6,14 +6,16 @@ Installs and downloads only inside `provide()`. What could not be scanned is unk
 from .comparing import FATES, Fate, ScanComparison, compare_scans
 from .findings import OS, SEVERITIES, WORDS, Finding, PackageDatabase, ScanReport
 from .judging import FAILED, PASSED, Judgement, Waiver, judge, read_waivers
+from .running import REQUIREMENTS
 from .scanning import package_list, prepare, scan, write_package_list
-from .trivy import database_folder
+from .trivy import database_folder, has_scanner
 
 __all__ = [
     "FAILED",
     "FATES",
     "OS",
     "PASSED",
+    "REQUIREMENTS",
     "SEVERITIES",
     "WORDS",
     "Fate",
@@ -25,6 +27,7 @@ __all__ = [
     "Waiver",
     "compare_scans",
     "database_folder",
+    "has_scanner",
     "judge",
     "package_list",
     "prepare",

@@ -81,6 +81,14 @@ def find(client=None) -> Scanner:
     )
 
 
+def has_scanner(client=None) -> bool:
+    """Return whether there is a scanner that can be used."""
+    try:
+        return bool(find(client))
+    except ScannerMissing:
+        return False
+
+
 @lru_cache
 def _version(program: Path, changed: int) -> str:
     """The version that a program reports; empty if it reports none."""

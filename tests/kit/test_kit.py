@@ -18,7 +18,7 @@ from shiplight.errors import ScannerMissing, UsageError
 from shiplight.kit import packing, readiness, unpacking, wheels
 from shiplight.kit.manifest import Manifest, Member
 from shiplight.lessons import shelf
-from shiplight.setup import ROOT
+from shiplight.setup import ROOT, SetupFailed
 
 FIRST, GO = shelf.lessons()[:2]
 
@@ -42,8 +42,9 @@ ARCHIVE = archive(manifest_json=saved("golang:1.23", "docker.io/library/busybox:
 def lab(tmp_path, monkeypatch):
     """A lab of its own, and an engine that exports ARCHIVE, and keeps what it is given."""
     on = SimpleNamespace(
-        images=set(), absent=set(), loaded=b"", exports=0, remembered=[], platform="linux/amd64"
-    )
+        images=set(), absent=set(), loaded=b"", exports=0, remembered=[], platform="linux/amd64",
+        downloaded=[],
+    )  # fmt: skip
 
     def provide(client, names):
         on.absent.clear()
@@ -60,7 +61,14 @@ def lab(tmp_path, monkeypatch):
 
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath("lab").joinpath)
     monkeypatch.setattr("shiplight.engine.journal.shared", tmp_path.joinpath("lab").joinpath)
+
+    def download(folder, platform, requirements):
+        on.downloaded.append((platform, requirements))
+        folder.mkdir(parents=True)
+        (folder / "package.whl").write_bytes(requirements.encode())
+
     monkeypatch.setattr(packing, "provide", provide)
+    monkeypatch.setattr(packing.wheels, "download", download)
     monkeypatch.setattr(
         packing, "here",
         lambda client, name: None if name in on.absent else Base(name, name, "official"),
@@ -106,6 +114,50 @@ def test_a_kit_has_the_scanners_database_for_every_lesson_that_scans(lab, tmp_pa
     monkeypatch.setattr(packing, "database_folder", lambda: tmp_path)
     with_it = [one.stem for one in shelf.lessons() if kit.plan("client", [one]).scanner]
     assert with_it == ["07-scan", "08-check", "09-scoreboard"]
+
+
+@pytest.mark.parametrize(
+    ("has", "machine", "installs"),
+    [(False, "x86_64", True), (True, "x86_64", False), (False, "aarch64", False)],
+)
+def test_the_scanner_itself_is_in_a_kit_and_is_installed_where_it_lacks(
+    lab, tmp_path, monkeypatch, has, machine, installs
+):
+    target, added = tmp_path / "class.tar", []
+    planned = kit.plan("client", shelf.find(["08"]))
+    assert "the scanner itself" in planned.sentence
+    assert kit.pack("client", planned, target).has("scanner/package.whl")
+    assert lab.downloaded == [("linux/amd64", "requirements-scan.txt")]
+
+    def add(requirements, *, folder):
+        added.append((requirements, [path.name for path in folder.iterdir()]))
+
+    monkeypatch.setattr(unpacking, "has_scanner", lambda client: has)
+    monkeypatch.setattr(unpacking.platform, "machine", lambda: machine)
+    monkeypatch.setattr(unpacking.sys, "platform", "linux")
+    monkeypatch.setattr(unpacking.setup, "add", add)
+    kit.unpack(None, target)
+    assert added == ([("requirements-scan.txt", ["package.whl"])] if installs else [])
+
+
+def test_an_engine_for_which_there_is_no_package_of_the_scanner_gets_none(lab):
+    lab.platform = "linux/arm64"
+    assert "the scanner itself" not in kit.plan("client", shelf.find(["08"])).sentence
+
+
+def test_a_scanner_that_cannot_be_installed_leaves_the_rest_of_the_kit(
+    lab, tmp_path, monkeypatch, capsys
+):
+    def add(requirements, *, folder):
+        raise SetupFailed("pip could not install it")
+
+    monkeypatch.setattr(unpacking, "has_scanner", lambda client: False)
+    monkeypatch.setattr(unpacking.platform, "machine", lambda: "x86_64")
+    monkeypatch.setattr(unpacking.sys, "platform", "linux")
+    monkeypatch.setattr(unpacking.setup, "add", add)
+    kit.pack("client", kit.plan("client", shelf.find(["07"])), tmp_path / "class.tar")
+    assert kit.unpack(None, tmp_path / "class.tar").lessons == ("07-scan",)
+    assert "the scanner could not be installed: pip could not" in capsys.readouterr().err
 
 
 def test_a_kit_is_unpacked_as_it_was_packed(lab, packed):
