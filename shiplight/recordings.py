@@ -189,7 +189,7 @@ def replayed(kind: type | None = None, *, show=None, packed: bool = False):
 
         @functools.wraps(function)
         def call(client, *arguments, **named):
-            bound = signature.bind(client, *arguments, **named)
+            bound = _bound(function, signature, client, arguments, named)
             key = _key(function.__name__, bound)
             if isinstance(client, Recorded):
                 return _hand_out(client, key, kind, show)
@@ -206,6 +206,21 @@ def replayed(kind: type | None = None, *, show=None, packed: bool = False):
         return call
 
     return mark
+
+
+def _bound(function, signature, client, arguments, named) -> inspect.BoundArguments:
+    """The arguments of a call by name. Raises UsageError where they do not fit."""
+    name = function.__name__
+    if isinstance(client, str | os.PathLike):
+        raise UsageError(
+            f"the first argument of {name} is the client, not {os.fspath(client)!r}.",
+            hint=f"{name}(client, {os.fspath(client)!r})",
+        )
+    try:
+        return signature.bind(client, *arguments, **named)
+    except TypeError as error:
+        asked = ", ".join(str(one) for one in signature.parameters if not one.startswith("_"))
+        raise UsageError(f"{name}: {error}.", hint=f"it takes {asked}") from error
 
 
 def _beside(client) -> Recorded | None:

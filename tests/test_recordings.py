@@ -305,3 +305,13 @@ def test_live_and_replayed_are_of_the_same_types_with_the_same_fields(
             assert type(getattr(one, name)) is type(getattr(other, name)), name
     assert live[1].tree().keys() == again[1].tree().keys()
     assert live[1].layers == again[1].layers
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [(["../apps/first"], "the first argument of build is the client"), ([None], "build: missing")],
+)
+def test_a_call_without_its_client_or_its_subject_is_told_in_words(arguments, says):
+    with pytest.raises(UsageError, match=says) as refused:
+        builds.build(*arguments)
+    assert "client" in refused.value.hint

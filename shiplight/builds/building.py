@@ -11,10 +11,10 @@ from .. import catalogue, dockerfile, engine, progress, recordings
 from ..buildkit import Step, Warned, counted, opening
 from ..dockerfile import StageGraph, StageRun, draw, read_sources, stages
 from ..engine import journal
-from ..errors import ContextError, DockerfileError, UsageError
+from ..errors import BaseNotAvailable, ContextError, DockerfileError, UsageError
 from ..setting import Setting
 from ..setup import PROGRAM
-from ..units import format_seconds, in_one_line
+from ..units import format_seconds, in_one_line, one_line
 from . import bases, caches, cold, offers, platforms, reasons, sending, solving
 from .cold import Cold
 from .providing import foreign, here, provide
@@ -291,7 +291,10 @@ def given_of(
     known |= build_args or {}
     offers.refuse_missing(stages.needed_stages(read, target, known), offer)
     uses = stages.image_uses(read, target, known)
-    provided = _provided(client, uses, wanted_platforms or (native,), native)
+    try:
+        provided = _provided(client, uses, wanted_platforms or (native,), native)
+    except BaseNotAvailable as error:
+        raise _misspelt(read, uses) or error from error
     mapped, remarks = bases.text_to_send(client, read, provided, known, target)
     sources = read_sources(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=mapped)
     stage = stages.name_of(read, target)
@@ -312,6 +315,19 @@ def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.
         for name, asked in others.items()
         if name not in own
     ]
+
+
+def _misspelt(read: dockerfile.Dockerfile, uses) -> BaseNotAvailable | None:
+    """The error for a `--from` that no stage has, but one of nearly that name; None without one."""
+    names = [stage.name for stage in read.stages if stage.name]
+    for use in (one for one in uses if one.kind != "FROM"):
+        if near := dockerfile.closest(use.reference, names):
+            return BaseNotAvailable(
+                f"no stage is called {use.reference} (line {use.line}), and no image can be pulled"
+                " by that name.",
+                hint=near,
+            )
+    return None
 
 
 def _native(given: cold.Given) -> list[bases.Base]:
@@ -344,6 +360,11 @@ def order(
     Raises UsageError for anything else, such as the result of a build.
     """
     what = _typed(what)
+    if text is not None and not isinstance(text, str):
+        raise UsageError(
+            f"text is the text of a Dockerfile, not {one_line(repr(text), 40)}.",
+            hint='begin with that of another one: text = recipe("go/multi")',
+        )
     row = None if file else catalogue.find(what)
     if row is not None:
         folder, file, app, variant = row.folder, row.dockerfile, row.app, row.variant
@@ -405,10 +426,15 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
     known, beside = [row.name for row in catalogue.rows()], []
     with suppress(OSError):
         beside = [str(one) for one in path.parent.iterdir() if one.is_dir()]
-    near = dockerfile.closest(str(path), known + beside)
+    app = catalogue.APPS / path.parts[0] if path.parts else path
+    if app.is_dir() and not path.is_absolute():
+        known = [name for name in known if name.startswith(f"{app.name}/")]
+        near = f"the folder of that app is {os.path.relpath(app)}."
+    else:
+        near = dockerfile.closest(str(path), known + beside)
+    listed = f"Known are {', '.join(known)}; a folder works, too" if known else ""
     raise UsageError(
-        f"{path} is neither in the catalogue nor a folder.",
-        hint=f"{near} Known are {', '.join(known)}; a folder works, too".strip(),
+        f"{path} is neither in the catalogue nor a folder.", hint=f"{near} {listed}".strip()
     )
 
 

@@ -184,14 +184,15 @@ def _failed(said: str, steps: tuple[Step, ...], tag: str, name: str, read) -> Bu
             hint=in_a_cache_mount(read, None, said) or _look(said),
         )
     code = EXIT_CODE.search(step.error)
-    what = f"exited with {code[1]}" if code else f"failed: {step.error}"
+    what = f"exited with {code[1]}" if code else f"failed: {_plain(step.error)}"
     after = f" after {format_seconds(step.seconds)}" if step.seconds is not None else ""
     where = f" ({name}, line {step.line})" if step.line else f" ({name})"
     message = f"step {' '.join(step.name.split())} {what}{after}{where}."
     if step.log:
         message += "\n  Last lines:\n" + "\n".join(f"    {line}" for line in step.log[-8:])
     seen = "\n".join([said, *step.log])
-    hint = in_a_cache_mount(read, step.line, f"{step.error}\n{seen}") or _look(seen)
+    hint = in_a_cache_mount(read, step.line, f"{step.error}\n{seen}")
+    hint = hint or _look(seen, step.instruction)
     return BuildFailed(message, steps=steps, line=step.line, hint=hint)
 
 
@@ -223,12 +224,50 @@ GIT_REF = (
 _NEWER_FLAG = re.compile(r"unknown flag: (?:--)?(?:link|exclude)\b", re.IGNORECASE)
 
 
-def _look(said: str) -> str:
+_ON_THE_ENGINE = re.compile(r"\S*/(?:merged|fs)(?=/)")  # where an engine has a layer's files
+
+
+def _plain(error: str) -> str:
+    """An error of the engine's without its own folders, and without saying the same twice."""
+    error = error.replace("not found: not found", "not found")
+    return _ON_THE_ENGINE.sub("", error).removeprefix("lstat ")
+
+
+_NO_SOURCE = re.compile(r'"/[^"\n]*":? not found|lstat \S+: no such file')
+_NO_SHELL = "stat /bin/sh: no such file"
+_NO_COMPILER = re.compile(
+    r"\b(?:gcc|g\+\+|cc|make)['`]?:? (?:command )?not found"
+    r"|directory: '[\w-]*(?:gcc|g\+\+|cc|make)'"
+)
+
+
+def _look_for_missing(said: str, instruction: str) -> str:
+    """Where to look for what an instruction does not find; "" if its failure is another one."""
+    if instruction.startswith(("COPY ", "ADD ")) and _NO_SOURCE.search(said):
+        if "--from=" in instruction:
+            return "does the stage or image that `--from` names have this path?"
+        return "is it in the folder that is built, by this name? .dockerignore may leave it out"
+    if instruction.startswith("RUN ") and _NO_SHELL in said:
+        return (
+            "this stage has no shell, and this RUN needs one: run it in another stage, and copy"
+            " what it makes"
+        )
+    if instruction.startswith("RUN ") and _NO_COMPILER.search(said):
+        return (
+            "something has to be compiled, and this stage has no compiler: compile it in a stage"
+            " that has one, and copy the result"
+        )
+    return ""
+
+
+def _look(said: str, instruction: str = "") -> str:
     """The usual cause of a failure like this one."""
     if network.is_named_in(said):
         return network.LOOK
     if _NEWER_FLAG.search(said):
         return engine.OLD_FRONTEND
+    if missing := _look_for_missing(said, instruction):
+        return missing
     proxy = "a proxy's certificate is unknown inside the container: see docs/troubleshooting.md"
     for sign, advice in [
         ("unknown cache exporter", engine.NO_CACHE_EXPORT),

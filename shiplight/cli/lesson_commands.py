@@ -8,6 +8,11 @@ from contextlib import suppress
 from ..setup import ROOT, say
 from .shared import connect, connect_or_say, print_json
 
+_KINDS = {
+    "official": "official",
+    "mirrored": "from your mirror",
+    "equivalent": "offline equivalents, assembled from packages",
+}
 SUITE_BYTES = 24_000_000_000  # what a whole run was seen to take: see docs/maintaining.md
 
 
@@ -26,7 +31,7 @@ def do_up(given) -> int:
             uses = stages.image_uses(dockerfile.parse(builds.recipe(variant)))
             needed += [use.reference for use in uses]
         found = provide(client, needed)
-        kinds = " and ".join(sorted({base.kind for base in found}))
+        kinds = " and ".join(sorted({_KINDS[base.kind] for base in found}))
         say(f"{engine.describe(client)} runs the lessons; base images of lesson 01: {kinds}")
     shelf.trust()
     return notebooks.serve(lesson, port=given.port, browser=not given.no_browser)

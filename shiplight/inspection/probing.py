@@ -3,6 +3,7 @@
 import http.client
 import io
 import json
+import re
 import tarfile
 import time
 import urllib.error
@@ -24,6 +25,12 @@ ANSWER_SECONDS = 15.0
 BUSY_SECONDS = 90.0  # the limit for a program that still computes: a busy machine starts it slowly
 IDLE_NANOSECONDS = 10_000_000  # of CPU time between two readings: idle services use far less
 STOP_SECONDS = 10
+WORDS = 30  # lines of a log that are kept: Node prints ten behind what went wrong
+_ERRORS = (  # signs of a line that names an error, the surest first; else the last line does
+    re.compile(r"\b\w*(?:Error|Exception)\b:|^(?:panic|fatal)\b", re.IGNORECASE),
+    re.compile(r"\berror\b|cannot|can't|not found|no such|denied|failed", re.IGNORECASE),
+    re.compile(r"\S"),
+)
 HELPER = "busybox:latest"  # has a shell, ps, netstat and wget
 
 
@@ -52,6 +59,15 @@ class Probe:
     read_only_root: bool | None = None
     setting: Setting | None = field(default=None, repr=False, compare=False)
 
+    @property
+    def last_error(self) -> str:
+        """The last line of its log that names an error, or else its last line; "" for none."""
+        for sign in _ERRORS:
+            for line in reversed(self.last_words):
+                if sign.search(line):
+                    return line.strip()
+        return ""
+
     def __getitem__(self, name: str):
         """One answer of the self-check by its name; None where there was none."""
         return (self.self_check or {}).get(name)
@@ -59,7 +75,7 @@ class Probe:
     @in_one_line
     def __repr__(self) -> str:
         if not self.answered or self.self_check is None:
-            said = self.last_words[-1] if self.last_words else "nothing"
+            said = self.last_error or "nothing"
             state = {None: "could not be probed", False: "never answered", True: "answers"}[
                 self.answered
             ]
@@ -169,7 +185,7 @@ def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
                 container.stop(timeout=STOP_SECONDS)
         stopped = time.monotonic() - stopping
         container.reload()
-        words = container.logs(tail=8).decode("utf-8", "replace").strip().splitlines()
+        words = container.logs(tail=WORDS).decode("utf-8", "replace").strip().splitlines()
         return Probe(
             image=image,
             answered=False if problem else (answered is not None if local else None),

@@ -86,7 +86,8 @@ def believe(when: str, *answers: bool | None) -> Believed:
     if when not in WHEN or len(given) != len(beliefs()) or not known:
         wanted, got = " or ".join(f'"{one}"' for one in WHEN), ", ".join(map(repr, (when, *given)))
         raise UsageError(
-            f"believe takes {wanted}, then {len(beliefs())} answers; it got {one_line(got, 80)}.",
+            f"believe takes {wanted}, then {len(beliefs())} answers, each True, False or None;"
+            f" it got {one_line(got, 80)}.",
             hint='believe("before", True, False, …): one for each sentence, None for no answer',
         )
     if any(one is not None for one in given):

@@ -10,6 +10,7 @@ is in the variable `mine` afterwards. `--target STAGE` builds up to a stage, and
 the lesson itself is replayed, as long as its text is the recorded one.
 """
 
+import re
 import shlex
 import shutil
 from contextlib import suppress
@@ -77,6 +78,12 @@ def own_copy(app: str) -> Path:
     return copy
 
 
+def _as_name(text: str) -> str:
+    """A name that Python takes, as near to this text as can be."""
+    name = re.sub(r"\W", "_", text)
+    return name if name.isidentifier() else f"mine_{name}"
+
+
 def _read(line: str) -> tuple[str, str, dict]:
     """App, name and options out of `go/mine --target builder`. Raises UsageError."""
     try:
@@ -86,10 +93,17 @@ def _read(line: str) -> tuple[str, str, dict]:
     app, slash, name = words[0].partition("/") if words else ("", "", "")
     options = list(zip(words[1::2], words[2::2], strict=False))
     known = {option for option, _ in options} <= {"--target", "--secret"}
-    if not slash or not app or not name.isidentifier() or len(words) % 2 == 0 or not known:
+    if slash and app and name and not name.isidentifier():
         raise UsageError(
-            f"%%dockerfile cannot read {line.strip()!r}.",
-            hint="%%dockerfile go/mine, and behind it --target STAGE or --secret id=NAME,src=FILE",
+            f"%%dockerfile cannot name an image {words[0]!r}: what stands after the slash also"
+            " names a variable of Python.",
+            hint=f"use letters, digits and underscores: %%dockerfile {app}/{_as_name(name)}",
+        )
+    if not slash or not app or not name or len(words) % 2 == 0 or not known:
+        raise UsageError(
+            f"%%dockerfile cannot read {line.strip()!r}: it needs an app, a slash and a name.",
+            hint="such as %%dockerfile go/mine, and behind it --target STAGE or"
+            " --secret id=NAME,src=FILE",
         )
     found = {"target": dict(options).get("--target")}
     if secrets := [value for option, value in options if option == "--secret"]:

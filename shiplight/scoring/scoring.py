@@ -243,7 +243,7 @@ def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token:
         answered=asked.answered,
         seconds_to_answer=asked.seconds_to_answer,
         lost=tuple(name for name in limits.keeps if not asked[name]),
-        last_words=_without(asked.last_words[-1], token) if asked.last_words else "",
+        last_words=_without(asked.last_error, token),
         user_id=asked["user_id"],
     )
 

@@ -10,8 +10,9 @@ from urllib.parse import parse_qs
 import pytest
 from replay import ANSWERS, connected, recorded
 
-from shiplight import builds
-from shiplight.builds import assembling, solving
+from shiplight import builds, dockerfile
+from shiplight.builds import assembling, building, solving
+from shiplight.dockerfile import stages
 from shiplight.errors import (
     BaseNotAvailable,
     BuildFailed,
@@ -351,3 +352,53 @@ def test_a_build_as_json_has_the_documented_fields(replayed):
     data = json.loads(json.dumps(build.to_dict() | {"setting": build.setting.to_dict()}))
     assert {"seconds", "cached_steps", "steps"} <= set(data)
     assert {"engine", "store", "platform", "bases", "when", "mode"} == set(data["setting"])
+
+
+@pytest.mark.parametrize(
+    ("said", "instruction", "advice"),
+    [
+        ('"/mesage.txt" not found: not found', "COPY mesage.txt /x", "in the folder that is built"),
+        ('checksum of ref x: "/nope": not found', "ADD nope /x/", "in the folder that is built"),
+        ("lstat /var/lib/e/overlay2/1/merged/x: no such file or directory",
+         "COPY --from=builder /x /", "does the stage or image"),
+        ('exec: "/bin/sh": stat /bin/sh: no such file or directory', "RUN id", "has no shell"),
+        ("error: [Errno 2] No such file or directory: 'gcc'", "RUN pip install .", "no compiler"),
+        ("/bin/sh: gcc: not found", "RUN gcc x.c", "no compiler"),
+        ("/bin/sh: foo: not found", "RUN foo", "copied or installed before"),
+        ("parent snapshot sha256:1 does not exist: not found", "COPY a /", "lost a layer"),
+    ],
+)  # fmt: skip
+def test_what_an_instruction_does_not_find_is_looked_for_where_it_should_be(
+    said, instruction, advice
+):
+    assert advice in solving._look(said, instruction)
+
+
+def test_an_error_of_the_engine_is_told_without_its_own_folders():
+    said = "lstat /var/lib/docker/overlay2/ab/merged/nix: no such file or directory"
+    assert solving._plain(said) == "/nix: no such file or directory"
+    assert solving._plain('"/a" not found: not found') == '"/a" not found'
+
+
+def test_a_misspelt_stage_is_told_from_an_image_that_nobody_has():
+    read = dockerfile.parse("FROM a AS builder\nFROM b\nCOPY --from=bilder /x /\n")
+    found = building._misspelt(read, stages.image_uses(read))
+    assert "no stage is called bilder (line 3)" in found.message and "builder" in found.hint
+    other = dockerfile.parse("FROM a AS builder\nFROM b\nCOPY --from=busybox /x /\n")
+    assert building._misspelt(other, stages.image_uses(other)) is None
+
+
+@pytest.mark.parametrize("text", [..., 5, b"FROM a"])
+def test_what_is_no_text_of_a_dockerfile_is_refused(text):
+    with pytest.raises(UsageError, match="text is the text of a Dockerfile, not"):
+        builds.order("go/multi", text=text)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [("first", "the folder of that app"), ("first/mine", "the folder of that app")],
+)
+def test_an_app_without_its_variant_is_answered_with_what_it_has(name, says):
+    with pytest.raises(UsageError) as refused:
+        builds.order(name)
+    assert says in refused.value.hint and "rust" not in refused.value.hint

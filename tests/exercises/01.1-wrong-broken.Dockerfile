@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 FROM golang:1.23 AS builder
 WORKDIR /app
 RUN --mount=type=bind,target=. \

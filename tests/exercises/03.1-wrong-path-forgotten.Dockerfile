@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 FROM python:3.13-slim AS builder
 RUN apt-get update && apt-get install -y gcc libffi-dev
 WORKDIR /app

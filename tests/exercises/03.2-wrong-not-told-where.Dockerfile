@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 FROM python:3.13-slim AS builder
 COPY requirements-pure.txt .
 RUN pip install --no-cache-dir --target /packages -r requirements-pure.txt

@@ -1,4 +1,4 @@
-# hint: your last FROM
+# hint: which base does your last FROM name
 FROM python:3.13-slim AS builder
 COPY requirements-pure.txt .
 RUN pip install --no-cache-dir --target /packages -r requirements-pure.txt

@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 # shiplight: accept supported-bases because the lesson keeps its base
 FROM golang:1.23 AS builder
 WORKDIR /app

@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 FROM node:22-slim AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

@@ -1,4 +1,4 @@
-# hint: the last line of its output
+# hint: this line of its output
 FROM debian:trixie-slim AS builder
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev libffi-dev python3-dev python3-venv

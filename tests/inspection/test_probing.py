@@ -41,3 +41,22 @@ def test_an_engine_that_reports_no_cpu_time_is_taken_for_idle(late):
     container = Container()
     container.stats = lambda stream: {}
     assert probing._wait(container, 80, probing.time.monotonic()) is None
+
+
+@pytest.mark.parametrize(
+    ("log", "names"),
+    [
+        (
+            ["Error: Cannot find module '/app/index.js'", "    at load (x)", "Node.js v22.20.0"],
+            "Error: Cannot find module '/app/index.js'",
+        ),
+        (["panic: no such host", "goroutine 1 [running]:"], "panic: no such host"),
+        (["cannot open x", "bye"], "cannot open x"),
+        (["INFO: started", "INFO: Finished [1]", ""], "INFO: Finished [1]"),
+        ([], ""),
+    ],
+)  # fmt: skip
+def test_of_what_a_program_said_the_line_with_its_error_is_shown(log, names):
+    said = probing.Probe("x", False, None, None, "", None, 1, None, tuple(log))
+    assert said.last_error == names
+    assert repr(said).endswith(f"said: {names or 'nothing'}")

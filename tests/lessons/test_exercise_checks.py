@@ -8,6 +8,7 @@ from factories import file
 
 from shiplight.dockerfile import parse
 from shiplight.errors import CheckFailed, UsageError
+from shiplight.inspection import Probe
 from shiplight.lessons import check
 from shiplight.lessons.exercises import bases, go, grading
 
@@ -81,3 +82,29 @@ def test_a_check_without_its_client_says_what_comes_first():
     with pytest.raises(UsageError) as told:
         check("00.1", None)
     assert told.value.hint == 'check(client, "00.1", mine)'
+
+
+@pytest.mark.parametrize(
+    ("stopped", "said", "advice"),
+    [
+        (0.1, "INFO: Finished server process [1]", "on which port and address does it listen"),
+        (None, "exec /venv/bin/uvicorn: no such file or directory", "which interpreter"),
+        (None, 'exec: "/venv/bin/uvicorn": stat: no such file or directory', "which interpreter"),
+        (None, "exec /gone: no such file or directory", "what does this line of its output say"),
+        (None, "Error: Cannot find module 'x'", "what does this line of its output say"),
+    ],
+)
+def test_a_service_that_does_not_respond_is_told_why_as_far_as_it_shows(stopped, said, advice):
+    image = results.image([file("venv/bin/uvicorn", b"#!/nowhere/python")])
+    found = Probe("x", False, None, None, "", None, 1, stopped, (said,))
+    with pytest.raises(CheckFailed, match="no longer responds") as refused:
+        grading.refuse_silent("03.1", found, image)
+    assert advice in refused.value.hint and said in refused.value.message
+
+
+def test_what_a_container_prints_without_end_is_cut():
+    said = "it says\n" + "\x00\ufffd" * 5_000_000
+    assert len(grading.what_it_printed(said)) < 120
+    with pytest.raises(CheckFailed) as refused:
+        grading.refuse("00.2", "no.", hint="look", found=said)
+    assert len(refused.value.message) < 2 * grading.MOST_FOUND

@@ -167,6 +167,7 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     guess("01.1", 80, "MB")
     assert "your guess:\u00a080\u00a0MB" in results.texts(charts.waterfall(image))
     assert "your guess" not in results.texts(charts.waterfall(image))
+    guess("01.1", "80", "MB")
     assert learned.guesses() == {"01.1": "80 MB"}
 
 
@@ -177,7 +178,7 @@ def test_a_guess_is_shown_beside_what_the_next_chart_measures():
         ("01.1", float("inf"), "MB", "a number of MB, 0 or more, not inf MB"),
         ("01.1", -1, "MB", "a number of MB, 0 or more, not -1 MB"),
         ("01.1", 1, "TB", "a number of MB, 0 or more, not 1 TB"),
-        ("01.1", "1", "GB", "a number of MB, 0 or more, not '1' GB"),
+        ("01.1", "1,5", "GB", "a number of MB, 0 or more, not '1,5' GB"),
         ("01.1", "about 80", "MB", "a number of MB, 0 or more, not 'about 80' MB"),
         ("01.2", 2.5, "files", "a whole number, 0 or more, not 2.5 files"),
         ("01.2", True, "files", "a whole number, 0 or more, not True files"),
@@ -288,8 +289,8 @@ def test_beliefs_that_are_no_answers_are_refused(given):
 def test_believe_says_what_it_takes_and_what_it_got():
     with pytest.raises(UsageError) as wrong:
         believe("before", True)
-    said = 'believe takes "before" or "after", then 5 answers; it got \'before\', True.'
-    assert wrong.value.message == said
+    said = 'believe takes "before" or "after", then 5 answers, each True, False or None;'
+    assert wrong.value.message == f"{said} it got 'before', True."
 
 
 @pytest.mark.parametrize("belief", believing.beliefs(), ids=lambda one: one.says)

@@ -249,6 +249,7 @@ UNTESTED = {
         "A cache exported with mode=max brings back the same steps.",
         "If the base changes, COPY runs again, and COPY --link does not.",
         "An edit of a file that COPY excludes does not run it again.",
+        "The configuration of both images has the time of the commit.",
     },
 }
 

@@ -91,7 +91,6 @@ def test_what_cannot_be_read_is_neither_written_nor_built_and_mine_is_nothing(sh
         "go/",
         "/mine",
         "go/mine builder",
-        "go/a-b",
         "'",
         "go/mine --target",
         "go/mine --x y",
@@ -100,6 +99,13 @@ def test_what_cannot_be_read_is_neither_written_nor_built_and_mine_is_nothing(sh
 def test_a_line_that_names_no_build_is_refused(shell, line):
     with pytest.raises(UsageError, match="cannot read"):
         shell.run_cell_magic("dockerfile", line, TEXT)
+
+
+@pytest.mark.parametrize(("name", "instead"), [("a-b", "a_b"), ("2nd", "mine_2nd")])
+def test_a_name_that_is_no_variable_is_refused_with_one_that_is(shell, name, instead):
+    with pytest.raises(UsageError, match="names a variable") as refused:
+        shell.run_cell_magic("dockerfile", f"go/{name}", TEXT)
+    assert f"%%dockerfile go/{instead}" in refused.value.hint
 
 
 def test_an_unknown_app_is_named_with_those_that_there_are(shell):

@@ -36,7 +36,7 @@ def _dynamic_without_a_shell(client, made: Build) -> str:
             found="a static program",
         )
     probed = asked(client, "05.1", made)
-    refuse_silent("05.1", probed)
+    refuse_silent("05.1", probed, measure(client, made))
     if probed.shell:
         refuse(
             "05.1",
@@ -95,7 +95,7 @@ def _library_brought(client, made: Build) -> str:
             "06.1",
             "the program does not start.",
             hint="read its last line of output again: is the same library still missing?",
-            found=probed.last_words[-1] if probed.last_words else "it printed nothing",
+            found=probed.last_error or "it printed nothing",
         )
     refuse_lost("06.1", probed)
     return f"it finds {', '.join(program.needed)}"

@@ -12,7 +12,7 @@ from ...catalogue import APPS
 from ...engine import journal
 from ...errors import BuildFailed
 from ...inspection import search
-from .grading import exercise, printed, refuse
+from .grading import exercise, printed, refuse, what_it_printed
 
 SAID, TEST = "1.5 MB to move", "TestReport"  # what the program prints; the name of its test
 
@@ -94,6 +94,6 @@ def _refuse_other_words(client, exercise_id: str, made: Build) -> None:
             exercise_id,
             "the image no longer prints what the program says.",
             hint="run `run_once(client, mine)`: what does the container print?",
-            found=said.splitlines()[-1] if said else "it printed nothing",
+            found=what_it_printed(said),
             expected=SAID,
         )

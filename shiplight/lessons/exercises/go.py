@@ -10,7 +10,15 @@ from ...dockerfile import Instruction, Stage, needed_stages, parse
 from ...image import Image
 from ...inspection import file_in, linked, measure, run_once
 from ...units import format_bytes
-from .grading import answering, exercise, own_files, own_layers, refuse, refuse_idle
+from .grading import (
+    answering,
+    exercise,
+    own_files,
+    own_layers,
+    refuse,
+    refuse_idle,
+    what_it_printed,
+)
 
 FIVE_MEGABYTES = 5_000_000
 CERTIFICATES = "etc/ssl/certs/ca-certificates.crt"
@@ -101,7 +109,7 @@ def _refuse_other_message(client, exercise_id: str, made: Build, image: Image) -
             exercise_id,
             "the message is gone.",
             hint="what does the image do when it runs?",
-            found=f"it printed {said!r}" if said else "it printed nothing",
+            found=what_it_printed(said),
         )
 
 

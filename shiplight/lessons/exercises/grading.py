@@ -5,10 +5,11 @@ CheckFailed with a hint: what is wrong, and not the fix. `exercises.toml` says w
 `solutions/` has right answers, the one that a learner is shown and others.
 """
 
+import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from ... import catalogue, engine
@@ -16,8 +17,11 @@ from ...builds import Build, here, recipe
 from ...errors import CheckFailed, EngineFailed, ProbeFailed
 from ...image import Image, Layer
 from ...inspection import Probe, measure, probe, run_once
+from ...units import one_line, shortened
 
 HERE = Path(__file__).parent
+MOST_FOUND = 500  # characters of what a check found: an answer can print anything
+_NOT_STARTED = re.compile(r"(?:exec:? \"?)(/[^\s\":]+)\"?: .*no such file")
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,19 @@ def exercise(exercise_id: str):
 
 def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected: str = ""):
     """Raise CheckFailed in the house's form."""
-    seen = f"\n  Found: {found}" if found else ""
+    seen = f"\n  Found: {shortened(found, MOST_FOUND)}" if found else ""
     seen += f"\n  Expected: {expected}" if expected else ""
     raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint, mistake=wrong)
+
+
+def what_it_printed(said: str) -> str:
+    """Return evidence of what a container printed: its last line, however long and whatever it is.
+
+    >>> what_it_printed("hello\\nworld\\n"), what_it_printed("")
+    ("it printed 'world'", 'it printed nothing')
+    """
+    lines = said.strip().splitlines()
+    return f"it printed {one_line(lines[-1], 80)!r}" if lines else "it printed nothing"
 
 
 def asked(client, exercise_id: str, made: Build | str) -> Probe:
@@ -128,20 +142,28 @@ def printed(client, exercise_id: str, made: Build) -> str:
 def answering(client, exercise_id: str, made: Build | str) -> Probe:
     """Probe what was built; raise CheckFailed where it does not answer, or lost what it had."""
     found = asked(client, exercise_id, made)
-    refuse_silent(exercise_id, found)
+    refuse_silent(exercise_id, found, measure(client, made))
     refuse_lost(exercise_id, found)
     return found
 
 
-def refuse_silent(exercise_id: str, found: Probe) -> None:
-    """Raise CheckFailed where the lesson's service did not answer."""
+def refuse_silent(exercise_id: str, found: Probe, image: Image) -> None:
+    """Raise CheckFailed where the lesson's service did not answer: it ran, or why it ended."""
     if not found.answered:
-        refuse(
-            exercise_id,
-            "the service no longer responds.",
-            hint="run `probe(client, mine)`: what is the last line of its output?",
-            found=found.last_words[-1] if found.last_words else "it printed nothing",
-        )
+        said = found.last_error or "it printed nothing"
+        silent = partial(refuse, exercise_id, "the service no longer responds.", found=said)
+        missing = _NOT_STARTED.search(said)
+        if found.stop_seconds is not None:
+            silent(
+                hint="it was still running when it was asked: on which port and address does it "
+                "listen? Only its own container reaches 127.0.0.1"
+            )
+        if missing and missing[1].lstrip("/") in image.tree():
+            silent(
+                hint="that file is there, but not what has to run it: which interpreter does its "
+                "first line name, or which C library does it need?"
+            )
+        silent(hint="what does this line of its output say? `probe(client, mine)` shows it too")
     if found.self_check is None:
         refuse(
             exercise_id,

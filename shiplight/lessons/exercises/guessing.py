@@ -1,5 +1,6 @@
 """What a learner guesses before measuring: checked, kept, and shown beside what was measured."""
 
+import re
 import tomllib
 from functools import cache
 from numbers import Real
@@ -58,6 +59,7 @@ def guess(question: str, value=None, unit: str = "") -> Shown:
     say_beside(question)
     if value is None:
         return Shown("No guess yet: replace `None` with one.", mark="○")
+    value = _number_in(value) if questions()[question] else value
     if (questions()[question], unit) == ("MB", "GB") and _is_number(value, MOST):
         value, unit = round(value * 1000), "MB"
     if wanted := _wanted_instead(question, value, unit):
@@ -86,6 +88,13 @@ def _wanted_instead(question: str, value, unit: str) -> str:
         fits = _is_number(value, most) and ("whole" not in words or value == int(value))
         fits = fits and unit in ("", its)
     return "" if fits else f"{words}, not {got}"
+
+
+def _number_in(value):
+    """The number that a text consists of; anything else as it is."""
+    if isinstance(value, str) and re.fullmatch(r"\d+(?:\.\d+)?", value.strip(), re.ASCII):
+        return float(value) if "." in value else int(value)
+    return value
 
 
 def _is_number(value, most: float) -> bool:

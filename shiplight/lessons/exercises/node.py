@@ -45,7 +45,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "the bundle is not the only file of your own.",
-            hint="copy the file itself into a new stage, not the folder that it is in",
+            hint="which of your COPY instructions copies more than the bundle, and from where?",
             found=_some_of(own) if own else "no file of your own",
         )
     [(path, size)] = own.items()
@@ -53,9 +53,9 @@ def _bundle_on_alpine(client, made: Build) -> str:
 
 
 def _some_of(own: dict[str, int]) -> str:
-    """How many files there are, and which is the largest."""
-    largest = max(own, key=own.get)
-    return f"{len(own)} files, the largest /{one_line(largest, 60)}"
+    """How many files there are, and which are the smallest: the bundle is the largest of all."""
+    least = sorted(own, key=own.get)[:2]
+    return f"{len(own)} files, among them {', '.join(f'/{one_line(one, 60)}' for one in least)}"
 
 
 def _packages(client, made: Build, image: Image) -> set[str]:

@@ -3,7 +3,13 @@
 from ...builds import Build
 from ...inspection import measure
 from ...units import format_bytes
+from .go import refuse_root
 from .grading import answering, exercise, refuse, stands_on
+
+DISTROLESS = "gcr.io/distroless/python3-debian13:nonroot"
+
+
+_PACKAGE = "*/cffi/__init__.py"  # the package of the service that has to be compiled
 
 
 @exercise("03.1")
@@ -20,11 +26,23 @@ def _environment_copied(client, made: Build) -> str:
             found=f"/{[*live, *hidden][0]}" + (", hidden by a later layer" if not live else ""),
             expected="no wheel in any layer",
         )
-    if not image.find("*/pyvenv.cfg"):
+    environments = [path.rpartition("/")[0] for path in image.find("*/pyvenv.cfg")]
+    if not environments:
         refuse(
             "03.1",
             "there is no virtual environment.",
             hint="`python -m venv` creates one: in which stage, and which folder do you copy?",
+        )
+    packages_in = [path.removesuffix("/cffi/__init__.py") for path in image.find(_PACKAGE)]
+    if outside := [
+        path for path in packages_in if not path.startswith(tuple(f"{e}/" for e in environments))
+    ]:
+        refuse(
+            "03.1",
+            "packages of the service are outside the virtual environment.",
+            hint="which Python ran the pip that installed them?",
+            found=f"/{outside[0]}",
+            expected=f"/{environments[0]}/lib/…",
         )
     if not stands_on(client, made, image, "python:3.13-slim"):
         refuse(
@@ -40,8 +58,14 @@ def _environment_copied(client, made: Build) -> str:
 def _pure_on_distroless(client, made: Build) -> str:
     image = measure(client, made)
     _no_compiler("03.2", image)
+    if not stands_on(client, made, image, DISTROLESS):
+        refuse(
+            "03.2",
+            "this is not distroless/python3-debian13:nonroot.",
+            hint="which base does your last FROM name?",
+        )
     if image.find("*bin/sh"):
-        refuse("03.2", "there is a shell.", hint="which base does your last FROM name?")
+        refuse("03.2", "there is a shell.", hint="from where did your last stage get it?")
     if pip := image.find("*/pip/__init__.py"):
         refuse(
             "03.2",
@@ -49,14 +73,17 @@ def _pure_on_distroless(client, made: Build) -> str:
             hint="copy the folder that you installed into, not the builder's own packages",
             found=f"/{next(iter(pip))}",
         )
-    if compiled := image.find("*/cffi/__init__.py"):
+    if compiled := image.find(_PACKAGE):
         refuse(
             "03.2",
             "the package that has to be compiled ships.",
             hint="two files name the packages of this service: in which one is nothing compiled?",
             found=f"/{next(iter(compiled))}",
         )
-    answering(client, "03.2", made)
+    if image.user.partition(":")[0] in ("", "root"):
+        refuse_root("03.2", image)
+    if answering(client, "03.2", made)["user_id"] == 0:
+        refuse_root("03.2", image)
     return (
         f"{format_bytes(image.unpacked_bytes)} unpacked, no shell, no pip, and the service responds"
     )

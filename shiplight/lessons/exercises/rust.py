@@ -13,7 +13,7 @@ from .grading import answering, asked, exercise, refuse, refuse_lost, refuse_sil
 def _not_empty(client, made: Build) -> str:
     probed = asked(client, "04.1", made)
     _refuse_dummy(probed)
-    refuse_silent("04.1", probed)
+    refuse_silent("04.1", probed, measure(client, made))
     if probed.shell:
         refuse("04.1", "the builder ships.", hint="which base does your last FROM name?")
     ran = [step.instruction for step in made.numbered_steps]
