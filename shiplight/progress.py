@@ -191,7 +191,7 @@ class _Lines:
 
     def to_html(self) -> str:
         """Return the lines, as wide as the page, up to WIDEST; lines even without styles."""
-        rows = [f"<b>{html.escape(visible(self.title))}</b>"]
+        rows = [f"<b style='white-space:pre-wrap'>{html.escape(visible(self.title))}</b>"]
         for (mark, style), (text, text_style), (end, end_style) in self.lines:
             parts = (
                 _span(mark or " ", style, "width:1ch"),

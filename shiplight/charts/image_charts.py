@@ -123,12 +123,11 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
         title = (
             f"{share} of {whole} comes from “{one_line(table['instruction'][below].iloc[0], 40)}”"
         )
-    figure = empty_chart(
-        title,
-        "unpacked bytes that each instruction added, base first; outlined: hidden but shipped",
-        image.setting,
-        rows=len(table),
-    )
+    hiding = table.index[table["buried_bytes"] > TINY * total]
+    said = ["unpacked bytes that each instruction added, base first"]
+    said += ["blue: the base image"] if base is not None else []
+    said += ["outlined: hidden but shipped"] if len(hiding) else []
+    figure = empty_chart(title, "; ".join(said), image.setting, rows=len(table))
     starts = table["unpacked_bytes"].cumsum() - table["unpacked_bytes"]
     add_bars(
         figure,
@@ -138,7 +137,7 @@ def waterfall(image: Image, *, base: Image | None = None, name: str | None = Non
         texts=[_added_or_hidden(row, TINY * total) for row in table.itertuples()],
         accent=set(table.index[below]),
     )
-    for row in table.index[table["buried_bytes"] > TINY * total]:
+    for row in hiding:
         _buried_bar(figure, row, int(table["buried_bytes"][row]), end=int(starts[row]))
     return figure
 

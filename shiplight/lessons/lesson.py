@@ -177,7 +177,16 @@ def clean_up(client, *made: Build | Image, yes: bool = False) -> None:
     """
     tags = [getattr(one, "tag", None) or one.name for one in made]
     own = [f"{name}:mine" for name in dict.fromkeys(tag.rpartition(":")[0] for tag in tags)]
-    _clear(client, [*tags, *own], yes=yes)
+    _clear(client, [*tags, *_stages_of(client, tags), *own], yes=yes)
+
+
+def _stages_of(client, tags: list[str]) -> list[str]:
+    """The images of stages that `origins` built one by one, for images of these names."""
+    if isinstance(client, recordings.Recorded):
+        return []
+    apps = dict.fromkeys(tag.rpartition(":")[0].rpartition("/")[2] for tag in tags)
+    built = [name for app in apps for name in cleaning.names_of_builds(client, app)]
+    return [name for name in built if name.startswith(tuple(f"{tag}-stage-" for tag in tags))]
 
 
 def clean_up_all(client, *, yes: bool = False) -> None:

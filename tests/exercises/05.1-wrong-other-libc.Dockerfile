@@ -1,4 +1,4 @@
-# hint: this line of its output
+# hint: not what has to run it
 FROM golang:1.23 AS builder
 WORKDIR /app
 COPY go.mod go.sum ./

@@ -1,4 +1,4 @@
-# hint: this line of its output
+# hint: not what has to run it
 FROM node:22-slim AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

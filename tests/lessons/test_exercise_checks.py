@@ -88,8 +88,12 @@ def test_a_check_without_its_client_says_what_comes_first():
     ("stopped", "said", "advice"),
     [
         (0.1, "INFO: Finished server process [1]", "on which port and address does it listen"),
-        (None, "exec /venv/bin/uvicorn: no such file or directory", "which interpreter"),
-        (None, 'exec: "/venv/bin/uvicorn": stat: no such file or directory', "which interpreter"),
+        (None, "exec /venv/bin/uvicorn: no such file or directory", "not what has to run it"),
+        (
+            None,
+            'exec: "/venv/bin/uvicorn": stat: no such file or directory',
+            "not what has to run it",
+        ),
         (None, "exec /gone: no such file or directory", "what does this line of its output say"),
         (None, "Error: Cannot find module 'x'", "what does this line of its output say"),
     ],

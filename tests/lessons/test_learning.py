@@ -163,10 +163,10 @@ def test_progress_says_how_many_are_solved_and_what_comes_next(capsys):
 def test_a_guess_is_shown_beside_what_the_next_chart_measures():
     image = results.image([file("server", 1000)])
     assert "No guess yet" in repr(guess("01.1"))
-    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert "guess" not in results.texts(charts.waterfall(image))
     guess("01.1", 80, "MB")
-    assert "your guess:\u00a080\u00a0MB" in results.texts(charts.waterfall(image))
-    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert "your\u00a0guess:\u00a080\u00a0MB" in results.texts(charts.waterfall(image))
+    assert "guess" not in results.texts(charts.waterfall(image))
     guess("01.1", "80", "MB")
     assert learned.guesses() == {"01.1": "80 MB"}
 
@@ -235,7 +235,7 @@ def test_each_question_is_answered_by_a_claim_or_by_a_chart():
 def test_a_guess_that_a_claim_answers_is_beside_no_chart():
     guess("00.1", "wrote")
     image = results.image([file("server", 1000)])
-    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert "guess" not in results.texts(charts.waterfall(image))
 
 
 def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not():
@@ -243,10 +243,10 @@ def test_two_guesses_before_one_chart_are_both_shown_and_one_taken_back_is_not()
     guess("04.1", 20, "%")
     guess("04.2", "slower")
     shown = results.texts(charts.waterfall(image))
-    assert "your guess:\u00a020\u00a0%" in shown and "your guess:\u00a0slower" in shown
+    assert "your\u00a0guess:\u00a020\u00a0%" in shown and "your\u00a0guess:\u00a0slower" in shown
     guess("04.1", 20, "%")
     guess("04.1")
-    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert "guess" not in results.texts(charts.waterfall(image))
 
 
 def test_a_guess_is_shown_beside_the_claim_that_answers_it_and_in_no_later_chart(capsys):
@@ -258,7 +258,7 @@ def test_a_guess_is_shown_beside_the_claim_that_answers_it_and_in_no_later_chart
     lessons.claim("It has one file.", True, answers="01.2")
     said = capsys.readouterr().out
     assert "  1 file; your guess: 3 files\n" in said and "\n  your guess: 3 files\n" in said
-    assert "your guess" not in results.texts(charts.waterfall(image))
+    assert "guess" not in results.texts(charts.waterfall(image))
 
 
 def test_beliefs_are_kept_and_what_changed_is_shown_with_what_was_measured(capsys):

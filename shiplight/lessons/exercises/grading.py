@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 
 from ... import catalogue, engine
@@ -151,19 +151,29 @@ def refuse_silent(exercise_id: str, found: Probe, image: Image) -> None:
     """Raise CheckFailed where the lesson's service did not answer: it ran, or why it ended."""
     if not found.answered:
         said = found.last_error or "it printed nothing"
-        silent = partial(refuse, exercise_id, "the service no longer responds.", found=said)
         missing = _NOT_STARTED.search(said)
         if found.stop_seconds is not None:
-            silent(
+            refuse(
+                exercise_id,
+                "the service no longer responds.",
                 hint="it was still running when it was asked: on which port and address does it "
-                "listen? Only its own container reaches 127.0.0.1"
+                "listen? Only its own container reaches 127.0.0.1",
+                found=said,
             )
         if missing and missing[1].lstrip("/") in image.tree():
-            silent(
-                hint="that file is there, but not what has to run it: which interpreter does its "
-                "first line name, or which C library does it need?"
+            refuse(
+                exercise_id,
+                "the service no longer responds.",
+                hint="that file is there, but not what has to run it: does the program need a "
+                "dynamic loader, or does the script's first line name an interpreter?",
+                found=said,
             )
-        silent(hint="what does this line of its output say? `probe(client, mine)` shows it too")
+        refuse(
+            exercise_id,
+            "the service no longer responds.",
+            hint="what does this line of its output say? `probe(client, mine)` shows it too",
+            found=said,
+        )
     if found.self_check is None:
         refuse(
             exercise_id,
