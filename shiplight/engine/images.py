@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -25,12 +26,19 @@ def inspect_image(client: docker.DockerClient, name: str) -> dict:
     """Return the engine's own description of an image. Raises ImageNotFound."""
     try:
         with translated(f"inspecting {name}"):
-            return or_none(client.api.inspect_image, name) or _missing(name)
+            return or_none(client.api.inspect_image, name) or _missing(client, name)
     except docker.errors.NullResource as error:
         raise ImageNotFound("the image name is empty.", hint="give a name") from error
 
 
-def _missing(name: str):
+def _missing(client, name: str):
+    app, _, variant = name.partition("/")
+    own = f"shiplight/{journal.lab_id()}/{app}:{variant}"
+    if app and re.fullmatch(r"[\w.-]+", variant) and or_none(client.api.inspect_image, own):
+        raise ImageNotFound(
+            f"{name} is what a build is called here; on the engine, its image is {own}.",
+            hint="use the build itself, the variable that `build` was assigned to, or that name",
+        )
     is_folder = os.path.isdir(name)
     saved = "the folder there is not an OCI layout" if is_folder else "no archive at that path"
     raise ImageNotFound(
