@@ -188,7 +188,7 @@ def replayed(kind: type | None = None, *, show=None, packed: bool = False):
         signature = inspect.signature(function)
 
         @functools.wraps(function)
-        def call(client, *arguments, **named):
+        def call(client=None, *arguments, **named):
             bound = _bound(function, signature, client, arguments, named)
             key = _key(function.__name__, bound)
             if isinstance(client, Recorded):
@@ -219,8 +219,8 @@ def _bound(function, signature, client, arguments, named) -> inspect.BoundArgume
     try:
         return signature.bind(client, *arguments, **named)
     except TypeError as error:
-        asked = ", ".join(str(one) for one in signature.parameters if not one.startswith("_"))
-        raise UsageError(f"{name}: {error}.", hint=f"it takes {asked}") from error
+        needed = [one.name for one in signature.parameters.values() if one.default is one.empty]
+        raise UsageError(f"{name}: {error}.", hint=f"{name}({', '.join(needed)})") from error
 
 
 def _beside(client) -> Recorded | None:

@@ -87,6 +87,15 @@ def _is_registry(first: str) -> bool:
     return bool(re.search(r"[.:A-Z]", first)) or first == "localhost"
 
 
+def slug(name: str) -> str:
+    """Return a name as images and tags can have it; "" if nothing of it can stay.
+
+    >>> slug("one_stage"), slug("!")
+    ('one-stage', '')
+    """
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
 def canonical(reference: str) -> str:
     """Return the short form under which two spellings of one image meet.
 

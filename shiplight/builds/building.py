@@ -12,6 +12,7 @@ from ..buildkit import Step, Warned, counted, opening
 from ..dockerfile import StageGraph, StageRun, draw, read_sources, stages
 from ..engine import journal
 from ..errors import BaseNotAvailable, ContextError, DockerfileError, UsageError
+from ..references import slug
 from ..setting import Setting
 from ..setup import PROGRAM
 from ..units import format_seconds, in_one_line, one_line
@@ -294,7 +295,9 @@ def given_of(
     try:
         provided = _provided(client, uses, wanted_platforms or (native,), native)
     except BaseNotAvailable as error:
-        raise _misspelt(read, uses) or error from error
+        if misspelt := _misspelt(read, uses, error):
+            raise misspelt from error
+        raise
     mapped, remarks = bases.text_to_send(client, read, provided, known, target)
     sources = read_sources(wanted.folder, dockerfile=wanted.dockerfile, dockerfile_text=mapped)
     stage = stages.name_of(read, target)
@@ -317,11 +320,15 @@ def _provided(client, uses, wanted: tuple[str, ...], native: str) -> list[bases.
     ]
 
 
-def _misspelt(read: dockerfile.Dockerfile, uses) -> BaseNotAvailable | None:
-    """The error for a `--from` that no stage has, but one of nearly that name; None without one."""
-    names = [stage.name for stage in read.stages if stage.name]
-    for use in (one for one in uses if one.kind != "FROM"):
-        if near := dockerfile.closest(use.reference, names):
+def _misspelt(read: dockerfile.Dockerfile, uses, failed: BaseNotAvailable):
+    """The error for what is nearly the name of an earlier stage; None if it is not.
+
+    Only what `failed` is about counts, and no name that only an image has: with a tag or a folder.
+    """
+    for use in (one for one in uses if f"the base {one.reference} " in failed.message):
+        names = [stage.name for stage in read.stages[: use.stage] if stage.name]
+        near = "" if re.search("[:/@]", use.reference) else dockerfile.closest(use.reference, names)
+        if near:
             return BaseNotAvailable(
                 f"no stage is called {use.reference} (line {use.line}), and no image can be pulled"
                 " by that name.",
@@ -363,7 +370,7 @@ def order(
     if text is not None and not isinstance(text, str):
         raise UsageError(
             f"text is the text of a Dockerfile, not {one_line(repr(text), 40)}.",
-            hint='begin with that of another one: text = recipe("go/multi")',
+            hint='begin with the text of another one: text = recipe("go/multi")',
         )
     row = None if file else catalogue.find(what)
     if row is not None:
@@ -426,15 +433,12 @@ def _on_disk(what: str, file: str | None) -> tuple[Path, str]:
     known, beside = [row.name for row in catalogue.rows()], []
     with suppress(OSError):
         beside = [str(one) for one in path.parent.iterdir() if one.is_dir()]
-    app = catalogue.APPS / path.parts[0] if path.parts else path
-    if app.is_dir() and not path.is_absolute():
-        known = [name for name in known if name.startswith(f"{app.name}/")]
-        near = f"the folder of that app is {os.path.relpath(app)}."
-    else:
-        near = dockerfile.closest(str(path), known + beside)
-    listed = f"Known are {', '.join(known)}; a folder works, too" if known else ""
+    near = dockerfile.closest(str(path), known + beside)
+    if path.parts and path.parts[0] in (one.name for one in catalogue.APPS.iterdir()):
+        near = f"the folder of that app is {os.path.relpath(catalogue.APPS / path.parts[0])}."
     raise UsageError(
-        f"{path} is neither in the catalogue nor a folder.", hint=f"{near} {listed}".strip()
+        f"{path} is neither in the catalogue nor a folder.",
+        hint=f"{near} Known are {', '.join(known)}; a folder works, too".strip(),
     )
 
 
@@ -453,10 +457,9 @@ def _unreadable(path: Path, error: OSError) -> ContextError:
 
 
 def _slug(name: str) -> str:
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    if not slug:
+    if not (found := slug(name)):
         raise UsageError(f"{name!r} is not a valid image name.", hint="use letters and digits")
-    return slug
+    return found
 
 
 def _read(folder: Path, file: str) -> str:

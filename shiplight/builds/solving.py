@@ -224,7 +224,9 @@ GIT_REF = (
 _NEWER_FLAG = re.compile(r"unknown flag: (?:--)?(?:link|exclude)\b", re.IGNORECASE)
 
 
-_ON_THE_ENGINE = re.compile(r"\S*/(?:merged|fs)(?=/)")  # where an engine has a layer's files
+_ON_THE_ENGINE = re.compile(  # where an engine has a layer's files
+    r"(?<![^\s\"])/\S*/(?:overlay2|snapshots|fuse-overlayfs)/[^/\s]+/(?:merged|fs)(?=/)"
+)
 
 
 def _plain(error: str) -> str:
@@ -235,9 +237,11 @@ def _plain(error: str) -> str:
 
 _NO_SOURCE = re.compile(r'"/[^"\n]*":? not found|lstat \S+: no such file')
 _NO_SHELL = "stat /bin/sh: no such file"
+_COMPILER = r"(?:[\w-]+-)?(?:gcc|g\+\+|cc|make)"
 _NO_COMPILER = re.compile(
-    r"\b(?:gcc|g\+\+|cc|make)['`]?:? (?:command )?not found"
-    r"|directory: '[\w-]*(?:gcc|g\+\+|cc|make)'"
+    rf"(?<![\w-]){_COMPILER}['\"`]?:? (?:command )?not found|not found: {_COMPILER}\b"
+    rf"|'{_COMPILER}' failed: No such file|directory: '{_COMPILER}'"
+    rf"|(?<![\w-]){_COMPILER}: No such file"
 )
 
 

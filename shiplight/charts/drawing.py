@@ -75,7 +75,7 @@ def say_beside(about: str, text: str = "") -> None:
     """Let the next chart that is drawn say this too, behind its subtitle; "" takes it back."""
     _beside.pop(about, None)
     if text:
-        head, colon, rest = text.partition(": ")  # what stands before it stays in one line with it
+        head, colon, rest = text.partition(": ")  # no line breaks before what was guessed
         _beside[about] = head.replace(" ", "\u00a0") + colon.replace(" ", "\u00a0") + rest
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -10,7 +9,7 @@ import docker
 import docker.errors
 
 from ..errors import EngineFailed, ImageNotFound
-from ..references import canonical, split
+from ..references import canonical, slug, split
 from ..setup import PROGRAM
 from . import journal
 from .answers import GONE, engine_failed, json_lines, or_none, patience, translated, why
@@ -32,12 +31,12 @@ def inspect_image(client: docker.DockerClient, name: str) -> dict:
 
 
 def _missing(client, name: str):
-    app, _, variant = name.partition("/")
+    app, variant = map(slug, name.partition("/")[::2])
     own = f"shiplight/{journal.lab_id()}/{app}:{variant}"
-    if app and re.fullmatch(r"[\w.-]+", variant) and or_none(client.api.inspect_image, own):
+    if app and variant and or_none(client.api.inspect_image, own):
         raise ImageNotFound(
             f"{name} is what a build is called here; on the engine, its image is {own}.",
-            hint="use the build itself, the variable that `build` was assigned to, or that name",
+            hint="pass what `build` returned, or this name",
         )
     is_folder = os.path.isdir(name)
     saved = "the folder there is not an OCI layout" if is_folder else "no archive at that path"

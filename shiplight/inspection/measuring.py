@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from .. import engine, progress, recordings
 from ..builds import kind_of_image
 from ..engine import journal
-from ..errors import ArchiveError
+from ..errors import ArchiveError, UsageError
 from ..image import (
     Image,
     LayerContent,
@@ -60,6 +60,12 @@ def _client_may_be_left_out(function):
     @functools.wraps(function)
     def call(client, *arguments, **named):
         if not arguments and "what" not in named:
+            if hasattr(client, "tag"):
+                name = function.__name__
+                raise UsageError(
+                    f"{name} needs the client for what was built on an engine.",
+                    hint=f"{name}(client, …): the client, then the build",
+                )
             return function(None, client, **named)
         return function(client, *arguments, **named)
 

@@ -27,8 +27,8 @@ IDLE_NANOSECONDS = 10_000_000  # of CPU time between two readings: idle services
 STOP_SECONDS = 10
 WORDS = 30  # lines of a log that are kept: Node prints ten behind what went wrong
 _ERRORS = (  # signs of a line that names an error, the surest first; else the last line does
-    re.compile(r"\b\w*(?:Error|Exception)\b:|^(?:panic|fatal)\b", re.IGNORECASE),
-    re.compile(r"\berror\b|cannot|can't|not found|no such|denied|failed", re.IGNORECASE),
+    re.compile(r"\b\w*(?:Error|Exception)\b:|^(?:panic|fatal)\b|panicked at", re.IGNORECASE),
+    re.compile(r"\berror\b|cannot|can't|not found(?!\")|no such|denied|failed", re.IGNORECASE),
     re.compile(r"\S"),
 )
 HELPER = "busybox:latest"  # has a shell, ps, netstat and wget

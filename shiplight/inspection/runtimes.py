@@ -106,9 +106,8 @@ class Try:
 
     @property
     def failure(self) -> str:
-        """The last that was said where it did not run; empty where it did."""
-        words = self.asked.last_words or ("it printed nothing",)
-        return "" if self.runs else words[-1]
+        """The line that says why where it did not run; empty where it did."""
+        return "" if self.runs else self.asked.last_error or "it printed nothing"
 
     def row(self) -> dict:
         """Return the row of this try in a table."""

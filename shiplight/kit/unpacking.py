@@ -19,9 +19,9 @@ from ..references import canonical, tagged
 from ..scans import REQUIREMENTS, has_scanner
 from ..setup import PROGRAM, ROOT
 from ..units import format_bytes, one_line
-from . import packages
+from . import packages, wheels
 from .manifest import MOST_BYTES, NAME, Manifest, Member
-from .packing import BASES, BLOCK, SCANNER
+from .packing import BASES, BLOCK, SCANNER, SCANNER_FOR
 
 # tarfile raises many errors over bad headers: of numbers, sizes and headers that follow each other.
 _TAR_FAILS = (
@@ -230,8 +230,8 @@ def _put(source: Path, target: Path) -> None:
 
 def _install_scanner(client) -> None:
     """Install the scanner where there is none and its package is for this machine."""
-    here = sys.platform, platform.machine()
-    if here != ("linux", "x86_64") or has_scanner(client):
+    here = {"sys_platform": sys.platform, "platform_machine": platform.machine()}
+    if not here.items() <= wheels.PLATFORMS[SCANNER_FOR][1].items() or has_scanner(client):
         return
     try:
         setup.add(REQUIREMENTS, folder=_folder() / SCANNER)

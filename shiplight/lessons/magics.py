@@ -10,6 +10,7 @@ is in the variable `mine` afterwards. `--target STAGE` builds up to a stage, and
 the lesson itself is replayed, as long as its text is the recorded one.
 """
 
+import keyword
 import re
 import shlex
 import shutil
@@ -81,7 +82,11 @@ def own_copy(app: str) -> Path:
 def _as_name(text: str) -> str:
     """A name that Python takes, as near to this text as can be."""
     name = re.sub(r"\W", "_", text)
-    return name if name.isidentifier() else f"mine_{name}"
+    return name if _is_variable(name) else f"mine_{name}"
+
+
+def _is_variable(name: str) -> bool:
+    return name.isidentifier() and not keyword.iskeyword(name)
 
 
 def _read(line: str) -> tuple[str, str, dict]:
@@ -93,10 +98,10 @@ def _read(line: str) -> tuple[str, str, dict]:
     app, slash, name = words[0].partition("/") if words else ("", "", "")
     options = list(zip(words[1::2], words[2::2], strict=False))
     known = {option for option, _ in options} <= {"--target", "--secret"}
-    if slash and app and name and not name.isidentifier():
+    if slash and app and name and not _is_variable(name):
         raise UsageError(
-            f"%%dockerfile cannot name an image {words[0]!r}: what stands after the slash also"
-            " names a variable of Python.",
+            f"%%dockerfile cannot name an image {words[0]!r}: the part after the slash also becomes"
+            " a variable of Python.",
             hint=f"use letters, digits and underscores: %%dockerfile {app}/{_as_name(name)}",
         )
     if not slash or not app or not name or len(words) % 2 == 0 or not known:

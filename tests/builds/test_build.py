@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import os
 import tarfile
 from pathlib import Path
 from urllib.parse import parse_qs
@@ -10,7 +11,7 @@ from urllib.parse import parse_qs
 import pytest
 from replay import ANSWERS, connected, recorded
 
-from shiplight import builds, dockerfile
+from shiplight import builds, catalogue, dockerfile
 from shiplight.builds import assembling, building, solving
 from shiplight.dockerfile import stages
 from shiplight.errors import (
@@ -364,6 +365,12 @@ def test_a_build_as_json_has_the_documented_fields(replayed):
         ('exec: "/bin/sh": stat /bin/sh: no such file or directory', "RUN id", "has no shell"),
         ("error: [Errno 2] No such file or directory: 'gcc'", "RUN pip install .", "no compiler"),
         ("/bin/sh: gcc: not found", "RUN gcc x.c", "no compiler"),
+        ('cgo: C compiler "gcc" not found: exec: "gcc"', "RUN go build", "no compiler"),
+        ("error: command 'x86_64-linux-gnu-gcc' failed: No such file or directory",
+         "RUN pip install .", "no compiler"),
+        ("make: cc: No such file or directory", "RUN make", "no compiler"),
+        ("gyp ERR! stack Error: not found: make", "RUN npm ci", "no compiler"),
+        ("No such file or directory: 'cmake'", "RUN pip install .", "copied or made before"),
         ("/bin/sh: foo: not found", "RUN foo", "copied or installed before"),
         ("parent snapshot sha256:1 does not exist: not found", "COPY a /", "lost a layer"),
     ],
@@ -377,15 +384,29 @@ def test_what_an_instruction_does_not_find_is_looked_for_where_it_should_be(
 def test_an_error_of_the_engine_is_told_without_its_own_folders():
     said = "lstat /var/lib/docker/overlay2/ab/merged/nix: no such file or directory"
     assert solving._plain(said) == "/nix: no such file or directory"
-    assert solving._plain('"/a" not found: not found') == '"/a" not found'
+    for own in ('"/src/fs/mian.go" not found', '"/merged/data.csv" not found'):
+        assert solving._plain(f"{own}: not found".replace("found: not", "found: not")) == own
 
 
 def test_a_misspelt_stage_is_told_from_an_image_that_nobody_has():
     read = dockerfile.parse("FROM a AS builder\nFROM b\nCOPY --from=bilder /x /\n")
-    found = building._misspelt(read, stages.image_uses(read))
+    lacks = BaseNotAvailable("the base bilder is not here.")
+    found = building._misspelt(read, stages.image_uses(read), lacks)
     assert "no stage is called bilder (line 3)" in found.message and "builder" in found.hint
-    other = dockerfile.parse("FROM a AS builder\nFROM b\nCOPY --from=busybox /x /\n")
-    assert building._misspelt(other, stages.image_uses(other)) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "lacks"),
+    [
+        ("FROM a AS builder\nFROM b\nCOPY --from=busybox /x /\n", "busybox"),
+        ("FROM a AS golang\nFROM nosuch:1\nCOPY --from=golang:1.23 /x /\n", "nosuch:1"),
+        ("FROM a AS golang\nFROM b\nCOPY --from=golang:1.23 /x /\n", "golang:1.23"),
+        ("FROM builde\nFROM a AS builder\n", "builde"),
+    ],
+)
+def test_an_image_that_cannot_be_had_is_not_taken_for_a_stage(text, lacks):
+    read, failed = dockerfile.parse(text), BaseNotAvailable(f"the base {lacks} is not here.")
+    assert building._misspelt(read, stages.image_uses(read), failed) is None
 
 
 @pytest.mark.parametrize("text", [..., 5, b"FROM a"])
@@ -396,9 +417,13 @@ def test_what_is_no_text_of_a_dockerfile_is_refused(text):
 
 @pytest.mark.parametrize(
     ("name", "says"),
-    [("first", "the folder of that app"), ("first/mine", "the folder of that app")],
+    [
+        ("first", "the folder of that app is "),
+        ("first/mine", "the folder of that app is "),
+        (f"{os.path.relpath(catalogue.APPS)}/frist", "did you mean"),
+    ],
 )
-def test_an_app_without_its_variant_is_answered_with_what_it_has(name, says):
+def test_an_app_without_variants_is_answered_with_its_folder(name, says):
     with pytest.raises(UsageError) as refused:
         builds.order(name)
-    assert says in refused.value.hint and "rust" not in refused.value.hint
+    assert refused.value.hint.startswith(says)

@@ -110,13 +110,13 @@ def test_what_the_engine_refuses_is_an_error_of_ours(nowhere, monkeypatch):
 
 
 def test_the_short_name_of_a_build_is_answered_with_that_of_its_image(nowhere, monkeypatch):
-    own = f"shiplight/{journal.lab_id()}/first:mine"
+    own = f"shiplight/{journal.lab_id()}/first:one-stage"
     with engine_of(nowhere, (rf"/images/{own}/json", {"Id": "sha256:1"})) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
         client = engine.connect()
         with pytest.raises(ImageNotFound, match=f"its image is {own}") as missing:
-            engine.inspect_image(client, "first/mine")
-        assert "the build itself" in missing.value.hint
+            engine.inspect_image(client, "first/one_stage")
+        assert "what `build` returned" in missing.value.hint
         with pytest.raises(ImageNotFound, match="no image first/yours"):
             engine.inspect_image(client, "first/yours")
 

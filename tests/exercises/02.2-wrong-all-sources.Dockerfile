@@ -1,4 +1,4 @@
-# hint: copies more than the bundle
+# hint: adds more than the bundle
 FROM node:22-alpine AS builder
 WORKDIR /app
 COPY package.json package-lock.json ./

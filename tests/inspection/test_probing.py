@@ -52,6 +52,8 @@ def test_an_engine_that_reports_no_cpu_time_is_taken_for_idle(late):
         ),
         (["panic: no such host", "goroutine 1 [running]:"], "panic: no such host"),
         (["cannot open x", "bye"], "cannot open x"),
+        (["thread 'main' panicked at x.rs:1", "note: run with `RUST_BACKTRACE=1` to display"],
+         "thread 'main' panicked at x.rs:1"),
         (["INFO: started", "INFO: Finished [1]", ""], "INFO: Finished [1]"),
         ([], ""),
     ],

@@ -245,6 +245,7 @@ def test_navigation_is_as_the_files_are(path):
 # What the engine that lessons are recorded on cannot show: these sentences, and no others.
 UNTESTED = {
     "10-secrets": {"A cache exported with mode=max contains the builder's file with the token."},
+    "11-platforms": {"An emulated program takes longer for the same work."},
     "12-ci": {
         "A cache exported with mode=max brings back the same steps.",
         "If the base changes, COPY runs again, and COPY --link does not.",

@@ -101,9 +101,11 @@ def test_a_line_that_names_no_build_is_refused(shell, line):
         shell.run_cell_magic("dockerfile", line, TEXT)
 
 
-@pytest.mark.parametrize(("name", "instead"), [("a-b", "a_b"), ("2nd", "mine_2nd")])
+@pytest.mark.parametrize(
+    ("name", "instead"), [("a-b", "a_b"), ("2nd", "mine_2nd"), ("class", "mine_class")]
+)
 def test_a_name_that_is_no_variable_is_refused_with_one_that_is(shell, name, instead):
-    with pytest.raises(UsageError, match="names a variable") as refused:
+    with pytest.raises(UsageError, match="becomes a variable") as refused:
         shell.run_cell_magic("dockerfile", f"go/{name}", TEXT)
     assert f"%%dockerfile go/{instead}" in refused.value.hint
 

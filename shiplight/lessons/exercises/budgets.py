@@ -3,8 +3,7 @@
 from ...builds import Build
 from ...inspection import measure
 from ...units import format_bytes
-from .go import refuse_root
-from .grading import answering, exercise, refuse
+from .grading import exercise, not_root, refuse
 
 MOST_NODE, MOST_PYTHON = 150_000_000, 90_000_000  # the article's figure; the course's own
 
@@ -31,7 +30,5 @@ def _in_its_budget(client, exercise_id: str, made: Build, most: int) -> str:
             f"{format_bytes(largest.unpacked_bytes)} of them in “{largest.instruction}”",
             expected=f"at most {format_bytes(most)}",
         )
-    user = answering(client, exercise_id, made)["user_id"]
-    if user == 0:
-        refuse_root(exercise_id, image)
+    user = not_root(client, exercise_id, made, image)
     return f"{format_bytes(image.unpacked_bytes)} of {format_bytes(most)}, and user {user}"

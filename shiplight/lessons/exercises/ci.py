@@ -12,7 +12,7 @@ from ...catalogue import APPS
 from ...engine import journal
 from ...errors import BuildFailed
 from ...inspection import search
-from .grading import exercise, printed, refuse, what_it_printed
+from .grading import exercise, last_line, printed, refuse
 
 SAID, TEST = "1.5 MB to move", "TestReport"  # what the program prints; the name of its test
 
@@ -94,6 +94,6 @@ def _refuse_other_words(client, exercise_id: str, made: Build) -> None:
             exercise_id,
             "the image no longer prints what the program says.",
             hint="run `run_once(client, mine)`: what does the container print?",
-            found=what_it_printed(said),
+            found=last_line(said),
             expected=SAID,
         )

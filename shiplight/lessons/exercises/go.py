@@ -13,11 +13,12 @@ from ...units import format_bytes
 from .grading import (
     answering,
     exercise,
+    last_line,
     own_files,
     own_layers,
     refuse,
     refuse_idle,
-    what_it_printed,
+    refuse_root,
 )
 
 FIVE_MEGABYTES = 5_000_000
@@ -109,7 +110,7 @@ def _refuse_other_message(client, exercise_id: str, made: Build, image: Image) -
             exercise_id,
             "the message is gone.",
             hint="what does the image do when it runs?",
-            found=what_it_printed(said),
+            found=last_line(said),
         )
 
 
@@ -159,17 +160,6 @@ def _not_root(client, made: Build) -> str:
         refuse_root("01.1", image)
     _only_two_files("01.1", image)
     return f"it runs as user {asked['user_id']}"
-
-
-def refuse_root(exercise_id: str, image: Image):
-    """Raise CheckFailed for a service whose user is number 0, however that was written."""
-    refuse(
-        exercise_id,
-        "the service still runs as root.",
-        hint="a USER applies to its own stage only, and user 0 is root: "
-        "which USER does the stage that becomes the image set?",
-        found=f"USER {image.user or '(none)'}",
-    )
 
 
 @exercise("01.2")

@@ -5,6 +5,7 @@ CheckFailed with a hint: what is wrong, and not the fix. `exercises.toml` says w
 `solutions/` has right answers, the one that a learner is shown and others.
 """
 
+import posixpath
 import re
 import tomllib
 from collections.abc import Callable
@@ -17,11 +18,12 @@ from ...builds import Build, here, recipe
 from ...errors import CheckFailed, EngineFailed, ProbeFailed
 from ...image import Image, Layer
 from ...inspection import Probe, measure, probe, run_once
+from ...references import canonical
 from ...units import one_line, shortened
 
 HERE = Path(__file__).parent
 MOST_FOUND = 500  # characters of what a check found: an answer can print anything
-_NOT_STARTED = re.compile(r"(?:exec:? \"?)(/[^\s\":]+)\"?: .*no such file")
+_NOT_STARTED = re.compile(r"exec:? \"?([./][^\s\":]+)\"?: .*no such file")
 
 
 @dataclass(frozen=True)
@@ -93,14 +95,14 @@ def refuse(exercise_id: str, wrong: str, *, hint: str, found: str = "", expected
     raise CheckFailed(f"{exercise_id}: {wrong}{seen}", hint=hint, mistake=wrong)
 
 
-def what_it_printed(said: str) -> str:
-    """Return evidence of what a container printed: its last line, however long and whatever it is.
+def last_line(said: str) -> str:
+    """Return the last line of what a container printed, however long and whatever it is.
 
-    >>> what_it_printed("hello\\nworld\\n"), what_it_printed("")
-    ("it printed 'world'", 'it printed nothing')
+    >>> last_line("hello\\nworld\\n"), last_line("")
+    ('world', 'it printed nothing')
     """
     lines = said.strip().splitlines()
-    return f"it printed {one_line(lines[-1], 80)!r}" if lines else "it printed nothing"
+    return one_line(lines[-1], 80) if lines else "it printed nothing"
 
 
 def asked(client, exercise_id: str, made: Build | str) -> Probe:
@@ -160,7 +162,16 @@ def refuse_silent(exercise_id: str, found: Probe, image: Image) -> None:
                 "listen? Only its own container reaches 127.0.0.1",
                 found=said,
             )
-        if missing and missing[1].lstrip("/") in image.tree():
+        path = posixpath.normpath(posixpath.join("/", image.workdir, missing[1] if missing else ""))
+        entry, _ = image.tree().get(path.lstrip("/"), (None, 0))
+        if missing and entry and entry.kind == "symlink":
+            refuse(
+                exercise_id,
+                "the service no longer responds.",
+                hint="that file is a link: is what it points to in the image?",
+                found=f"{path} is a link to {entry.link}",
+            )
+        if missing and entry:
             refuse(
                 exercise_id,
                 "the service no longer responds.",
@@ -194,6 +205,27 @@ def refuse_lost(exercise_id: str, found: Probe) -> None:
         )
 
 
+def refuse_root(exercise_id: str, image: Image):
+    """Raise CheckFailed for a service whose user is number 0, however that was written."""
+    refuse(
+        exercise_id,
+        "the service still runs as root.",
+        hint="a USER applies to its own stage only, and user 0 is root: "
+        "which USER does the stage that becomes the image set?",
+        found=f"USER {image.user or '(none)'}",
+    )
+
+
+def not_root(client, exercise_id: str, made: Build, image: Image) -> int:
+    """Return the number of the user who runs a service. Raises CheckFailed for root."""
+    if image.user.partition(":")[0] in ("", "root"):
+        refuse_root(exercise_id, image)
+    user = answering(client, exercise_id, made)["user_id"]
+    if user == 0:
+        refuse_root(exercise_id, image)
+    return user
+
+
 def own_files(client, made: Build, image: Image) -> dict[str, int]:
     """Return what a container sees that is not from a base: {path: bytes}; links, no folders."""
     own = {layer.diff_id for layer in own_layers(client, made, image)}
@@ -212,9 +244,10 @@ def own_layers(client, made: Build, image: Image) -> list[Layer]:
 
 def stands_on(client, made: Build, image: Image, reference: str) -> bool:
     """Return whether the image begins with the layers of this base, by its official name."""
-    if reference not in made.bases:
+    used = [made.bases[one] for one in made.bases if canonical(one.partition("@")[0]) == reference]
+    if not used:
         return False
-    base = measure(client, made.bases[reference])
+    base = measure(client, used[0])
     return [layer.diff_id for layer in image.layers[: len(base.layers)]] == [
         layer.diff_id for layer in base.layers
     ]

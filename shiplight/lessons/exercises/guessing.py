@@ -92,7 +92,7 @@ def _wanted_instead(question: str, value, unit: str) -> str:
 
 def _number_in(value):
     """The number that a text consists of; anything else as it is."""
-    if isinstance(value, str) and re.fullmatch(r"\d+(?:\.\d+)?", value.strip(), re.ASCII):
+    if isinstance(value, str) and re.fullmatch(r"\d{1,15}(?:\.\d{1,15})?", value.strip(), re.ASCII):
         return float(value) if "." in value else int(value)
     return value
 

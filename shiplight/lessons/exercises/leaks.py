@@ -11,7 +11,7 @@ from ...inspection import (
     search,
 )
 from .. import private_index
-from .grading import exercise, printed, refuse, what_it_printed
+from .grading import exercise, last_line, printed, refuse
 
 
 @exercise("10.1")
@@ -59,7 +59,7 @@ def _refuse_without_greeting(client, exercise_id: str, made: Build) -> None:
             exercise_id,
             "the image does not print the greeting of the private package.",
             hint="run `run_once(client, mine)`: what does the container print?",
-            found=what_it_printed(said),
+            found=last_line(said),
             expected=private_index.GREETING,
         )
     if not measure(client, made).find("*shiplight_greeting-*.dist-info/*"):

@@ -8,8 +8,7 @@ from ...builds import Build
 from ...image import Image
 from ...inspection import measure
 from ...units import format_bytes, one_line
-from .go import refuse_root
-from .grading import answering, exercise, own_files, refuse, stands_on
+from .grading import answering, exercise, not_root, own_files, refuse, stands_on
 
 _PACKAGE = re.compile(r"(?:.*/)?node_modules/((?:@[^/]+/)?[^/@]+)/package\.json")
 _FOLDER = re.compile(r"(?:.*/)?((?:@[^/]+/)?[^/@]+)/package\.json")
@@ -19,12 +18,7 @@ _FOLDER = re.compile(r"(?:.*/)?((?:@[^/]+/)?[^/@]+)/package\.json")
 def _node_not_root(client, made: Build) -> str:
     image = measure(client, made)
     _only_what_runs("02.1", _packages(client, made, image), _folders(client, made, image))
-    if image.user.partition(":")[0] in ("", "root"):
-        refuse_root("02.1", image)
-    user = answering(client, "02.1", made)["user_id"]
-    if user == 0:
-        refuse_root("02.1", image)
-    return f"it runs as user {user}"
+    return f"it runs as user {not_root(client, '02.1', made, image)}"
 
 
 @exercise("02.2")
@@ -45,7 +39,7 @@ def _bundle_on_alpine(client, made: Build) -> str:
         refuse(
             "02.2",
             "the bundle is not the only file of your own.",
-            hint="which of your COPY instructions copies more than the bundle, and from where?",
+            hint="which instruction of your last stage adds more than the bundle?",
             found=_some_of(own) if own else "no file of your own",
         )
     [(path, size)] = own.items()

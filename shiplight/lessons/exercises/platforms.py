@@ -6,7 +6,7 @@ from ...catalogue import APPS
 from ...dockerfile import parse, platforms_of
 from ...errors import BaseNotAvailable, BuildFailed
 from ...inspection import linked, measure, run_once
-from .grading import ALL, exercise, refuse, refuse_idle, what_it_printed
+from .grading import ALL, exercise, last_line, refuse, refuse_idle
 
 VERSION = "1.4"  # of the program in the start of 11.2
 
@@ -24,7 +24,7 @@ def _argument_in_scope(client, made: Build) -> str:
             "11.2",
             "the program has lost its version.",
             hint="another variable is declared where the builder cannot see it: which one?",
-            found=what_it_printed(said),
+            found=last_line(said),
             expected=f"version {VERSION}",
         )
     return f"{evidence}, version {VERSION}"
@@ -51,7 +51,7 @@ def _for_both_platforms(client, exercise_id: str, made: Build) -> tuple[str, str
             exercise_id,
             "the program no longer prints its platform.",
             hint="which program does the image start?",
-            found=what_it_printed(said),
+            found=last_line(said),
         )
     return f"one Dockerfile, a program for {own} and one for {other}", said
 

@@ -3,13 +3,12 @@
 from ...builds import Build
 from ...inspection import measure
 from ...units import format_bytes
-from .go import refuse_root
-from .grading import answering, exercise, refuse, stands_on
+from .grading import answering, exercise, not_root, refuse, stands_on
 
 DISTROLESS = "gcr.io/distroless/python3-debian13:nonroot"
 
 
-_PACKAGE = "*/cffi/__init__.py"  # the package of the service that has to be compiled
+_SERVED = ("cffi", "fastapi", "uvicorn")  # packages of the service; the first one is compiled
 
 
 @exercise("03.1")
@@ -33,10 +32,9 @@ def _environment_copied(client, made: Build) -> str:
             "there is no virtual environment.",
             hint="`python -m venv` creates one: in which stage, and which folder do you copy?",
         )
-    packages_in = [path.removesuffix("/cffi/__init__.py") for path in image.find(_PACKAGE)]
-    if outside := [
-        path for path in packages_in if not path.startswith(tuple(f"{e}/" for e in environments))
-    ]:
+    inside = tuple(f"{folder}/" for folder in environments)
+    served = [path for name in _SERVED for path in image.find(f"*/{name}/__init__.py")]
+    if outside := [path for path in served if not path.startswith(inside)]:
         refuse(
             "03.1",
             "packages of the service are outside the virtual environment.",
@@ -61,11 +59,11 @@ def _pure_on_distroless(client, made: Build) -> str:
     if not stands_on(client, made, image, DISTROLESS):
         refuse(
             "03.2",
-            "this is not distroless/python3-debian13:nonroot.",
+            "this is not gcr.io/distroless/python3-debian13:nonroot.",
             hint="which base does your last FROM name?",
         )
     if image.find("*bin/sh"):
-        refuse("03.2", "there is a shell.", hint="from where did your last stage get it?")
+        refuse("03.2", "there is a shell.", hint="where did your last stage get it from?")
     if pip := image.find("*/pip/__init__.py"):
         refuse(
             "03.2",
@@ -73,17 +71,14 @@ def _pure_on_distroless(client, made: Build) -> str:
             hint="copy the folder that you installed into, not the builder's own packages",
             found=f"/{next(iter(pip))}",
         )
-    if compiled := image.find(_PACKAGE):
+    if compiled := image.find(f"*/{_SERVED[0]}/__init__.py"):
         refuse(
             "03.2",
             "the package that has to be compiled ships.",
             hint="two files name the packages of this service: in which one is nothing compiled?",
             found=f"/{next(iter(compiled))}",
         )
-    if image.user.partition(":")[0] in ("", "root"):
-        refuse_root("03.2", image)
-    if answering(client, "03.2", made)["user_id"] == 0:
-        refuse_root("03.2", image)
+    not_root(client, "03.2", made, image)
     return (
         f"{format_bytes(image.unpacked_bytes)} unpacked, no shell, no pip, and the service responds"
     )
