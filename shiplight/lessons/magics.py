@@ -106,9 +106,9 @@ def _read(line: str) -> tuple[str, str, dict]:
         )
     if not slash or not app or not name or len(words) % 2 == 0 or not known:
         raise UsageError(
-            f"%%dockerfile cannot read {line.strip()!r}: it needs an app, a slash and a name.",
-            hint="such as %%dockerfile go/mine, and behind it --target STAGE or"
-            " --secret id=NAME,src=FILE",
+            f"%%dockerfile cannot read {line.strip()!r}.",
+            hint="write an app, a slash and a name: %%dockerfile go/mine; only --target STAGE"
+            " and --secret id=NAME,src=FILE may follow",
         )
     found = {"target": dict(options).get("--target")}
     if secrets := [value for option, value in options if option == "--secret"]:
