@@ -56,9 +56,8 @@ def _judged(container, image: str) -> tuple[str, str]:
     while True:
         container.reload()
         state = container.attrs["State"]
-        if (
-            state["Status"] != "running"
-        ):  # the engine calls it unhealthy then, as if a check had failed
+        # A program that ended is unhealthy to the engine, as if a check had failed.
+        if state["Status"] != "running":
             words = container.logs(tail=1).decode("utf-8", "replace").strip()
             raise ProbeFailed(f"{image} ended before its health was known: {words}")
         seen = state.get("Health") or {"Status": "starting"}
