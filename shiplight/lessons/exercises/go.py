@@ -54,8 +54,8 @@ def _zeros_do_not_ship(client, made: Build) -> str:
     if seen:
         refuse(
             "00.1",
-            "the zeros ship, and every container sees them.",
-            hint="delete them, or leave them behind in a stage: which layer contains them?",
+            "zeros or another large file ship, and every container sees them.",
+            hint="delete them, or leave them behind in a stage: which instruction writes them?",
             found=f"/{seen[0]}, {format_bytes(own[seen[0]])}",
             expected="no such file in any layer",
         )
