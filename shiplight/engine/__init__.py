@@ -5,7 +5,14 @@ what this lab made, and removing that again. What the SDK or the connection rais
 package as an error of ours. Knows nothing of Dockerfiles, of the catalogue or of lessons.
 """
 
-from .answers import DISK_FULL, NO_CACHE_EXPORT, OLD_FRONTEND, not_an_answer, translated
+from .answers import (
+    DISK_FULL,
+    NO_CACHE_EXPORT,
+    OLD_FRONTEND,
+    not_an_answer,
+    or_none,
+    translated,
+)
 from .cleaning import Cleaned, held
 from .connecting import ANSWER_TIMEOUT, connect, wait_until_answers
 from .containers import (
@@ -86,6 +93,7 @@ __all__ = [
     "made",
     "not_an_answer",
     "open_connection",
+    "or_none",
     "own_socket",
     "post_build",
     "pull",

@@ -5,10 +5,11 @@ Knows the engine and how images are made; draws nothing and teaches nothing.
 
 from .born import AMBIGUOUS, BASE, CONTEXT, IMAGE, STEP, Flow, Origin, Origins
 from .budget import Budget, keep_to
+from .copying import file_in, files_in
 from .entrypoint import follow, program_of, programs
 from .following import origins
 from .measuring import contents, measure, stored_bytes
-from .probing import Probe, answer_of, beside, file_in, files_in, probe, run_once
+from .probing import Probe, answer_of, beside, probe, run_once
 from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, PROGRAMS, choose, linked, look, short, try_on
 from .searching import (

@@ -5,7 +5,7 @@ import re
 
 from .. import recordings
 from ..image import Image, Program, read_program
-from . import probing
+from . import copying
 
 _LARGEST = 400_000_000
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -36,7 +36,7 @@ def _without_shell(words: list[str]) -> list[str]:
 
 @recordings.replayed(Program)
 def _program(client, name: str, path: str) -> Program | None:
-    return read_program(path, probing.file_in(client, name, path))
+    return read_program(path, copying.file_in(client, name, path))
 
 
 @recordings.replayed(Program)
@@ -47,7 +47,7 @@ def programs(client, what, folder: str) -> tuple[Program, ...]:
     """
     above = posixpath.dirname(folder.strip("/"))
     found = []
-    with probing.copied(client, getattr(what, "tag", what), folder.strip("/")) as archive:
+    with copying.copied(client, getattr(what, "tag", what), folder.strip("/")) as archive:
         for member in archive:
             if member.isreg() and member.size <= _LARGEST:
                 path = posixpath.join(above, member.name)

@@ -1,14 +1,12 @@
 """Running what was built and asking it what still works: smaller but broken does not count."""
 
 import http.client
-import io
 import json
 import re
-import tarfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 
@@ -306,54 +304,6 @@ def _has_shell(container) -> bool:
             return container.exec_run(["/bin/sh", "-c", "exit 0"]).exit_code == 0
     except EngineFailed:
         return False
-
-
-def file_in(client, image: str, path: str) -> bytes:
-    """Return what a file of an image contains, without running it. Raises EngineFailed.
-
-    `path` is one without symlinks in it.
-    """
-    [(_, data)] = files_in(client, image, [path])
-    return data
-
-
-def files_in(client, image: str, paths: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    """Yield (path, content) of files of an image, as `file_in` reads one. Raises EngineFailed."""
-    with _to_copy_from(client, image) as container:
-        for path in paths:
-            with _copy(container, image, path) as archive:
-                file = archive.extractfile(archive.next())
-                yield path, file.read() if file else b""
-
-
-@contextmanager
-def copied(client, image: str, path: str) -> Iterator[tarfile.TarFile]:
-    """Yield a file or folder of an image, as `docker cp` copies it, without running the image.
-
-    `path` is one without symlinks in it. Raises EngineFailed.
-    """
-    with _to_copy_from(client, image) as container, _copy(container, image, path) as archive:
-        yield archive
-
-
-@contextmanager
-def _to_copy_from(client, image: str):
-    """Yield a container of an image, never started, for as long as the block lasts."""
-    with engine.translated(f"reading files of {image}"):
-        how = of_its_platform(client, image)
-        container = client.containers.create(image, ["-"], labels=journal.made(), **how)
-    try:
-        yield container
-    finally:
-        with engine.translated(f"removing the container of {image}"):
-            container.remove(force=True, v=True)
-
-
-def _copy(container, image: str, path: str) -> tarfile.TarFile:
-    with engine.translated(f"reading /{path} of {image}"):
-        chunks, _ = container.get_archive(f"/{path}")
-        data = b"".join(chunks)
-    return tarfile.open(fileobj=io.BytesIO(data))
 
 
 @recordings.replayed()

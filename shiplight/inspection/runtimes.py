@@ -10,7 +10,7 @@ from ..errors import UsageError
 from ..image import Image, Program
 from ..references import split
 from ..setting import Setting
-from . import entrypoint, measuring, probing
+from . import copying, entrypoint, measuring, probing
 from .probing import Probe
 
 SCRATCH = "scratch"
@@ -160,7 +160,7 @@ def look(client, reference: str) -> Runtime:
     found = offered(reference, image)
     users = entrypoint.follow(image, "etc/passwd")
     if users:
-        lines = probing.file_in(client, image.name, users).decode().splitlines()
+        lines = copying.file_in(client, image.name, users).decode().splitlines()
         found = replace(found, users=tuple(line.partition(":")[0] for line in lines if line))
     return replace(found, setting=engine.setting(client, bases=base.kind))
 

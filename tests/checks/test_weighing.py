@@ -347,7 +347,8 @@ def elf(sections):
 
 def test_a_program_is_read_with_the_names_of_its_symbols():
     data = elf([(".symtab", 2, 2400), (".strtab", 3, 700), (".debug_info", 1, 5000)])
-    [program] = understood(read_image([legacy(Image([[]]))]), [("srv/app", data)]).programs
+    image = read_image([legacy(Image([[file("srv/app", len(data))]]))])
+    [program] = understood(image, [("srv/app", data)]).programs
     assert program.strippable_bytes == 2400 + 700 + 5000 and not program.stripped
 
 

@@ -12,7 +12,8 @@ from factories import directory, file, whiteout
 from shiplight import engine
 from shiplight.charts import trace_charts
 from shiplight.errors import UsageError
-from shiplight.inspection import Found, Traces, search, search_engine, search_folder
+from shiplight.image import read_image
+from shiplight.inspection import Found, Traces, measuring, search, search_engine, search_folder
 
 WORD = "t0ken-of-ann"
 URL = f"http://ann:{WORD}@host/simple"
@@ -67,6 +68,7 @@ def exported(request, monkeypatch):
         yield iter([archive])
 
     monkeypatch.setattr(engine, "export_image", export)
+    monkeypatch.setattr(measuring, "measure", lambda client, name: read_image(iter([archive])))
     monkeypatch.setattr(engine, "setting", lambda client, bases: results.SETTING)
 
 

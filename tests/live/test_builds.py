@@ -16,8 +16,8 @@ from shiplight import builds, catalogue, engine
 from shiplight.builds import provide, solving
 from shiplight.dockerfile import read_context
 from shiplight.engine import cleaning, disk, journal
-from shiplight.errors import BaseNotAvailable, BuildFailed, ProbeFailed
-from shiplight.inspection import measure, probing
+from shiplight.errors import BaseNotAvailable, BuildFailed, EngineFailed, ProbeFailed
+from shiplight.inspection import copying, measure, probing
 from shiplight.setup import ROOT
 
 
@@ -114,6 +114,24 @@ def test_a_program_that_was_to_end_and_does_not_is_told_and_removed(client, fold
     with pytest.raises(ProbeFailed, match="still runs after 1 s"):
         probing.run_once(client, build)
     assert not ours(client)["containers"]
+
+
+def test_files_copied_with_their_folder_are_those_that_are_copied_alone(client, folder):
+    """A hard link, a space, a name that is no UTF-8; and nothing of what lies beside them."""
+    name = "$(printf '\\351')"
+    run = f"RUN mkdir /d && cd /d && echo a > a && ln a b && echo c > 'c c' && echo d > {name}"
+    image = measure(
+        client, builds.build(client, folder(f"FROM busybox\n{run}\nCOPY e d/\n", e="e"))
+    )
+    *paths, strange = [f"d/{path}" for path in ("a", "b", "c c", "\\xe9")]
+    assert copying.together(image, [*paths, strange]) == {"d": [*paths, strange]}
+    found = dict(copying.files_in(client, image, [*paths, strange]))
+    assert found.pop(strange) == b"d\n" and strange in image.tree()
+    assert found == {path: copying.file_in(client, image.name, path) for path in paths}
+    assert sorted(found.values()) == [b"a\n", b"a\n", b"c\n"]
+    assert dict(copying.files_in(client, image, [strange])) == {}, "its name cannot be asked for"
+    with pytest.raises(EngineFailed, match="has no /d/f"):
+        copying.file_in(client, image.name, "d/f")
 
 
 def test_on_a_graph_driver_unpacked_bytes_are_what_the_engine_calls_size(client):

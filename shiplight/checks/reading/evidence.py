@@ -47,7 +47,7 @@ def with_image(client, subject: Subject, build: builds.Build) -> Subject:
 def _inside(client, image: Image, layers: Container[int]) -> Inside:
     """What files in these layers tell; nothing in a replay, which has none of their contents."""
     try:
-        files = files_in(client, image.name, wanted(image, layers))
+        files = files_in(client, image, wanted(image, layers))
         return understood(image, files)
     except NotRecorded:
         return NOTHING_READ

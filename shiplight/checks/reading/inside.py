@@ -62,19 +62,21 @@ NOTHING_READ = Inside()
 
 def wanted(image: Image, layers: Container[int]) -> list[str]:
     """Return the files of these layers to read, those first whose names say most; and the users."""
-    found: dict[str, list[tuple[int, str]]] = {"programs": [], "archives": [], "keys": []}
+    found: dict[str, list[str]] = {"programs": [], "archives": [], "keys": []}
     for path, (entry, layer) in image.tree().items():
         if entry.kind != "file" or layer not in layers:
             continue
         if _ARCHIVE.search(path):
             if entry.size >= _LEAST_ARCHIVE:
-                found["archives"].append((-entry.size, path))
+                found["archives"].append(path)
         elif entry.size >= _LEAST_PROGRAM and (entry.mode & 0o111 or _LIBRARY.search(path)):
-            found["programs"].append((-entry.size, path))
+            found["programs"].append(path)
         elif entry.size in _KEY_SIZES and not _NO_KEYS.search(path):
-            found["keys"].append((not _LIKELY_KEY.search(path), path))
-    keys = [path for _, path in sorted(found["keys"])]
-    large = [path for _, path in sorted([*found["archives"], *found["programs"]])]
+            found["keys"].append(path)
+    keys = sorted(found["keys"], key=_likely_first)
+    large = sorted(
+        [*found["archives"], *found["programs"]], key=lambda path: _largest_first(image, path)
+    )
     users = [PASSWD] if PASSWD in image.tree() else []
     chosen, left = [], MOST_BYTES
     for path in [*users, *keys[: MOST_FILES // 2], *large]:
@@ -86,7 +88,7 @@ def wanted(image: Image, layers: Container[int]) -> list[str]:
 
 
 def understood(image: Image, files: Iterable[tuple[str, bytes]]) -> Inside:
-    """Return what these files tell; their contents are not kept."""
+    """Return what these files tell, in any order; their contents are not kept."""
     programs, unpacked, keys, roots = [], [], [], ()
     for path, data in files:
         if path == PASSWD:
@@ -97,7 +99,17 @@ def understood(image: Image, files: Iterable[tuple[str, bytes]]) -> Inside:
             programs.append(program)
         elif has_private_key(data.decode("latin-1")):
             keys.append(path)
-    return Inside(tuple(programs), tuple(unpacked), tuple(keys), roots)
+    programs.sort(key=lambda program: _largest_first(image, program.path))
+    unpacked.sort(key=lambda path: _largest_first(image, path))
+    return Inside(tuple(programs), tuple(unpacked), tuple(sorted(keys, key=_likely_first)), roots)
+
+
+def _largest_first(image: Image, path: str) -> tuple[int, str]:
+    return -image.tree()[path][0].size, path
+
+
+def _likely_first(path: str) -> tuple[bool, str]:
+    return not _LIKELY_KEY.search(path), path
 
 
 def _roots(data: bytes) -> tuple[str, ...]:
