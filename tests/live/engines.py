@@ -71,7 +71,7 @@ TABLES = {  # what stands around each table in docs/engines.md, by the command t
 }
 ELSEWHERE = "not for this machine: "  # how reasons begin in conftest.py
 TEST_SECONDS = 5400
-NBVAL = ["--nbval-current-env", "--nbval-cell-timeout=900"]
+NBVAL = ["--nbval-current-env", "--nbval-cell-timeout=900", "--timeout=900"]
 CLAIM = re.compile(r"(?m)^ *(?:claim|held_against)\(")
 GZIP = b"\x1f\x8b"
 NOT_OURS = [  # of the machine, and not of its engine
