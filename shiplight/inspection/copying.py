@@ -13,7 +13,7 @@ from ..errors import EngineFailed
 from ..image import Image
 from .probing import of_its_platform
 
-# An engine mounts an image for every path that it copies, which takes as long as copying this.
+# An engine mounts an image for every path that it copies, which takes longer than copying this.
 _SPARE_BYTES, _SPARE_FILES = 1_000_000, 50
 
 
@@ -37,7 +37,7 @@ def files_in(client, image: Image, paths: Iterable[str]) -> Iterator[tuple[str, 
             left = dict.fromkeys(wanted)
             if place not in left:
                 with _copy(container, image.name, place) as archive:
-                    for member in archive:
+                    for member in archive or ():  # nor can a folder of such a name
                         path = posixpath.join(posixpath.dirname(place), member.name)
                         if path in left:
                             del left[path]

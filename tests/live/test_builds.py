@@ -120,6 +120,7 @@ def test_files_copied_with_their_folder_are_those_that_are_copied_alone(client, 
     """A hard link, a space, a name that is no UTF-8; and nothing of what lies beside them."""
     name = "$(printf '\\351')"
     run = f"RUN mkdir /d && cd /d && echo a > a && ln a b && echo c > 'c c' && echo d > {name}"
+    run += f" && cp -r /d /d{name} && rm /d{name}/c* /d{name}/{name}"
     image = measure(
         client, builds.build(client, folder(f"FROM busybox\n{run}\nCOPY e d/\n", e="e"))
     )
@@ -130,6 +131,9 @@ def test_files_copied_with_their_folder_are_those_that_are_copied_alone(client, 
     assert found == {path: copying.file_in(client, image.name, path) for path in paths}
     assert sorted(found.values()) == [b"a\n", b"a\n", b"c\n"]
     assert dict(copying.files_in(client, image, [strange])) == {}, "its name cannot be asked for"
+    hidden = ["d\\xe9/a", "d\\xe9/b"]
+    assert copying.together(image, hidden) == {"d\\xe9": hidden} and hidden[0] in image.tree()
+    assert dict(copying.files_in(client, image, hidden)) == {}, "nor can that of its folder"
     with pytest.raises(EngineFailed, match="has no /d/f"):
         copying.file_in(client, image.name, "d/f")
 
