@@ -77,7 +77,7 @@ def search(client, what, word: str) -> Traces:
     if not word:
         raise UsageError("there is nothing to search for.", hint="name a word")
     name = getattr(what, "tag", what)
-    image = measuring.measure(client, name)  # of the engine's own archive, nothing is hashed again
+    image = measuring.measure(client, name)  # here most often known, and then nothing is read
     with journal.workplace() as folder:
         saved = folder / "image.tar"
         with engine.export_image(client, name) as chunks, open(saved, "wb") as file:
