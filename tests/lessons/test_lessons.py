@@ -7,6 +7,7 @@ through them leaves in the files is theirs. So a lesson that is recorded again i
 import ast
 import re
 import subprocess
+import symtable
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
@@ -301,6 +302,34 @@ def test_no_cell_that_is_compared_lacks_a_stored_output(path):
             if isinstance(part, ast.FunctionDef) and called([part]) & showing:
                 showing.add(part.name)
         assert bool(cell.outputs) == shows_something(tree, showing), cell.source
+
+
+ANEW = {"app", "folder", "mine", "text"}  # each time a copy of an app, or a learner's own
+
+
+def names_of(source: str) -> tuple[set[str], set[str]]:
+    """The names that a cell gives a meaning to, and those that it finds, as its functions do."""
+
+    def within(table):
+        for part in table.get_children():
+            yield part
+            yield from within(part)
+
+    cell = symtable.symtable(source, "cell", "exec")
+    own = cell.get_symbols()
+    inner = [one for part in within(cell) for one in part.get_symbols() if one.is_global()]
+    given = {one.get_name() for one in own if one.is_assigned() or one.is_imported()}
+    return given, {one.get_name() for one in [*own, *inner] if one.is_referenced()} - given
+
+
+@lesson
+def test_a_cell_that_is_run_again_finds_what_its_names_meant(path):
+    """A learner goes back; a later cell must not have given one of its names another meaning."""
+    seen = [names_of(cell.source) for cell in cells(path, "code") if not is_dockerfile(cell)]
+    for number, (_, found) in enumerate(seen):
+        before = set().union(*(given for given, _ in seen[:number]))
+        after = set().union(*(given for given, _ in seen[number:]))
+        assert not found & before & after - ANEW
 
 
 @lesson
