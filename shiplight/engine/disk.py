@@ -82,7 +82,7 @@ def bytes_of_images(client, names: Iterable[str]) -> int:
     wanted = set(names)
     return sum(
         max(0, (image.get("Size") or 0) - max(0, image.get("SharedSize") or 0))
-        for image in _disk(client).get("Images") or []
+        for image in _items(_disk(client), "ImageUsage", "Images")
         if wanted.intersection([image.get("Id"), *(image.get("RepoTags") or [])])
     )
 

@@ -200,11 +200,16 @@ NOW = ("ImageUsage", "ContainerUsage", "VolumeUsage", "BuildCacheUsage")
 
 
 def asked_for_its_disk(folder, monkeypatch, said: dict):
-    """What is read of one answer to /system/df: bytes, and the ids of cache records."""
+    """What is read of one answer to /system/df: bytes, ids of cache records, bytes of images."""
     with engine_of(folder, (r"/system/df", said)) as (url, _):
         monkeypatch.setenv("DOCKER_HOST", url)
         client = engine.connect()
-        found = disk.usage(client), [record.id for record in disk.cache_records(client)]
+        images = [image["Id"] for image in DF_29["Images"]]
+        found = (
+            disk.usage(client),
+            [record.id for record in disk.cache_records(client)],
+            disk.bytes_of_images(client, images),
+        )
     (folder / "engine.sock").unlink()
     return found
 
@@ -215,6 +220,7 @@ def test_disk_usage_is_read_from_its_fields_before_and_since_api_1_52(nowhere, m
         record["Size"] for record in DF_29["BuildCache"] if not record["Shared"]
     )
     assert both[1] == [record["ID"] for record in DF_29["BuildCache"]] != []
+    assert both[2] > 0
     for left in (BEFORE, NOW):
         said = {key: value for key, value in DF_29.items() if key not in left}
         assert asked_for_its_disk(nowhere, monkeypatch, said) == both

@@ -17,6 +17,6 @@ ENTRYPOINT ["/server"]
 
 # The same image with a shell, built only where it is asked for: --target debug
 FROM runtime AS debug
-COPY --from=busybox:latest /bin/ /bin/
+COPY --from=busybox:musl /bin/ /bin/
 
 FROM runtime AS production

@@ -35,7 +35,8 @@ def saved(*names: str) -> list[dict]:
     return [{"Config": "c.json", "RepoTags": [name], "Layers": []} for name in names]
 
 
-ARCHIVE = archive(manifest_json=saved("golang:1.23", "docker.io/library/busybox:latest"))
+HELD = ["busybox:latest", "busybox:musl", "golang:1.23"]
+ARCHIVE = archive(manifest_json=saved(*HELD[1:], "docker.io/library/busybox:latest"))
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def lab(tmp_path, monkeypatch):
 
     def load_images(client, chunks):
         on.loaded = b"".join(chunks)
-        on.images |= {"busybox:latest", "golang:1.23"}
+        on.images |= set(HELD)
 
     monkeypatch.setattr("shiplight.engine.journal.path", tmp_path.joinpath("lab").joinpath)
     monkeypatch.setattr("shiplight.engine.journal.shared", tmp_path.joinpath("lab").joinpath)
@@ -93,7 +94,7 @@ def packed(lab, tmp_path):
 
 def test_a_plan_says_what_a_kit_will_weigh_before_it_is_made(lab):
     planned = kit.plan("client", [FIRST, GO], wheels_for=("linux/amd64",))
-    assert planned.sentence.startswith("2 base images, 10 B before compression; recordings, ")
+    assert planned.sentence.startswith("3 base images, 15 B before compression; recordings, ")
     assert planned.sentence.endswith("; Python packages for linux/amd64") and not lab.exports
 
 
@@ -165,7 +166,7 @@ def test_a_kit_is_unpacked_as_it_was_packed(lab, packed):
         assert tar.getnames()[0] == "manifest.json"
     found = kit.unpack("client", packed)
     assert lab.loaded == ARCHIVE and found.lessons == ("00-first", "01-go")
-    assert sorted(lab.remembered) == ["busybox:latest", "golang:1.23"]
+    assert sorted(lab.remembered) == HELD
     recordings = [one for one in found.members if one.name.startswith("recordings/")]
     assert recordings and found.bytes == sum(one.bytes for one in found.members)
 
@@ -290,7 +291,7 @@ def test_an_archive_that_would_move_another_name_is_not_loaded(lab, packed, wher
     packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content)))
     with pytest.raises(UsageError, match="has another one, mine:latest"):
         kit.unpack("client", packed)
-    bases = ["mine", "busybox:latest", "golang:1.23"]  # which no lesson has
+    bases = ["mine", *HELD]  # which no lesson has
     packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content, bases=bases)))
     with pytest.raises(UsageError, match="has another one, mine:latest"):
         kit.unpack("client", packed)
@@ -299,7 +300,7 @@ def test_an_archive_that_would_move_another_name_is_not_loaded(lab, packed, wher
 
 def test_bases_from_a_mirror_are_loaded_where_it_is_set_too(lab, packed, monkeypatch):
     monkeypatch.delenv("SHIPLIGHT_MIRROR", raising=False)
-    names = ("mirror.example/library/golang:1.23", "mirror.example/library/busybox:latest")
+    names = (f"mirror.example/library/{name}" for name in HELD)
     content = zstandard.compress(archive(manifest_json=saved(*names)))
     packed.write_bytes(repacked(packed, lambda kept: with_bases(kept, content)))
     with pytest.raises(UsageError, match="has another one, mirror"):
@@ -575,7 +576,7 @@ def test_a_kit_with_packages_has_the_image_of_the_proxy_and_what_the_variants_do
     lab, downloads, tmp_path
 ):
     planned = kit.plan("client", [GO], with_packages=True)
-    assert planned.bases == ("golang:1.23", "busybox:latest", "python:3.13-slim")
+    assert planned.bases == ("golang:1.23", "busybox:musl", "python:3.13-slim")
     what = "what the builds of 01 and the solutions of their exercises download, not weighed yet"
     assert planned.sentence.endswith(what) and not downloads.recorded
     made = kit.pack("client", planned, tmp_path / "class.tar")
@@ -639,7 +640,7 @@ def test_a_kit_without_packages_has_no_proxy_and_is_unpacked_without_one(lab, do
 
 
 def test_unpacking_starts_the_proxy_and_leaves_no_second_copy(lab, downloads, tmp_path):
-    kit.pack("client", kit.plan("client", [GO], with_packages=True), tmp_path / "class.tar")
+    kit.pack("client", kit.plan("client", [FIRST, GO], with_packages=True), tmp_path / "class.tar")
     lab.images.add("python:3.13-slim")
     kit.unpack("client", tmp_path / "class.tar")
     assert downloads.replayed == [([downloads.entry], b"a package")]
@@ -648,7 +649,7 @@ def test_unpacking_starts_the_proxy_and_leaves_no_second_copy(lab, downloads, tm
 
 def test_a_hostile_index_is_refused_before_anything_is_loaded(lab, downloads, tmp_path):
     downloads.index = downloads.entry | {"sha256": "../../../../etc/passwd"}
-    kit.pack("client", kit.plan("client", [GO], with_packages=True), tmp_path / "class.tar")
+    kit.pack("client", kit.plan("client", [FIRST, GO], with_packages=True), tmp_path / "class.tar")
     with pytest.raises(UsageError, match="the index of its packages"):
         kit.unpack("client", tmp_path / "class.tar")
     assert not lab.loaded and not downloads.replayed
