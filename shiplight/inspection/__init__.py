@@ -9,7 +9,7 @@ from .copying import file_in, files_in
 from .entrypoint import follow, program_of, programs
 from .following import origins
 from .measuring import contents, measure, stored_bytes
-from .probing import Probe, answer_of, beside, probe, run_once
+from .probing import HELPER, Probe, answer_of, beside, probe, run_once
 from .remote import PREFIX, in_registries, published
 from .runtimes import BASES, PROGRAMS, choose, linked, look, short, try_on
 from .searching import (
@@ -36,6 +36,7 @@ __all__ = [
     "CONTEXT",
     "ENVIRONMENT",
     "FILE",
+    "HELPER",
     "HIDDEN",
     "HISTORY",
     "IMAGE",

@@ -14,7 +14,7 @@ from .. import catalogue, dockerfile
 from ..builds import recipe, recipes
 from ..dockerfile import stages
 from ..errors import ShipLightError
-from ..inspection import BASES, PROGRAMS
+from ..inspection import BASES, HELPER, PROGRAMS
 from ..references import canonical
 from . import exercises, shelf
 
@@ -60,6 +60,7 @@ def _texts(source: str) -> Iterator[str]:
         return
     names = _names(source)
     yield from BASES if "BASES" in names else ()
+    yield from [HELPER] if "beside" in names else ()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Constant) and isinstance(node.value, str):
             if "survey" in names:  # of an app: all its variants
