@@ -8,7 +8,7 @@ RUN npm run bundle
 RUN install -D -t /out/usr/local/bin /usr/local/bin/node \
     && install -D -m 644 -t /out/app dist/server.cjs \
     && for file in $(ldd /usr/local/bin/node | grep -o '/lib[^ ]*'); do \
-    install -D "$file" "/out$(echo "$file" | sed 's|^/lib/|/usr/lib/|')"; done
+    install -D "$file" "/out$(echo "$file" | sed 's|^/lib/\(.*/\)|/usr/lib/\1|')"; done
 
 FROM gcr.io/distroless/static-debian12
 COPY --from=builder /out/ /
