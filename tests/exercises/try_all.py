@@ -45,7 +45,12 @@ Written by `tests/exercises/try_all.py` · {setting}.
 def main(arguments: list[str]) -> int:
     client = engine.connect()
     wanted = [name for name in arguments if name != "--again"]
-    known, points = ({}, {}) if "--again" in arguments else (kept()["tried"], kept()["points"])
+    made = {key(answer) for answer in answers.made_by_rule()}  # what they no longer make goes
+    said = {} if "--again" in arguments else kept()
+    known, points = (
+        {name: found for name, found in said.get(what, {}).items() if name in made}
+        for what in ("tried", "points")
+    )
     for answer in answers.made_by_rule():
         if answer.exercise in wanted or (
             not wanted and known.get(key(answer), ["error"])[0] == "error"
@@ -54,17 +59,21 @@ def main(arguments: list[str]) -> int:
             if scored is not None:
                 points[key(answer)] = scored
             setting = engine.setting(client, bases="unknown").to_dict()
-            said = {"setting": setting, "tried": known, "points": points}
-            text = json.dumps(said, indent=1, ensure_ascii=False)
-            KEPT.write_text(text + "\n", encoding="utf-8")
+            keep(setting, known, points)
             print(
                 answer.exercise, answer.how, answer.line, *known[key(answer)], sep=" · ", flush=True
             )
+    keep(kept()["setting"], known, points)
     TABLE.write_text(page(), encoding="utf-8")
     unexplained = [one for one in tried() if one[1] in ("accepted", "error")]
     for answer, outcome, said in unexplained:
         print(f"{outcome}:", answer.exercise, answer.how, answer.line, said)
     return int(bool(unexplained))
+
+
+def keep(setting: dict, known: dict, points: dict) -> None:
+    said = {"setting": setting, "tried": known, "points": points}
+    KEPT.write_text(json.dumps(said, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def kept() -> dict:
