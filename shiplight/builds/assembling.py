@@ -243,11 +243,16 @@ def _refuse_mislabelled(client, recipe: Recipe, imported: str) -> None:
 
 
 # A shell that forwards TERM to its whole process group: a signal to mmdebstrap alone would not
-# reach its children. It outlives the signal by which a failing mmdebstrap ends its group.
+# reach its children. It outlives the signal by which a failing mmdebstrap ends its group, and
+# removes what a command left in TMPDIR: mmdebstrap keeps its keys' folder when it is ended early.
 _GROUP = """
-trap 'trap "" TERM; kill -TERM 0' TERM
+place=
+trap '[ -z "$place" ] || rm -rf --one-file-system "$place"' EXIT
+trap 'exit 143' TERM
 trap : HUP
-"$@" & wait $!
+place=$(mktemp -d) && chmod 755 "$place" || exit
+trap 'trap "" TERM; kill -TERM 0' TERM
+TMPDIR=$place "$@" & wait $!
 code=$?
 [ $code -le 128 ] || { wait $!; code=$?; }
 exit $code
@@ -257,8 +262,8 @@ exit $code
 def ended_with_us(command: list[str]) -> list[str]:
     """Return the command that ends this one when this process ends, even if it is killed.
 
-    Start it in a session of its own. Without it, mmdebstrap keeps unpacking into /tmp for a
-    minute.
+    Start it in a session of its own. Without it, mmdebstrap keeps unpacking for a minute. The
+    command gets a TMPDIR of its own, which goes when the command has ended, however it did.
     """
     return ["setpriv", "--pdeathsig", "TERM", "sh", "-c", _GROUP, "sh", *command]
 

@@ -105,6 +105,20 @@ def test_a_killed_process_leaves_no_mmdebstrap_behind(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="not for this machine: no setpriv")
+@pytest.mark.parametrize("script", ["exit 3", "kill -TERM $$", "kill -TERM 0; sleep 5"])
+def test_what_a_command_leaves_in_tmpdir_goes_with_it(script, tmp_path, monkeypatch):
+    """Whether it fails, or is ended before it can clean up, as mmdebstrap is while gpg runs."""
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    made = 'touch "$(mktemp -d)/file" && ls -d "$TMPDIR"/*'
+    command = assembling.ended_with_us(["sh", "-c", f"{made}; {script}"])
+    ended = subprocess.run(
+        command, start_new_session=True, capture_output=True, text=True, check=False
+    )
+    assert ended.stdout.startswith(f"{tmp_path}/") and ended.returncode != 0
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="not for this machine: no setpriv")
 @pytest.mark.parametrize("script", ["exit 3", "kill -HUP 0; sleep 0.2; exit 3"])
 def test_a_command_that_fails_is_known_to_have(script):
     """The second one signals its group before it ends, as mmdebstrap does."""
