@@ -22,7 +22,7 @@ from ..units import UNKNOWN, format_seconds, in_one_line
 ANSWER_SECONDS = 15.0
 BUSY_SECONDS = 90.0  # the limit for a program that still computes: a busy machine starts it slowly
 IDLE_NANOSECONDS = 10_000_000  # of CPU time between two readings: idle services use far less
-STOP_SECONDS = 10
+STOP_SECONDS = 10  # between SIGTERM and SIGKILL
 WORDS = 30  # lines of a log that are kept: Node prints ten behind what went wrong
 _ERRORS = (  # signs of a line that names an error, the surest first; else the last line does
     re.compile(r"\b\w*(?:Error|Exception)\b:|^(?:panic|fatal)\b|panicked at", re.IGNORECASE),
@@ -114,19 +114,27 @@ class Probe:
 
 
 @recordings.replayed(Probe)
-def probe(client, what, *, port: int | None = None, command: list[str] | None = None) -> Probe:
+def probe(
+    client,
+    what,
+    *,
+    port: int | None = None,
+    command: list[str] | None = None,
+    briefly: bool = False,
+) -> Probe:
     """Start a container of a build or image, wait for `/healthz`, ask `/selfcheck`, stop it.
 
     `command` replaces the image's own command. The container's port (`port`, or else the one that
     the image exposes) is published on 127.0.0.1 only. The container is stopped with SIGTERM, and
-    always removed. Raises ProbeFailed if no container can be created or no port is known, and
-    ImageNotFound if there is no such image.
+    always removed. `briefly` asks only how the service answers: the program gets no time to heed
+    SIGTERM, and `read_only_root` stays None. Raises ProbeFailed if no container can be created or
+    no port is known, and ImageNotFound if there is no such image.
     """
     image = getattr(what, "tag", what)
     config = engine.inspect_image(client, image).get("Config") or {}
     port = port or _exposed(config, image)
-    asked = _asked(client, image, port, command)
-    if asked.answered:
+    asked = _asked(client, image, port, command, 0 if briefly else STOP_SECONDS)
+    if asked.answered and not briefly:
         asked = replace(asked, read_only_root=_runs_read_only(client, image, port, command))
     labels = config.get("Labels") or {}
     return replace(
@@ -168,7 +176,7 @@ def answer_of(client, what, path: str = "/", *, port: int | None = None) -> dict
         return _ask(container, port, path)
 
 
-def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
+def _asked(client, image: str, port: int, command: list[str] | None, patience: int) -> Probe:
     local = engine.is_local(client)  # asked before the clock runs
     with created(client, image, ports=_published(port), command=command) as container:
         clock = time.monotonic()
@@ -180,7 +188,7 @@ def _asked(client, image: str, port: int, command: list[str] | None) -> Probe:
         stopping = time.monotonic()
         if running:
             with engine.translated(f"stopping {image}"):
-                container.stop(timeout=STOP_SECONDS)
+                container.stop(timeout=patience)
         stopped = time.monotonic() - stopping
         container.reload()
         words = container.logs(tail=WORDS).decode("utf-8", "replace").strip().splitlines()

@@ -129,7 +129,7 @@ def _try(client, what: str) -> str:
     """Build a variant and ask it; "" where it responds, or in a few words what went wrong."""
     try:
         made = build(client, what)
-        if not Path(what).is_absolute() and probe(client, made).answered is False:
+        if not Path(what).is_absolute() and probe(client, made, briefly=True).answered is False:
             return "does not respond"
     except ShipLightError as error:
         return f"fails ({type(error).__name__})"

@@ -237,7 +237,7 @@ def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token:
         seen = replace(seen, traces=_places(found, token))
     if limits.port is None or not (image.entrypoint or image.cmd):
         return seen
-    asked = probe(client, made, port=limits.port)
+    asked = probe(client, made, port=limits.port, briefly=True)
     return replace(
         seen,
         answered=asked.answered,

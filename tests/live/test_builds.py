@@ -73,6 +73,14 @@ def test_the_debug_stage_is_the_hardened_image_with_a_shell(client):
     assert probing.probe(client, build.tag).shell
 
 
+def test_a_brief_probe_does_not_wait_for_a_program_that_heeds_no_signal(client, folder):
+    serves = 'mkdir /www && echo "{}" | tee /www/healthz > /www/selfcheck'
+    text = f"FROM busybox\nRUN {serves}\nEXPOSE 8080\nCMD httpd -f -p 8080 -h /www\n"
+    found = probing.probe(client, builds.build(client, folder(text)), briefly=True)
+    assert (found.answered, found.self_check, found.exit_code) == (True, {}, 137)
+    assert found.stop_seconds < probing.STOP_SECONDS and found.read_only_root is None
+
+
 def test_a_helper_beside_an_image_without_a_shell_sees_its_process_port_and_files(client):
     build = builds.build(client, "go/hardened")
     made = {"label": f"{journal.MADE}={journal.lab_id()}"}

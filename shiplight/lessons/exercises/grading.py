@@ -112,7 +112,7 @@ def asked(client, exercise_id: str, made: Build | str) -> Probe:
     cannot be reached from here: nobody can say then what works.
     """
     refuse_idle(exercise_id, measure(client, made))
-    found = probe(client, made, port=ALL[exercise_id].port)
+    found = probe(client, made, port=ALL[exercise_id].port, briefly=True)
     if found.answered is None:
         raise ProbeFailed(
             f"{exercise_id} cannot reach the service: this engine publishes its ports elsewhere.",
