@@ -43,7 +43,9 @@ def machine(monkeypatch):
     )  # fmt: skip
     monkeypatch.setattr(readiness, "build", build)
     monkeypatch.setattr(
-        readiness, "probe", lambda client, made: SimpleNamespace(answered=made not in has.silent)
+        readiness,
+        "probe",
+        lambda client, made, briefly: SimpleNamespace(answered=made not in has.silent),
     )
     return has
 

@@ -102,7 +102,7 @@ class Engine:
         for name, stand_in in {
             "build": self.build,
             "measure": lambda client, made: self.image,
-            "probe": lambda client, made, port: self.probe,
+            "probe": lambda client, made, port, briefly: self.probe,
             "search": lambda client, made, word: Traces("x", 1, self.traces),
             "with_image": lambda client, subject, made: subject,
             "engine": SimpleNamespace(
