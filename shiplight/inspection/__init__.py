@@ -22,6 +22,7 @@ from .searching import (
     Traces,
     search,
     search_cache,
+    search_each,
     search_engine,
     search_folder,
 )
@@ -72,6 +73,7 @@ __all__ = [
     "run_once",
     "search",
     "search_cache",
+    "search_each",
     "search_engine",
     "search_folder",
     "short",

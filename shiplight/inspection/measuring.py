@@ -2,9 +2,11 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 
 from .. import engine, progress, recordings
 from ..builds import kind_of_image
@@ -92,18 +94,9 @@ def measure(
     image measured before costs one question to the engine. Shows its progress. Raises
     ImageNotFound, ArchiveError, EngineFailed, RegistryFailed, UsageError.
     """
-    store = store or LayerStore(journal.cache("layers", with_caches=True))
+    store = store or _own_store()
     name_or_path = getattr(what, "tag", what)
-    read = 0
-
-    def draw() -> str:
-        return f"Reading {os.fspath(name_or_path)} · {format_bytes(read)}"
-
-    def count(total: int) -> None:
-        nonlocal read
-        read = total
-
-    with progress.Screen(draw):
+    with _reading(os.fspath(name_or_path)) as count:
         if remote.is_remote(name_or_path):
             found = remote.measured(name_or_path, store, platform=platform, deep=deep, count=count)
             return replace(found, setting=_without_engine(found, "a registry"))
@@ -116,6 +109,36 @@ def measure(
     return replace(
         image, setting=engine.setting(client, bases=kind_of_image(image.name, image.labels))
     )
+
+
+def export(client, name: str, path: Path) -> Image:
+    """Export an image of the engine to a file, and measure it by that; raises as `measure`."""
+    with _reading(name) as count:
+        with engine.export_image(client, name) as chunks, open(path, "wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                count(file.tell())
+        return _measure_image(client, name, _own_store(), lambda total: None, path)
+
+
+def _own_store() -> LayerStore:
+    return LayerStore(journal.cache("layers", with_caches=True))
+
+
+@contextmanager
+def _reading(name: str) -> Iterator[Progress]:
+    """Show how many bytes of an image have been read; call what is given with each new total."""
+    read = 0
+
+    def draw() -> str:
+        return f"Reading {name} · {format_bytes(read)}"
+
+    def count(total: int) -> None:
+        nonlocal read
+        read = total
+
+    with progress.Screen(draw):
+        yield count
 
 
 def _without_engine(image: Image, source: str) -> Setting:
@@ -141,7 +164,10 @@ def stored_bytes(*images: Image) -> int:
     return sum(layers.values())
 
 
-def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> Image:
+def _measure_image(
+    client, name_or_path, store: LayerStore, count: Progress, exported: Path | None = None
+) -> Image:
+    """Measure an image of the engine, by what is known of it or by its export."""
     name = os.fspath(name_or_path)
     if client is None or isinstance(name_or_path, os.PathLike):
         raise not_saved(name)
@@ -152,7 +178,7 @@ def _measure_image(client, name_or_path, store: LayerStore, count: Progress) -> 
         return renamed(known, name, info["Id"])
     image = _from_known_layers(client, name, info, store)
     if image is None:
-        image = _export(client, name, info, store, count)
+        image = _read(client, name, info, store, count, exported)
     image = renamed(image, name, info["Id"])
     store.put_image(image)
     return image
@@ -164,8 +190,10 @@ def _measure_saved(saved: Saved, store: LayerStore, platform: str | None, count:
     return renamed(image, image.name or os.path.basename(os.path.abspath(saved.path)), None)
 
 
-def _export(client, name: str, info: dict, store: LayerStore, count: Progress) -> Image:
-    with engine.export_image(client, name) as chunks:
+def _read(
+    client, name: str, info: dict, store: LayerStore, count: Progress, exported: Path | None
+) -> Image:
+    with open(exported, "rb") if exported else engine.export_image(client, name) as chunks:
         platform = platform_inspected(info) or None
         trusted = engine.own_socket(client) is not None
         try:

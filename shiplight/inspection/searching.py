@@ -6,7 +6,7 @@ A search is for bytes as they are: what is compressed or encoded inside a file i
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -74,18 +74,24 @@ def search(client, what, word: str) -> Traces:
     Raises ImageNotFound, EngineFailed, ArchiveError, LabFolderFailed, and UsageError for an empty
     word.
     """
-    if not word:
+    return search_each(client, what, [word])[0]
+
+
+def search_each(client, what, words: Iterable[str]) -> list[Traces]:
+    """Search an image as `search` does for each of these words; the engine exports it once."""
+    words = list(words)
+    if not all(words):
         raise UsageError("there is nothing to search for.", hint="name a word")
     name = getattr(what, "tag", what)
-    image = measuring.measure(client, name)  # here most often known, and then nothing is read
     with journal.workplace() as folder:
         saved = folder / "image.tar"
-        with engine.export_image(client, name) as chunks, open(saved, "wb") as file:
-            file.writelines(chunks)
+        image = measuring.export(client, name, saved)
         with files_of(saved) as files:
-            found = [*_in_configuration(files, word), *_in_layers(files, image, word)]
-    kind = kind_of_image(name, image.labels)
-    return Traces(name, len(image.layers), tuple(found), engine.setting(client, bases=kind))
+            found = [
+                (*_in_configuration(files, word), *_in_layers(files, image, word)) for word in words
+            ]
+    on = engine.setting(client, bases=kind_of_image(name, image.labels))
+    return [Traces(name, len(image.layers), places, on) for places in found]
 
 
 def _in_configuration(files: Files, word: str) -> Iterator[Found]:

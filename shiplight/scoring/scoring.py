@@ -171,8 +171,10 @@ def score(
             return _scored(wanted, None, seen, limits, on)
         tasks.end("build")
         tasks.begin("image")
+        # First, since the engine's export is measured as well when it is searched.
+        found = search(client, made, token).found if token else None
         image = measure(client, made)
-        seen = _looked_at(client, made, image, wanted, limits, token)
+        seen = _looked_at(client, made, image, wanted, limits, found, token)
         tasks.end("image")
         if sent:
             tasks.begin("edit")
@@ -222,7 +224,9 @@ def _given(place: Path, token: str, build_args, secrets) -> dict:
     }
 
 
-def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token: str) -> Seen:
+def _looked_at(
+    client, made: Build, image: Image, wanted, limits: Limits, found: tuple | None, token: str
+) -> Seen:
     largest = max(image.layers, key=lambda layer: layer.unpacked_bytes, default=None)
     seen = Seen(
         steps=len(made.own_steps()),
@@ -231,10 +235,8 @@ def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token:
         largest=_without(largest.instruction, token) if largest else "",
         findings=_findings(client, made, wanted, limits),
         user=image.user,
+        traces=None if found is None else _places(found, token),
     )
-    if token:
-        found = search(client, made, token).found
-        seen = replace(seen, traces=_places(found, token))
     if limits.port is None or not (image.entrypoint or image.cmd):
         return seen
     asked = probe(client, made, port=limits.port, briefly=True)

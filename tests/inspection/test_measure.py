@@ -14,7 +14,7 @@ from shiplight.errors import ArchiveError, ImageNotFound, UsageError
 from shiplight.image import Image, LayerStore, align
 from shiplight.image.model import clean_instruction
 from shiplight.image.store import VERSIONS
-from shiplight.inspection import measure, measuring
+from shiplight.inspection import measure, measuring, search_each
 from shiplight.setting import Setting
 from shiplight.setup import ROOT
 
@@ -168,6 +168,21 @@ def test_an_image_measured_before_costs_no_export(at, store):
     assert stand_in.exports == 1
     assert whole(first) == whole(again)
     assert not again.packed_is_estimate
+
+
+@pytest.mark.parametrize("store", ["graph", "containerd"])
+def test_an_image_that_is_searched_for_several_words_is_exported_once_and_measured_by_that(
+    at, store, tmp_path
+):
+    stand_in = at(Engine(store=store, packing="gzip" if store == "containerd" else ""))
+    found, nothing = search_each(object(), NAME, ["cache", "nowhere"])
+    assert [one.where for one in found.found] == [
+        "RUN /bin/sh -c rm /tmp/cache # buildkit", "/tmp/cache", "/tmp/.wh.cache",
+    ] and not nothing  # fmt: skip
+    searched = measure(object(), NAME)
+    assert (stand_in.exports, stand_in.closed) == (1, 1)
+    anew = measure(object(), NAME, store=LayerStore(tmp_path / "layers"))
+    assert whole(searched) == whole(anew) and stand_in.exports == 2
 
 
 def test_an_image_of_known_layers_costs_no_export_and_is_the_same(at, store, tmp_path):

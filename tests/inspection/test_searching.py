@@ -1,7 +1,6 @@
 """A word is searched for in an image, in an exported cache and on the engine's own disk."""
 
 import json
-from contextlib import contextmanager
 from dataclasses import replace
 
 import factories
@@ -63,12 +62,11 @@ def exported(request, monkeypatch):
     else:
         archive = factories.oci(IMAGE, packing="gzip")
 
-    @contextmanager
-    def export(client, name):
-        yield iter([archive])
+    def export(client, name, path):
+        path.write_bytes(archive)
+        return read_image(iter([archive]))
 
-    monkeypatch.setattr(engine, "export_image", export)
-    monkeypatch.setattr(measuring, "measure", lambda client, name: read_image(iter([archive])))
+    monkeypatch.setattr(measuring, "export", export)
     monkeypatch.setattr(engine, "setting", lambda client, bases: results.SETTING)
 
 

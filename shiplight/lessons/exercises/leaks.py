@@ -8,7 +8,7 @@ from ...inspection import (
     HISTORY,
     Found,
     measure,
-    search,
+    search_each,
 )
 from .. import private_index
 from .grading import exercise, last_line, printed, refuse
@@ -76,11 +76,12 @@ def _refuse_token(client, exercise_id: str, made: Build, *, stage: str = "") -> 
 
     `stage` names the stage that the image was built from, if it is not the one that ships.
     """
-    searched = [(search(client, made, one.token), one.token) for one in private_index.started()]
-    for traces, token in searched:
+    tokens = [index.token for index in private_index.started()]
+    searched = search_each(client, made, tokens)
+    for traces, token in zip(searched, tokens, strict=True):
         for found in traces.found:
             _refuse_found(exercise_id, stage, found, token)
-    return searched[-1][0].layers
+    return searched[-1].layers
 
 
 def _refuse_found(exercise_id: str, stage: str, found: Found, token: str) -> None:
