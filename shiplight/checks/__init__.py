@@ -17,6 +17,7 @@ __getattr__, __dir__, __all__ = offered(
         "Command": "reading.shell",
         "commands": "reading.shell",
         "find_dockerfiles": "checklist",
+        "listed": "questions.outcomes",
         "Margin": "reporting.margins",
         "margin": "reporting.margins",
         "mask": "reading.masking",

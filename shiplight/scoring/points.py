@@ -17,7 +17,7 @@ NEAR = 1.05  # of the best bytes: up to there all points are given
 PER_FINDING = 3  # points that each finding costs
 UNREACHED = "no step ran again: nothing in the image is made from that file"
 LOST = "it no longer finds"
-_WIDTH = 160  # characters of what was seen
+_WIDTH, _MOST_FINDINGS = 160, 600  # characters of what was seen; of the failed checks
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ class Seen:
 
     `failure` says why it was not built, and `edit_failure` why not again after an edit. `again`
     are the instructions that ran again then, and `installs` those of them that installed
-    dependencies once more. `findings` are ids of checks, `traces` the places of the secret.
+    dependencies once more. `findings` are the failed checks, each with its lines, and `traces` the
+    places of the secret.
     """
 
     failure: str = ""
@@ -120,7 +121,8 @@ def _row(name: str, asked: str, measured: str, passed: bool, points: int | None 
     """A row; all points for what passed, and none for the rest, unless they are given."""
     if points is None:
         points = MOST[name] if passed else 0
-    return Row(name, asked, one_line(measured, _WIDTH), passed, points)
+    width = _MOST_FINDINGS if name == FINDINGS else _WIDTH
+    return Row(name, asked, one_line(measured, width), passed, points)
 
 
 def _answers(seen: Seen, limits: Limits) -> tuple:

@@ -12,7 +12,7 @@ from .. import engine, files, progress, recordings
 from ..boxes import ACCENT, LITERAL, WRONG, inline
 from ..buildkit import Step
 from ..builds import Build, build, order
-from ..checks import mask, masked_text, read_subject, run, with_image
+from ..checks import listed, mask, masked_text, read_subject, run, with_image
 from ..dockerfile import Context, Instruction, parse, read_context
 from ..engine import journal
 from ..errors import BuildFailed, UsageError
@@ -263,20 +263,27 @@ def _places(found: tuple[Found, ...], token: str) -> tuple[str, ...]:
 
 
 def _findings(client, made: Build, wanted, limits: Limits) -> tuple[str, ...]:
-    """The ids of the checks that failed, in the text or in the image, and may not stay."""
+    """The checks that failed, in the text or in the image, and may not stay."""
     subject = read_subject(
         wanted.folder / wanted.dockerfile,
         context=wanted.folder,
         text=wanted.text.encode("utf-8", "surrogateescape"),
     )
-    results = run(with_image(client, subject, made)).results
-    stay = limits.may_stay
-    return tuple(
-        result.check.id
-        for result in results
-        if result.counts
-        or (result.accepted is not None and stay is not None and result.check.id not in stay)
-    )
+    found = []
+    for result in run(with_image(client, subject, made)).results:
+        may_stay = limits.may_stay is None or result.check.id in limits.may_stay
+        if result.counts or (result.accepted is not None and not may_stay):
+            places = [one for one in result.outcome.places if not (may_stay and one.accepted)]
+            found.append(_with_lines(result.check.id, {one.line for one in places if one.line}))
+    return tuple(found)
+
+
+def _with_lines(check_id: str, lines: set[int]) -> str:
+    """A failed check, and where in the Dockerfile it fails: `workdir (line 5)`."""
+    if not lines:
+        return check_id
+    named = listed(map(str, sorted(lines)), most=3)
+    return f"{check_id} ({'line' if len(lines) == 1 else 'lines'} {named})"
 
 
 def _edited(client, seen: Seen, wanted, place: Path, source: str, built, token: str) -> Seen:

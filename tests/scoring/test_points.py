@@ -122,6 +122,11 @@ def test_each_finding_costs_points_down_to_none():
     assert given == [15, 12, 9, 6, 3, 0, 0, 0]
 
 
+def test_every_finding_is_named_however_many_there_are():
+    many = tuple(f"check-{number} (lines 1, 2 and 3)" for number in range(15))
+    assert rows_of(replace(GOOD, findings=many), LIMITS)[4].measured == f"15: {', '.join(many)}"
+
+
 def test_an_edit_that_nothing_is_made_from_is_no_quick_rebuild():
     seen = Seen(steps=0, seconds=1.0, answered=True, again=(), seconds_again=0.1, user="65532")
     row = rows_of(seen, Limits(edit="main.go"))[3]

@@ -255,6 +255,20 @@ def test_a_comment_accepts_what_may_stay_and_nothing_else(made):
     assert "user" in findings and "supported-bases" not in findings
 
 
+def test_a_failed_check_is_named_with_its_lines_but_those_that_may_stay(made):
+    text = TEXT.replace("RUN go mod", "RUN apt-get update && apt-get install -y git\nRUN go mod")
+    text = text.replace("WORKDIR /app\n", "")
+    measured = scored(made, text=text)["findings"].measured
+    assert "cache-mounts (lines 3 and 4), " in measured
+    assert "recommends (line 3), workdir (lines 2 and 5)" in measured
+    accepted = "# shiplight: accept cache-mounts because it is quick\nRUN go mod"
+    text = text.replace("RUN go mod", accepted)
+    assert "cache-mounts (line 3), " in scored(made, text=text)["findings"].measured
+    strict = replace(LIMITS, may_stay=("supported-bases",))
+    measured = scored(made, text=text, limits=strict)["findings"].measured
+    assert "cache-mounts (lines 3 and 5), " in measured
+
+
 def test_an_instruction_that_ran_again_is_named_without_its_password(made):
     command = f"RUN pip install -i https://me:hunter2pass@host/simple x --token {SECRET}"
     made.steps_of = lambda name: [step(command, 2, cached=False)]

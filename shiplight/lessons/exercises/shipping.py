@@ -97,7 +97,8 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
         refuse(
             exercise_id,
             "some checks fail.",
-            hint="`./lab check` names the line and the fix of each; lesson 08 shows how to read it",
+            hint="lesson 08 explains the checks; for a file with your Dockerfile, "
+            "`./lab check FILE` tells the fix of each",
             found=made["findings"].measured,
         )
     return made.total
