@@ -9,10 +9,12 @@ from ..lazily import offered
 __getattr__, __dir__, __all__ = offered(
     __name__,
     {
+        "DID_NOTHING": "points",
         "LOST": "points",
         "MOST": "points",
         "Limits": "points",
         "Row": "points",
+        "STILL_RUNS": "points",
         "Score": "scoring",
         "Seen": "points",
         "UNREACHED": "points",

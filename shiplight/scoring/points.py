@@ -17,6 +17,8 @@ NEAR = 1.05  # of the best bytes: up to there all points are given
 PER_FINDING = 3  # points that each finding costs
 UNREACHED = "no step ran again: nothing in the image is made from that file"
 LOST = "it no longer finds"
+STILL_RUNS = "no response, although it still runs"
+DID_NOTHING = "no response: it ended with exit code 0, and printed nothing"
 _WIDTH, _MOST_FINDINGS = 160, 600  # characters of what was seen; of the failed checks
 
 
@@ -45,8 +47,8 @@ class Seen:
 
     `failure` says why it was not built, and `edit_failure` why not again after an edit. `again`
     are the instructions that ran again then, and `installs` those of them that installed
-    dependencies once more. `findings` are the failed checks, each with its lines, and `traces` the
-    places of the secret.
+    dependencies once more. `exit_code` is that of a program that ended by itself. `findings` are
+    the failed checks, each with its lines, and `traces` the places of the secret.
     """
 
     failure: str = ""
@@ -57,6 +59,7 @@ class Seen:
     answered: bool | None = None
     seconds_to_answer: float | None = None
     lost: tuple[str, ...] = ()
+    exit_code: int | None = None
     last_words: str = ""
     again: tuple[str, ...] | None = None
     installs: tuple[str, ...] = ()
@@ -132,10 +135,19 @@ def _answers(seen: Seen, limits: Limits) -> tuple:
         f", and find {', '.join(limits.keeps)}" if limits.keeps else ""
     )
     if not seen.answered:
-        return asked, f"no response; its last words: {seen.last_words or 'none'}", False, 0
+        return asked, _silence(seen), False, 0
     if seen.lost:
         return asked, f"{LOST} {', '.join(seen.lost)}", False, 0
     return asked, f"after {format_seconds(seen.seconds_to_answer)}", True, None
+
+
+def _silence(seen: Seen) -> str:
+    """What a program did that gave no response."""
+    if seen.exit_code == 0 and not seen.last_words:
+        return DID_NOTHING
+    ended = f"no response: it ended with exit code {seen.exit_code}"
+    state = STILL_RUNS if seen.exit_code is None else ended
+    return f"{state}; its last words: {seen.last_words or 'none'}"
 
 
 def _bytes(seen: Seen, limits: Limits) -> tuple:

@@ -245,6 +245,7 @@ def _looked_at(
         answered=asked.answered,
         seconds_to_answer=asked.seconds_to_answer,
         lost=tuple(name for name in limits.keeps if not asked[name]),
+        exit_code=asked.exit_code if asked.stop_seconds is None else None,
         last_words=_without(asked.last_error, token),
         user_id=asked["user_id"],
     )

@@ -103,6 +103,24 @@ def test_seconds_are_shown_and_never_count():
     assert "1 of 4 steps ran again in 15000 min" in rows_of(slow, LIMITS)[3].measured
 
 
+@pytest.mark.parametrize(
+    ("exit_code", "last_words", "expected"),
+    [
+        (None, "", "no response, although it still runs; its last words: none"),
+        (None, "listening", "no response, although it still runs; its last words: listening"),
+        (0, "", "no response: it ended with exit code 0, and printed nothing"),
+        (0, "done", "no response: it ended with exit code 0; its last words: done"),
+        (127, "", "no response: it ended with exit code 127; its last words: none"),
+    ],
+)
+def test_a_service_that_does_not_answer_is_told_to_run_or_how_it_ended(
+    exit_code, last_words, expected
+):
+    seen = replace(GOOD, answered=False, exit_code=exit_code, last_words=last_words)
+    [row] = [row for row in rows_of(seen, LIMITS) if row.id == "answers"]
+    assert row.measured == expected and row.points == 0
+
+
 @pytest.mark.parametrize("user", ["", "root", "0", "00", "0:0", "root:root"])
 def test_root_is_root_by_every_name(user):
     seen = replace(GOOD, user=user, user_id=None)

@@ -255,6 +255,14 @@ def test_a_comment_accepts_what_may_stay_and_nothing_else(made):
     assert "user" in findings and "supported-bases" not in findings
 
 
+@pytest.mark.parametrize(
+    ("stop_seconds", "said"), [(None, "ended with exit code 0"), (0.1, "still runs")]
+)
+def test_a_program_that_ended_is_told_from_one_that_nobody_reaches(made, stop_seconds, said):
+    made.probe = replace(made.probe, answered=False, exit_code=0, stop_seconds=stop_seconds)
+    assert said in scored(made)["answers"].measured
+
+
 def test_a_failed_check_is_named_with_its_lines_but_those_that_may_stay(made):
     text = TEXT.replace("RUN go mod", "RUN apt-get update && apt-get install -y git\nRUN go mod")
     text = text.replace("WORKDIR /app\n", "")

@@ -1,6 +1,6 @@
 """The checks of lesson 13: a service that meets everything that is asked of it, by its score."""
 
-from ...scoring import LOST, UNREACHED, Score
+from ...scoring import DID_NOTHING, LOST, STILL_RUNS, UNREACHED, Score
 from .. import shipping
 from .grading import exercise, refuse
 
@@ -48,6 +48,22 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             "the service responds, but no longer finds a file that it needs.",
             hint="smaller but broken does not count: a builder has that file, so what does your "
             "last stage copy?",
+            found=made["answers"].measured,
+        )
+    if made["answers"].measured == DID_NOTHING:
+        refuse(
+            exercise_id,
+            "the service no longer works.",
+            hint="a service does not end by itself: which program does the image start, and which "
+            "source did the builder compile? Lesson 04 shows how it can be another one",
+            found=made["answers"].measured,
+        )
+    if made["answers"].measured.startswith(STILL_RUNS):
+        refuse(
+            exercise_id,
+            "the service no longer works.",
+            hint="it was still running when it was asked: on which port and address does it "
+            "listen? Only its own container reaches 127.0.0.1",
             found=made["answers"].measured,
         )
     if not made["answers"].passed:
