@@ -171,9 +171,7 @@ def test_an_image_measured_before_costs_no_export(at, store):
 
 
 @pytest.mark.parametrize("store", ["graph", "containerd"])
-def test_an_image_that_is_searched_for_several_words_is_exported_once_and_measured_by_that(
-    at, store, tmp_path
-):
+def test_search_for_several_words_exports_the_image_once_and_measures_it(at, store, tmp_path):
     stand_in = at(Engine(store=store, packing="gzip" if store == "containerd" else ""))
     found, nothing = search_each(object(), NAME, ["cache", "nowhere"])
     assert [one.where for one in found.found] == [
@@ -181,8 +179,9 @@ def test_an_image_that_is_searched_for_several_words_is_exported_once_and_measur
     ] and not nothing  # fmt: skip
     searched = measure(object(), NAME)
     assert (stand_in.exports, stand_in.closed) == (1, 1)
-    anew = measure(object(), NAME, store=LayerStore(tmp_path / "layers"))
-    assert whole(searched) == whole(anew) and stand_in.exports == 2
+    exported_again = measure(object(), NAME, store=LayerStore(tmp_path / "layers"))
+    assert stand_in.exports == 2
+    assert whole(searched) == whole(exported_again)
 
 
 def test_an_image_of_known_layers_costs_no_export_and_is_the_same(at, store, tmp_path):
