@@ -17,8 +17,8 @@ NEAR = 1.05  # of the best bytes: up to there all points are given
 PER_FINDING = 3  # points that each finding costs
 UNREACHED = "no step ran again: nothing in the image is made from that file"
 LOST = "it no longer finds"
-STILL_RUNS = "no response, although it still runs"
-DID_NOTHING = "no response: it ended with exit code 0, and printed nothing"
+STILL_RUNS = "no response, although it is still running"
+DID_NOTHING = "no response: it exited with code 0 and printed nothing"
 _WIDTH, _MOST_FINDINGS = 160, 600  # characters of what was seen; of the failed checks
 
 
@@ -47,7 +47,7 @@ class Seen:
 
     `failure` says why it was not built, and `edit_failure` why not again after an edit. `again`
     are the instructions that ran again then, and `installs` those of them that installed
-    dependencies once more. `exit_code` is that of a program that ended by itself. `findings` are
+    dependencies once more. `exit_code` is that of a program that exited by itself. `findings` are
     the failed checks, each with its lines, and `traces` the places of the secret.
     """
 
@@ -142,10 +142,10 @@ def _answers(seen: Seen, limits: Limits) -> tuple:
 
 
 def _silence(seen: Seen) -> str:
-    """What a program did that gave no response."""
+    """What became of a program that gave no response."""
     if seen.exit_code == 0 and not seen.last_words:
         return DID_NOTHING
-    ended = f"no response: it ended with exit code {seen.exit_code}"
+    ended = f"no response: it exited with code {seen.exit_code}"
     state = STILL_RUNS if seen.exit_code is None else ended
     return f"{state}; its last words: {seen.last_words or 'none'}"
 

@@ -1,4 +1,4 @@
-# hint: a service does not end by itself
+# hint: a service keeps running
 # shiplight: accept supported-bases because the course keeps the bases that it was measured with
 FROM debian:trixie-slim AS builder
 RUN --mount=type=cache,target=/var/cache/apt,sharing=locked \

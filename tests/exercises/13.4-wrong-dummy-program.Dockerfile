@@ -1,4 +1,4 @@
-# hint: a service does not end by itself
+# hint: a service keeps running
 # shiplight: accept supported-bases because the course keeps the article's base
 FROM rust:1.82 AS builder
 WORKDIR /app

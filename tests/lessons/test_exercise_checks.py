@@ -110,6 +110,14 @@ def test_a_service_that_does_not_respond_is_told_why_as_far_as_it_shows(stopped,
     assert (said if "python" not in said else "a link to /usr") in refused.value.message
 
 
+def test_program_that_exits_without_output_gets_its_own_hint():
+    image = results.image([file("server", b"x")])
+    found = Probe("x", False, None, None, "", None, 0, None, ())
+    with pytest.raises(CheckFailed, match="exited with code 0 and printed nothing") as refused:
+        grading.refuse_silent("03.1", found, image)
+    assert "a service keeps running" in refused.value.hint
+
+
 def test_what_a_container_prints_without_end_is_cut():
     said = "it says\n" + "\x00\ufffd" * 5_000_000
     assert len(grading.last_line(said)) < 120

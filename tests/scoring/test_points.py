@@ -106,14 +106,14 @@ def test_seconds_are_shown_and_never_count():
 @pytest.mark.parametrize(
     ("exit_code", "last_words", "expected"),
     [
-        (None, "", "no response, although it still runs; its last words: none"),
-        (None, "listening", "no response, although it still runs; its last words: listening"),
-        (0, "", "no response: it ended with exit code 0, and printed nothing"),
-        (0, "done", "no response: it ended with exit code 0; its last words: done"),
-        (127, "", "no response: it ended with exit code 127; its last words: none"),
+        (None, "", "no response, although it is still running; its last words: none"),
+        (None, "listening", "no response, although it is still running; its last words: listening"),
+        (0, "", "no response: it exited with code 0 and printed nothing"),
+        (0, "done", "no response: it exited with code 0; its last words: done"),
+        (127, "", "no response: it exited with code 127; its last words: none"),
     ],
 )
-def test_a_service_that_does_not_answer_is_told_to_run_or_how_it_ended(
+def test_a_service_that_does_not_answer_is_still_running_or_has_an_exit_code(
     exit_code, last_words, expected
 ):
     seen = replace(GOOD, answered=False, exit_code=exit_code, last_words=last_words)

@@ -256,7 +256,7 @@ def test_a_comment_accepts_what_may_stay_and_nothing_else(made):
 
 
 @pytest.mark.parametrize(
-    ("stop_seconds", "said"), [(None, "ended with exit code 0"), (0.1, "still runs")]
+    ("stop_seconds", "said"), [(None, "exited with code 0"), (0.1, "still running")]
 )
 def test_a_program_that_ended_is_told_from_one_that_nobody_reaches(made, stop_seconds, said):
     made.probe = replace(made.probe, answered=False, exit_code=0, stop_seconds=stop_seconds)

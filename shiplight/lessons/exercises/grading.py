@@ -155,13 +155,10 @@ def refuse_silent(exercise_id: str, found: Probe, image: Image) -> None:
         said = found.last_error or "it printed nothing"
         missing = _NOT_STARTED.search(said)
         if found.stop_seconds is not None:
-            refuse(
-                exercise_id,
-                "the service no longer responds.",
-                hint="it was still running when it was asked: on which port and address does it "
-                "listen? Only its own container reaches 127.0.0.1",
-                found=said,
-            )
+            refuse_unreached(exercise_id, "the service no longer responds.", said)
+        if found.exit_code == 0 and not found.last_error:
+            said = "it exited with code 0 and printed nothing"
+            refuse_ended(exercise_id, "the service no longer responds.", said)
         path = posixpath.normpath(posixpath.join("/", image.workdir, missing[1] if missing else ""))
         entry, _ = image.tree().get(path.lstrip("/"), (None, 0))
         if missing and entry and entry.kind == "symlink":
@@ -192,6 +189,28 @@ def refuse_silent(exercise_id: str, found: Probe, image: Image) -> None:
             hint="which program does the image start?",
             found="no response at /selfcheck",
         )
+
+
+def refuse_unreached(exercise_id: str, wrong: str, found: str):
+    """Raise CheckFailed for a program that still runs, but gives no response."""
+    refuse(
+        exercise_id,
+        wrong,
+        hint="it was still running when it was asked: on which port and address does it listen? "
+        "Only its own container reaches 127.0.0.1",
+        found=found,
+    )
+
+
+def refuse_ended(exercise_id: str, wrong: str, found: str):
+    """Raise CheckFailed for a program that exited without an error and without output."""
+    refuse(
+        exercise_id,
+        wrong,
+        hint="a service keeps running: which program does the image start, and from which source "
+        "was it compiled? Lesson 04 shows a build that ships another program",
+        found=found,
+    )
 
 
 def refuse_lost(exercise_id: str, found: Probe) -> None:

@@ -2,7 +2,7 @@
 
 from ...scoring import DID_NOTHING, LOST, STILL_RUNS, UNREACHED, Score
 from .. import shipping
-from .grading import exercise, refuse
+from .grading import exercise, refuse, refuse_ended, refuse_unreached
 
 
 @exercise("13.1")
@@ -51,21 +51,9 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
             found=made["answers"].measured,
         )
     if made["answers"].measured == DID_NOTHING:
-        refuse(
-            exercise_id,
-            "the service no longer works.",
-            hint="a service does not end by itself: which program does the image start, and which "
-            "source did the builder compile? Lesson 04 shows how it can be another one",
-            found=made["answers"].measured,
-        )
+        refuse_ended(exercise_id, "the service no longer works.", made["answers"].measured)
     if made["answers"].measured.startswith(STILL_RUNS):
-        refuse(
-            exercise_id,
-            "the service no longer works.",
-            hint="it was still running when it was asked: on which port and address does it "
-            "listen? Only its own container reaches 127.0.0.1",
-            found=made["answers"].measured,
-        )
+        refuse_unreached(exercise_id, "the service no longer works.", made["answers"].measured)
     if not made["answers"].passed:
         refuse(
             exercise_id,
@@ -113,8 +101,8 @@ def _fit_to_ship(exercise_id: str, made: Score, language: str) -> str:
         refuse(
             exercise_id,
             "some checks fail.",
-            hint="lesson 08 explains the checks; for a file with your Dockerfile, "
-            "`./lab check FILE` tells the fix of each",
+            hint="lesson 08 explains these checks; save your Dockerfile to a file, and "
+            "`./lab check FILE` shows how to fix each one",
             found=made["findings"].measured,
         )
     return made.total
