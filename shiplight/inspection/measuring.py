@@ -112,7 +112,7 @@ def measure(
 
 
 def export(client, name: str, path: Path) -> Image:
-    """Export an image of the engine to a file, and measure it by that; raises as `measure`."""
+    """Export an image of the engine to a file, and measure that file; raises as `measure`."""
     with _reading(name) as count:
         with engine.export_image(client, name) as chunks, open(path, "wb") as file:
             for chunk in chunks:
@@ -127,7 +127,7 @@ def _own_store() -> LayerStore:
 
 @contextmanager
 def _reading(name: str) -> Iterator[Progress]:
-    """Show how many bytes of an image have been read; call what is given with each new total."""
+    """Show how many bytes of an image have been read: call the result with each new total."""
     read = 0
 
     def draw() -> str:
@@ -167,7 +167,7 @@ def stored_bytes(*images: Image) -> int:
 def _measure_image(
     client, name_or_path, store: LayerStore, count: Progress, exported: Path | None = None
 ) -> Image:
-    """Measure an image of the engine, by what is known of it or by its export."""
+    """Measure an image of the engine: from what is known of it, or else from its export."""
     name = os.fspath(name_or_path)
     if client is None or isinstance(name_or_path, os.PathLike):
         raise not_saved(name)

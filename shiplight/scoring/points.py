@@ -19,7 +19,7 @@ UNREACHED = "no step ran again: nothing in the image is made from that file"
 LOST = "it no longer finds"
 STILL_RUNS = "no response, although it is still running"
 DID_NOTHING = "no response: it exited with code 0 and printed nothing"
-_WIDTH, _MOST_FINDINGS = 160, 600  # characters of what was seen; of the failed checks
+_WIDTH, _ALL_FINDINGS = 160, 1500  # characters of what was seen; of every check, with lines
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _row(name: str, asked: str, measured: str, passed: bool, points: int | None 
     """A row; all points for what passed, and none for the rest, unless they are given."""
     if points is None:
         points = MOST[name] if passed else 0
-    width = _MOST_FINDINGS if name == FINDINGS else _WIDTH
+    width = _ALL_FINDINGS if name == FINDINGS else _WIDTH
     return Row(name, asked, one_line(measured, width), passed, points)
 
 

@@ -171,10 +171,10 @@ def score(
             return _scored(wanted, None, seen, limits, on)
         tasks.end("build")
         tasks.begin("image")
-        # First, since the engine's export is measured as well when it is searched.
-        found = search(client, made, token).found if token else None
+        # Before `measure`, which then needs no export of its own.
+        traces = _places(search(client, made, token).found, token) if token else None
         image = measure(client, made)
-        seen = _looked_at(client, made, image, wanted, limits, found, token)
+        seen = replace(_looked_at(client, made, image, wanted, limits, token), traces=traces)
         tasks.end("image")
         if sent:
             tasks.begin("edit")
@@ -224,9 +224,7 @@ def _given(place: Path, token: str, build_args, secrets) -> dict:
     }
 
 
-def _looked_at(
-    client, made: Build, image: Image, wanted, limits: Limits, found: tuple | None, token: str
-) -> Seen:
+def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token: str) -> Seen:
     largest = max(image.layers, key=lambda layer: layer.unpacked_bytes, default=None)
     seen = Seen(
         steps=len(made.own_steps()),
@@ -235,7 +233,6 @@ def _looked_at(
         largest=_without(largest.instruction, token) if largest else "",
         findings=_findings(client, made, wanted, limits),
         user=image.user,
-        traces=None if found is None else _places(found, token),
     )
     if limits.port is None or not (image.entrypoint or image.cmd):
         return seen
@@ -275,12 +272,12 @@ def _findings(client, made: Build, wanted, limits: Limits) -> tuple[str, ...]:
         may_stay = limits.may_stay is None or result.check.id in limits.may_stay
         if result.counts or (result.accepted is not None and not may_stay):
             places = [one for one in result.outcome.places if not (may_stay and one.accepted)]
-            found.append(_with_lines(result.check.id, {one.line for one in places if one.line}))
+            found.append(_located(result.check.id, {one.line for one in places if one.line}))
     return tuple(found)
 
 
-def _with_lines(check_id: str, lines: set[int]) -> str:
-    """A failed check, and where in the Dockerfile it fails: `workdir (line 5)`."""
+def _located(check_id: str, lines: set[int]) -> str:
+    """A failed check with its lines in the Dockerfile: `workdir (line 5)`."""
     if not lines:
         return check_id
     named = listed(map(str, sorted(lines)), most=3)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from shiplight.checks import CHECKS
 from shiplight.scoring import MOST, Limits, Seen, rows_of
 from shiplight.scoring.points import PER_FINDING, bytes_points
 from shiplight.setup import ROOT
@@ -140,9 +141,10 @@ def test_each_finding_costs_points_down_to_none():
     assert given == [15, 12, 9, 6, 3, 0, 0, 0]
 
 
-def test_every_finding_is_named_however_many_there_are():
-    many = tuple(f"check-{number} (lines 1, 2 and 3)" for number in range(15))
-    assert rows_of(replace(GOOD, findings=many), LIMITS)[4].measured == f"15: {', '.join(many)}"
+def test_score_names_every_finding_even_if_all_checks_fail():
+    every = tuple(f"{check.id} (lines 1001, 1002, 1003 and 1000 more)" for check in CHECKS)
+    measured = rows_of(replace(GOOD, findings=every), LIMITS)[4].measured
+    assert measured == f"{len(CHECKS)}: {', '.join(every)}"
 
 
 def test_an_edit_that_nothing_is_made_from_is_no_quick_rebuild():
