@@ -113,6 +113,7 @@ def measure(
 
 def export(client, name: str, path: Path) -> Image:
     """Export an image of the engine to a file, and measure that file; raises as `measure`."""
+    engine.inspect_image(client, name)  # an export of no image fails without saying so
     with _reading(name) as count:
         with engine.export_image(client, name) as chunks, open(path, "wb") as file:
             for chunk in chunks:

@@ -184,6 +184,13 @@ def test_search_for_several_words_exports_the_image_once_and_measures_it(at, sto
     assert whole(searched) == whole(exported_again)
 
 
+def test_search_of_a_missing_image_says_so_before_any_export(at):
+    stand_in = at(Engine())
+    with pytest.raises(ImageNotFound):
+        search_each(object(), "no/such", ["cache"])
+    assert stand_in.exports == 0
+
+
 def test_an_image_of_known_layers_costs_no_export_and_is_the_same(at, store, tmp_path):
     from_export = measure(object(), NAME) if at(Engine()) else None
     path = tmp_path / "image.tar"
