@@ -18,6 +18,7 @@ PER_FINDING = 3  # points that each finding costs
 UNREACHED = "no step ran again: nothing in the image is made from that file"
 LOST = "it no longer finds"
 STILL_RUNS = "no response, although it is still running"
+NO_PROGRAM = "no response: the image has no ENTRYPOINT and no CMD"
 DID_NOTHING = "no response: it exited with code 0 and printed nothing"
 _WIDTH, _ALL_FINDINGS = 160, 1500  # characters of what was seen; of every check, with lines
 
@@ -47,8 +48,9 @@ class Seen:
 
     `failure` says why it was not built, and `edit_failure` why not again after an edit. `again`
     are the instructions that ran again then, and `installs` those of them that installed
-    dependencies once more. `exit_code` is that of a program that exited by itself. `findings` are
-    the failed checks, each with its lines, and `traces` the places of the secret.
+    dependencies once more. `exit_code` is that of a program that exited by itself; None without
+    `still_running` is an image that starts none. `findings` are the failed checks, each with its
+    lines, and `traces` the places of the secret.
     """
 
     failure: str = ""
@@ -59,6 +61,7 @@ class Seen:
     answered: bool | None = None
     seconds_to_answer: float | None = None
     lost: tuple[str, ...] = ()
+    still_running: bool = False
     exit_code: int | None = None
     last_words: str = ""
     again: tuple[str, ...] | None = None
@@ -143,10 +146,12 @@ def _answers(seen: Seen, limits: Limits) -> tuple:
 
 def _silence(seen: Seen) -> str:
     """What became of a program that gave no response."""
+    if seen.exit_code is None and not seen.still_running:
+        return NO_PROGRAM
     if seen.exit_code == 0 and not seen.last_words:
         return DID_NOTHING
-    ended = f"no response: it exited with code {seen.exit_code}"
-    state = STILL_RUNS if seen.exit_code is None else ended
+    exited = f"no response: it exited with code {seen.exit_code}"
+    state = STILL_RUNS if seen.still_running else exited
     return f"{state}; its last words: {seen.last_words or 'none'}"
 
 

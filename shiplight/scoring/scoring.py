@@ -242,6 +242,7 @@ def _looked_at(client, made: Build, image: Image, wanted, limits: Limits, token:
         answered=asked.answered,
         seconds_to_answer=asked.seconds_to_answer,
         lost=tuple(name for name in limits.keeps if not asked[name]),
+        still_running=asked.stop_seconds is not None,
         exit_code=asked.exit_code if asked.stop_seconds is None else None,
         last_words=_without(asked.last_error, token),
         user_id=asked["user_id"],

@@ -117,7 +117,10 @@ def test_seconds_are_shown_and_never_count():
 def test_a_service_that_does_not_answer_is_still_running_or_has_an_exit_code(
     exit_code, last_words, expected
 ):
-    seen = replace(GOOD, answered=False, exit_code=exit_code, last_words=last_words)
+    running = exit_code is None
+    seen = replace(
+        GOOD, answered=False, still_running=running, exit_code=exit_code, last_words=last_words
+    )
     [row] = [row for row in rows_of(seen, LIMITS) if row.id == "answers"]
     assert row.measured == expected and row.points == 0
 

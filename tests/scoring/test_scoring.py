@@ -263,6 +263,11 @@ def test_a_program_that_ended_is_told_from_one_that_nobody_reaches(made, stop_se
     assert said in scored(made)["answers"].measured
 
 
+def test_image_that_starts_no_program_is_not_said_to_be_running(made):
+    made.image = replace(made.image, config={"User": "65532"})
+    assert scored(made)["answers"].measured == "no response: the image has no ENTRYPOINT and no CMD"
+
+
 def test_a_failed_check_is_named_with_its_lines_but_those_that_may_stay(made):
     text = TEXT.replace("RUN go mod", "RUN apt-get update && apt-get install -y git\nRUN go mod")
     text = text.replace("WORKDIR /app\n", "")
